@@ -1,0 +1,60 @@
+"""Files are the old one or the new one, never half of either."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fmnist_edge.errors import FileError
+
+__all__ = ["sha256_of", "write_atomic", "write_json", "write_via"]
+
+
+def write_via(path: str | Path, writer: Callable[[Path], None]) -> Path:
+    """Let `writer` fill a temporary file beside `path`, flush it to disk, then rename it over `path`.
+
+    The temporary file keeps `path`'s suffix, because some savers go by it.
+    Raises FileError when the folder or file cannot be written; `path` is then untouched.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        writer(temporary)
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's 0600 would hide the file from other users
+        os.replace(temporary, path)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_atomic(path: str | Path, content: bytes | str) -> Path:
+    """Write `content` (text as UTF-8) to `path` atomically."""
+    data = content.encode() if isinstance(content, str) else content
+    return write_via(path, lambda temporary: temporary.write_bytes(data) and None)
+
+
+def write_json(path: str | Path, value: Any) -> Path:
+    """Write `value` as indented JSON; NaN and infinity are refused, they are not JSON."""
+    return write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file's content, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""The zoo: one file per published architecture, each a frozen ModelSpec and its build()."""

@@ -1,0 +1,30 @@
+"""What every model of the zoo states about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["ModelSpec"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One published architecture.
+
+    Attributes:
+        name: the registry name.
+        build: returns an untrained `keras.Model`: float32 (n, 28, 28, 1) in [0, 1] -> float32 (n, 10) logits.
+        parameters: trainable + non-trainable, as published; checked by the tests.
+        published_accuracy: test accuracy its authors report, as a fraction.
+        train_images: how many of the 60,000 training images its protocol uses, from the first on.
+        validation_images: how many of those are held out, from the end.
+    """
+
+    name: str
+    build: Callable[..., Any]
+    parameters: int
+    published_accuracy: float
+    train_images: int = 60_000
+    validation_images: int = 5_000

@@ -1,0 +1,48 @@
+"""Names that resolve to code when they are used, so that listing them imports nothing.
+
+A new model, export format or engine is one new file and one line here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from typing import Any
+
+from fmnist_edge.errors import UnknownNameError
+
+__all__ = ["ENGINES", "EXPORTERS", "MODELS", "resolve"]
+
+MODELS = {
+    "tiny_resnet": "fmnist_edge.models.tiny_resnet:SPEC",
+    "tiny_googlenet": "fmnist_edge.models.tiny_googlenet:SPEC",
+    "compact_cnn": "fmnist_edge.models.compact_cnn:SPEC",
+    "tuned_cnn": "fmnist_edge.models.tuned_cnn:SPEC",
+    "wide_cnn": "fmnist_edge.models.wide_cnn:SPEC",
+}
+
+EXPORTERS = {
+    "tflite": "fmnist_edge.export.tflite:EXPORTER",
+    "onnx": "fmnist_edge.export.onnx:EXPORTER",
+}
+
+ENGINES = {
+    "litert": "fmnist_edge.runtime.litert:LiteRTEngine",
+    "onnxruntime": "fmnist_edge.runtime.onnxruntime:OnnxRuntimeEngine",
+}
+
+
+def resolve(kind: str, table: dict[str, str], name: str) -> Any:
+    """Import what `table[name]` points at.
+
+    Raises UnknownNameError, which lists the choices, when `name` is not in `table`.
+
+    >>> resolve("model", MODELS, "tiny_resnet").parameters
+    1204048
+    """
+    if name not in table:
+        close = difflib.get_close_matches(name, table, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UnknownNameError(f"unknown {kind} {name!r}; choose from: {', '.join(table)}.{hint}")
+    module, _, attribute = table[name].partition(":")
+    return getattr(import_module(module), attribute)

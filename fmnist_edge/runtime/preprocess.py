@@ -1,0 +1,69 @@
+"""The one definition of preprocessing: training, calibration, parity and devices all call this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fmnist_edge.errors import InputError
+
+__all__ = ["Preprocessing"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes a model's input: y = (x * scale - mean) / std, x in 0..255 for uint8.
+
+    A float image is taken as already scaled to 0..1, so only mean and std apply to it.
+    """
+
+    scale: float = 1 / 255
+    mean: float = 0.0
+    std: float = 1.0
+
+    def apply(self, images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Images uint8 or float, `shape` or (n, *shape), channel axis optional if 1 -> float32 (n, *shape).
+
+        Raises InputError on another shape or dtype, on NaN or infinity, and on floats outside 0..1.
+        """
+        batch = as_batch(images, shape)
+        if batch.dtype == np.uint8:
+            out = batch.astype(np.float32)
+            out *= np.float32(self.scale)
+        else:
+            check_unit_range(batch)
+            out = batch.astype(np.float32)
+        if self.mean:
+            out -= np.float32(self.mean)
+        if self.std != 1.0:
+            out /= np.float32(self.std)
+        return out
+
+
+def as_batch(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """`images` viewed as (n, *shape); raises InputError when its shape or dtype does not allow it."""
+    array = np.asarray(images)
+    if array.dtype != np.uint8 and array.dtype.kind != "f":
+        raise InputError(f"image dtype is {array.dtype}; expected uint8 (0..255) or a float type (0..1)")
+    accepted = {shape}
+    if shape[-1] == 1:
+        accepted.add(shape[:-1])
+    for item in accepted:
+        if array.shape == item:
+            return array.reshape(1, *shape)
+        if array.shape[1:] == item:
+            if len(array) == 0:
+                raise InputError("the batch holds no image; expected at least 1")
+            return array.reshape(-1, *shape)
+    wanted = " or ".join(str(item) for item in sorted(accepted, key=len))
+    raise InputError(f"image shape is {array.shape}; expected {wanted}, or a batch of those")
+
+
+def check_unit_range(batch: np.ndarray) -> None:
+    """Raises InputError unless every value is finite and within 0..1 (a rounding error beyond is let pass)."""
+    low, high = float(batch.min()), float(batch.max())
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise InputError("image holds NaN or infinity; expected finite values in 0..1")
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise InputError(f"float image spans {low:.3g} to {high:.3g}; expected 0..1 (pass uint8 for 0..255)")

@@ -1,0 +1,1 @@
+"""Train the zoo: recipes are data, fit runs them, augment feeds them."""
