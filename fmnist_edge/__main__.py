@@ -1,3 +1,3 @@
-from fmnist_edge.cli import main
+from fmnist_edge.cli import program
 
-raise SystemExit(main())
+raise SystemExit(program())

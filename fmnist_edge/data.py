@@ -147,7 +147,9 @@ def load(split: str, folder: str | Path | None = None) -> Split:
     found = find(folder)
     if found is None:
         looked = ", ".join(str(path) for path in candidate_folders(folder))
-        raise UnavailableError(f"Fashion-MNIST not found in {looked}; run `fmnist-edge data --download`, or {HOW_TO_GET}")
+        raise UnavailableError(
+            f"Fashion-MNIST not found in {looked}; run `fmnist-edge data --download`, or {HOW_TO_GET}"
+        )
     return Split(read(FILES[split, "images"], found), read(FILES[split, "labels"], found))
 
 

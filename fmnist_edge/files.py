@@ -33,8 +33,8 @@ def write_via(path: str | Path, writer: Callable[[Path], None]) -> Path:
             os.fsync(written.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's 0600 would hide the file from other users
-        os.replace(temporary, path)
+        temporary.chmod(0o666 & ~umask)  # mkstemp's 0600 would hide the file from other users
+        temporary.replace(path)
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
@@ -46,7 +46,11 @@ def write_via(path: str | Path, writer: Callable[[Path], None]) -> Path:
 def write_atomic(path: str | Path, content: bytes | str) -> Path:
     """Write `content` (text as UTF-8) to `path` atomically."""
     data = content.encode() if isinstance(content, str) else content
-    return write_via(path, lambda temporary: temporary.write_bytes(data) and None)
+
+    def writer(temporary: Path) -> None:
+        temporary.write_bytes(data)
+
+    return write_via(path, writer)
 
 
 def write_json(path: str | Path, value: Any) -> Path:

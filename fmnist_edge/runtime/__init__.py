@@ -1,0 +1,13 @@
+"""The embeddable part: standard library, NumPy and one engine.
+
+from fmnist_edge.runtime import Classifier
+
+with Classifier.load("exported/tiny_resnet/int8.tflite") as classify:
+    print(classify(image).label)          # image: uint8 (28, 28)
+"""
+
+from fmnist_edge.runtime.classifier import Classifier, Prediction
+from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.preprocess import Preprocessing
+
+__all__ = ["Classifier", "Contract", "Prediction", "Preprocessing"]

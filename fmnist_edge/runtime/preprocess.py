@@ -13,9 +13,9 @@ __all__ = ["Preprocessing"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes a model's input: y = (x * scale - mean) / std, x in 0..255 for uint8.
+    """How an image becomes a model's input: y = (x * scale - mean) / std, with x in 0..255.
 
-    A float image is taken as already scaled to 0..1, so only mean and std apply to it.
+    A float image holds x / 255, so it gives the same answer as the uint8 image it came from.
     """
 
     scale: float = 1 / 255
@@ -28,12 +28,13 @@ class Preprocessing:
         Raises InputError on another shape or dtype, on NaN or infinity, and on floats outside 0..1.
         """
         batch = as_batch(images, shape)
-        if batch.dtype == np.uint8:
-            out = batch.astype(np.float32)
-            out *= np.float32(self.scale)
-        else:
+        factor = self.scale
+        if batch.dtype != np.uint8:
             check_unit_range(batch)
-            out = batch.astype(np.float32)
+            factor *= 255
+        out = batch.astype(np.float32)
+        if factor != 1:
+            out *= np.float32(factor)
         if self.mean:
             out -= np.float32(self.mean)
         if self.std != 1.0:

@@ -1,0 +1,57 @@
+# `make demo` and `make test` need python3 (3.11 or later) with venv, and nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+EDGE := $(BIN)/fmnist-edge
+READY := $(VENV)/.ready
+DEMO := build/demo
+MODELS := tiny_resnet tiny_googlenet
+SHIPPED := tiny_resnet tiny_googlenet compact_cnn
+
+.PHONY: help demo test lint types exported lock wheel clean
+.DELETE_ON_ERROR:
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing locked dependencies into $(VENV) (about 1.5 GB on disk, some minutes the first time)"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: data
+data: $(READY)  ## find or fetch Fashion-MNIST
+	@$(EDGE) data 2>/dev/null || PATH="$(abspath $(BIN)):$$PATH" sh scripts/get-data.sh
+
+demo: $(READY) data  ## load -> export -> parity -> latency -> classify, on the two headline models
+	$(EDGE) export $(MODELS) --out $(DEMO)
+	$(EDGE) check $(DEMO) --report $(DEMO)/parity.json
+	$(EDGE) bench $(DEMO) --out $(DEMO)/bench
+	$(EDGE) classify $(DEMO)/tiny_resnet/int8.tflite examples/images/*.png
+	$(EDGE) classify $(DEMO)/tiny_googlenet/float32.onnx examples/images/*.png
+
+test: $(READY) data  ## all tests
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## static types
+	$(BIN)/mypy
+
+exported: $(READY) data  ## make again what ships in exported/
+	$(EDGE) export $(SHIPPED) --format onnx --precision float32
+	$(EDGE) export $(SHIPPED) --format tflite --precision int8
+
+wheel: $(READY)  ## build dist/*.whl
+	$(BIN)/python -m build --no-isolation --wheel
+
+lock:  ## choose dependency versions anew (needs uv)
+	uv pip compile --python-version 3.11 --no-header --no-annotate --generate-hashes --extra dev pyproject.toml --upgrade -o requirements.lock
+
+clean:  ## remove what make made
+	rm -rf $(VENV) build dist reports runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,67 @@
+"""What the pipeline asks of a format, and what the formats share."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from fmnist_edge.errors import ExportError, FmnistEdgeError, UnavailableError, one_line
+from fmnist_edge.export.precisions import Precision
+
+__all__ = ["Census", "Exporter", "quiet", "translated"]
+
+
+@dataclass(frozen=True)
+class Census:
+    """What ops a file holds: how many of each, and the names of those that compute in float."""
+
+    ops: dict[str, int]
+    float_ops: tuple[str, ...]
+
+    @classmethod
+    def of(cls, ops: list[tuple[str, str, bool]]) -> Census:
+        """From (op type, name, computes in float) of every op, in graph order."""
+        counts = Counter(kind for kind, _, _ in ops)
+        return cls(dict(sorted(counts.items())), tuple(f"{kind} {name}" for kind, name, is_float in ops if is_float))
+
+
+class Exporter(Protocol):
+    """One format. Raises ExportError when the model cannot be converted."""
+
+    format: str
+    packages: tuple[str, ...]  # distributions whose versions decide the bytes
+
+    def convert(self, model: Any, precision: Precision, batch: int | None, calibration: np.ndarray | None) -> bytes:
+        """Serialise a Keras model; `batch=None` leaves the batch axis open.
+
+        `calibration`: float32 (n, *input_shape), preprocessed, for precisions that need it.
+        """
+        ...
+
+    def census(self, content: bytes) -> Census:
+        """The ops of a file that `convert` wrote."""
+        ...
+
+
+def quiet() -> AbstractContextManager[Any]:
+    """Keep what the converters print out of stdout, which belongs to our own tables."""
+    return redirect_stdout(io.StringIO())
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn whatever a converter raises into one line of ours."""
+    try:
+        yield
+    except FmnistEdgeError:
+        raise
+    except ImportError as error:
+        raise UnavailableError(f"{what} needs {error.name}; run: pip install 'fmnist-edge[export]'") from None
+    except Exception as error:  # converters raise anything
+        raise ExportError(f"{what} failed: {one_line(error, 200)}") from error

@@ -1,0 +1,100 @@
+"""One model, one precision -> one artifact with its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.artifacts import Artifact, tensor_entry, versions_of
+from fmnist_edge.checkpoints import Checkpoint
+from fmnist_edge.errors import InputError
+from fmnist_edge.export.lowering import lower
+from fmnist_edge.export.precisions import Precision
+from fmnist_edge.registry import ENGINES, EXPORTERS, resolve
+from fmnist_edge.runtime.classifier import ENGINE_OF_SUFFIX
+from fmnist_edge.runtime.contract import Contract
+
+__all__ = ["Calibration", "export"]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Images that set activation ranges, uint8 or float (n, *input_shape), and where they came from."""
+
+    images: np.ndarray
+    source: str
+
+
+def export(
+    checkpoint: Checkpoint,
+    precision: Precision,
+    contract: Contract,
+    out: Path,
+    *,
+    batch: int | None = 1,
+    calibration: Calibration | None = None,
+) -> Artifact:
+    """Convert `checkpoint` and write `out/<precision>.<format>` with its manifest.
+
+    `batch=None` leaves the batch axis open. Raises ExportError when the converter refuses the model, InputError
+    when `precision` needs calibration images and there are none, FileError when `out` cannot be written.
+    """
+    prepared = None
+    if precision.calibrated:
+        if calibration is None:
+            raise InputError(
+                f"{precision.format} {precision.name} needs calibration images shaped {contract.input_shape}; "
+                "pass --calibration images.npy"
+            )
+        prepared = contract.preprocessing.apply(calibration.images, contract.input_shape)
+    exporter = resolve("format", EXPORTERS, precision.format)
+    content = exporter.convert(lower(checkpoint.model, precision.lrn), precision, batch, prepared)
+    census = exporter.census(content)
+    inputs, outputs = declared_tensors(content, precision.format)
+    manifest = {
+        "format": precision.format,
+        "precision": precision.name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "model": {
+            "name": checkpoint.name,
+            "sha256": checkpoint.sha256,
+            "parameters": int(checkpoint.model.count_params()),
+        },
+        "batch": batch,
+        "inputs": [inputs],
+        "outputs": [outputs],
+        "contract": contract.as_dict(),
+        "recipe": asdict(precision),
+        "calibration": calibration_entry(calibration) if precision.calibrated and calibration else None,
+        "op_census": census.ops,
+        "float_ops": list(census.float_ops) if precision.activations == "int8" else "all",
+        "versions": versions_of(exporter.packages),
+    }
+    return Artifact.write(out / precision.filename, content, manifest)
+
+
+def declared_tensors(content: bytes, format: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The input and output as an engine reads them from the file, quantisation parameters included."""
+    suffix = f".{format}"
+    engine_class = resolve("engine", ENGINES, ENGINE_OF_SUFFIX[suffix])
+    with tempfile.NamedTemporaryFile(suffix=suffix) as file:
+        file.write(content)
+        file.flush()
+        engine = engine_class(file.name, 1)
+        entries = tensor_entry(engine.input), tensor_entry(engine.output)
+        engine.close()
+    return entries
+
+
+def calibration_entry(calibration: Calibration) -> dict[str, Any]:
+    images = np.ascontiguousarray(calibration.images)
+    return {
+        "images": len(images),
+        "source": calibration.source,
+        "sha256": hashlib.sha256(images.tobytes()).hexdigest(),
+    }

@@ -1,0 +1,77 @@
+"""What a user gives the commands beside a model: images, labels, calibration; with Fashion-MNIST as the default.
+
+A model that takes (28, 28, 1) and answers 10 classes is taken for a Fashion-MNIST model unless told otherwise.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fmnist_edge import data
+from fmnist_edge.check import Evaluation
+from fmnist_edge.checkpoints import Checkpoint
+from fmnist_edge.errors import FileError, InputError, one_line
+from fmnist_edge.export.pipeline import Calibration
+from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.preprocess import Preprocessing
+
+__all__ = ["calibration_for", "contract_for", "evaluation_for"]
+
+CALIBRATION_IMAGES = 500
+
+
+def contract_for(checkpoint: Checkpoint, preprocessing: Preprocessing, labels: Path | None) -> Contract:
+    """The contract of an export: shapes from the model, labels from a text file or the default."""
+    shape = tuple(checkpoint.model.input_shape[1:])
+    classes = checkpoint.model.output_shape[-1]
+    return Contract(shape, checkpoint.output, class_names(labels, shape, classes), preprocessing)
+
+
+def class_names(file: Path | None, shape: tuple[int, ...], classes: int) -> tuple[str, ...]:
+    if file is None:
+        return data.LABELS if (shape, classes) == ((28, 28, 1), 10) else tuple(f"class {i}" for i in range(classes))
+    try:
+        names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, ValueError) as error:
+        raise FileError(f"{file}: not a readable text file ({one_line(error, 80)})") from None
+    if len(names) != classes:
+        raise InputError(f"{file}: {len(names)} labels for a model of {classes} classes; expected one a line")
+    return names
+
+
+def calibration_for(contract: Contract, file: str | None, folder: str | None) -> Calibration | None:
+    """The user's `.npy` images, or 500 of Fashion-MNIST's training split, or None where neither fits."""
+    if file is not None:
+        return Calibration(read_array(file), Path(file).name)
+    if contract.input_shape != (28, 28, 1):
+        return None
+    source = f"Fashion-MNIST training split, {CALIBRATION_IMAGES} class-balanced images, seed 0"
+    return Calibration(data.calibration_images(CALIBRATION_IMAGES, folder), source)
+
+
+def evaluation_for(images: str | None, labels: str | None, limit: int | None, folder: str | None) -> Evaluation:
+    """The user's `.npy` images and labels, or the 10,000 test images; the first `limit` of them."""
+    if images is None:
+        if labels is not None:
+            raise InputError("--labels needs --images: it names the classes of those images")
+        test = data.load("test", folder)
+        return Evaluation(test.images[:limit], test.labels[:limit], "the Fashion-MNIST test set", published=True)
+    classes = read_array(labels) if labels else None
+    if classes is not None and classes.dtype.kind not in "iu":
+        raise InputError(f"{labels}: dtype is {classes.dtype}; expected integer class indices")
+    return Evaluation(
+        read_array(images)[:limit], None if classes is None else classes[:limit], Path(images).name, published=False
+    )
+
+
+def read_array(path: str) -> np.ndarray:
+    """A `.npy` file, never unpickled."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise FileError(f"{path}: not a readable .npy file ({one_line(error, 100)})") from None
+    if not isinstance(array, np.ndarray):
+        raise FileError(f"{path}: an archive of arrays; expected one array saved with numpy.save")
+    return array

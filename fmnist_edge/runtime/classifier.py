@@ -1,0 +1,163 @@
+"""Classifier: image in, label out, whatever the engine and precision."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fmnist_edge.errors import ArtifactError, InputError
+from fmnist_edge.registry import ENGINES, resolve
+from fmnist_edge.runtime.contract import Contract, read_manifest
+from fmnist_edge.runtime.engine import Engine
+from fmnist_edge.runtime.probe import probe
+
+__all__ = ["Classifier", "Prediction"]
+
+ENGINE_OF_SUFFIX = {".tflite": "litert", ".onnx": "onnxruntime"}
+LARGEST_CHUNK = 256  # images per call of a dynamic-batch model
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one image: the likeliest class and all classes' probabilities, float32 (classes,)."""
+
+    label: str
+    index: int
+    confidence: float
+    probabilities: np.ndarray
+
+    def top_k(self, k: int = 3) -> list[int]:
+        """Indices of the `k` likeliest classes, likeliest first."""
+        return [int(index) for index in np.argsort(-self.probabilities, kind="stable")[:k]]
+
+
+class Classifier:
+    """A model file ready to classify images. Make one with `Classifier.load`.
+
+    Threads may share one: calls take turns. For parallel work load one per thread.
+    """
+
+    def __init__(self, engine: Engine, contract: Contract) -> None:
+        self.engine = engine
+        self.contract = contract
+        self._lock = threading.Lock()
+        check_fit(engine, contract)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        threads: int | None = None,
+        engine: str | None = None,
+        contract: Contract | None = None,
+    ) -> Classifier:
+        """Load a `.tflite` or `.onnx` file that has its manifest beside it.
+
+        Args:
+            threads: engine threads; None leaves the engine's default.
+            engine: a registry name, "litert" or "onnxruntime"; None picks it from the file's suffix.
+            contract: for a file without manifest. It is then tried in a child process first, because nothing
+                vouches for it.
+
+        Raises ArtifactError when the file is missing, differs from its manifest's SHA-256, or is refused by the
+        engine; UnavailableError when the engine is not installed; InputError on a bad argument.
+        """
+        path = Path(path)
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+            raise InputError(f"threads is {threads!r}; expected a whole number of at least 1")
+        name = engine or ENGINE_OF_SUFFIX.get(path.suffix)
+        if name is None:
+            raise InputError(f"{path}: unknown suffix {path.suffix!r}; expected {' or '.join(ENGINE_OF_SUFFIX)}")
+        engine_class = resolve("engine", ENGINES, name)
+        if not path.is_file():
+            raise ArtifactError(f"{path}: no such file; `fmnist-edge export MODEL` writes one")
+        if contract is None:
+            manifest = read_manifest(path)
+            contract = Contract.from_dict(manifest.get("contract"))
+            check_hash(path, manifest["sha256"])
+        else:
+            probe(path, name)
+        return cls(engine_class(str(path), threads), contract)
+
+    def __call__(self, images: np.ndarray) -> Prediction | list[Prediction]:
+        """Classify one image (-> Prediction) or a batch (-> list).
+
+        `images`: uint8 0..255 or float 0..1, the contract's shape or a batch of it; a channel axis of 1 may be
+        left out. For the zoo: (28, 28), (28, 28, 1), (n, 28, 28) or (n, 28, 28, 1).
+        """
+        answers = self.classify(images)
+        is_one = np.shape(images) in (self.contract.input_shape, self.contract.input_shape[:-1])
+        return answers[0] if is_one else answers
+
+    def classify(self, images: np.ndarray) -> list[Prediction]:
+        """Like calling it, but always a list, of one for one image."""
+        return [self._prediction(row) for row in self._probabilities(self.scores(images))]
+
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        """The model's own outputs, dequantised, float32 (n, classes): logits or probabilities, as the contract says."""
+        return self._run(self.contract.preprocessing.apply(images, self.contract.input_shape))
+
+    def close(self) -> None:
+        """Give the engine's memory back."""
+        self.engine.close()
+
+    def __enter__(self) -> Classifier:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self, batch: np.ndarray) -> np.ndarray:
+        engine = self.engine
+        quantized = engine.input.quantize(batch)
+        with self._lock:
+            rows = [engine.run(chunk) for chunk in chunks(quantized, engine.input.shape[0])]
+        # A fixed-batch model answers its padding too.
+        return engine.output.dequantize(np.concatenate(rows)[: len(batch)])
+
+    def _probabilities(self, scores: np.ndarray) -> np.ndarray:
+        return softmax(scores) if self.contract.output == "logits" else scores
+
+    def _prediction(self, probabilities: np.ndarray) -> Prediction:
+        index = int(probabilities.argmax())
+        return Prediction(self.contract.labels[index], index, float(probabilities[index]), probabilities)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """float32 (n, classes) -> rows that sum to 1, by the shift that cannot overflow."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def chunks(batch: np.ndarray, fixed: int | None) -> Iterator[np.ndarray]:
+    """Contiguous pieces the engine accepts: of any size up to LARGEST_CHUNK, or of exactly `fixed`, zero-padded."""
+    size = fixed or min(len(batch), LARGEST_CHUNK)
+    for start in range(0, len(batch), size):
+        piece = batch[start : start + size]
+        if fixed and len(piece) < fixed:
+            piece = np.concatenate([piece, np.zeros((fixed - len(piece), *piece.shape[1:]), piece.dtype)])
+        yield piece
+
+
+def check_hash(path: Path, expected: str) -> None:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != expected:
+        raise ArtifactError(
+            f"{path}: SHA-256 is {digest[:12]}…, its manifest says {expected[:12]}…; "
+            "the file was truncated or altered, export it again"
+        )
+
+
+def check_fit(engine: Engine, contract: Contract) -> None:
+    """Raises ArtifactError when the file's tensors are not those the contract promises."""
+    expected = (contract.input_shape, (len(contract.labels),))
+    found = (engine.input.shape[1:], engine.output.shape[1:])
+    for kind, want, have in zip(("input", "output"), expected, found, strict=True):
+        if len(want) != len(have) or any(b is not None and a != b for a, b in zip(want, have, strict=True)):
+            raise ArtifactError(f"the model's {kind} is {have} per image, its contract says {want}; export it again")

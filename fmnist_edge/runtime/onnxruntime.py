@@ -1,0 +1,62 @@
+"""The ONNX Runtime engine, for `.onnx` files, on the CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
+from fmnist_edge.runtime.engine import TensorSpec, single
+
+__all__ = ["OnnxRuntimeEngine"]
+
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+}
+SILENT = 4  # log severity: fatal only; refusals reach the user as our own error
+
+
+class OnnxRuntimeEngine:
+    """See `fmnist_edge.runtime.engine.Engine`."""
+
+    name = "onnxruntime"
+
+    def __init__(self, path: str, threads: int | None = None) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise UnavailableError("ONNX Runtime is not installed; run: pip install onnxruntime") from None
+        self.version = f"onnxruntime {onnxruntime.__version__}"
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = SILENT
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        with open(path, "rb") as file:
+            content = file.read()
+        try:
+            # From memory: a model that names external data outside itself then finds none.
+            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exception classes share no base but Exception
+            raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({one_line(error, 120)})") from None
+        self._session = session
+        self.input = single([spec(item, path) for item in session.get_inputs()], "input", path)
+        self.output = single([spec(item, path) for item in session.get_outputs()], "output", path)
+        self._names = [self.output.name], self.input.name
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        outputs, name = self._names
+        return self._session.run(outputs, {name: batch})[0]
+
+    def close(self) -> None:
+        self._session = None
+
+
+def spec(item, path: str) -> TensorSpec:
+    """A session's NodeArg as a TensorSpec; a named axis is an open one."""
+    if item.type not in DTYPES:
+        raise ArtifactError(f"{path}: {item.name!r} is {item.type}; expected one of {', '.join(DTYPES)}")
+    return TensorSpec(
+        item.name, tuple(size if isinstance(size, int) else None for size in item.shape), DTYPES[item.type]
+    )

@@ -1,0 +1,68 @@
+"""Load a file nobody vouched for in a child process first: engines can crash their whole process on a hostile one.
+
+A file whose SHA-256 is the one in its manifest is not probed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from fmnist_edge.errors import ArtifactError, FmnistEdgeError, one_line
+
+__all__ = ["probe"]
+
+TIMEOUT_S = 60
+REFUSED = 3  # the child's own verdict, told apart from a crash
+
+
+def probe(path: str | Path, engine: str, timeout_s: float = TIMEOUT_S) -> None:
+    """Load `path` with `engine` in a child and run it once on zeros.
+
+    Raises ArtifactError when the child refuses the file, crashes, or is not done after `timeout_s` seconds.
+    """
+    package_parent = str(Path(__file__).resolve().parents[2])
+    search = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", "fmnist_edge.runtime.probe", engine, str(path)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, timeout=timeout_s, env={**os.environ, "PYTHONPATH": search}, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ArtifactError(f"{path}: {engine} did not finish loading it within {timeout_s:g} s; refused") from None
+    if done.returncode == REFUSED:
+        raise ArtifactError(done.stdout.decode(errors="replace").strip() or f"{path}: {engine} refuses the file")
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise ArtifactError(
+            f"{path}: {engine} crashed on it ({name}, in a child process); the file is damaged or hostile"
+        )
+    if done.returncode:
+        reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+        raise ArtifactError(f"{path}: {engine} failed to load it ({reason[:160]})")
+
+
+def main(engine_name: str, path: str) -> int:
+    """The child: 0 when the file loads and runs, REFUSED with one line on stdout when it does not."""
+    from fmnist_edge.registry import ENGINES, resolve
+
+    try:
+        engine = resolve("engine", ENGINES, engine_name)(path)
+        shape = tuple(1 if size is None else size for size in engine.input.shape)
+        engine.run(np.zeros(shape, engine.input.dtype))
+    except FmnistEdgeError as error:
+        print(one_line(error))
+        return REFUSED
+    except Exception as error:
+        print(f"{path}: {engine_name} cannot run it ({one_line(error, 160)})")
+        return REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:3]))
