@@ -77,9 +77,9 @@ class ParityReport:
             elif self.accuracy_drop > gate.max_accuracy_drop + ROUNDING:
                 allowed = f"{gate.max_accuracy_drop * 100:.2f} pp"
                 lines.append(f"accuracy drops {self.accuracy_drop * 100:.2f} pp, more than {allowed}")
-        if self.published_accuracy is not None and self.accuracy is not None:
-            if self.accuracy < self.published_accuracy - ROUNDING:
-                lines.append(f"accuracy {self.accuracy:.2%} is below the published {self.published_accuracy:.2%}")
+        published = self.published_accuracy
+        if published is not None and self.accuracy is not None and self.accuracy < published - ROUNDING:
+            lines.append(f"accuracy {self.accuracy:.2%} is below the published {published:.2%}")
         return lines
 
     @property

@@ -18,4 +18,4 @@ apt update
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/fmnist-edge"
 mkdir -p "$cache"
 cp "$work"/unpacked/usr/share/datasets/fashion-mnist/*.gz "$cache/"
-exec fmnist-edge data
+fmnist-edge data

@@ -119,7 +119,10 @@ class Classifier:
         with self._lock:
             rows = [engine.run(chunk) for chunk in chunks(quantized, engine.input.shape[0])]
         # A fixed-batch model answers its padding too.
-        return engine.output.dequantize(np.concatenate(rows)[: len(batch)])
+        scores = engine.output.dequantize(np.concatenate(rows)[: len(batch)])
+        if not np.isfinite(scores).all():
+            raise ArtifactError("the model answered NaN or infinity for a valid image; its weights are damaged")
+        return scores
 
     def _probabilities(self, scores: np.ndarray) -> np.ndarray:
         return softmax(scores) if self.contract.output == "logits" else scores

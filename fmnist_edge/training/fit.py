@@ -21,6 +21,8 @@ from fmnist_edge.training.recipes import Recipe
 
 __all__ = ["evaluate", "train"]
 
+DRAWS_PER_EPOCH = 1 << 20  # more than any epoch's steps, so that no two epochs share dropout masks
+
 
 def train(
     spec: ModelSpec,
@@ -61,13 +63,17 @@ def train(
         metrics=["accuracy"],
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",  # XLA on CPUs is 6 times slower
     )
-    callbacks: list[Any] = [keras.callbacks.BackupAndRestore(scratch / "state", double_checkpoint=True)]
+    fed = batches(fitted, recipe, seed)
+    # The curve is written before the state: a kill between the two repeats an epoch and overwrites its record.
+    callbacks: list[Any] = [
+        epoch_callback(fed, curve),
+        keras.callbacks.BackupAndRestore(scratch / "state", double_checkpoint=True),
+    ]
     if recipe.ema_momentum:
         callbacks.append(keras.callbacks.SwapEMAWeights())  # validate the averaged weights, train the raw ones
-    callbacks.append(curve_callback(curve))
 
     model.fit(
-        batches(fitted, recipe, seed, start=curve.epochs_done),
+        fed,
         validation_data=(prepare(validation.images), one_hot(validation.labels)),
         epochs=recipe.epochs,
         callbacks=callbacks,
@@ -145,19 +151,15 @@ def optimizer_for(recipe: Recipe, steps: int) -> Any:
     return optimizer
 
 
-def batches(split: data.Split, recipe: Recipe, seed: int, start: int) -> Any:
+def batches(split: data.Split, recipe: Recipe, seed: int) -> Any:
     """A PyDataset of augmented batches; each depends on (seed, epoch, batch) alone, so that a resumed run sees
     what an uninterrupted one would have seen."""
     import keras
 
     class Batches(keras.utils.PyDataset):
-        def __init__(self):
-            super().__init__()
-            self.epoch = start
-            self.shuffle()
-
-        def shuffle(self):
-            self.order = np.random.default_rng((seed, self.epoch)).permutation(len(split))
+        def start(self, epoch):
+            self.epoch = epoch
+            self.order = np.random.default_rng((seed, epoch)).permutation(len(split))
 
         def __len__(self):
             return -(-len(split) // recipe.batch_size)
@@ -167,11 +169,9 @@ def batches(split: data.Split, recipe: Recipe, seed: int, start: int) -> Any:
             rng = np.random.default_rng((seed, self.epoch, index))
             return prepare(augment(split.images[chosen], recipe, rng)), one_hot(split.labels[chosen])
 
-        def on_epoch_end(self):
-            self.epoch += 1
-            self.shuffle()
-
-    return Batches()
+    fed = Batches()
+    fed.start(0)
+    return fed
 
 
 class Curve:
@@ -190,10 +190,6 @@ class Curve:
                 )
             self.records = saved["records"]
 
-    @property
-    def epochs_done(self) -> int:
-        return len(self.records)
-
     def add(self, record: dict[str, Any]) -> None:
         self.records = [*self.records[: record["epoch"]], record]
         write_json(self.path, {"run": self.run, "records": self.records})
@@ -204,18 +200,24 @@ class Curve:
         shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
-def curve_callback(curve: Curve) -> Any:
+def epoch_callback(fed: Any, curve: Curve) -> Any:
+    """Makes an epoch's randomness depend on its number alone, also after a resume, and keeps the curve."""
     import keras
 
-    class Recorder(keras.callbacks.Callback):
+    class EpochCallback(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             self.started = time.monotonic()
+            fed.start(epoch)
+            for layer in self.model.layers:
+                if hasattr(layer, "seed_generator"):  # checkpoints leave dropout's random state out
+                    seed = int(np.asarray(layer.seed_generator.state)[0])
+                    layer.seed_generator.state.assign(np.array([seed, epoch * DRAWS_PER_EPOCH], np.uint32))
 
         def on_epoch_end(self, epoch, logs=None):
             values = {name: round(float(value), 6) for name, value in (logs or {}).items()}
             curve.add({"epoch": epoch, "seconds": round(time.monotonic() - self.started, 2), **values})
 
-    return Recorder()
+    return EpochCallback()
 
 
 def plot_curve(card: dict[str, Any], path: Path) -> None:

@@ -1,0 +1,219 @@
+"""The command line as scripts see it: exit codes, one-line errors, JSON, nothing half-written."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fmnist_edge import checkpoints, data
+from fmnist_edge.cli import main, parser
+from fmnist_edge.registry import MODELS
+
+ROOT = Path(__file__).parents[1]
+IMAGES = sorted((ROOT / "examples/images").glob("*.png"))
+COMMANDS = ("data", "train", "export", "check", "bench", "classify")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    out = tmp_path_factory.mktemp("cli")
+    assert main(["export", "compact_cnn", "--out", str(out), "--trained", str(ROOT / "trained_model")]) == 0
+    return out
+
+
+def fails(capsys, arguments: list[str], code: int, *said: str) -> None:
+    """Run `arguments`; expect exit `code` and one line on stderr that says all of `said`, nothing on stdout."""
+    capsys.readouterr()
+    assert main(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("fmnist-edge: error: ") and err.count("\n") == 1, err
+    for part in said:
+        assert part in err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_with_an_example_and_exit_codes(command, capsys):
+    with pytest.raises(SystemExit) as done:
+        parser().parse_args([command, "--help"])
+    assert done.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"example: fmnist-edge {command}" in text and "exit codes" in text
+
+
+def test_usage_errors_exit_2(capsys):
+    for arguments in (
+        [],
+        ["nonsense"],
+        ["train"],
+        ["export", "compact_cnn", "--batch", "0"],
+        ["check", "--limit", "-1"],
+    ):
+        with pytest.raises(SystemExit) as done:
+            main(arguments)
+        assert done.value.code == 2
+        assert "usage: fmnist-edge" in capsys.readouterr().err
+
+
+def test_data_says_where(capsys):
+    assert main(["data"]) == 0
+    assert "train: 60,000 images, verified, in " in capsys.readouterr().out
+
+
+def test_missing_data_exits_3_and_says_how_to_get_it(capsys, tmp_path):
+    fails(capsys, ["data", "--data", str(tmp_path)], 3, str(tmp_path), "dataset-fashion-mnist")
+
+
+@pytest.mark.parametrize("command", ["train", "export"])
+def test_unknown_model_lists_the_zoo(capsys, command):
+    fails(capsys, [command, "tiny_resnt"], 2, *MODELS)
+
+
+def test_unknown_precision_and_recipe(capsys):
+    fails(capsys, ["export", "compact_cnn", "--precision", "int3"], 2, "float32")
+    fails(capsys, ["train", "compact_cnn", "--recipe", "worst"], 2, "published")
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 64, bytes(range(256)) * 8, b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"])
+def test_broken_checkpoint(capsys, tmp_path, suffix, content):
+    path = tmp_path / f"broken{suffix}"
+    path.write_bytes(content)
+    fails(capsys, ["export", str(path), "--out", str(tmp_path / "out")], 2, str(path))
+    assert not (tmp_path / "out").exists()
+
+
+def test_unwritable_output(capsys, tmp_path):
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where the folder belongs")
+    trained = str(ROOT / "trained_model")
+    fails(capsys, ["export", "compact_cnn", "--out", str(blocked), "--trained", trained], 2, str(blocked))
+
+
+def test_check_passes_and_reports(exported, capsys, tmp_path):
+    report = tmp_path / "parity.json"
+    trained = str(ROOT / "trained_model")
+    assert main(["check", str(exported), "--limit", "400", "--report", str(report), "--trained", trained]) == 0
+    out = capsys.readouterr().out
+    assert "Parity on 400 images" in out and out.count("pass") == 5
+    written = json.loads(report.read_text())
+    assert written["images"] == 400
+    assert {row["precision"] for row in written["rows"]} == {"float32", "float16", "dynamic_int8", "int8"}
+    assert all(row["passed"] and len(row["worst_images"]) == 10 for row in written["rows"])
+
+
+def test_a_failed_gate_exits_1_and_names_the_worst_images(exported, capsys, tmp_path):
+    """Wrong labels: every accuracy falls below the published one."""
+    test = data.load("test")
+    np.save(tmp_path / "images.npy", test.images[:100])
+    float_images = test.images[:100].astype(np.float64)
+    np.save(tmp_path / "nan.npy", np.where(float_images > 0, np.nan, 0.0))
+    np.save(tmp_path / "labels.npy", test.labels[:100])
+    int8 = str(exported / "compact_cnn/int8.tflite")
+    common = ["--trained", str(ROOT / "trained_model"), "--report", str(tmp_path / "r.json")]
+    capsys.readouterr()
+    # int8 is gated on accuracy; without labels that gate cannot be met.
+    assert main(["check", int8, "--images", str(tmp_path / "images.npy"), *common]) == 1
+    out, err = capsys.readouterr()
+    assert "FAIL" in out and "FAILED" in err and "worst images: " in err
+    assert json.loads((tmp_path / "r.json").read_text())["rows"][0]["passed"] is False
+    images, labels = str(tmp_path / "images.npy"), str(tmp_path / "labels.npy")
+    assert main(["check", int8, "--images", images, "--labels", labels, *common]) == 0
+    fails(capsys, ["check", int8, "--images", str(tmp_path / "nan.npy"), *common], 2, "NaN")
+
+
+def test_artifact_of_another_model_is_not_checked_against_the_wrong_reference(exported, capsys, tmp_path):
+    model = checkpoints.load("compact_cnn", folder=ROOT / "trained_model").model
+    model.save(tmp_path / "compact_cnn.keras")  # same weights, another file
+    int8 = str(exported / "compact_cnn/int8.tflite")
+    fails(capsys, ["check", int8, "--trained", str(tmp_path), "--limit", "10"], 2, "--reference")
+
+
+def test_classify_table_and_json(exported, capsys):
+    capsys.readouterr()
+    paths = [str(path) for path in IMAGES]
+    for name in ("int8.tflite", "float32.onnx"):
+        assert main(["classify", str(exported / "compact_cnn" / name), *paths, "--json"]) == 0
+        answers = json.loads(capsys.readouterr().out)
+        wrong = [
+            answer
+            for answer in answers
+            if answer["label"].lower().replace("/", "-").replace(" ", "_") not in answer["image"]
+        ]
+        assert len(wrong) <= 1
+        assert all(abs(sum(answer["probabilities"].values()) - 1) < 1e-5 for answer in answers)
+    assert main(["classify", str(exported / "compact_cnn/int8.tflite"), paths[0]]) == 0
+    assert "Ankle boot" in capsys.readouterr().out
+
+
+def test_classify_refuses_what_is_not_an_image(exported, capsys, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(IMAGES[0].read_bytes()[:100])
+    int8 = str(exported / "compact_cnn/int8.tflite")
+    fails(capsys, ["classify", int8, str(broken)], 2, "not a readable PNG or JPEG")
+    fails(capsys, ["classify", int8, str(tmp_path / "none.png")], 2, "none.png")
+    fails(capsys, ["classify", str(tmp_path / "none.tflite"), str(IMAGES[0])], 2, "no such file")
+
+
+def test_altered_artifact_is_refused(exported, capsys, tmp_path):
+    for name in ("int8.tflite", "float32.onnx"):
+        content = (exported / "compact_cnn" / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 2])
+        (tmp_path / f"{name}.json").write_bytes((exported / "compact_cnn" / f"{name}.json").read_bytes())
+        fails(capsys, ["classify", str(tmp_path / name), str(IMAGES[0])], 2, "truncated or altered")
+
+
+def test_the_users_own_model_goes_through_the_same_verbs(capsys, tmp_path):
+    import keras
+
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((32, 24, 3)),
+            layers.Conv2D(8, 3, strides=2, use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.DepthwiseConv2D(3),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(4, activation="softmax"),
+        ]
+    )
+    model.save(tmp_path / "mine.keras")
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "images.npy", rng.integers(0, 256, (120, 32, 24, 3), dtype=np.uint8))
+    images, mine = str(tmp_path / "images.npy"), str(tmp_path / "mine.keras")
+    (tmp_path / "labels.txt").write_text("north\neast\nsouth\nwest\n")
+    export = ["export", mine, "--out", str(tmp_path / "out"), "--labels", str(tmp_path / "labels.txt")]
+    fails(capsys, export, 2, "--calibration")
+    assert main([*export, "--calibration", images]) == 0
+    predicted = np.asarray(model.predict(np.load(images).astype(np.float32) / 255, verbose=0)).argmax(1)
+    np.save(tmp_path / "labels.npy", predicted)
+    check = ["check", str(tmp_path / "out"), "--reference", mine, "--images", images]
+    capsys.readouterr()
+    main([*check, "--labels", str(tmp_path / "labels.npy"), "--report", str(tmp_path / "r.json")])
+    rows = json.loads((tmp_path / "r.json").read_text())["rows"]
+    assert len(rows) == 5
+    for row in rows:
+        assert row["reference_accuracy"] == 1.0 and row["published_accuracy"] is None
+        assert row["passed"] or row["precision"] in ("int8", "dynamic_int8")  # an untrained model has no margins
+        assert row["max_abs_delta"] < 0.05
+
+
+def test_the_installed_command_keeps_engine_chatter_off_the_terminal(exported):
+    command = [
+        sys.executable,
+        "-m",
+        "fmnist_edge",
+        "classify",
+        str(exported / "compact_cnn/int8.tflite"),
+        str(IMAGES[0]),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "Ankle boot" in done.stdout
+    failed = subprocess.run([*command[:-1], "none.png"], capture_output=True, text=True)
+    assert failed.returncode == 2 and failed.stderr.startswith("fmnist-edge: error: none.png")

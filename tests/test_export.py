@@ -1,0 +1,210 @@
+"""Export with the real converters: every format and precision of one small trained model, and the LRN forms."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from fmnist_edge import checkpoints, data
+from fmnist_edge.artifacts import Artifact, collect
+from fmnist_edge.errors import ArtifactError, ExportError, FileError, InputError, UnknownNameError
+from fmnist_edge.export.lowering import lower
+from fmnist_edge.export.pipeline import Calibration, export
+from fmnist_edge.export.precisions import PRECISIONS, select
+from fmnist_edge.registry import EXPORTERS, MODELS, resolve
+from fmnist_edge.runtime import Classifier, Contract
+
+CONTRACT = Contract((28, 28, 1), "logits", data.LABELS)
+
+
+@pytest.fixture(scope="module")
+def calibration():
+    return Calibration(data.calibration_images(100), "100 training images")
+
+
+@pytest.fixture(scope="module")
+def compact():
+    return checkpoints.load("compact_cnn")
+
+
+@pytest.fixture(scope="module")
+def artifacts(compact, calibration, tmp_path_factory):
+    out = tmp_path_factory.mktemp("exported")
+    return {
+        precision.filename: export(compact, precision, CONTRACT, out, calibration=calibration)
+        for precision in PRECISIONS
+    }
+
+
+@pytest.fixture(scope="module")
+def reference(compact):
+    images = data.load("test").images[:300]
+    return images, np.asarray(compact.model.predict(CONTRACT.preprocessing.apply(images, (28, 28, 1)), verbose=0))
+
+
+@pytest.mark.parametrize("name", [precision.filename for precision in PRECISIONS])
+class TestEveryArtifact:
+    def test_answers_like_its_keras_model(self, artifacts, reference, name):
+        images, expected = reference
+        with Classifier.load(artifacts[name].path) as classifier:
+            scores = classifier.scores(images)
+        tolerance = {"float32": 1e-4, "float16": 0.1, "dynamic_int8": 1.5, "int8": 8.0}[artifacts[name].precision]
+        assert np.abs(scores - expected).max() < tolerance
+        assert (scores.argmax(1) == expected.argmax(1)).mean() > 0.98
+
+    def test_manifest_tells_the_truth(self, artifacts, compact, name):
+        path = artifacts[name].path
+        manifest = json.loads(path.with_name(path.name + ".json").read_text())
+        content = path.read_bytes()
+        assert manifest["sha256"] == hashlib.sha256(content).hexdigest()
+        assert manifest["size_bytes"] == len(content)
+        assert manifest["model"] == {"name": "compact_cnn", "sha256": compact.sha256, "parameters": 106_991}
+        assert f"{manifest['precision']}.{manifest['format']}" == manifest["artifact"] == name
+        assert Contract.from_dict(manifest["contract"]) == CONTRACT
+        with Classifier.load(path) as classifier:
+            for entry, spec in (
+                (manifest["inputs"][0], classifier.engine.input),
+                (manifest["outputs"][0], classifier.engine.output),
+            ):
+                assert (entry["name"], tuple(entry["shape"]), entry["dtype"]) == (spec.name, spec.shape, spec.dtype)
+                assert (entry["scale"], entry["zero_point"]) == (spec.scale, spec.zero_point)
+        assert manifest["inputs"][0]["shape"] == [1, 28, 28, 1]
+        assert (manifest["inputs"][0]["scale"] is not None) == (manifest["precision"] == "int8")
+        assert (manifest["calibration"] is not None) == (manifest["precision"] == "int8")
+
+    def test_two_exports_are_byte_identical(self, artifacts, compact, calibration, tmp_path, name):
+        precision = next(item for item in PRECISIONS if item.filename == name)
+        again = export(compact, precision, CONTRACT, tmp_path / "elsewhere", calibration=calibration)
+        assert again.path.read_bytes() == artifacts[name].path.read_bytes()
+        assert again.manifest == artifacts[name].manifest
+
+
+def test_op_census_counts_what_the_network_has(artifacts):
+    int8 = artifacts["int8.tflite"].manifest
+    assert int8["op_census"] == {"CONV_2D": 3, "FULLY_CONNECTED": 4, "MAX_POOL_2D": 1, "RESHAPE": 1}
+    assert int8["float_ops"] == []
+    assert artifacts["float32.onnx"].manifest["op_census"]["Conv"] == 3
+    assert artifacts["float32.tflite"].manifest["float_ops"] == "all"
+
+
+def test_sizes_follow_the_weights(artifacts):
+    size = {name: artifact.size_bytes for name, artifact in artifacts.items()}
+    assert size["float16.tflite"] == pytest.approx(size["float32.tflite"] / 2, rel=0.1)
+    assert size["int8.tflite"] < size["float32.tflite"] / 3.3
+    assert size["float32.onnx"] == pytest.approx(106_991 * 4, rel=0.1)
+
+
+@pytest.mark.parametrize("format", EXPORTERS)
+def test_dynamic_batch_takes_any_number_of_images(compact, reference, tmp_path, format):
+    images, expected = reference
+    artifact = export(compact, select(format, ["float32"])[0], CONTRACT, tmp_path, batch=None)
+    with Classifier.load(artifact.path) as classifier:
+        assert classifier.engine.input.shape[0] is None
+        for count in (1, 7, 300):
+            assert np.abs(classifier.scores(images[:count]) - expected[:count]).max() < 1e-4
+
+
+def test_fixed_batch_pads_the_last_call(compact, reference, tmp_path):
+    images, expected = reference
+    artifact = export(compact, select("onnx", ["float32"])[0], CONTRACT, tmp_path, batch=8)
+    with Classifier.load(artifact.path) as classifier:
+        assert np.abs(classifier.scores(images[:11]) - expected[:11]).max() < 1e-4
+
+
+class TestLrn:
+    """tiny_resnet untrained: its LRN is what differs between targets."""
+
+    @pytest.fixture(scope="class")
+    def model(self):
+        import keras
+
+        keras.utils.set_random_seed(1)
+        return resolve("model", MODELS, "tiny_resnet").build()
+
+    @pytest.fixture(scope="class")
+    def images(self):
+        return CONTRACT.preprocessing.apply(data.load("train").images[:8], (28, 28, 1))
+
+    def test_native_form_computes_the_same(self, model, images):
+        lowered = lower(model, "native")
+        assert lowered is not model
+        assert lowered.count_params() == model.count_params()
+        assert np.abs(np.asarray(lowered(images)) - np.asarray(model(images))).max() < 1e-5
+
+    def test_model_without_lrn_is_left_alone(self, compact):
+        assert lower(compact.model, "native") is compact.model
+
+    def test_unknown_form_is_refused(self, model):
+        with pytest.raises(InputError, match="'composed' or 'native'"):
+            lower(model, "magic")
+
+    def test_composed_form_has_no_lrn_op_and_folds_its_bias(self, model):
+        for format in EXPORTERS:
+            exporter = resolve("format", EXPORTERS, format)
+            precision = select(format, ["float32"])[0]
+            ops = exporter.census(exporter.convert(lower(model, precision.lrn), precision, 1, None)).ops
+            assert not {"LRN", "LOCAL_RESPONSE_NORMALIZATION", "CUSTOM"} & set(ops)
+            # 16 convolutions of the network, 16 of the normalisations; 6 additions, all of them skips.
+            assert ops.get("Conv", ops.get("CONV_2D")) == 32
+            assert ops.get("Add", ops.get("ADD")) == 6
+
+    def test_int8_lists_its_float_islands(self, model, images):
+        precision = select("tflite", ["int8"])[0]
+        exporter = resolve("format", EXPORTERS, "tflite")
+        census = exporter.census(exporter.convert(lower(model, precision.lrn), precision, 1, images))
+        assert census.ops["LOCAL_RESPONSE_NORMALIZATION"] == 16
+        assert "RSQRT" not in census.ops
+        islands = [name.split()[0] for name in census.float_ops]
+        assert islands.count("LOCAL_RESPONSE_NORMALIZATION") == 16
+        assert set(islands) == {"DEQUANTIZE", "LOCAL_RESPONSE_NORMALIZATION"}
+
+
+def test_precision_names():
+    assert [item.filename for item in select("onnx")] == ["float32.onnx"]
+    assert {item.format for item in select("all", ["float32"])} == {"tflite", "onnx"}
+    with pytest.raises(UnknownNameError, match="choose from: float32"):
+        select("onnx", ["int3"])
+
+
+def test_int8_needs_calibration_images(compact, tmp_path):
+    with pytest.raises(InputError, match="--calibration"):
+        export(compact, select("tflite", ["int8"])[0], CONTRACT, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_calibration_of_another_shape_is_refused(compact, tmp_path):
+    wrong = Calibration(np.zeros((5, 32, 32, 3), np.uint8), "wrong")
+    with pytest.raises(InputError, match=r"\(5, 32, 32, 3\)"):
+        export(compact, select("tflite", ["int8"])[0], CONTRACT, tmp_path, calibration=wrong)
+
+
+def test_a_failed_conversion_is_one_line_and_leaves_no_file(compact, tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    def explode(self):
+        raise RuntimeError("first line\nsecond line")
+
+    monkeypatch.setattr(tf.lite.TFLiteKerasModelConverterV2, "convert", explode)
+    with pytest.raises(ExportError) as refusal:
+        export(compact, select("tflite", ["float32"])[0], CONTRACT, tmp_path / "out")
+    assert str(refusal.value) == "TFLite float32 conversion failed: first line"
+    assert not (tmp_path / "out").exists()
+
+
+def test_output_folder_that_is_a_file(compact, tmp_path):
+    (tmp_path / "out").write_text("in the way")
+    with pytest.raises(FileError, match="cannot be written"):
+        export(compact, select("onnx", ["float32"])[0], CONTRACT, tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "in the way"
+
+
+def test_collect_finds_and_refuses(artifacts, tmp_path):
+    folder = artifacts["int8.tflite"].path.parent
+    assert [item.path.name for item in collect([folder])] == sorted(artifacts)
+    for path, said in ((tmp_path, "no .tflite or .onnx"), (tmp_path / "none.onnx", "no such file")):
+        with pytest.raises(ArtifactError, match=said):
+            collect([path])
+    (tmp_path / "bare.onnx").write_bytes(b"x")
+    with pytest.raises(ArtifactError, match="no manifest"):
+        Artifact.open(tmp_path / "bare.onnx")

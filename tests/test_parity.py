@@ -1,0 +1,121 @@
+"""Parity is pure arithmetic: hand-made cases for each gate, properties for the rest."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fmnist_edge.errors import InputError
+from fmnist_edge.export.precisions import PRECISIONS
+from fmnist_edge.parity import GATES, Gate, compare, gate_for
+
+OPEN = Gate()
+scores = hnp.arrays(
+    np.float32, st.tuples(st.integers(1, 40), st.integers(2, 10)), elements=st.floats(-50, 50, width=32)
+)
+
+
+def one_hot(classes: list[int], count: int = 3) -> np.ndarray:
+    return np.eye(count, dtype=np.float32)[classes]
+
+
+@given(scores)
+def test_a_model_equals_itself(array):
+    report = compare(array, array.copy(), Gate(min_agreement=1.0, max_abs_delta=0.0, max_accuracy_drop=0.0),
+                     labels=np.zeros(len(array), int))  # fmt: skip
+    assert report.passed
+    assert (report.agreement, report.max_abs_delta, report.mean_abs_delta, report.accuracy_drop) == (1.0, 0.0, 0.0, 0.0)
+
+
+@given(scores, st.integers(0, 2**32 - 1))
+def test_figures_do_not_depend_on_image_order_or_direction(array, seed):
+    rng = np.random.default_rng(seed)
+    other = (array + rng.normal(size=array.shape)).astype(np.float32)
+    order = rng.permutation(len(array))
+    report, swapped, shuffled = (
+        compare(array, other, OPEN),
+        compare(other, array, OPEN),
+        compare(array[order], other[order], OPEN),
+    )
+    assert report.agreement == swapped.agreement == shuffled.agreement
+    assert report.max_abs_delta == swapped.max_abs_delta == shuffled.max_abs_delta
+    assert report.mean_abs_delta == pytest.approx(shuffled.mean_abs_delta)
+    assert report.max_abs_delta >= report.mean_abs_delta >= 0
+    assert np.array_equal(order[list(shuffled.worst_images)][:1], [report.worst_images[0]]) or len(array) > 1
+
+
+def test_known_figures():
+    reference = np.array([[3.0, 1.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 5.0], [1.0, 0.0, 0.0]], np.float32)
+    candidate = reference.copy()
+    candidate[1, 2] = 2.5  # image 1 flips from class 1 to class 2
+    candidate[3, 0] = 5.0  # image 3 moves most and does not flip
+    report = compare(reference, candidate, OPEN, labels=np.array([0, 1, 2, 1]))
+    assert report.agreement == 0.75
+    assert report.max_abs_delta == 4.0
+    assert report.mean_abs_delta == pytest.approx(5.5 / 12)
+    assert report.reference_accuracy == 0.75
+    assert report.accuracy == 0.5
+    assert report.accuracy_drop == 0.25
+    assert report.worst_images == (1, 3, 0, 2)  # flipped first, then by difference, then by index
+
+
+@pytest.mark.parametrize(
+    ("gate", "wrong", "passes"),
+    [
+        (Gate(min_agreement=0.99), 10, True),
+        (Gate(min_agreement=0.99), 11, False),
+        (Gate(max_accuracy_drop=0.005), 5, True),
+        (Gate(max_accuracy_drop=0.005), 6, False),
+    ],
+)
+def test_gates_hold_at_their_limit_and_fail_one_image_beyond(gate, wrong, passes):
+    labels = np.zeros(1000, int)
+    reference = one_hot([0] * 1000)
+    candidate = one_hot([1] * wrong + [0] * (1000 - wrong))
+    report = compare(reference, candidate, gate, labels=labels)
+    assert report.passed is passes
+    assert len(report.failures) == int(not passes)
+    assert set(report.worst_images[:wrong]) <= set(range(wrong))
+
+
+def test_largest_difference_gate():
+    reference = one_hot([0, 1])
+    assert compare(reference, reference + np.float32(0.0009), Gate(max_abs_delta=1e-3)).passed
+    assert "2.00e-03" in compare(reference, reference + np.float32(0.002), Gate(max_abs_delta=1e-3)).failures[0]
+
+
+def test_falling_below_the_published_accuracy_fails():
+    reference = one_hot([0] * 10)
+    labels = np.array([0] * 9 + [1])
+    assert compare(reference, reference, OPEN, labels=labels, published_accuracy=0.9).passed
+    report = compare(reference, reference, OPEN, labels=labels, published_accuracy=0.91)
+    assert report.failures == ["accuracy 90.00% is below the published 91.00%"]
+
+
+def test_an_accuracy_gate_without_labels_does_not_pass_silently():
+    reference = one_hot([0, 1])
+    assert not compare(reference, reference, gate_for("int8")).passed
+
+
+@pytest.mark.parametrize(
+    ("reference", "candidate", "labels", "said"),
+    [
+        (np.zeros((2, 3)), np.zeros((2, 4)), None, "expected the same"),
+        (np.zeros((0, 3)), np.zeros((0, 3)), None, "n >= 1"),
+        (np.zeros(3), np.zeros(3), None, "(n, classes)"),
+        (np.zeros((2, 3)), np.full((2, 3), np.nan), None, "NaN"),
+        (np.full((2, 3), np.inf), np.zeros((2, 3)), None, "infinity"),
+        (np.zeros((2, 3)), np.zeros((2, 3)), np.zeros(3, int), "expected (2,)"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(reference, candidate, labels, said):
+    with pytest.raises(InputError) as refusal:
+        compare(reference, candidate, OPEN, labels=labels)
+    assert said in str(refusal.value)
+
+
+def test_every_exported_precision_has_a_gate():
+    assert {precision.name for precision in PRECISIONS} == set(GATES)
+    with pytest.raises(InputError, match="known: float32"):
+        gate_for("int3")
