@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from fmnist_edge import __version__
-from fmnist_edge.console import hide_native_chatter, table, track
+from fmnist_edge.console import hide_native_chatter, progress_bar, table, track
 from fmnist_edge.errors import FmnistEdgeError, one_line
 from fmnist_edge.registry import ENGINES, EXPORTERS, MODELS, resolve
 
 __all__ = ["main", "program"]
 
+BENCH_IMAGES = 64  # real ones, cycled
+INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
+INTERRUPTED = 130
 EXIT_CODES = (
-    "exit codes: 0 done; 1 a gate failed; 2 bad input or file; 3 something to install or fetch first; 130 interrupted"
+    "exit codes: 0 done; 1 a gate failed; 2 bad input or file; 3 something to install or fetch first; "
+    "70 our bug; 130 interrupted"
 )
 
 
@@ -40,10 +44,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         print("fmnist-edge: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        message = f"this command needs {name!r}, which is not installed; run: pip install 'fmnist-edge[all]'"
+        print(f"fmnist-edge: error: {message}", file=sys.stderr)
+        return UnavailableError.exit_code
+    except Exception as error:
+        if os.environ.get("FMNIST_EDGE_VERBOSE"):
+            raise
+        kind = type(error).__name__
+        print(
+            f"fmnist-edge: internal error: {kind}: {one_line(error)} (FMNIST_EDGE_VERBOSE=1 shows where)",
+            file=sys.stderr,
+        )
+        return INTERNAL_ERROR
 
 
 def parser() -> argparse.ArgumentParser:
@@ -263,7 +281,24 @@ def percent(value: float | None) -> str:
 
 
 def run_bench(options: argparse.Namespace) -> int:
-    raise NotImplementedError
+    from fmnist_edge import data
+    from fmnist_edge.artifacts import collect
+    from fmnist_edge.bench import environment, results, suite
+    from fmnist_edge.bench.plan import QUICK
+
+    artifacts = [artifact.path for artifact in collect(options.artifacts)]
+    threads = options.threads or QUICK.thread_counts(environment.usable_cores())
+    cells = suite.cells_for(artifacts, sorted(set(threads)))
+    images = data.load("test", options.data).images[:BENCH_IMAGES]
+    print(f"{len(cells)} cells, plan {QUICK.name}: about {QUICK.seconds(len(cells)):.0f} s", file=sys.stderr)
+    with progress_bar("measuring") as progress:
+        result = suite.run(cells, images, QUICK, progress)
+    print(table(results.HEADER, results.rows(result)))
+    print(f"\nwrote {results.save(result, results.path_for(result, options.out))}")
+    if result["interrupted"]:
+        print("fmnist-edge: interrupted; what was measured is kept", file=sys.stderr)
+        return INTERRUPTED
+    return int(any(cell["status"] == "failed" for cell in result["cells"]))
 
 
 def run_classify(options: argparse.Namespace) -> None:

@@ -6,10 +6,11 @@ import faulthandler
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["hide_native_chatter", "table", "track"]
+__all__ = ["hide_native_chatter", "progress_bar", "table", "track"]
 
 T = TypeVar("T")
 
@@ -49,6 +50,23 @@ def track(items: Sequence[T], label: str) -> Iterator[T]:
     except ImportError:
         return iter(items)
     return iter(tqdm(items, desc=label, leave=False, disable=not sys.stderr.isatty()))
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar for work that reports (done, total, what is next) itself; a silent one where `track` would be silent."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield lambda done, total, text: None
+        return
+    with tqdm(desc=label, leave=False, disable=not sys.stderr.isatty()) as bar:
+
+        def progress(done: int, total: int, text: str) -> None:
+            bar.total, bar.n = total, done
+            bar.set_postfix_str(text)
+
+        yield progress
 
 
 def hide_native_chatter() -> None:

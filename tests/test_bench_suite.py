@@ -1,9 +1,9 @@
 """The suite on real children and tiny real models. Nothing here depends on how long anything takes."""
 
 import json
-import os
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,9 +103,11 @@ def test_a_broken_file_costs_no_other_cell(models, tmp_path):
     (tmp_path / "damaged.onnx.json").write_bytes((models["onnx"].parent / "float32.onnx.json").read_bytes())
     alone = tmp_path / "alone.tflite"
     alone.write_bytes(b"nothing")
-    paths = [damaged, tmp_path / "missing.onnx", alone, models["onnx"]]
-    broken, missing, orphan, whole = suite.run(suite.cells_for(paths, (1,)), IMAGES, TINY)["cells"]
-    assert [cell["status"] for cell in (broken, missing, orphan, whole)] == ["failed", "failed", "failed", "measured"]
+    (tmp_path / "folder.onnx").mkdir()
+    paths = [damaged, tmp_path / "missing.onnx", tmp_path / "folder.onnx", alone, models["onnx"]]
+    cells = suite.run(suite.cells_for(paths, (1,)), IMAGES, TINY)["cells"]
+    assert [cell["status"] for cell in cells] == ["failed"] * 4 + ["measured"]
+    broken, missing, _, orphan, whole = cells
     assert one_line_about(broken, "SHA-256") and one_line_about(missing, "no such file")
     assert one_line_about(orphan, "no manifest")
     assert missing["size_bytes"] is None and broken["summary"] is None and whole["summary"]["engine"]["count"] == 3
@@ -205,6 +207,6 @@ def test_a_series_lasts_its_seconds_and_no_longer_than_the_limit(monkeypatch):
 
 
 def test_the_peak_is_the_childs_own():
-    if not os.path.exists("/proc/self/status"):
+    if not Path("/proc/self/status").exists():
         pytest.skip("Linux only")
     assert loop.peak_rss_bytes() > 10_000_000

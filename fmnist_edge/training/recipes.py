@@ -72,7 +72,7 @@ def best(epochs: int, **changes: Any) -> Recipe:
 RECIPES: dict[str, tuple[Recipe, ...]] = {
     "tiny_resnet": (
         published(),
-        best(50, erase=0.25, build={"conv_dropout": 0.1, "dense_dropout": 0.4}),
+        best(40, erase=0.25, build={"conv_dropout": 0.1, "dense_dropout": 0.4}),
     ),
     "tiny_googlenet": (
         published(),

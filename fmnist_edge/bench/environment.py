@@ -1,0 +1,187 @@
+"""The machine a result was measured on. What cannot be found out is null, never an error.
+
+No host name, user name or path is recorded: results are meant to be published.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+from fmnist_edge.artifacts import versions_of
+
+__all__ = ["describe", "state", "usable_cores"]
+
+ROOT = Path("/")
+PACKAGES = ("numpy", "ai-edge-litert", "tflite-runtime", "onnxruntime")
+# What int8 and float kernels are chosen by; x86 names first, then ARM's (asimd is NEON, asimddp its dot product).
+FLAGS = re.compile(
+    r"(avx|avx2|avx512\w*|avx\w*vnni\w*|amx\w*|fma|f16c|sse4_2|neon|asimd|asimddp|asimdhp|i8mm|bf16|sve2?)"
+)
+# /proc/cpuinfo's "CPU part" of ARM's own cores (implementer 0x41), from the technical reference manuals.
+ARM_PARTS = {
+    "0xb76": "ARM1176", "0xc07": "Cortex-A7", "0xd03": "Cortex-A53", "0xd04": "Cortex-A35", "0xd05": "Cortex-A55",
+    "0xd07": "Cortex-A57", "0xd08": "Cortex-A72", "0xd09": "Cortex-A73", "0xd0a": "Cortex-A75", "0xd0b": "Cortex-A76",
+    "0xd0c": "Neoverse-N1", "0xd0d": "Cortex-A77", "0xd40": "Neoverse-V1", "0xd41": "Cortex-A78",
+    "0xd49": "Neoverse-N2", "0xd4f": "Neoverse-V2",
+}  # fmt: skip
+CONTAINER_MARKS = ("docker", "kubepods", "containerd", "lxc", "podman")
+
+
+def describe(root: Path = ROOT) -> dict[str, Any]:
+    """What does not change during a run. `root` is where /proc and /sys are looked for."""
+    cpu = cpu_info(root)
+    return {
+        "device": device_name(root),
+        "architecture": platform.machine() or None,
+        "cpu": cpu_model(root),
+        "cpu_flags": cpu_flags(cpu),
+        "logical_cores": os.cpu_count(),
+        "affinity_cores": affinity_cores(),
+        "cpu_quota_cores": cpu_quota(root),
+        "governor": text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "memory_bytes": memory_bytes(root),
+        "os": os_name(root),
+        "kernel": platform.release() or None,
+        "libc": " ".join(filter(None, platform.libc_ver())) or None,
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "packages": versions_of(PACKAGES),
+        "container": in_container(root),
+        "hypervisor": hypervisor(root, cpu),
+    }
+
+
+def state(root: Path = ROOT) -> dict[str, Any]:
+    """What may change during a run; taken before and after it."""
+    temperature = integer(root / "sys/class/thermal/thermal_zone0/temp")
+    return {
+        "load_average": load_average(),
+        "frequency_mhz": frequency_mhz(root),
+        "temperature_c": None if temperature is None else temperature / 1000,
+    }
+
+
+def usable_cores(root: Path = ROOT) -> int:
+    """Cores this process may use: its affinity, or a container's quota where that is less."""
+    cores = affinity_cores() or os.cpu_count() or 1
+    quota = cpu_quota(root)
+    return cores if quota is None else max(1, min(cores, round(quota)))
+
+
+def device_name(root: Path = ROOT) -> str:
+    """A folder name for results: the board's own name, else the CPU's, else the platform's.
+
+    >>> slug("Raspberry Pi 4 Model B Rev 1.4")
+    'raspberry-pi-4-model-b-rev-1.4'
+    >>> slug("Intel(R) Core(TM) i7-8550U CPU @ 1.80GHz")
+    'intel-core-i7-8550u'
+    """
+    board = text(root / "proc/device-tree/model")
+    names = (board, cpu_model(root), f"{platform.system()} {platform.machine()}")
+    return next((name for name in map(slug, filter(None, names)) if name), "unknown")
+
+
+def slug(name: str) -> str:
+    plain = re.sub(r"\((R|TM|C)\)|\bCPU\b|\bprocessor\b|\d+-core\b|@.*$", " ", name, flags=re.IGNORECASE)
+    return re.sub(r"[^a-z0-9.]+", "-", plain.lower()).strip("-.")[:60]
+
+
+def cpu_model(root: Path = ROOT) -> str | None:
+    cpu = cpu_info(root)
+    if "model name" in cpu:
+        return cpu["model name"]
+    if cpu.get("CPU implementer") == "0x41" and cpu.get("CPU part") in ARM_PARTS:
+        return f"ARM {ARM_PARTS[cpu['CPU part']]}"
+    return platform.processor() or None
+
+
+def cpu_info(root: Path) -> dict[str, str]:
+    """The first core's fields of /proc/cpuinfo; on a big.LITTLE machine that is one of several kinds."""
+    fields: dict[str, str] = {}
+    for line in (text(root / "proc/cpuinfo") or "").splitlines():
+        key, colon, value = line.partition(":")
+        if colon:
+            fields.setdefault(key.strip(), value.strip())
+    return fields
+
+
+def cpu_flags(cpu: dict[str, str]) -> list[str] | None:
+    listed = cpu.get("flags") or cpu.get("Features")
+    return None if listed is None else sorted(flag for flag in set(listed.split()) if FLAGS.fullmatch(flag))
+
+
+def affinity_cores() -> int | None:
+    try:
+        return len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):  # not on macOS
+        return None
+
+
+def cpu_quota(root: Path = ROOT) -> float | None:
+    """A container's CPU limit in cores, from cgroup version 2 or 1; None without one."""
+    quota, _, period = (text(root / "sys/fs/cgroup/cpu.max") or "").partition(" ")
+    if not quota:
+        quota = text(root / "sys/fs/cgroup/cpu/cpu.cfs_quota_us") or ""
+        period = text(root / "sys/fs/cgroup/cpu/cpu.cfs_period_us") or ""
+    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
+        return None
+    return int(quota) / int(period)
+
+
+def frequency_mhz(root: Path) -> float | None:
+    kilohertz = integer(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
+    if kilohertz is not None:
+        return kilohertz / 1000
+    try:
+        return float(cpu_info(root)["cpu MHz"])
+    except (KeyError, ValueError):
+        return None
+
+
+def memory_bytes(root: Path) -> int | None:
+    found = re.search(r"^MemTotal:\s+(\d+) kB", text(root / "proc/meminfo") or "", re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
+
+
+def load_average() -> list[float] | None:
+    try:
+        return list(os.getloadavg())
+    except (AttributeError, OSError):
+        return None
+
+
+def os_name(root: Path) -> str | None:
+    found = re.search(r'^PRETTY_NAME="?([^"\n]+)', text(root / "etc/os-release") or "", re.MULTILINE)
+    return found[1] if found else platform.system() or None
+
+
+def in_container(root: Path) -> bool | None:
+    if any((root / mark).exists() for mark in (".dockerenv", "run/.containerenv")):
+        return True
+    groups = text(root / "proc/1/cgroup")
+    return None if groups is None else any(mark in groups for mark in CONTAINER_MARKS)
+
+
+def hypervisor(root: Path, cpu: dict[str, str]) -> bool | None:
+    """Whether this is a virtual machine; only x86 CPUs tell."""
+    if text(root / "sys/hypervisor/type"):
+        return True
+    return "hypervisor" in cpu["flags"].split() if "flags" in cpu else None
+
+
+def text(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode(errors="replace").strip("\0 \n") or None
+    except OSError:
+        return None
+
+
+def integer(path: Path) -> int | None:
+    found = text(path)
+    try:
+        return None if found is None else int(found)
+    except ValueError:
+        return None
