@@ -7,12 +7,13 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fmnist_edge import __version__
 from fmnist_edge.console import hide_native_chatter, progress_bar, table, track
-from fmnist_edge.errors import FmnistEdgeError, one_line
+from fmnist_edge.errors import FmnistEdgeError, UnavailableError, one_line
 from fmnist_edge.registry import ENGINES, EXPORTERS, MODELS, resolve
 
 __all__ = ["main", "program"]
@@ -161,15 +162,13 @@ def run_data(options: argparse.Namespace) -> None:
 
 
 def run_train(options: argparse.Namespace) -> None:
-    import dataclasses
-
     spec = resolve("model", MODELS, options.model)
     from fmnist_edge.training.fit import train
     from fmnist_edge.training.recipes import recipe_for
 
     recipe = recipe_for(spec.name, options.recipe)
     if options.epochs:
-        recipe = dataclasses.replace(recipe, epochs=options.epochs)
+        recipe = replace(recipe, epochs=options.epochs)
     card = train(
         spec,
         recipe,
@@ -287,18 +286,21 @@ def run_bench(options: argparse.Namespace) -> int:
     from fmnist_edge.bench.plan import QUICK
 
     artifacts = [artifact.path for artifact in collect(options.artifacts)]
-    threads = options.threads or QUICK.thread_counts(environment.usable_cores())
-    cells = suite.cells_for(artifacts, sorted(set(threads)))
+    plan = replace(QUICK, threads=tuple(options.threads)) if options.threads else QUICK
+    cells = suite.cells_for(artifacts, plan.thread_counts(environment.usable_cores()))
     images = data.load("test", options.data).images[:BENCH_IMAGES]
-    print(f"{len(cells)} cells, plan {QUICK.name}: about {QUICK.seconds(len(cells)):.0f} s", file=sys.stderr)
+    print(f"{len(cells)} cells, plan {plan.name}: about {plan.seconds(len(cells)):.0f} s", file=sys.stderr)
     with progress_bar("measuring") as progress:
-        result = suite.run(cells, images, QUICK, progress)
+        result = suite.run(cells, images, plan, progress)
     print(table(results.HEADER, results.rows(result)))
     print(f"\nwrote {results.save(result, results.path_for(result, options.out))}")
     if result["interrupted"]:
         print("fmnist-edge: interrupted; what was measured is kept", file=sys.stderr)
         return INTERRUPTED
-    return int(any(cell["status"] == "failed" for cell in result["cells"]))
+    statuses = {cell["status"] for cell in result["cells"]}
+    if "failed" in statuses:
+        return 1
+    return 0 if "measured" in statuses else UnavailableError.exit_code
 
 
 def run_classify(options: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ __all__ = ["HEADER", "SCHEMA", "load", "path_for", "rows", "save", "summarize", 
 SCHEMA = 1
 
 # From 662 samples on, at least two lie beyond the true 99th percentile with 99 % confidence
-# (0.99^n + n·0.01·0.99^(n-1) <= 0.01). It is also MLPerf Inference's least query count for a p99 (early stopping).
+# (0.99^n + n·0.01·0.99^(n-1) <= 0.01).
 SAMPLES_FOR_P99 = 662
 
 HEADER = [
