@@ -1,41 +1,132 @@
-"""Write a model's local response normalisation in the form a target runs best. Numerics stay the same."""
+"""Rewrite a model into the form a target runs best. In float the numerics stay the same, up to rounding."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fmnist_edge.errors import InputError
 
-__all__ = ["lower"]
+__all__ = ["fold_batch_norm", "lower", "with_lrn"]
+
+Weights = dict[str, list[np.ndarray]]
 
 
 def lower(model: Any, lrn: str) -> Any:
+    """Everything that is done to a Keras model before a converter sees it; `model` itself is left alone."""
+    return with_lrn(fold_batch_norm(model), lrn)
+
+
+def with_lrn(model: Any, lrn: str) -> Any:
     """`model` with every LRN layer in the form `lrn`: "composed" (the layer's own ops) or "native" (one LRN op).
 
-    The weights are shared by value; a model without LRN comes back as it is.
+    A model without LRN comes back as it is.
     """
     if lrn == "composed":
         return model
     if lrn != "native":
         raise InputError(f"unknown LRN lowering {lrn!r}; expected 'composed' or 'native'")
-    import keras
-
     from fmnist_edge.models.layers import LocalResponseNormalization
 
-    if not any(isinstance(layer, LocalResponseNormalization) for layer in model.layers):
+    layers = [layer for layer in model.layers if isinstance(layer, LocalResponseNormalization)]
+    native = native_layer_class() if layers else None
+    return rebuilt(model, {layer.name: native.from_config(layer.get_config()) for layer in layers}, {})
+
+
+def fold_batch_norm(model: Any) -> Any:
+    """Fold each BatchNorm between Dense(relu) and Dense into both, its scale into the first.
+
+    Converters fold the scale into the second one, where one column per input ends up with its own range and an int8
+    weight scale has to cover them all: measured, that costs tiny_googlenet 0.5 pp. ReLU lets a positive factor
+    through, relu(a·x) = a·relu(x), so |scale| belongs into the first layer's rows, which have a weight scale each, and
+    what flows between has unit variance. Cf. cross-layer equalisation, Nagel et al. 2019 (arXiv:1906.04721).
+    """
+    identities: dict[str, Any] = {}
+    weights: Weights = {}
+    for norm in model.layers:
+        ends = dense_around(norm)
+        if ends is None:
+            continue
+        first, second = ends
+        gamma, beta, mean, variance = affine_of(norm)
+        scale = gamma / np.sqrt(variance + norm.epsilon)
+        shift = beta - mean * scale
+        kernel1, bias1 = weights_of(first, weights)
+        kernel2, bias2 = weights_of(second, weights)
+        weights[first.name] = [kernel1 * np.abs(scale), bias1 * np.abs(scale)]
+        weights[second.name] = [kernel2 * np.sign(scale)[:, None], bias2 + shift @ kernel2]
+        identities[norm.name] = identity_layer(norm.name)
+    return rebuilt(model, identities, weights)
+
+
+def dense_around(norm: Any) -> tuple[Any, Any] | None:
+    """The Dense(relu) before and the Dense after a BatchNorm, dropout apart; None where that is not the pattern."""
+    import keras
+
+    layers = keras.layers
+    if not isinstance(norm, layers.BatchNormalization):
+        return None
+    first, second = neighbour(norm, "parents"), neighbour(norm, "children")
+    while isinstance(second, layers.Dropout):
+        second = neighbour(second, "children")
+    if type(first) is not layers.Dense or type(second) is not layers.Dense:
+        return None
+    fits = first.activation is keras.activations.relu and first.use_bias and second.use_bias
+    return (first, second) if fits and neighbour(first, "children") is norm else None
+
+
+def neighbour(layer: Any, side: str) -> Any | None:
+    """The only layer that feeds `layer` ("parents") or that it feeds ("children"); None if there is not just one."""
+    if side == "parents":
+        found = [parent.operation for node in layer._inbound_nodes for parent in node.parent_nodes]
+    else:
+        found = [node.operation for node in layer._outbound_nodes]
+    return found[0] if len(found) == 1 and len(layer._inbound_nodes) == 1 else None
+
+
+def affine_of(norm: Any) -> tuple[np.ndarray, ...]:
+    """gamma, beta, moving mean and moving variance, with the neutral value for a part that is switched off."""
+    mean, variance = np.asarray(norm.moving_mean), np.asarray(norm.moving_variance)
+    gamma = np.asarray(norm.gamma) if norm.scale else np.ones_like(mean)
+    beta = np.asarray(norm.beta) if norm.center else np.zeros_like(mean)
+    return gamma, beta, mean, variance
+
+
+def weights_of(layer: Any, changed: Weights) -> list[np.ndarray]:
+    return changed.get(layer.name) or layer.get_weights()
+
+
+def rebuilt(model: Any, replacements: dict[str, Any], weights: Weights) -> Any:
+    """A copy of `model` with some layers replaced, by name, and some weights; `model` itself when there are none."""
+    import keras
+
+    if not replacements:
         return model
-    native = native_layer_class()
 
-    def replace(layer: Any) -> Any:
-        chosen: Any = native if isinstance(layer, LocalResponseNormalization) else type(layer)
-        return chosen.from_config(layer.get_config())
+    def clone(layer: Any) -> Any:
+        return replacements.get(layer.name) or type(layer).from_config(layer.get_config())
 
-    lowered = keras.models.clone_model(model, clone_function=replace)
-    lowered.set_weights(model.get_weights())
-    return lowered
+    copy = keras.models.clone_model(model, clone_function=clone)
+    for layer in model.layers:
+        target = copy.get_layer(layer.name)
+        if target.weights:
+            target.set_weights(weights.get(layer.name) or layer.get_weights())
+    return copy
 
 
-def native_layer_class() -> type:
+def identity_layer(name: str) -> Any:
+    """Passes its input on; takes the arguments that a BatchNormalization is called with."""
+    import keras
+
+    class Identity(keras.layers.Layer):
+        def call(self, inputs, training=None, mask=None):
+            return inputs
+
+    return Identity(name=name)
+
+
+def native_layer_class() -> Any:
     """LocalResponseNormalization computed by TensorFlow's own kernel, which converts to a single op."""
     import tensorflow as tf
 
