@@ -30,7 +30,7 @@ def with_lrn(model: Any, lrn: str) -> Any:
     from fmnist_edge.models.layers import LocalResponseNormalization
 
     layers = [layer for layer in model.layers if isinstance(layer, LocalResponseNormalization)]
-    native = native_layer_class() if layers else None
+    native = native_layer_class()
     return rebuilt(model, {layer.name: native.from_config(layer.get_config()) for layer in layers}, {})
 
 
@@ -67,7 +67,8 @@ def dense_around(norm: Any) -> tuple[Any, Any] | None:
     layers = keras.layers
     if not isinstance(norm, layers.BatchNormalization):
         return None
-    first, second = neighbour(norm, "parents"), neighbour(norm, "children")
+    first: Any = neighbour(norm, "parents")
+    second: Any = neighbour(norm, "children")
     while isinstance(second, layers.Dropout):
         second = neighbour(second, "children")
     if type(first) is not layers.Dense or type(second) is not layers.Dense:

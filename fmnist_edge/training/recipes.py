@@ -82,7 +82,7 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
     "tuned_cnn": (published(), best(24, erase=0.1)),
     "wide_cnn": (
         published(flip=False),
-        best(12, learning_rate=1e-3, weight_decay=0.05, ema_momentum=0.99, build={"conv_dropout": 0.2}),
+        best(26, learning_rate=1e-3, weight_decay=0.05, ema_momentum=0.99, build={"conv_dropout": 0.2}),
     ),
 }
 
