@@ -98,7 +98,7 @@ def test_check_passes_and_reports(exported, capsys, tmp_path):
     trained = str(ROOT / "trained_model")
     assert main(["check", str(exported), "--limit", "400", "--report", str(report), "--trained", trained]) == 0
     out = capsys.readouterr().out
-    assert "Parity on 400 images" in out and out.count("pass") == 5
+    assert "Parity on 400 images" in out and out.count("| pass |") == 5
     written = json.loads(report.read_text())
     assert written["images"] == 400
     assert {row["precision"] for row in written["rows"]} == {"float32", "float16", "dynamic_int8", "int8"}

@@ -9,7 +9,7 @@ import pytest
 from fmnist_edge import checkpoints, data
 from fmnist_edge.artifacts import Artifact, collect
 from fmnist_edge.errors import ArtifactError, ExportError, FileError, InputError, UnknownNameError
-from fmnist_edge.export.lowering import lower
+from fmnist_edge.export.lowering import fold_batch_norm, lower, with_lrn
 from fmnist_edge.export.pipeline import Calibration, export
 from fmnist_edge.export.precisions import PRECISIONS, select
 from fmnist_edge.registry import EXPORTERS, MODELS, resolve
@@ -112,32 +112,68 @@ def test_fixed_batch_pads_the_last_call(compact, reference, tmp_path):
         assert np.abs(classifier.scores(images[:11]) - expected[:11]).max() < 1e-4
 
 
-class TestLrn:
-    """tiny_resnet untrained: its LRN is what differs between targets."""
+@pytest.fixture(scope="module")
+def model():
+    """tiny_resnet untrained: its LRN is what differs between targets. BatchNorm is given something to do."""
+    import keras
 
-    @pytest.fixture(scope="class")
-    def model(self):
-        import keras
+    keras.utils.set_random_seed(1)
+    model = resolve("model", MODELS, "tiny_resnet").build()
+    rng = np.random.default_rng(1)
+    norm = model.get_layer("batch_norm")
+    gamma, beta, mean = rng.normal(size=(3, 250))  # half of the scales are negative
+    norm.set_weights([gamma, beta, mean, rng.uniform(1e-6, 2, 250)])
+    return model
 
-        keras.utils.set_random_seed(1)
-        return resolve("model", MODELS, "tiny_resnet").build()
 
-    @pytest.fixture(scope="class")
-    def images(self):
-        return CONTRACT.preprocessing.apply(data.load("train").images[:8], (28, 28, 1))
+@pytest.fixture(scope="module")
+def inputs():
+    return CONTRACT.preprocessing.apply(data.load("train").images[:8], (28, 28, 1))
 
-    def test_native_form_computes_the_same(self, model, images):
-        lowered = lower(model, "native")
+
+class TestLowering:
+    def test_native_form_computes_the_same(self, model, inputs):
+        lowered = with_lrn(model, "native")
         assert lowered is not model
         assert lowered.count_params() == model.count_params()
-        assert np.abs(np.asarray(lowered(images)) - np.asarray(model(images))).max() < 1e-5
+        assert np.abs(np.asarray(lowered(inputs)) - np.asarray(model(inputs))).max() < 1e-5
 
     def test_model_without_lrn_is_left_alone(self, compact):
         assert lower(compact.model, "native") is compact.model
+        assert lower(compact.model, "composed") is compact.model
 
     def test_unknown_form_is_refused(self, model):
         with pytest.raises(InputError, match="'composed' or 'native'"):
             lower(model, "magic")
+
+    def test_folding_batch_norm_changes_nothing_in_float(self, model, inputs):
+        before, folded = np.asarray(model(inputs)), fold_batch_norm(model)
+        assert np.abs(np.asarray(folded(inputs)) - before).max() < 1e-5 * np.abs(before).max()
+        assert not [layer.name for layer in folded.layers if type(layer).__name__ == "BatchNormalization"]
+        assert np.array_equal(np.asarray(model(inputs)), before), "the given model must stay as it is"
+
+    def test_folded_scale_is_in_the_first_layer(self, model):
+        """In the second one, a column with a large scale would use up the int8 range of all others."""
+        first, second = (fold_batch_norm(model).get_layer(name).get_weights()[0] for name in ("dense", "logits"))
+        assert np.allclose(np.abs(second), np.abs(model.get_layer("logits").get_weights()[0]))
+        assert not np.allclose(np.abs(first), np.abs(model.get_layer("dense").get_weights()[0]))
+
+    def test_batch_norm_elsewhere_is_left_to_the_converter(self):
+        import keras
+
+        layers = keras.layers
+        inputs = keras.Input((8,))
+        dense = layers.Dense(4, activation="relu")(inputs)
+        shared = layers.Add()([dense, layers.BatchNormalization()(dense)])  # the unnormalised value is used too
+        cases = [
+            keras.Model(inputs, layers.Dense(3)(shared)),
+            keras.Model(
+                inputs, layers.Dense(3)(layers.BatchNormalization()(layers.Dense(4, activation="tanh")(inputs)))
+            ),
+            keras.Model(inputs, layers.ReLU()(layers.BatchNormalization()(dense))),
+        ]
+        for model in cases:
+            assert fold_batch_norm(model) is model
 
     def test_composed_form_has_no_lrn_op_and_folds_its_bias(self, model):
         for format in EXPORTERS:
@@ -149,10 +185,10 @@ class TestLrn:
             assert ops.get("Conv", ops.get("CONV_2D")) == 32
             assert ops.get("Add", ops.get("ADD")) == 6
 
-    def test_int8_lists_its_float_islands(self, model, images):
+    def test_int8_lists_its_float_islands(self, model, inputs):
         precision = select("tflite", ["int8"])[0]
         exporter = resolve("format", EXPORTERS, "tflite")
-        census = exporter.census(exporter.convert(lower(model, precision.lrn), precision, 1, images))
+        census = exporter.census(exporter.convert(lower(model, precision.lrn), precision, 1, inputs))
         assert census.ops["LOCAL_RESPONSE_NORMALIZATION"] == 16
         assert "RSQRT" not in census.ops
         islands = [name.split()[0] for name in census.float_ops]
@@ -182,10 +218,10 @@ def test_calibration_of_another_shape_is_refused(compact, tmp_path):
 def test_a_failed_conversion_is_one_line_and_leaves_no_file(compact, tmp_path, monkeypatch):
     import tensorflow as tf
 
-    def explode(self):
+    def explode(*_):
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr(tf.lite.TFLiteKerasModelConverterV2, "convert", explode)
+    monkeypatch.setattr(tf.lite.TFLiteConverter, "from_keras_model", explode)
     with pytest.raises(ExportError) as refusal:
         export(compact, select("tflite", ["float32"])[0], CONTRACT, tmp_path / "out")
     assert str(refusal.value) == "TFLite float32 conversion failed: first line"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +36,7 @@ class OnnxExporter:
             signature = [tf.TensorSpec((batch, *model.input_shape[1:]), tf.float32, name="image")]
             function = tf.function(lambda image: model(image, training=False), input_signature=signature)
             proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-            rename_output(proto.graph, OUTPUT)
+            name_by_layer(proto.graph, [layer.name for layer in model.layers])
             proto.graph.name = model.name
             onnx.checker.check_model(proto, full_check=True)
             return proto.SerializeToString(deterministic=True)
@@ -46,14 +49,41 @@ class OnnxExporter:
             return Census.of([(node.op_type, node.name, node.op_type not in INTEGER_OPS) for node in nodes])
 
 
-def rename_output(graph: Any, name: str) -> None:
-    """Call the graph's only output `name`; tf2onnx leaves it "Identity:0"."""
-    old = graph.output[0].name
+def name_by_layer(graph: Any, layers: Sequence[str]) -> None:
+    """Name nodes, tensors and weights after the Keras layer they come from, the output `OUTPUT`.
+
+    tf2onnx numbers them with counters that run on from one conversion to the next: the same model would give
+    different bytes the second time.
+    """
+    taken: Counter[str] = Counter()
+    names = {graph.input[0].name: graph.input[0].name, graph.output[0].name: OUTPUT, "": ""}
+    weights = {item.name: item for item in graph.initializer}
     for node in graph.node:
-        for index, output in enumerate(node.output):
-            if output == old:
-                node.output[index] = name
-    graph.output[0].name = name
+        base = f"{layer_of(f'{node.name}/{node.output[0]}', layers)}/{node.op_type}"
+        taken[base] += 1
+        node.name = base if taken[base] == 1 else f"{base}_{taken[base]}"
+        for position, name in enumerate(node.input):
+            names.setdefault(name, f"{node.name}/weight_{position}")  # what no node before made is an initializer
+            node.input[position] = names[name]
+        for position, name in enumerate(node.output):
+            node.output[position] = names.setdefault(name, f"{node.name}:{position}")
+    graph.output[0].name = OUTPUT
+    del graph.value_info[:]  # by the old names
+    graph.ClearField("doc_string")  # holds such a counter too
+    used = [weights.pop(name) for name in names if name in weights]  # in order of first use
+    for item in used:
+        item.name = names[item.name]
+    del graph.initializer[:]
+    graph.initializer.extend(used)
+
+
+def layer_of(tensor: str, layers: Sequence[str]) -> str:
+    """The Keras layer that the path of a TensorFlow tensor names, "graph" when it names none."""
+    for part in tensor.partition(":")[0].split("/"):
+        for name in (part, re.sub(r"_\d+$", "", part)):
+            if name in layers:
+                return name
+    return "graph"
 
 
 EXPORTER = OnnxExporter()
