@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from fmnist_edge import checkpoints, data
-from fmnist_edge.cli import main, parser
+from fmnist_edge.cli import COMMANDS, main
+from fmnist_edge.options import parser
 from fmnist_edge.registry import MODELS
 
 ROOT = Path(__file__).parents[1]
 IMAGES = sorted((ROOT / "examples/images").glob("*.png"))
-COMMANDS = ("data", "train", "export", "check", "bench", "classify")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def fails(capsys, arguments: list[str], code: int, *said: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_teaches_with_an_example_and_exit_codes(command, capsys):
     with pytest.raises(SystemExit) as done:
-        parser().parse_args([command, "--help"])
+        parser(COMMANDS).parse_args([command, "--help"])
     assert done.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert f"example: fmnist-edge {command}" in text and "exit codes" in text

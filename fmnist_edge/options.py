@@ -1,0 +1,106 @@
+"""The options of every command, and the help that teaches them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from fmnist_edge import __version__
+from fmnist_edge.registry import ENGINES, EXPORTERS, MODELS
+
+__all__ = ["parser"]
+
+Command = Callable[[argparse.Namespace], int | None]
+
+EXIT_CODES = (
+    "exit codes: 0 done; 1 a gate failed; 2 bad input or file; 3 something to install or fetch first; "
+    "70 our bug; 130 interrupted"
+)
+
+
+def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
+    """Every command with its options and an example; `commands` says what runs each."""
+    top = argparse.ArgumentParser(
+        prog="fmnist-edge", description="Export small Keras CNNs, prove parity, time them, run them.", epilog=EXIT_CODES
+    )
+    top.add_argument("--version", action="version", version=__version__)
+    subparsers = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, summary: str, example: str) -> argparse.ArgumentParser:
+        sub = subparsers.add_parser(
+            name, help=summary, description=f"{summary}.", epilog=f"example: fmnist-edge {example}  |  {EXIT_CODES}"
+        )
+        sub.set_defaults(command=commands[name])
+        return sub
+
+    def with_data(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        sub.add_argument("--data", metavar="DIR", help="folder of the four Fashion-MNIST .gz files (found by default)")
+        return sub
+
+    sub = with_data(command("data", "say where Fashion-MNIST is, or how to get it", "data --download"))
+    sub.add_argument("--download", action="store_true", help="fetch it from the official mirrors if it is nowhere")
+
+    sub = with_data(command("train", "train a model of the zoo", "train compact_cnn --epochs 3"))
+    sub.add_argument("model", help=f"one of: {', '.join(MODELS)}")
+    sub.add_argument("--recipe", default="best", help="best (ours, default) or published (the authors' protocol)")
+    sub.add_argument("--epochs", type=whole_number, metavar="N", help="instead of the recipe's own number")
+    sub.add_argument("--seed", type=int, default=0, help="decides weights, order and augmentation (default 0)")
+    sub.add_argument("--resume", action="store_true", help="go on after the last finished epoch of this very run")
+    sub.add_argument(
+        "--limit", type=whole_number, metavar="N", help="use N images of each split only, to try things out"
+    )
+    sub.add_argument("--out", type=Path, default=Path("trained_model"), metavar="DIR", help="(default trained_model)")
+
+    sub = with_data(command("export", "convert models, each file with its manifest", "export tiny_resnet"))
+    sub.add_argument("models", nargs="+", metavar="MODEL", help="a zoo name, or a .keras, .h5 or SavedModel path")
+    sub.add_argument("--format", default="all", choices=[*EXPORTERS, "all"], help="(default all)")
+    sub.add_argument("--precision", action="append", metavar="P", help="repeatable; default every one of the format")
+    sub.add_argument("--batch", type=batch_size, default=1, metavar="1|N|dynamic", help="images per call (default 1)")
+    sub.add_argument(
+        "--out", type=Path, default=Path("exported"), metavar="DIR", help="DIR/<model>/<precision>.<format>"
+    )
+    sub.add_argument("--trained", type=Path, default=Path("trained_model"), metavar="DIR", help="zoo models' folder")
+    sub.add_argument("--calibration", metavar="FILE.npy", help="images for int8 (default: 500 of the training split)")
+    sub.add_argument("--labels", type=Path, metavar="FILE.txt", help="class names, one a line, in output order")
+    sub.add_argument(
+        "--scale", type=float, default=1 / 255, help="input = (pixel * scale - mean) / std (default 1/255)"
+    )
+    sub.add_argument("--mean", type=float, default=0.0, help="see --scale (default 0)")
+    sub.add_argument("--std", type=float, default=1.0, help="see --scale (default 1)")
+
+    sub = with_data(command("check", "prove artifacts equal their Keras model", "check exported"))
+    sub.add_argument("artifacts", nargs="*", default=["exported"], help="files or folders (default exported)")
+    sub.add_argument("--trained", type=Path, default=Path("trained_model"), metavar="DIR", help="zoo models' folder")
+    sub.add_argument("--reference", metavar="MODEL", help="Keras model of artifacts that are not of the zoo")
+    sub.add_argument("--images", metavar="FILE.npy", help="check on these instead of the 10,000 test images")
+    sub.add_argument("--labels", metavar="FILE.npy", help="their class indices; accuracy gates need them")
+    sub.add_argument("--limit", type=whole_number, metavar="N", help="the first N images only; the report says so")
+    sub.add_argument("--report", type=Path, default=Path("reports/parity.json"), metavar="FILE", help="JSON report")
+
+    sub = with_data(command("bench", "time artifacts on this machine", "bench exported/tiny_resnet"))
+    sub.add_argument("artifacts", nargs="*", default=["exported"], help="files or folders (default exported)")
+    sub.add_argument(
+        "--threads", type=whole_number, action="append", metavar="N", help="repeatable (default 1 and all)"
+    )
+    sub.add_argument("--out", type=Path, default=Path("benchmarks/results"), metavar="DIR", help="results folder")
+
+    sub = command("classify", "classify image files", "classify exported/tiny_resnet/int8.tflite a.png")
+    sub.add_argument("model", help="a .tflite or .onnx file with its manifest beside it")
+    sub.add_argument("images", nargs="+", metavar="IMAGE", help="PNG or JPEG")
+    sub.add_argument("--engine", choices=list(ENGINES), help="(default: by the file's suffix)")
+    sub.add_argument("--threads", type=whole_number, metavar="N", help="engine threads")
+    sub.add_argument("--invert", action="store_true", help="for dark-on-light photos; Fashion-MNIST is light on dark")
+    sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return top
+
+
+def whole_number(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return value
+
+
+def batch_size(text: str) -> int | None:
+    return None if text == "dynamic" else whole_number(text)

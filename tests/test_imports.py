@@ -1,0 +1,131 @@
+"""The house rules that a reader can rely on: what importing costs, which way imports point, what is public."""
+
+import ast
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fmnist_edge
+from fmnist_edge import errors, registry, runtime
+
+PACKAGE = Path(fmnist_edge.__file__).parent
+MODULES = sorted(
+    name for _, name, _ in pkgutil.walk_packages([str(PACKAGE)], "fmnist_edge.")
+    if name not in ("fmnist_edge.__main__", "fmnist_edge.models.layers")
+)  # fmt: skip
+HEAVY = {
+    "tensorflow", "keras", "h5py", "onnx", "onnxruntime", "tf2onnx", "ai_edge_litert", "tflite_runtime", "PIL",
+    "matplotlib", "tqdm",
+}  # fmt: skip
+# Lower floors never import higher ones.
+FLOORS = [
+    {"errors", "registry", "files", "console", "options", "__init__"},
+    {"runtime"},
+    {"data", "models", "artifacts", "parity"},
+    {"checkpoints", "training", "export", "bench", "check", "inputs"},
+    {"cli", "__main__"},
+]
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_importing_any_module_imports_no_framework_or_engine():
+    loaded = run(f"import sys\nfor name in {MODULES}: __import__(name)\nprint(' '.join(sys.modules))").split()
+    assert set(MODULES) <= set(loaded)
+    assert not HEAVY & set(loaded)
+
+
+def test_runtime_needs_numpy_and_the_standard_library_alone():
+    loaded = {
+        name.partition(".")[0] for name in run("import fmnist_edge.runtime, sys; print(' '.join(sys.modules))").split()
+    }
+    numpy_alone = {name.partition(".")[0] for name in run("import numpy, sys; print(' '.join(sys.modules))").split()}
+    assert loaded - numpy_alone - set(sys.stdlib_module_names) <= {"fmnist_edge"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Names of our own modules that a file imports anywhere, without the leading package."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "fmnist_edge":
+            inside = node.module.partition(".")[2]
+            found |= {inside} if inside else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[2] for alias in node.names if alias.name.startswith("fmnist_edge.")}
+    return found
+
+
+def floor_of(module: str) -> int:
+    room = module.partition(".")[0]
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+class TestEveryFile:
+    def test_imports_point_down(self, path):
+        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for imported in imports_of(path) - {"__version__"}:
+            assert floor_of(imported) <= floor_of(module), f"{module} imports {imported}"
+
+    def test_keeps_to_the_rules_of_the_house(self, path):
+        tree = ast.parse(path.read_text())
+        assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)], "assert is not for users"
+        if path.name != "__main__.py":
+            exits = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "exit"]
+            assert not exits
+        assert len(path.read_text().splitlines()) <= 310
+        assert ast.get_docstring(tree) or path.name == "__main__.py"
+
+
+def test_runtime_imports_nothing_else_of_ours():
+    for path in (PACKAGE / "runtime").glob("*.py"):
+        outside = {name for name in imports_of(path) if name.partition(".")[0] not in ("runtime", "registry", "errors")}
+        assert not outside, path.name
+
+
+def test_formats_and_engines_do_not_know_their_siblings():
+    for table in (registry.EXPORTERS, registry.ENGINES):
+        modules = {target.partition(":")[0].removeprefix("fmnist_edge.") for target in table.values()}
+        for module in modules:
+            path = PACKAGE / (module.replace(".", "/") + ".py")
+            assert not imports_of(path) & (modules - {module}), module
+
+
+@pytest.mark.parametrize("table", [registry.MODELS, registry.EXPORTERS, registry.ENGINES])
+def test_every_registry_line_resolves(table):
+    for name in table:
+        assert registry.resolve("entry", table, name) is not None
+
+
+def test_unknown_name_lists_the_choices_and_the_near_miss():
+    with pytest.raises(errors.UnknownNameError, match=r"tiny_resnet, .*Did you mean 'tiny_resnet'\?"):
+        registry.resolve("model", registry.MODELS, "tiny_resnt")
+
+
+def test_public_names():
+    assert runtime.__all__ == ["Classifier", "Contract", "Prediction", "Preprocessing"]
+    assert errors.__all__ == [
+        "ArtifactError", "CheckpointError", "DataError", "ExportError", "FileError", "FmnistEdgeError", "GateError",
+        "InputError", "UnavailableError", "UnknownNameError", "one_line",
+    ]  # fmt: skip
+
+
+def test_the_tree_drawn_in_errors_is_the_tree():
+    for name in errors.__all__[:-1]:
+        kind = getattr(errors, name)
+        assert name in errors.__doc__
+        assert issubclass(kind, errors.FmnistEdgeError)
+    codes = {kind: kind.exit_code for kind in (errors.InputError, errors.GateError, errors.UnavailableError)}
+    assert list(codes.values()) == [2, 1, 3]
+    assert errors.one_line(ValueError("\n  first \nsecond")) == "first"
+    assert errors.one_line(ValueError()) == "ValueError"
+    assert len(errors.one_line(ValueError("x" * 999))) == 300
