@@ -1,0 +1,77 @@
+"""Small real models, made once: a linear classifier of 28 x 28 images in every format and number of bits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from fmnist_edge.runtime import Contract
+
+LINEAR = Contract((28, 28, 1), "logits", tuple(f"class {index}" for index in range(10)))
+WEIGHTS = np.random.default_rng(7).normal(0, 0.2, (784, 10)).astype(np.float32)
+BIAS = np.linspace(-1, 1, 10, dtype=np.float32)
+
+
+def with_manifest(path: Path, content: bytes, contract: Contract = LINEAR) -> Path:
+    """Write a model file and the manifest that vouches for it."""
+    path.write_bytes(content)
+    manifest = {"schema": 1, "sha256": hashlib.sha256(content).hexdigest(), "contract": contract.as_dict()}
+    path.with_name(path.name + ".json").write_text(json.dumps(manifest))
+    return path
+
+
+def linear_onnx(batch: int | str) -> bytes:
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = helper.make_graph(
+        [helper.make_node("Flatten", ["image"], ["flat"]), helper.make_node("Gemm", ["flat", "w", "b"], ["scores"])],
+        "linear",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 28, 28, 1])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, 10])],
+        [numpy_helper.from_array(WEIGHTS, "w"), numpy_helper.from_array(BIAS, "b")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return model.SerializeToString()
+
+
+def linear_tflite(integer: bool) -> bytes:
+    import keras
+    import tensorflow as tf
+
+    from fmnist_edge.export.exporter import quiet
+
+    inputs = keras.Input((28, 28, 1), batch_size=1)
+    dense = keras.layers.Dense(10)
+    model = keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
+    dense.set_weights([WEIGHTS, BIAS])
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if integer:
+        rng = np.random.default_rng(3)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([rng.random((1, 28, 28, 1), np.float32)] for _ in range(50))
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TensorFlow's own
+        return converter.convert()
+
+
+@pytest.fixture(scope="session")
+def linear_models(tmp_path_factory) -> dict[str, Path]:
+    """name -> model file with its manifest; they all compute the same scores."""
+    folder = tmp_path_factory.mktemp("linear")
+    contents = {
+        "float32.tflite": linear_tflite(integer=False),
+        "int8.tflite": linear_tflite(integer=True),
+        "float32.onnx": linear_onnx(1),
+        "batch8.onnx": linear_onnx(8),
+        "dynamic.onnx": linear_onnx("n"),
+    }
+    return {name: with_manifest(folder / name, content) for name, content in contents.items()}

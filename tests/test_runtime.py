@@ -1,0 +1,259 @@
+"""One contract for every engine and format, and files that break it."""
+
+import hashlib
+import json
+import shutil
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import BIAS, LINEAR, WEIGHTS, with_manifest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fmnist_edge.errors import ArtifactError, FmnistEdgeError, InputError, UnavailableError, UnknownNameError
+from fmnist_edge.registry import ENGINES
+from fmnist_edge.runtime import Classifier, Contract
+from fmnist_edge.runtime.contract import manifest_path, read_manifest
+from fmnist_edge.runtime.probe import probe
+
+IMAGES = np.random.default_rng(11).integers(0, 256, (19, 28, 28), dtype=np.uint8)
+EXPECTED = (IMAGES.reshape(19, 784) / 255) @ WEIGHTS + BIAS
+MODELS = ("float32.tflite", "int8.tflite", "float32.onnx", "batch8.onnx", "dynamic.onnx")
+TOLERANCE = {"int8.tflite": 0.25}
+
+
+@pytest.fixture(params=MODELS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def classifier(linear_models, name):
+    with Classifier.load(linear_models[name]) as loaded:
+        yield loaded
+
+
+class TestContract:
+    def test_scores_are_the_models(self, classifier, name):
+        scores = classifier.scores(IMAGES)
+        assert (scores.shape, scores.dtype) == ((19, 10), np.float32)
+        assert np.abs(scores - EXPECTED).max() < TOLERANCE.get(name, 1e-4)
+
+    def test_every_accepted_form_gives_the_same_answer(self, classifier):
+        one = classifier(IMAGES[0])
+        assert one.index == int(classifier.scores(IMAGES[:1]).argmax())
+        units = IMAGES[0] / 255
+        for form in (IMAGES[0][..., None], units, units.astype(np.float32), units.astype(np.float16)):
+            answer = classifier(form)
+            assert answer.index == one.index
+            assert np.abs(answer.probabilities - one.probabilities).max() < 0.02
+        for batch in (IMAGES, IMAGES[..., None]):
+            answers = classifier(batch)
+            assert len(answers) == 19
+            assert np.array_equal(answers[0].probabilities, one.probabilities)
+
+    def test_a_batch_of_one_is_a_list(self, classifier):
+        assert isinstance(classifier(IMAGES[:1]), list)
+        assert len(classifier.classify(IMAGES[0])) == 1
+
+    def test_prediction_hangs_together(self, classifier):
+        for answer in classifier(IMAGES):
+            assert answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
+            assert answer.index == answer.probabilities.argmax() == answer.top_k(3)[0]
+            assert answer.label == f"class {answer.index}"
+            assert answer.confidence == answer.probabilities.max()
+            assert sorted(answer.top_k(10)) == list(range(10))
+            assert list(answer.probabilities[answer.top_k(10)]) == sorted(answer.probabilities, reverse=True)
+
+    def test_threads_do_not_change_the_answer(self, linear_models, name, classifier):
+        with Classifier.load(linear_models[name], threads=2) as other:
+            assert np.array_equal(other.scores(IMAGES), classifier.scores(IMAGES))
+
+    def test_shared_between_threads(self, classifier):
+        expected = classifier.scores(IMAGES)
+        wrong = []
+
+        def work(offset):
+            for step in range(60):
+                index = (offset + step) % len(IMAGES)
+                if not np.array_equal(classifier.scores(IMAGES[index])[0], expected[index]):
+                    wrong.append(index)
+
+        workers = [threading.Thread(target=work, args=(offset,)) for offset in range(8)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert not wrong
+
+    @pytest.mark.parametrize(
+        "image",
+        [np.zeros((27, 28), np.uint8), np.zeros((28, 28), int), np.full((28, 28), np.nan), np.zeros((0, 28, 28))],
+    )
+    def test_bad_images_are_refused_and_the_classifier_still_works(self, classifier, image):
+        with pytest.raises(InputError):
+            classifier(image)
+        assert len(classifier(IMAGES)) == 19
+
+
+def test_probabilities_are_not_softmaxed_twice(linear_models, tmp_path):
+    contract = Contract((28, 28, 1), "probabilities", LINEAR.labels)
+    path = with_manifest(tmp_path / "p.onnx", linear_models["float32.onnx"].read_bytes(), contract)
+    with Classifier.load(path) as classifier:
+        np.testing.assert_allclose(classifier(IMAGES[0]).probabilities, EXPECTED[0], atol=1e-4)
+
+
+def refused(path, *said, error=ArtifactError, **options):
+    with pytest.raises(error) as refusal:
+        Classifier.load(path, **options)
+    assert "\n" not in str(refusal.value)
+    for part in said:
+        assert part in str(refusal.value)
+
+
+class TestLoading:
+    def test_bad_arguments(self, linear_models, tmp_path):
+        path = linear_models["float32.onnx"]
+        for threads in (0, -1, 1.5, True, "2"):
+            refused(path, "threads", error=InputError, threads=threads)
+        refused(path, *ENGINES, error=UnknownNameError, engine="tensorrt")
+        refused(tmp_path / "model.bin", ".tflite or .onnx", error=InputError)
+        refused(tmp_path / "none.onnx", "no such file")
+        refused(linear_models["int8.tflite"], "refuses", engine="onnxruntime")
+        refused(path, "TFL3", engine="litert")
+
+    def test_engine_that_is_not_installed(self, linear_models, monkeypatch):
+        for module in ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite", "onnxruntime"):
+            monkeypatch.setitem(sys.modules, module, None)
+        refused(linear_models["float32.onnx"], "pip install onnxruntime", error=UnavailableError)
+        refused(linear_models["int8.tflite"], "pip install ai-edge-litert", error=UnavailableError)
+
+    def test_without_manifest(self, linear_models, tmp_path, name):
+        bare = shutil.copy(linear_models[name], tmp_path / name)
+        refused(bare, "no manifest")
+        with Classifier.load(bare, contract=LINEAR) as classifier:
+            assert np.abs(classifier.scores(IMAGES) - EXPECTED).max() < TOLERANCE.get(name, 1e-4)
+
+    @pytest.mark.parametrize("change", [lambda c: c[:-1], lambda c: c + b"\0", lambda c: c[:99] + b"\xff" + c[100:]])
+    def test_file_that_is_not_the_one_in_its_manifest(self, linear_models, tmp_path, name, change):
+        path = tmp_path / name
+        path.write_bytes(change(linear_models[name].read_bytes()))
+        shutil.copy(manifest_path(linear_models[name]), tmp_path)
+        refused(path, "truncated or altered")
+
+    @pytest.mark.parametrize("contract", [Contract((28, 28, 3), "logits", LINEAR.labels),
+                                          Contract((28, 28, 1), "logits", ("a", "b"))])  # fmt: skip
+    def test_contract_that_does_not_fit(self, linear_models, contract, name, tmp_path):
+        path = with_manifest(tmp_path / name, linear_models[name].read_bytes(), contract)
+        refused(path, "contract says")
+
+    def test_weights_that_are_not_numbers(self, linear_models, tmp_path):
+        content = linear_models["float32.onnx"].read_bytes()
+        broken = content.replace(BIAS.tobytes(), np.full(10, np.nan, np.float32).tobytes())
+        classifier = Classifier.load(with_manifest(tmp_path / "nan.onnx", broken))
+        with pytest.raises(ArtifactError, match="NaN"):
+            classifier(IMAGES[0])
+
+
+GOOD = {"schema": 1, "sha256": "0" * 64, "contract": LINEAR.as_dict()}
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+class TestManifest:
+    def read(self, folder: Path, text: str | bytes):
+        path = folder / "m.onnx"
+        manifest_path(path).write_bytes(text.encode() if isinstance(text, str) else text)
+        manifest = read_manifest(path)
+        return Contract.from_dict(manifest["contract"])
+
+    def test_round_trip(self, tmp_path):
+        contract = Contract((8, 9, 3), "probabilities", ("ä", "b"), LINEAR.preprocessing)
+        assert self.read(tmp_path, json.dumps(GOOD | {"contract": contract.as_dict()})) == contract
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", b"\xff\xfe", "[" * 100_000, "{}", '{"schema": 2}',
+                                      '{"schema": 1}', json.dumps(GOOD | {"sha256": 5})])  # fmt: skip
+    def test_damaged(self, tmp_path, text):
+        with pytest.raises(ArtifactError) as refusal:
+            self.read(tmp_path, text)
+        assert "m.onnx.json" in str(refusal.value) and "\n" not in str(refusal.value)
+
+    def test_too_large(self, tmp_path):
+        with pytest.raises(ArtifactError):
+            self.read(tmp_path, b" " * (17 << 20))
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.sampled_from(sorted(GOOD["contract"])), json_values)
+    def test_any_value_in_any_field_is_used_or_refused(self, tmp_path, field, value):
+        contract = GOOD["contract"] | {field: value}
+        try:
+            self.read(tmp_path, json.dumps(GOOD | {"contract": contract}))
+        except FmnistEdgeError as error:
+            assert "contract" in str(error)
+
+
+class TestProbe:
+    """Files without a manifest are tried in a child process: whatever the engine does to it, we go on."""
+
+    @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+    def test_hostile_files(self, linear_models, tmp_path, suffix):
+        content = linear_models[f"float32{suffix}"].read_bytes()
+        rng = np.random.default_rng(5)
+        flipped = bytearray(content)
+        for position in rng.integers(0, 200, 20):
+            flipped[position] = rng.integers(0, 256)
+        cases = [
+            b"",
+            b"\0" * 100,
+            rng.bytes(2000),
+            content[:8] + rng.bytes(2000),
+            content[: len(content) // 2],
+            bytes(flipped),
+        ]
+        for number, case in enumerate(cases):
+            path = tmp_path / f"{number}{suffix}"
+            path.write_bytes(case)
+            refused(path, path.name, contract=LINEAR)
+
+    def test_an_engine_that_crashes_does_not_take_us_along(self, tmp_path, monkeypatch):
+        self.plant(tmp_path, monkeypatch, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+        with pytest.raises(ArtifactError, match="crashed on it"):
+            probe(tmp_path / "x.onnx", "onnxruntime")
+
+    def test_an_engine_that_hangs_is_given_up_on(self, tmp_path, monkeypatch):
+        self.plant(tmp_path, monkeypatch, "import time; time.sleep(60)")
+        with pytest.raises(ArtifactError, match=r"did not finish loading it within 1 s"):
+            probe(tmp_path / "x.onnx", "onnxruntime", timeout_s=1)
+
+    def plant(self, folder, monkeypatch, code):
+        """A module that the child imports in onnxruntime's place, before the real one on its path."""
+        (folder / "x.onnx").write_bytes(b"x")
+        (folder / "sitecustomize.py").write_text(
+            f"import sys\nif 'fmnist_edge.runtime.probe' in sys.orig_argv:\n    {code}\n"
+        )
+        monkeypatch.setenv("PYTHONPATH", str(folder))
+
+    def test_a_vouched_for_file_is_not_probed(self, linear_models, monkeypatch):
+        monkeypatch.setattr("fmnist_edge.runtime.classifier.probe", lambda *_: pytest.fail("probed"))
+        Classifier.load(linear_models["float32.onnx"]).close()
+
+
+SHIPPED = sorted((Path(__file__).parents[1] / "exported").glob("*/*[ex]"))  # .tflite and .onnx
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_what_ships_is_whole_and_classifies(path):
+    """Every committed artifact, on real images."""
+    from fmnist_edge import data
+
+    test = data.load("test").part(0, 200)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == read_manifest(path)["sha256"]
+    with Classifier.load(path) as classifier:
+        right = [answer.index == label for answer, label in zip(classifier(test.images), test.labels, strict=True)]
+    assert np.mean(right) > 0.85
