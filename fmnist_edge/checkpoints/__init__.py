@@ -1,0 +1,119 @@
+"""Load a trained Keras model from a file that nobody vouched for; nothing from the file is ever run."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fmnist_edge.checkpoints import hdf5, keras_zip, savedmodel
+from fmnist_edge.checkpoints.build import check_model, model_of, output_of
+from fmnist_edge.checkpoints.contents import Contents, printable, shown
+from fmnist_edge.errors import CheckpointError, FmnistEdgeError, UnavailableError, one_line
+from fmnist_edge.registry import MODELS, resolve
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["Checkpoint", "load"]
+
+MAX_BYTES = 2 << 30  # an edge model that is larger is not one
+SUFFIXES = (".weights.h5", ".keras", ".h5", ".hdf5")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model and the file it came from.
+
+    Attributes:
+        name: the zoo name, or the file's name without its suffix.
+        path: the file, or the SavedModel's folder.
+        sha256: of the file's content; for a SavedModel of its files' contents, sorted by path.
+        model: one float32 input (n, *input_shape), one float32 output (n, classes); weights are finite.
+        output: what the model answers with: "logits" or "probabilities".
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    model: keras.Model
+    output: str
+
+
+def load(name_or_path: str | Path, *, folder: Path = Path("trained_model")) -> Checkpoint:
+    """Load a `.keras`, `.h5` (whole model or weights) or SavedModel, by path or zoo name.
+
+    A zoo name means `folder/<name>.keras`. A model made of built-in layers is rebuilt from its checked config. One
+    that is not (Lambda or custom layers, weights alone) loads when its weights are, in order and shape, those of a
+    zoo model: they are copied into ours. Weights without a config are taken to end in logits.
+
+    Raises UnknownNameError for a name that is neither, UnavailableError for a zoo model not trained yet, and
+    CheckpointError for a file that is missing, damaged, hostile, or not one classifier.
+    """
+    name, path = find(name_or_path, folder)
+    try:
+        contents, digest = read(path)
+        model = model_of(contents)
+        check_model(model)
+    except FmnistEdgeError as error:
+        raise CheckpointError(f"{printable(str(path))}: {error}") from error
+    except Exception as error:  # h5py, zipfile, protobuf and Keras raise what they like on hostile files
+        reason = printable(f"{path}: cannot be read as a Keras model ({one_line(error)})")
+        raise CheckpointError(reason) from error
+    return Checkpoint(name, path, digest, model, output_of(model))
+
+
+def find(name_or_path: str | Path, folder: Path) -> tuple[str, Path]:
+    """The checkpoint's name and its path, which exists."""
+    text = str(name_or_path)
+    if isinstance(name_or_path, str) and text in MODELS:
+        path = Path(folder) / f"{text}.keras"
+        if not exists(path):
+            raise UnavailableError(f"{path}: no such file; `fmnist-edge train {text}` makes it")
+        return text, path
+    path = Path(text)
+    if text and exists(path):
+        name = path.resolve().name or "model" if path.name in ("", "..") else path.name
+        suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
+        return name[: len(name) - len(suffix)] or name, path
+    if isinstance(name_or_path, Path) or "/" in text or path.suffix in (*SUFFIXES, ".pb"):
+        raise CheckpointError(f"{shown(text)}: no such file; give a .keras, .h5 or SavedModel, or a zoo name")
+    return resolve("model, and no file,", MODELS, text)  # raises: the zoo's names were handled above
+
+
+def exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def read(path: Path) -> tuple[Contents, str]:
+    """What is in the file at `path`, told by its content and not its suffix, and its SHA-256."""
+    try:
+        if path.is_dir():
+            return savedmodel.read(path, MAX_BYTES)
+        if not path.is_file():
+            raise CheckpointError("is not a regular file; expected a .keras or .h5 file or a SavedModel folder")
+        if path.stat().st_size > MAX_BYTES:
+            raise CheckpointError(f"holds {path.stat().st_size:,} bytes; expected at most {MAX_BYTES:,}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"cannot be read ({error.strerror or error})") from error
+    return reader_of(content)(content), hashlib.sha256(content).hexdigest()
+
+
+def reader_of(content: bytes) -> Callable[[bytes], Contents]:
+    if content.startswith(keras_zip.SIGNATURE):
+        return keras_zip.read
+    if content.startswith(hdf5.SIGNATURE):
+        return hdf5.read
+    received = f"starts with {content[:8].hex(' ')}" if content else "is empty"
+    raise CheckpointError(
+        f"{received}, so it is neither .keras (zip) nor .h5 (HDF5); save it again with model.save('model.keras')"
+    )
