@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,24 @@ class TestContract:
     def test_threads_do_not_change_the_answer(self, linear_models, name, classifier):
         with Classifier.load(linear_models[name], threads=2) as other:
             assert np.array_equal(other.scores(IMAGES), classifier.scores(IMAGES))
+
+    def test_calls_from_several_threads_take_turns(self, classifier, monkeypatch):
+        inside, most, run = [], [], classifier.engine.run
+
+        def watched(batch):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.002)
+            inside.pop()
+            return run(batch)
+
+        monkeypatch.setattr(classifier.engine, "run", watched)
+        workers = [threading.Thread(target=classifier.scores, args=(IMAGES[:2],)) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert set(most) == {1}
 
     def test_shared_between_threads(self, classifier):
         expected = classifier.scores(IMAGES)

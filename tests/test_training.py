@@ -150,6 +150,27 @@ def test_a_resumed_run_ends_with_the_very_same_weights(whole, tmp_path, monkeypa
         np.testing.assert_array_equal(mine, theirs)
 
 
+def test_each_epoch_has_its_own_order_augmentation_and_dropout(tmp_path):
+    from fmnist_edge.data import Split
+
+    split = Split(rng().integers(0, 256, (300, 28, 28), dtype=np.uint8), np.arange(300) % 10)
+    fed = fit.batches(split, RECIPE, seed=0)
+    callback = fit.epoch_callback(fed, None)
+    callback.set_model(SPEC.build(**RECIPE.build))
+    seen = {}
+    for epoch in (0, 3, 4, 3):
+        callback.on_epoch_begin(epoch)
+        dropout = np.concatenate(
+            [layer.seed_generator.state for layer in callback.model.layers if "dropout" in layer.name]
+        )
+        images, labels = fed[0]
+        assert all(np.array_equal(*pair) for pair in zip(seen.get(epoch, ()), (images, labels, dropout), strict=False))
+        seen[epoch] = (images, labels, dropout)
+    for first, second in ((0, 3), (3, 4)):
+        assert not any(np.array_equal(*pair) for pair in zip(seen[first], seen[second], strict=True))
+    assert len(fed) == 3 and sum(len(fed[index][1]) for index in range(3)) == 300
+
+
 def test_another_seed_is_another_model(whole, tmp_path):
     train(tmp_path, seed=6)
     assert not np.array_equal(weights(tmp_path)[0], weights(whole[0])[0])
