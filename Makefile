@@ -6,9 +6,10 @@ EDGE := $(BIN)/fmnist-edge
 READY := $(VENV)/.ready
 DEMO := build/demo
 MODELS := tiny_resnet tiny_googlenet
+OLD := $(VENV)-tflite-runtime
 SHIPPED := tiny_resnet tiny_googlenet compact_cnn
 
-.PHONY: help demo test lint types exported lock wheel clean
+.PHONY: help data demo test lint types bench exported compat lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -22,7 +23,6 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: data
 data: $(READY)  ## find or fetch Fashion-MNIST
 	@$(EDGE) data 2>/dev/null || PATH="$(abspath $(BIN)):$$PATH" sh scripts/get-data.sh
 
@@ -43,9 +43,20 @@ lint: $(READY)  ## style
 types: $(READY)  ## static types
 	$(BIN)/mypy
 
+bench: $(READY) data  ## time what is in exported/ on this machine
+	$(EDGE) bench exported
+
 exported: $(READY) data  ## make again what ships in exported/
 	$(EDGE) export $(SHIPPED) --format onnx --precision float32
 	$(EDGE) export $(SHIPPED) --format tflite --precision int8
+
+compat: $(READY) data  ## the shipped int8 artifacts in tflite-runtime 2.14 with NumPy 1: the same answers?
+	test -x $(OLD)/bin/python || $(PYTHON) -m venv $(OLD)
+	$(OLD)/bin/python -m pip install --disable-pip-version-check --quiet tflite-runtime==2.14.0 'numpy<2'
+	mkdir -p build
+	$(BIN)/python scripts/compat.py run build/litert.json
+	PYTHONPATH=. $(OLD)/bin/python scripts/compat.py run build/tflite-runtime.json
+	$(BIN)/python scripts/compat.py compare build/litert.json build/tflite-runtime.json
 
 wheel: $(READY)  ## build dist/*.whl
 	$(BIN)/python -m build --no-isolation --wheel
@@ -54,4 +65,4 @@ lock:  ## choose dependency versions anew (needs uv)
 	uv pip compile --python-version 3.11 --no-header --no-annotate --generate-hashes --extra dev pyproject.toml --upgrade -o requirements.lock
 
 clean:  ## remove what make made
-	rm -rf $(VENV) build dist reports runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLD) build dist reports runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
