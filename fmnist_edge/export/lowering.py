@@ -55,7 +55,9 @@ def fold_batch_norm(model: Any) -> Any:
         kernel1, bias1 = weights_of(first, weights)
         kernel2, bias2 = weights_of(second, weights)
         weights[first.name] = [kernel1 * np.abs(scale), bias1 * np.abs(scale)]
-        weights[second.name] = [kernel2 * np.sign(scale)[:, None], bias2 + shift @ kernel2]
+        # Summed by NumPy, not by BLAS, whose last bit depends on where in memory the arrays happen to lie.
+        through = (shift[:, None].astype(np.float64) * kernel2).sum(axis=0)
+        weights[second.name] = [kernel2 * np.sign(scale)[:, None], (bias2 + through).astype(np.float32)]
         identities[norm.name] = identity_layer(norm.name)
     return rebuilt(model, identities, weights)
 
