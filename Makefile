@@ -50,13 +50,15 @@ exported: $(READY) data  ## make again what ships in exported/
 	$(EDGE) export $(SHIPPED) --format onnx --precision float32
 	$(EDGE) export $(SHIPPED) --format tflite --precision int8
 
-compat: $(READY) data  ## the shipped int8 artifacts in tflite-runtime 2.14 with NumPy 1: the same answers?
+compat: $(READY) data  ## the shipped int8 artifacts in tflite-runtime 2.14 and NumPy 1: the same answers?
 	test -x $(OLD)/bin/python || $(PYTHON) -m venv $(OLD)
 	$(OLD)/bin/python -m pip install --disable-pip-version-check --quiet tflite-runtime==2.14.0 'numpy<2'
 	mkdir -p build
-	$(BIN)/python scripts/compat.py run build/litert.json
-	PYTHONPATH=. $(OLD)/bin/python scripts/compat.py run build/tflite-runtime.json
-	$(BIN)/python scripts/compat.py compare build/litert.json build/tflite-runtime.json
+	PYTHONPATH=. $(OLD)/bin/python scripts/compat.py run litert build/old.json
+	$(BIN)/python scripts/compat.py run litert-builtin build/builtin.json
+	$(BIN)/python scripts/compat.py run litert build/xnnpack.json
+	$(BIN)/python scripts/compat.py compare build/xnnpack.json build/old.json
+	$(BIN)/python scripts/compat.py same build/builtin.json build/old.json
 
 wheel: $(READY)  ## build dist/*.whl
 	$(BIN)/python -m build --no-isolation --wheel

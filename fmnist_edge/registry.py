@@ -28,6 +28,7 @@ EXPORTERS = {
 
 ENGINES = {
     "litert": "fmnist_edge.runtime.litert:LiteRTEngine",
+    "litert-builtin": "fmnist_edge.runtime.litert:LiteRTBuiltinEngine",
     "onnxruntime": "fmnist_edge.runtime.onnxruntime:OnnxRuntimeEngine",
 }
 

@@ -14,13 +14,13 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
 from fmnist_edge.runtime.engine import TensorSpec, single
 
-__all__ = ["LiteRTEngine"]
+__all__ = ["LiteRTBuiltinEngine", "LiteRTEngine"]
 
 # (module that holds Interpreter, distribution that names its version)
 PROVIDERS = (
     ("ai_edge_litert.interpreter", "ai-edge-litert"),
     ("tflite_runtime.interpreter", "tflite-runtime"),
-    ("tensorflow.lite", "tensorflow"),
+    ("tensorflow.lite.python.interpreter", "tensorflow"),
 )
 IDENTIFIER = b"TFL3"  # flatbuffer file identifier, bytes 4..8
 
@@ -35,10 +35,10 @@ class LiteRTEngine:
             content = file.read()
         if content[4:8] != IDENTIFIER:
             raise ArtifactError(f"{path}: not a TFLite file (no 'TFL3' identifier); export the model again")
-        interpreter_class, self.version = provider()
+        module, self.version = provider()
         try:
             # From memory: the file may be replaced on disk while we run.
-            self._interpreter = interpreter_class(model_content=content, num_threads=threads)
+            self._interpreter = module.Interpreter(model_content=content, num_threads=threads, **self._kernels(module))
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, TypeError) as error:
             raise ArtifactError(f"{path}: LiteRT refuses the file ({one_line(error, 120)})") from None
@@ -61,13 +61,26 @@ class LiteRTEngine:
     def close(self) -> None:
         self._interpreter = None
 
+    def _kernels(self, module: Any) -> dict[str, Any]:
+        """Interpreter arguments that choose the kernels; by default XNNPACK's where it has them."""
+        return {}
+
+
+class LiteRTBuiltinEngine(LiteRTEngine):
+    """LiteRT's own kernels, without the XNNPACK delegate: slower, and the same integers as in older releases."""
+
+    name = "litert-builtin"
+
+    def _kernels(self, module: Any) -> dict[str, Any]:
+        return {"experimental_op_resolver_type": module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
+
 
 def provider() -> tuple[Any, str]:
-    """(Interpreter class, "distribution version") of the first provider that imports."""
+    """(module that holds Interpreter, "distribution version") of the first provider that imports."""
     for module, distribution in PROVIDERS:
         try:
-            return import_module(module).Interpreter, f"{distribution} {version_of(distribution)}"
-        except (ImportError, AttributeError):
+            return import_module(module), f"{distribution} {version_of(distribution)}"
+        except ImportError:
             continue
     raise UnavailableError("no LiteRT engine is installed; run: pip install ai-edge-litert")
 
