@@ -29,7 +29,7 @@ data: $(READY)  ## find or fetch Fashion-MNIST
 demo: $(READY) data  ## load -> export -> parity -> latency -> classify, on the two headline models
 	$(EDGE) export $(MODELS) --out $(DEMO)
 	$(EDGE) check $(DEMO) --report $(DEMO)/parity.json
-	$(EDGE) bench $(DEMO) --out $(DEMO)/bench
+	$(EDGE) bench $(DEMO) --engine litert --engine onnxruntime --out $(DEMO)/bench
 	$(EDGE) classify $(DEMO)/tiny_resnet/int8.tflite examples/images/*.png
 	$(EDGE) classify $(DEMO)/tiny_googlenet/float32.onnx examples/images/*.png
 

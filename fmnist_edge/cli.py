@@ -196,7 +196,7 @@ def run_bench(options: argparse.Namespace) -> int:
 
     artifacts = [artifact.path for artifact in collect(options.artifacts)]
     plan = replace(QUICK, threads=tuple(options.threads)) if options.threads else QUICK
-    cells = suite.cells_for(artifacts, plan.thread_counts(environment.usable_cores()))
+    cells = suite.cells_for(artifacts, plan.thread_counts(environment.usable_cores()), options.engine)
     images = data.load("test", options.data).images[:BENCH_IMAGES]
     print(f"{len(cells)} cells, plan {plan.name}: about {plan.seconds(len(cells)):.0f} s", file=sys.stderr)
     with progress_bar("measuring") as progress:

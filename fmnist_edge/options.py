@@ -83,6 +83,9 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     sub.add_argument(
         "--threads", type=whole_number, action="append", metavar="N", help="repeatable (default 1 and all)"
     )
+    sub.add_argument(
+        "--engine", action="append", choices=list(ENGINES), help="repeatable (default every one that fits)"
+    )
     sub.add_argument("--out", type=Path, default=Path("benchmarks/results"), metavar="DIR", help="results folder")
 
     sub = command("classify", "classify image files", "classify exported/tiny_resnet/int8.tflite a.png")

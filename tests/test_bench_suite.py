@@ -16,6 +16,7 @@ from fmnist_edge.errors import InputError, UnknownNameError
 TINY = Plan("tiny", rounds=1, seconds_per_round=0, min_samples_per_round=3, warm_up_runs=2, warm_up_seconds=0)
 TWO_ROUNDS = Plan("two", rounds=2, seconds_per_round=0, min_samples_per_round=3, warm_up_runs=2, warm_up_seconds=0)
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 28, 28), np.uint8)
+DEFAULT = ("litert", "onnxruntime")
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +43,7 @@ def test_every_artifact_gets_its_engine_and_every_thread_count(models):
     cells = suite.cells_for([models["onnx"], models["tflite"]], threads=(1, 2))
     assert {(cell.name, cell.engine, cell.threads) for cell in cells} == {
         (f"linear/float32.{suffix}", engine, threads)
-        for suffix, engine in (("onnx", "onnxruntime"), ("tflite", "litert"))
+        for suffix, engine in (("onnx", "onnxruntime"), ("tflite", "litert"), ("tflite", "litert-builtin"))
         for threads in (1, 2)
     }
     assert {cell.engine for cell in suite.cells_for(list(models.values()), (1,), ["litert"])} == {"litert"}
@@ -75,7 +76,7 @@ def test_every_round_goes_through_every_cell_once_in_an_order_of_its_own():
 
 def test_two_engines_two_rounds_to_disk_and_back(models, tmp_path):
     seen = []
-    cells = suite.cells_for(list(models.values()), threads=(1,))
+    cells = suite.cells_for(list(models.values()), threads=(1,), engines=DEFAULT)
     result = suite.run(cells, IMAGES, TWO_ROUNDS, lambda *call: seen.append(call), seed=7)
     assert [(done, total) for done, total, _ in seen] == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
     assert not result["interrupted"] and result["seed"] == 7
@@ -105,7 +106,7 @@ def test_a_broken_file_costs_no_other_cell(models, tmp_path):
     alone.write_bytes(b"nothing")
     (tmp_path / "folder.onnx").mkdir()
     paths = [damaged, tmp_path / "missing.onnx", tmp_path / "folder.onnx", alone, models["onnx"]]
-    cells = suite.run(suite.cells_for(paths, (1,)), IMAGES, TINY)["cells"]
+    cells = suite.run(suite.cells_for(paths, (1,), DEFAULT), IMAGES, TINY)["cells"]
     assert [cell["status"] for cell in cells] == ["failed"] * 4 + ["measured"]
     broken, missing, _, orphan, whole = cells
     assert one_line_about(broken, "SHA-256") and one_line_about(missing, "no such file")

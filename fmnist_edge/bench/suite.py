@@ -19,7 +19,7 @@ from fmnist_edge.bench.plan import Plan, is_count
 from fmnist_edge.errors import ArtifactError, InputError, UnknownNameError
 from fmnist_edge.files import sha256_of
 from fmnist_edge.registry import ENGINES
-from fmnist_edge.runtime.classifier import ENGINE_OF_SUFFIX
+from fmnist_edge.runtime.classifier import engines_for
 
 __all__ = ["Cell", "cells_for", "run"]
 
@@ -55,21 +55,16 @@ def cells_for(artifacts: Sequence[Path], threads: Sequence[int], engines: Sequen
     if not threads or not all(map(is_count, threads)):
         raise InputError(f"threads is {list(threads)!r}; expected whole numbers of at least 1")
     cells = [
-        Cell(path, engine_of(path), count)
+        Cell(path, engine, count)
         for path in artifacts
+        for engine in engines_for(path)
         for count in threads
-        if engines is None or engine_of(path) in engines
+        if engines is None or engine in engines
     ]
     if not cells:
         wanted = " or ".join(engines) if engines else "any engine"
         raise InputError(f"no artifact among {len(artifacts)} that {wanted} can run; `fmnist-edge export` writes some")
     return cells
-
-
-def engine_of(path: Path) -> str:
-    if path.suffix not in ENGINE_OF_SUFFIX:
-        raise InputError(f"{path}: unknown suffix {path.suffix!r}; expected {' or '.join(ENGINE_OF_SUFFIX)}")
-    return ENGINE_OF_SUFFIX[path.suffix]
 
 
 def run(

@@ -16,7 +16,7 @@ from fmnist_edge.errors import InputError
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.export.precisions import Precision
 from fmnist_edge.registry import ENGINES, EXPORTERS, resolve
-from fmnist_edge.runtime.classifier import ENGINE_OF_SUFFIX
+from fmnist_edge.runtime.classifier import engines_for
 from fmnist_edge.runtime.contract import Contract
 
 __all__ = ["Calibration", "export"]
@@ -80,9 +80,8 @@ def export(
 
 def declared_tensors(content: bytes, format: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The input and output as an engine reads them from the file, quantisation parameters included."""
-    suffix = f".{format}"
-    engine_class = resolve("engine", ENGINES, ENGINE_OF_SUFFIX[suffix])
-    with tempfile.NamedTemporaryFile(suffix=suffix) as file:
+    with tempfile.NamedTemporaryFile(suffix=f".{format}") as file:
+        engine_class = resolve("engine", ENGINES, engines_for(Path(file.name))[0])
         file.write(content)
         file.flush()
         engine = engine_class(file.name, 1)

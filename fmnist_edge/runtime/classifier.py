@@ -16,9 +16,10 @@ from fmnist_edge.runtime.contract import Contract, read_manifest
 from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.probe import probe
 
-__all__ = ["Classifier", "Prediction"]
+__all__ = ["Classifier", "Prediction", "engines_for"]
 
-ENGINE_OF_SUFFIX = {".tflite": "litert", ".onnx": "onnxruntime"}
+# The engines that can run a kind of file, the default one first.
+ENGINES_OF_SUFFIX = {".tflite": ("litert", "litert-builtin"), ".onnx": ("onnxruntime",)}
 LARGEST_CHUNK = 256  # images per call of a dynamic-batch model
 
 
@@ -61,7 +62,7 @@ class Classifier:
 
         Args:
             threads: engine threads; None leaves the engine's default.
-            engine: a registry name, "litert" or "onnxruntime"; None picks it from the file's suffix.
+            engine: a registry name, e.g. "litert" or "onnxruntime"; None picks it from the file's suffix.
             contract: for a file without manifest. It is then tried in a child process first, because nothing
                 vouches for it.
 
@@ -71,9 +72,7 @@ class Classifier:
         path = Path(path)
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
             raise InputError(f"threads is {threads!r}; expected a whole number of at least 1")
-        name = engine or ENGINE_OF_SUFFIX.get(path.suffix)
-        if name is None:
-            raise InputError(f"{path}: unknown suffix {path.suffix!r}; expected {' or '.join(ENGINE_OF_SUFFIX)}")
+        name = engine or engines_for(path)[0]
         engine_class = resolve("engine", ENGINES, name)
         if not path.is_file():
             raise ArtifactError(f"{path}: no such file; `fmnist-edge export MODEL` writes one")
@@ -130,6 +129,13 @@ class Classifier:
     def _prediction(self, probabilities: np.ndarray) -> Prediction:
         index = int(probabilities.argmax())
         return Prediction(self.contract.labels[index], index, float(probabilities[index]), probabilities)
+
+
+def engines_for(path: Path) -> tuple[str, ...]:
+    """Names of the engines that can run `path`, by its suffix, the default one first; InputError when none can."""
+    if path.suffix not in ENGINES_OF_SUFFIX:
+        raise InputError(f"{path}: unknown suffix {path.suffix!r}; expected {' or '.join(ENGINES_OF_SUFFIX)}")
+    return ENGINES_OF_SUFFIX[path.suffix]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
