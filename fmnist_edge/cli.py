@@ -201,7 +201,9 @@ def run_bench(options: argparse.Namespace) -> int:
     print(f"{len(cells)} cells, plan {plan.name}: about {plan.seconds(len(cells)):.0f} s", file=sys.stderr)
     with progress_bar("measuring") as progress:
         result = suite.run(cells, images, plan, progress)
-    print(table(results.HEADER, results.rows(result)))
+    rows = results.rows(result)
+    shown = len(results.HEADER) if any(row[-1] for row in rows) else -1  # no column of empty reasons
+    print(table(results.HEADER[:shown], [row[:shown] for row in rows]))
     print(f"\nwrote {results.save(result, results.path_for(result, options.out))}")
     if result["interrupted"]:
         print("fmnist-edge: interrupted; what was measured is kept", file=sys.stderr)
