@@ -219,7 +219,10 @@ def run_classify(options: argparse.Namespace) -> None:
     from fmnist_edge.runtime.images import read_image
 
     answers = []
-    with Classifier.load(options.model, threads=options.threads, engine=options.engine) as classifier:
+    shipped = Path("exported") / options.model / "int8.tflite"
+    with Classifier.load(
+        shipped if options.model in MODELS else options.model, threads=options.threads, engine=options.engine
+    ) as classifier:
         for path in options.images:
             image = read_image(path, classifier.contract.input_shape)
             answers += [(path, answer) for answer in classifier.classify(255 - image if options.invert else image)]

@@ -12,7 +12,7 @@ from typing import Any
 
 from fmnist_edge.errors import FileError
 
-__all__ = ["sha256_of", "write_atomic", "write_json", "write_via"]
+__all__ = ["check_writable", "sha256_of", "write_atomic", "write_json", "write_via"]
 
 
 def write_via(path: str | Path, writer: Callable[[Path], None]) -> Path:
@@ -56,6 +56,13 @@ def write_atomic(path: str | Path, content: bytes | str) -> Path:
 def write_json(path: str | Path, value: Any) -> Path:
     """Write `value` as indented JSON; NaN and infinity are refused, they are not JSON."""
     return write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def check_writable(folder: str | Path) -> None:
+    """Raises FileError unless a file can be made in `folder`: for work that takes minutes before it writes."""
+    probe = Path(folder) / ".writable"
+    write_atomic(probe, b"")
+    probe.unlink()
 
 
 def sha256_of(path: str | Path) -> str:

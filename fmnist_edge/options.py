@@ -89,7 +89,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, default=Path("benchmarks/results"), metavar="DIR", help="results folder")
 
     sub = command("classify", "classify image files", "classify exported/tiny_resnet/int8.tflite a.png")
-    sub.add_argument("model", help="a .tflite or .onnx file with its manifest beside it")
+    sub.add_argument("model", help="a .tflite or .onnx file with its manifest beside it, or a zoo name")
     sub.add_argument("images", nargs="+", metavar="IMAGE", help="PNG or JPEG")
     sub.add_argument("--engine", choices=list(ENGINES), help="(default: by the file's suffix)")
     sub.add_argument("--threads", type=whole_number, metavar="N", help="engine threads")

@@ -149,6 +149,12 @@ def test_classify_table_and_json(exported, capsys):
     assert "Ankle boot" in capsys.readouterr().out
 
 
+def test_classify_knows_the_zoo_by_name(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main(["classify", "tiny_resnet", str(IMAGES[0])]) == 0
+    assert "Ankle boot" in capsys.readouterr().out
+
+
 def test_classify_refuses_what_is_not_an_image(exported, capsys, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(IMAGES[0].read_bytes()[:100])
@@ -217,3 +223,8 @@ def test_the_installed_command_keeps_engine_chatter_off_the_terminal(exported):
     assert "Ankle boot" in done.stdout
     failed = subprocess.run([*command[:-1], "none.png"], capture_output=True, text=True)
     assert failed.returncode == 2 and failed.stderr.startswith("fmnist-edge: error: none.png")
+
+
+def test_a_missing_package_is_named_and_exits_3(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    fails(capsys, ["export", "compact_cnn", "--trained", str(ROOT / "trained_model")], 3, "h5py", "fmnist-edge[export]")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fmnist_edge.errors import CheckpointError, InputError, UnknownNameError
+from fmnist_edge.errors import CheckpointError, FileError, InputError, UnknownNameError
 from fmnist_edge.registry import MODELS, resolve
 from fmnist_edge.training import fit
 from fmnist_edge.training.augment import augment
@@ -140,7 +140,7 @@ def test_a_resumed_run_ends_with_the_very_same_weights(whole, tmp_path, monkeypa
     monkeypatch.setattr(fit.Curve, "add", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, seed=5)
-    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "out").iterdir())
     monkeypatch.undo()
     with pytest.raises(CheckpointError, match="another run"):
         train(tmp_path, seed=6, resume=True)
@@ -179,3 +179,10 @@ def test_another_seed_is_another_model(whole, tmp_path):
 def test_limit_must_leave_an_image(tmp_path):
     with pytest.raises(InputError, match="at least 1 image"):
         fit.train(SPEC, RECIPE, out=tmp_path, scratch=tmp_path / "s", limit=0)
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_before_training(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(FileError, match="cannot be written"):
+        train(tmp_path)
+    assert not (tmp_path / "scratch").exists()

@@ -6,6 +6,7 @@ import errno
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,10 +51,11 @@ def load(name_or_path: str | Path, *, folder: Path = Path("trained_model")) -> C
     that is not (Lambda or custom layers, weights alone) loads when its weights are, in order and shape, those of a
     zoo model: they are copied into ours. Weights without a config are taken to end in logits.
 
-    Raises UnknownNameError for a name that is neither, UnavailableError for a zoo model not trained yet, and
-    CheckpointError for a file that is missing, damaged, hostile, or not one classifier.
+    Raises UnknownNameError for a name that is neither, UnavailableError for a zoo model not trained yet or when Keras
+    is not installed, and CheckpointError for a file that is missing, damaged, hostile, or not one classifier.
     """
     name, path = find(name_or_path, folder)
+    require("keras", "h5py")
     try:
         contents, digest = read(path)
         model = model_of(contents)
@@ -64,6 +66,17 @@ def load(name_or_path: str | Path, *, folder: Path = Path("trained_model")) -> C
         reason = printable(f"{path}: cannot be read as a Keras model ({one_line(error)})")
         raise CheckpointError(reason) from error
     return Checkpoint(name, path, digest, model, output_of(model))
+
+
+def require(*modules: str) -> None:
+    """Raises UnavailableError when one cannot be imported: below, that would look like a fault of the file."""
+    for module in modules:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise UnavailableError(
+                f"loading Keras models needs {error.name or module}; run: pip install 'fmnist-edge[export]'"
+            ) from None
 
 
 def find(name_or_path: str | Path, folder: Path) -> tuple[str, Path]:

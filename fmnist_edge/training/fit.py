@@ -13,7 +13,7 @@ import numpy as np
 
 from fmnist_edge import data
 from fmnist_edge.errors import CheckpointError, InputError
-from fmnist_edge.files import sha256_of, write_json, write_via
+from fmnist_edge.files import check_writable, sha256_of, write_json, write_via
 from fmnist_edge.models.spec import ModelSpec
 from fmnist_edge.runtime.preprocess import Preprocessing
 from fmnist_edge.training.augment import augment
@@ -42,10 +42,12 @@ def train(
         resume: go on from `scratch`; without it a new run starts and old checkpoints are dropped.
         limit: fit on that many images only and read only that many test images, for tests; the card says so.
 
-    Returns the card. Raises CheckpointError when `scratch` belongs to another run.
+    Returns the card. Raises CheckpointError when `scratch` belongs to another run, FileError when `out` cannot be
+    written, which is tried before anything else.
     """
     import keras
 
+    check_writable(out)
     run = {"model": spec.name, "recipe": dataclasses.asdict(recipe), "seed": seed, "limit": limit}
     curve = Curve(scratch, run, resume)
     fitted, validation = data.train_and_validation(spec.train_images, spec.validation_images, data_folder)
