@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fmnist_edge.console import hide_native_chatter, progress_bar, table, track
-from fmnist_edge.errors import FmnistEdgeError, UnavailableError, one_line
+from fmnist_edge.errors import FmnistEdgeError, GateError, UnavailableError, one_line
 from fmnist_edge.options import parser
 from fmnist_edge.registry import MODELS, resolve
 
@@ -127,7 +127,7 @@ def run_export(options: argparse.Namespace) -> None:
     print(table(["artifact", "kB", "ops", "float ops", "sha256"], rows))
 
 
-def run_check(options: argparse.Namespace) -> int:
+def run_check(options: argparse.Namespace) -> None:
     from fmnist_edge import inputs
     from fmnist_edge.artifacts import collect
     from fmnist_edge.check import check
@@ -153,7 +153,9 @@ def run_check(options: argparse.Namespace) -> int:
         for failure in row.report.failures:
             worst = ", ".join(map(str, row.report.worst_images))
             print(f"FAILED {row.artifact.path}: {failure} (worst images: {worst})", file=sys.stderr)
-    return int(any(not row.report.passed for row in checked))
+    failed = sum(not row.report.passed for row in checked)
+    if failed:
+        raise GateError(f"{failed} of {len(checked)} artifacts failed their gate")
 
 
 PARITY_HEADER = [

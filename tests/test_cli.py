@@ -118,7 +118,7 @@ def test_a_failed_gate_exits_1_and_names_the_worst_images(exported, capsys, tmp_
     # int8 is gated on accuracy; without labels that gate cannot be met.
     assert main(["check", int8, "--images", str(tmp_path / "images.npy"), *common]) == 1
     out, err = capsys.readouterr()
-    assert "FAIL" in out and "FAILED" in err and "worst images: " in err
+    assert "FAIL" in out and "FAILED" in err and "worst images: " in err and "1 of 1 artifacts failed" in err
     assert json.loads((tmp_path / "r.json").read_text())["rows"][0]["passed"] is False
     images, labels = str(tmp_path / "images.npy"), str(tmp_path / "labels.npy")
     assert main(["check", int8, "--images", images, "--labels", labels, *common]) == 0
