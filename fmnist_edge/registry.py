@@ -16,6 +16,9 @@ __all__ = ["ENGINES", "EXPORTERS", "MODELS", "resolve"]
 MODELS = {
     "tiny_resnet": "fmnist_edge.models.tiny_resnet:SPEC",
     "tiny_googlenet": "fmnist_edge.models.tiny_googlenet:SPEC",
+    "tiny_resnet_edge": "fmnist_edge.models.tiny_resnet:EDGE_SPEC",
+    "tiny_googlenet_edge": "fmnist_edge.models.tiny_googlenet:EDGE_SPEC",
+    "wrn_16_2": "fmnist_edge.models.wrn_16_2:SPEC",
     "compact_cnn": "fmnist_edge.models.compact_cnn:SPEC",
     "tuned_cnn": "fmnist_edge.models.tuned_cnn:SPEC",
     "wide_cnn": "fmnist_edge.models.wide_cnn:SPEC",

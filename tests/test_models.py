@@ -1,4 +1,4 @@
-"""The five architectures, layer by layer, as published."""
+"""The architectures, layer by layer: the five as published, and what is ours beside them."""
 
 import numpy as np
 import pytest
@@ -35,6 +35,9 @@ PUBLISHED = {
     "wide_cnn": (29_306_282, 0.8994, 20_000, 2_000),
     "tuned_cnn": (421_642, 0.9117, 60_000, 20_000),
     "compact_cnn": (106_991, 0.91, 60_000, 5_000),
+    "tiny_resnet_edge": (1_208_576, None, 60_000, 5_000),
+    "tiny_googlenet_edge": (1_045_728, None, 60_000, 5_000),
+    "wrn_16_2": (693_210, None, 60_000, 5_000),
 }
 
 
@@ -105,6 +108,44 @@ def test_compact_cnn():
         ("Dropout", (95,), 0), ("Dense", (40,), 3840), ("Dropout", (40,), 0), ("Dense", (24,), 984),
         ("Dropout", (24,), 0), ("Dense", (10,), 250),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "norms", "more_biases"), [("tiny_resnet", 16, 1120), ("tiny_googlenet", 9, 0)])
+def test_edge_twin_is_the_same_network_with_batch_norm_for_lrn(name, norms, more_biases):
+    original, twin = described(name), described(f"{name}_edge")
+    assert "LocalResponseNormalization" not in kinds(twin)
+    assert kinds(twin).count("BatchNormalization") == norms + 1
+    weighted = {"Conv2D", "Dense", "MaxPooling2D", "Add", "Concatenate", "Dropout"}
+    for mine, theirs in zip(*([row for row in rows if row[0] in weighted] for rows in (twin, original)), strict=True):
+        assert (mine[:3], mine[4:7]) == (theirs[:3], theirs[4:7])
+    # Folded, BatchNorm leaves a bias a filter: what convolutions have anyway in TFLite, and most have in the original.
+    kernels = {row[1]: row[3] - (row[2][-1] if row[7] else 0) for row in twin if row[0] == "Conv2D"}
+    biases = sum(row[2][-1] for row in twin if row[0] == "Conv2D")
+    deployed = sum(kernels.values()) + biases + sum(row[3] for row in twin if row[0] == "Dense")
+    assert deployed == PUBLISHED[name][0] - 4 * 250 + more_biases
+
+
+def test_every_convolution_of_an_edge_twin_that_fed_an_lrn_feeds_its_batch_norm():
+    for name in ("tiny_resnet_edge", "tiny_googlenet_edge"):
+        model = resolve("model", MODELS, name).build()
+        for layer in model.layers:
+            if layer.name.endswith("_bn"):
+                source = layer.input._keras_history.operation
+                assert type(source).__name__ == "Conv2D" and not source.use_bias
+                assert source.activation.__name__ == "linear"
+
+
+def test_wrn_16_2():
+    rows = described("wrn_16_2")
+    convolutions = [(row[2], row[4], row[5]) for row in rows if row[0] == "Conv2D" and "skip" not in row[1]]
+    expected = [((28, 28, 16), (3, 3), (1, 1))]
+    for filters, size, stride in ((32, 28, 1), (64, 14, 2), (128, 7, 2)):
+        expected += [((size, size, filters), (3, 3), (stride, stride))] + [((size, size, filters), (3, 3), (1, 1))] * 3
+    assert convolutions == expected
+    assert [(row[2], row[5]) for row in rows if "skip" in row[1]] == [
+        ((28, 28, 32), (1, 1)), ((14, 14, 64), (2, 2)), ((7, 7, 128), (2, 2)),
+    ]  # fmt: skip
+    assert kinds(rows)[-4:] == ["BatchNormalization", "ReLU", "GlobalAveragePooling2D", "Dense"]
 
 
 @pytest.mark.parametrize("name", ["tiny_resnet", "tiny_googlenet"])

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-__all__ = ["LocalResponseNormalization", "band_matrix", "lrn_relu"]
+__all__ = ["LocalResponseNormalization", "band_matrix"]
 
 
 def band_matrix(channels: int, radius: int) -> np.ndarray:
@@ -46,9 +46,3 @@ class LocalResponseNormalization(keras.layers.Layer):
     def get_config(self):
         config = {"radius": self.radius, "bias": self.bias, "alpha": self.alpha, "beta": self.beta}
         return {**super().get_config(), **config}
-
-
-def lrn_relu(x, name: str):
-    """LRN then ReLU, the activation pair of both headline models."""
-    x = LocalResponseNormalization(name=f"{name}_lrn")(x)
-    return keras.layers.ReLU(name=f"{name}_relu")(x)
