@@ -15,7 +15,7 @@ from fmnist_edge.errors import FileError
 __all__ = ["check_writable", "sha256_of", "write_atomic", "write_json", "write_via"]
 
 
-def write_via(path: str | Path, writer: Callable[[Path], None]) -> Path:
+def write_via(path: str | Path, writer: Callable[[Path], object]) -> Path:
     """Let `writer` fill a temporary file beside `path`, flush it to disk, then rename it over `path`.
 
     The temporary file keeps `path`'s suffix, because some savers go by it.

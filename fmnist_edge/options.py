@@ -41,16 +41,48 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     sub = with_data(command("data", "say where Fashion-MNIST is, or how to get it", "data --download"))
     sub.add_argument("--download", action="store_true", help="fetch it from the official mirrors if it is nowhere")
 
+    sub = command("models", "list the zoo with its cards' figures", "models")
+    sub.add_argument(
+        "--trained", type=Path, default=Path("trained_model"), metavar="DIR", help="(default trained_model)"
+    )
+    sub.add_argument("--pages", action="store_true", help="write each card's .md and .png anew from its .json")
+
     sub = with_data(command("train", "train a model of the zoo", "train compact_cnn --epochs 3"))
     sub.add_argument("model", help=f"one of: {', '.join(MODELS)}")
-    sub.add_argument("--recipe", default="best", help="best (ours, default) or published (the authors' protocol)")
+    sub.add_argument(
+        "--recipe",
+        default="best",
+        help="best (ours, default), published (the authors' protocol) or a recipe .json file",
+    )
     sub.add_argument("--epochs", type=whole_number, metavar="N", help="instead of the recipe's own number")
-    sub.add_argument("--seed", type=int, default=0, help="decides weights, order and augmentation (default 0)")
+    sub.add_argument(
+        "--seeds",
+        type=seeds,
+        default=(0,),
+        metavar="N[,N...]",
+        help="each decides weights, order and augmentation of a run; the best on validation is kept (default 0)",
+    )
     sub.add_argument("--resume", action="store_true", help="go on after the last finished epoch of this very run")
     sub.add_argument(
         "--limit", type=whole_number, metavar="N", help="use N images of each split only, to try things out"
     )
     sub.add_argument("--out", type=Path, default=Path("trained_model"), metavar="DIR", help="(default trained_model)")
+    sub.add_argument("--teachers", type=Path, metavar="DIR", help="folder of the recipe's teachers (default: --out)")
+
+    sub = with_data(command("tune", "search a model's hyper-parameters", "tune tuned_cnn --trials 40"))
+    sub.add_argument("model", help=f"one of: {', '.join(MODELS)}")
+    sub.add_argument("--trials", type=whole_number, default=40, metavar="N", help="to run now (default 40)")
+    sub.add_argument("--epochs", type=whole_number, default=6, metavar="N", help="budget of one trial (default 6)")
+    sub.add_argument(
+        "--storage",
+        metavar="URL",
+        help="where the study is kept and shared: sqlite:///FILE, postgresql://, mysql://, redis://, grpc://HOST:PORT, "
+        "journal:FILE or FILE.log (default sqlite:///runs/tune/<model>.db)",
+    )
+    sub.add_argument("--study", metavar="NAME", help="a study that exists goes on (default the model's name)")
+    sub.add_argument("--seed", type=int, default=0, help="decides the values tried, weights and order (default 0)")
+    sub.add_argument("--limit", type=whole_number, metavar="N", help="use N images of each split, to try things out")
+    sub.add_argument("--out", type=Path, default=Path("tuning"), metavar="DIR", help="(default tuning)")
 
     sub = with_data(command("export", "convert models, each file with its manifest", "export tiny_resnet"))
     sub.add_argument("models", nargs="+", metavar="MODEL", help="a zoo name, or a .keras, .h5 or SavedModel path")
@@ -103,6 +135,13 @@ def whole_number(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
     return value
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    values = tuple(int(part) for part in text.split(","))
+    if min(values) < 0 or len(set(values)) < len(values):
+        raise argparse.ArgumentTypeError(f"{text}: expected different whole numbers from 0 on, like 0,1,2")
+    return values
 
 
 def batch_size(text: str) -> int | None:

@@ -14,18 +14,22 @@ from fmnist_edge import errors, registry, runtime
 PACKAGE = Path(fmnist_edge.__file__).parent
 MODULES = sorted(
     name for _, name, _ in pkgutil.walk_packages([str(PACKAGE)], "fmnist_edge.")
-    if name not in ("fmnist_edge.__main__", "fmnist_edge.models.layers")
+    if name not in (
+        "fmnist_edge.__main__", "fmnist_edge.models.layers", "fmnist_edge.training.optimizers",
+        "fmnist_edge.training.distillation",
+    )
 )  # fmt: skip
 HEAVY = {
     "tensorflow", "keras", "h5py", "onnx", "onnxruntime", "tf2onnx", "ai_edge_litert", "tflite_runtime", "PIL",
-    "matplotlib", "tqdm",
+    "matplotlib", "optuna", "tqdm",
 }  # fmt: skip
 # Lower floors never import higher ones.
 FLOORS = [
     {"errors", "registry", "files", "console", "options", "__init__"},
     {"runtime"},
     {"data", "models", "artifacts", "parity"},
-    {"checkpoints", "training", "export", "bench", "check", "inputs"},
+    {"checkpoints", "training", "export", "bench", "check", "inputs", "report", "tuning"},
+    {"commands"},
     {"cli", "__main__"},
 ]
 

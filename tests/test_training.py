@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+import sys
 import zipfile
 
 import h5py
@@ -13,11 +15,16 @@ from hypothesis import strategies as st
 
 from fmnist_edge.errors import CheckpointError, FileError, InputError, UnknownNameError
 from fmnist_edge.registry import MODELS, resolve
-from fmnist_edge.training import fit
+from fmnist_edge.training import feed
 from fmnist_edge.training.augment import augment
-from fmnist_edge.training.recipes import RECIPES, Recipe, recipe_for
+from fmnist_edge.training.curve import Curve, epoch_callback
+from fmnist_edge.training.recipes import RECIPES, Recipe, read_recipe, recipe_for, write_recipe
+from fmnist_edge.training.train import splits, weights_sha256
+from fmnist_edge.training.train import train as train_release
 
 PLAIN = Recipe("plain", epochs=1, flip=False, shift=0)
+SPEC = resolve("model", MODELS, "compact_cnn")
+RECIPE = dataclasses.replace(recipe_for("compact_cnn", "best"), epochs=3, teachers=(), build={"dense_dropout": 0.4})
 images = st.integers(0, 2**32 - 1).map(
     lambda seed: np.random.default_rng(seed).integers(1, 256, (5, 28, 28), dtype=np.uint8)
 )
@@ -63,50 +70,116 @@ def test_flips_and_shifts_do_happen():
 @pytest.mark.parametrize(
     ("field", "value"),
     [("epochs", 0), ("batch_size", 0), ("optimizer", "sgdd"), ("learning_rate", 0), ("shift", 15), ("erase", 1.1),
-     ("label_smoothing", 1.0), ("ema_momentum", 1.0)],
+     ("label_smoothing", 1.0), ("ema_momentum", 1.0), ("weight_decay", -0.1), ("warmup_epochs", 1.5),
+     ("distillation_weight", 1.1), ("temperature", 0), ("epochs", 1.5), ("epochs", True), ("flip", 1),
+     ("learning_rate", "0.1"), ("learning_rate", float("nan")), ("teachers", "tiny_resnet"), ("teachers", (1,)),
+     ("build", [0.1])],
 )  # fmt: skip
 def test_impossible_recipes_are_refused(field, value):
-    with pytest.raises(InputError, match=f"{field} is {value!r}, expected"):
+    with pytest.raises(InputError, match=re.escape(f"{field} is {value!r}, expected")):
         dataclasses.replace(PLAIN, **{field: value})
 
 
-def test_every_model_has_both_recipes():
+def test_every_model_has_its_recipes():
     assert set(RECIPES) == set(MODELS)
     for name in MODELS:
-        assert [recipe.name for recipe in RECIPES[name]] == ["published", "best"]
-        assert recipe_for(name, "published").epochs == 27
-        resolve("model", MODELS, name).build(**recipe_for(name, "best").build)
-    with pytest.raises(UnknownNameError, match="published, best"):
+        spec = resolve("model", MODELS, name)
+        assert "best" in {recipe.name for recipe in RECIPES[name]}
+        assert (spec.published_accuracy is not None) == ("published" in {recipe.name for recipe in RECIPES[name]})
+        for recipe in RECIPES[name]:
+            assert set(recipe.build) <= set(spec.rates)
+            assert set(recipe.teachers) <= set(MODELS) - {name}
+            assert recipe.name != "published" or recipe.epochs == 27
+    with pytest.raises(UnknownNameError, match=r"published, best, or name a \.json file"):
         recipe_for("tiny_resnet", "worst")
 
 
-SPEC = resolve("model", MODELS, "compact_cnn")
-RECIPE = dataclasses.replace(recipe_for("compact_cnn", "best"), epochs=3, build={"dense_dropout": 0.4})
+def test_a_models_rates_are_its_dropouts():
+    assert resolve("model", MODELS, "tiny_resnet_edge").rates == {"conv_dropout": 0.25, "dense_dropout": 0.5}
+
+
+def test_a_recipe_file_gives_the_recipe_back(tmp_path):
+    recipe = dataclasses.replace(RECIPE, teachers=("tiny_resnet", "wide_cnn"))
+    write_recipe(recipe, tmp_path / "mine.json")
+    assert recipe_for("compact_cnn", str(tmp_path / "mine.json")) == recipe
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("", "is not JSON"), ("[" * 100_000, "is not JSON"), ("[1]", "is no recipe: got list"),
+     ('{"name": "x"}', r"is no recipe: got \['name'\], expected an object with name, epochs"),
+     ('{"name": "x", "epochs": 2, "epoch": 3}', "is no recipe: got .'epoch', 'epochs'"),
+     ('{"name": "x", "epochs": "2"}', "epochs is '2', expected int"),
+     ('{"name": "x", "epochs": 2, "erase": NaN}', "erase is nan")],
+)  # fmt: skip
+def test_a_file_that_is_no_recipe(tmp_path, content, message):
+    (tmp_path / "bad.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_recipe(tmp_path / "bad.json")
+    with pytest.raises(FileError, match="cannot be read"):
+        read_recipe(tmp_path / "none.json")
+
+
+def test_a_rate_that_the_model_does_not_have_is_refused(tmp_path):
+    recipe = dataclasses.replace(RECIPE, build={"conv_dropout": 0.1})
+    with pytest.raises(InputError, match=r"compact_cnn has no \['conv_dropout'\], expected any of \['dense_dropout'\]"):
+        train_release(SPEC, recipe, out=tmp_path / "o", scratch=tmp_path / "s", limit=32)
 
 
 def train(folder, **options):
-    return fit.train(SPEC, RECIPE, out=folder / "out", scratch=folder / "scratch", limit=256, **options)
+    recipe = options.pop("recipe", RECIPE)
+    return train_release(SPEC, recipe, out=folder / "out", scratch=folder / "scratch", limit=256, **options)
 
 
-def weights(folder):
-    return keras.saving.load_model(folder / "out/compact_cnn.keras").get_weights()
+def released(folder):
+    return keras.saving.load_model(folder / "out/compact_cnn.keras")
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    return folder, train(folder, seed=5)
+    return folder, train(folder, seeds=(5, 6))
 
 
 def test_card_says_what_was_done(whole):
     folder, card = whole
     assert json.loads((folder / "out/compact_cnn.json").read_text()) == json.loads(json.dumps(card))
-    assert (card["model"], card["seed"], card["limit"], card["parameters"]) == ("compact_cnn", 5, 256, 106_991)
+    assert (card["model"], card["limit"], card["parameters"]) == ("compact_cnn", 256, 106_991)
     assert card["recipe"]["epochs"] == 3 == len(card["curve"])
+    assert card["teachers"] == {}
     assert card["test"]["images"] == card["validation"]["images"] == card["fitted_images"] == 256
     assert card["curve"][-1]["val_accuracy"] == pytest.approx(card["validation"]["accuracy"], abs=1e-6)
-    assert (folder / "out/compact_cnn.png").read_bytes().startswith(b"\x89PNG")
     assert not (folder / "scratch").exists()
+
+
+def test_the_best_seed_on_validation_is_released(whole):
+    folder, card = whole
+    first, second = card["seeds"]
+    assert (first["seed"], second["seed"]) == (5, 6)
+    assert first["weights_sha256"] != second["weights_sha256"]
+    best = max((first, second), key=lambda run: run["validation_accuracy"])
+    assert card["seed"] == best["seed"]
+    assert card["weights_sha256"] == best["weights_sha256"] == weights_sha256(released(folder))
+    assert card["validation"]["accuracy"] == best["validation_accuracy"]
+    assert card["test"]["accuracy"] == best["test_accuracy"]
+    accuracies = [first["test_accuracy"], second["test_accuracy"]]
+    assert card["spread"]["mean"] == pytest.approx(np.mean(accuracies), abs=1e-6)
+    assert card["spread"]["stdev"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-6)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(whole, tmp_path):
+    hashes = {run["seed"]: run["weights_sha256"] for run in whole[1]["seeds"]}
+    again = train(tmp_path, seeds=(6,))
+    assert again["weights_sha256"] == hashes[6] != hashes[5]
+
+
+def test_the_final_fit_may_use_the_validation_images_too(tmp_path):
+    recipe = dataclasses.replace(RECIPE, epochs=1, fit_validation=True)
+    fitted, validation, _ = splits(resolve("model", MODELS, "wide_cnn"), recipe, None, None)
+    assert len(fitted) == 20_000 and validation is None
+    card = train(tmp_path, recipe=recipe, seeds=(3, 2))
+    assert card["validation"] is None and card["seed"] == 3
+    assert card["seeds"][0]["validation_accuracy"] is None
 
 
 def test_saved_model_has_no_optimizer(whole, tmp_path):
@@ -118,44 +191,50 @@ def test_saved_model_has_no_optimizer(whole, tmp_path):
     assert (whole[0] / "out/compact_cnn.keras").stat().st_size < 1.2 * 4 * 106_991
 
 
-def test_evaluate_is_accuracy_and_cross_entropy_in_nats():
-    from fmnist_edge.data import Split
-
-    class Fixed:
-        def predict(self, batch, **_):
-            return np.log(np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]]))
-
-    split = Split(np.zeros((2, 28, 28), np.uint8), np.array([0, 2]))
-    assert fit.evaluate(Fixed(), split) == {"accuracy": 0.5, "loss": round(-np.log(0.07) / 2, 6)}
-
-
 def test_a_resumed_run_ends_with_the_very_same_weights(whole, tmp_path, monkeypatch):
-    add = fit.Curve.add
+    add = Curve.add
 
     def interrupt(self, record):
         if record["epoch"] == 1:
             raise KeyboardInterrupt
         add(self, record)
 
-    monkeypatch.setattr(fit.Curve, "add", interrupt)
+    monkeypatch.setattr(Curve, "add", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, seed=5)
+        train(tmp_path, seeds=(5, 6))
     assert not list((tmp_path / "out").iterdir())
     monkeypatch.undo()
     with pytest.raises(CheckpointError, match="another run"):
-        train(tmp_path, seed=6, resume=True)
-    card = train(tmp_path, seed=5, resume=True)
+        train(tmp_path, seeds=(5, 6), recipe=dataclasses.replace(RECIPE, erase=0.1), resume=True)
+    card = train(tmp_path, seeds=(5, 6), resume=True)
     assert [record["epoch"] for record in card["curve"]] == [0, 1, 2]
-    for mine, theirs in zip(weights(tmp_path), weights(whole[0]), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+    assert [run["weights_sha256"] for run in card["seeds"]] == [run["weights_sha256"] for run in whole[1]["seeds"]]
+
+
+def test_a_finished_seed_is_not_trained_again_when_a_run_goes_on(whole, tmp_path, monkeypatch):
+    module = sys.modules["fmnist_edge.training.train"]
+    original, fitted_seeds = module.fit, []
+
+    def interrupt(*arguments, seed, **options):
+        fitted_seeds.append(seed)
+        if fitted_seeds == [5, 6]:
+            raise KeyboardInterrupt
+        return original(*arguments, seed=seed, **options)
+
+    monkeypatch.setattr(module, "fit", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, seeds=(5, 6))
+    card = train(tmp_path, seeds=(5, 6), resume=True)
+    assert fitted_seeds == [5, 6, 6]
+    assert [run["weights_sha256"] for run in card["seeds"]] == [run["weights_sha256"] for run in whole[1]["seeds"]]
 
 
 def test_each_epoch_has_its_own_order_augmentation_and_dropout(tmp_path):
     from fmnist_edge.data import Split
 
     split = Split(rng().integers(0, 256, (300, 28, 28), dtype=np.uint8), np.arange(300) % 10)
-    fed = fit.batches(split, RECIPE, seed=0)
-    callback = fit.epoch_callback(fed, None)
+    fed = feed.batches(split, RECIPE, seed=0)
+    callback = epoch_callback(fed, None)
     callback.set_model(SPEC.build(**RECIPE.build))
     seen = {}
     for epoch in (0, 3, 4, 3):
@@ -171,14 +250,9 @@ def test_each_epoch_has_its_own_order_augmentation_and_dropout(tmp_path):
     assert len(fed) == 3 and sum(len(fed[index][1]) for index in range(3)) == 300
 
 
-def test_another_seed_is_another_model(whole, tmp_path):
-    train(tmp_path, seed=6)
-    assert not np.array_equal(weights(tmp_path)[0], weights(whole[0])[0])
-
-
 def test_limit_must_leave_an_image(tmp_path):
     with pytest.raises(InputError, match="at least 1 image"):
-        fit.train(SPEC, RECIPE, out=tmp_path, scratch=tmp_path / "s", limit=0)
+        train_release(SPEC, RECIPE, out=tmp_path, scratch=tmp_path / "s", limit=0)
 
 
 def test_a_folder_that_cannot_be_written_is_found_out_before_training(tmp_path):

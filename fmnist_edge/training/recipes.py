@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import math
+import typing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from fmnist_edge.errors import InputError, UnknownNameError
+from fmnist_edge.errors import FileError, InputError, UnknownNameError, one_line
+from fmnist_edge.files import write_json
 
-__all__ = ["RECIPES", "Recipe", "recipe_for"]
+__all__ = ["RECIPES", "Recipe", "read_recipe", "recipe_for", "write_recipe"]
+
+OPTIMIZERS = ("adam", "adamw", "muon")
 
 
 @dataclass(frozen=True)
@@ -17,13 +25,17 @@ class Recipe:
     Attributes:
         epochs: passes over the fitted images.
         batch_size: images per step.
-        optimizer: "adam" (constant rate) or "adamw" (linear warm-up, then cosine decay to zero).
+        optimizer: "adam" (constant rate), or "adamw" or "muon" (linear warm-up, then cosine decay to zero).
         learning_rate: peak rate.
-        weight_decay: decoupled decay (Loshchilov & Hutter 2019); adamw only.
+        weight_decay: decoupled decay (Loshchilov & Hutter 2019); not for adam.
         warmup_epochs: epochs of linear warm-up.
         flip, shift, erase: augmentation: horizontal flips; crops shifted by up to `shift` pixels; probability of
             erasing a random rectangle (Zhong et al. 2020).
         label_smoothing: Szegedy et al. 2016.
+        teachers: zoo models whose averaged logits the student learns from (Hinton et al. 2015).
+        views: how many augmented copies of the images they answer to; epochs take them in turn.
+        distillation_weight, temperature: share of their part of the loss, and what softens their answers.
+        fit_validation: fit on the validation images too, every choice being made; the card has no validation figures.
         ema_momentum: exponential average of the weights, evaluated and released in their place; 0 for none.
         build: keyword arguments of the model's build(), e.g. dropout rates.
     """
@@ -40,22 +52,50 @@ class Recipe:
     erase: float = 0.0
     label_smoothing: float = 0.0
     ema_momentum: float = 0.0
+    teachers: tuple[str, ...] = ()
+    views: int = 10
+    distillation_weight: float = 0.9
+    temperature: float = 3.0
+    fit_validation: bool = False
     build: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
+        if isinstance(self.teachers, list):
+            object.__setattr__(self, "teachers", tuple(self.teachers))
+        hints = typing.get_type_hints(Recipe)
+        for declared in dataclasses.fields(self):
+            value = getattr(self, declared.name)
+            if not is_a(value, hints[declared.name]):
+                raise InputError(f"recipe {self.name!r}: {declared.name} is {value!r}, expected {declared.type}")
         checks = {
             "epochs": (self.epochs >= 1, "at least 1"),
             "batch_size": (self.batch_size >= 1, "at least 1"),
-            "optimizer": (self.optimizer in ("adam", "adamw"), "'adam' or 'adamw'"),
+            "optimizer": (self.optimizer in OPTIMIZERS, f"one of {OPTIMIZERS}"),
             "learning_rate": (self.learning_rate > 0, "above 0"),
             "shift": (0 <= self.shift <= 14, "0 to 14 pixels"),
             "erase": (0 <= self.erase <= 1, "a probability"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "0 to below 1"),
+            "weight_decay": (self.weight_decay >= 0, "0 or above"),
+            "warmup_epochs": (0 <= self.warmup_epochs <= self.epochs, "0 up to the number of epochs"),
+            "views": (self.views >= 1, "at least 1"),
+            "distillation_weight": (0 <= self.distillation_weight <= 1, "0 to 1"),
+            "temperature": (self.temperature > 0, "above 0"),
             "ema_momentum": (0 <= self.ema_momentum < 1, "0 to below 1"),
         }
         for name, (valid, expected) in checks.items():
             if not valid:
                 raise InputError(f"recipe {self.name!r}: {name} is {getattr(self, name)!r}, expected {expected}")
+
+
+def is_a(value: Any, kind: Any) -> bool:
+    """Whether a value from a file is of a field's type; an int is a float, a bool is no int."""
+    if kind == tuple[str, ...]:
+        return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, typing.get_origin(kind) or kind)
 
 
 def published(**changes: Any) -> Recipe:
@@ -65,31 +105,74 @@ def published(**changes: Any) -> Recipe:
 
 
 def best(epochs: int, **changes: Any) -> Recipe:
-    """Ours: AdamW with warm-up and cosine decay, flips, crops, weight averaging."""
-    return Recipe("best", **{"epochs": epochs, "ema_momentum": 0.998, **changes})
+    """Ours: warm-up and cosine decay, Muon, flips, crops, erasing, weight averaging."""
+    defaults = {"optimizer": "muon", "learning_rate": 1e-2, "erase": 0.25, "ema_momentum": 0.998}
+    return Recipe("best", **{"epochs": epochs, **defaults, **changes})
+
+
+def taught(epochs: int, **changes: Any) -> Recipe:
+    """`best` with the zoo's teacher."""
+    return best(epochs, **{"teachers": ("wrn_16_2",), **changes})
 
 
 RECIPES: dict[str, tuple[Recipe, ...]] = {
-    "tiny_resnet": (
-        published(),
-        best(40, erase=0.25, build={"conv_dropout": 0.1, "dense_dropout": 0.4}),
-    ),
-    "tiny_googlenet": (
-        published(),
-        best(18, erase=0.15, build={"conv_dropout": 0.1, "dense_dropout": 0.3}),
-    ),
-    "compact_cnn": (published(), best(40, learning_rate=3e-3, build={"dense_dropout": 0.05})),
-    "tuned_cnn": (published(), best(24, erase=0.1)),
+    "tiny_resnet": (published(), taught(40, build={"conv_dropout": 0.05, "dense_dropout": 0.3})),
+    "tiny_resnet_edge": (taught(40, build={"conv_dropout": 0.05, "dense_dropout": 0.3}),),
+    "tiny_googlenet": (published(), taught(30, build={"conv_dropout": 0.05, "dense_dropout": 0.3})),
+    "tiny_googlenet_edge": (taught(30, build={"conv_dropout": 0.05, "dense_dropout": 0.3}),),
+    "wrn_16_2": (best(20),),
+    "compact_cnn": (published(), taught(50, erase=0.0, build={"dense_dropout": 0.0})),
+    "tuned_cnn": (published(), best(24, optimizer="adamw", learning_rate=2e-3, erase=0.1)),
+    # No teacher: all that it knows comes from more images than this model's protocol has.
     "wide_cnn": (
         published(flip=False),
-        best(26, learning_rate=1e-3, weight_decay=0.05, ema_momentum=0.99, build={"conv_dropout": 0.2}),
+        best(
+            26,
+            optimizer="adamw",
+            learning_rate=1e-3,
+            weight_decay=0.05,
+            erase=0.0,
+            ema_momentum=0.99,
+            build={"conv_dropout": 0.2},
+        ),
     ),
 }
 
 
 def recipe_for(model: str, name: str) -> Recipe:
-    """The recipe called `name` for `model`; raises UnknownNameError listing the choices."""
+    """The recipe called `name` for `model`, or the one in the file of that name when it ends in .json.
+
+    Raises UnknownNameError listing the choices, and what `read_recipe` raises.
+    """
+    if name.endswith(".json"):
+        return read_recipe(Path(name))
     recipes = {recipe.name: recipe for recipe in RECIPES.get(model, ())}
     if name not in recipes:
-        raise UnknownNameError(f"no recipe {name!r} for model {model!r}; choose from: {', '.join(recipes) or 'none'}")
+        choices = ", ".join(recipes) or "none"
+        raise UnknownNameError(f"no recipe {name!r} for model {model!r}; choose from: {choices}, or name a .json file")
     return recipes[name]
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a JSON file: an object of Recipe's fields, of which name and epochs are required.
+
+    Raises FileError for a file that cannot be read, InputError for one that is not a recipe.
+    """
+    try:
+        fields = json.loads(path.read_text())
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not JSON ({one_line(error)})") from error
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    if not isinstance(fields, dict) or not {"name", "epochs"} <= set(fields) <= known:
+        shape = sorted(fields) if isinstance(fields, dict) else type(fields).__name__
+        raise InputError(
+            f"{path}: is no recipe: got {shape}, expected an object with name, epochs and any of {sorted(known)}"
+        )
+    return Recipe(**fields)
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """Write `recipe` so that `read_recipe` gives it back."""
+    write_json(path, dataclasses.asdict(recipe))

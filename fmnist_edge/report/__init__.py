@@ -1,0 +1,1 @@
+"""Results -> pages for people to read."""

@@ -1,0 +1,64 @@
+"""The learning curve of a run: on disk as soon as an epoch ends, and the clock that makes runs resumable."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.errors import CheckpointError
+from fmnist_edge.files import write_json
+
+__all__ = ["Curve", "epoch_callback"]
+
+DRAWS_PER_EPOCH = 1 << 20  # more than any epoch's steps, so that no two epochs share dropout masks
+
+
+class Curve:
+    """One JSON record an epoch in `folder`/curve.json, together with what run it belongs to.
+
+    Raises CheckpointError when the folder holds the curve of another run.
+    """
+
+    def __init__(self, folder: Path, run: dict[str, Any]):
+        self.folder, self.path = folder, folder / "curve.json"
+        self.run, self.records = json.loads(json.dumps(run)), []
+        if self.path.exists():
+            saved = json.loads(self.path.read_text())
+            if saved["run"] != self.run:
+                raise CheckpointError(
+                    f"{folder} holds another run (model, recipe or seed differ); finish it or start without --resume"
+                )
+            self.records = saved["records"]
+
+    def add(self, record: dict[str, Any]) -> None:
+        self.records = [*self.records[: record["epoch"]], record]
+        write_json(self.path, {"run": self.run, "records": self.records})
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the recorded epochs, validation included."""
+        return round(sum(record["seconds"] for record in self.records), 1)
+
+
+def epoch_callback(fed: Any, curve: Curve) -> Any:
+    """Makes an epoch's randomness depend on its number alone, also after a resume, and keeps the curve."""
+    import keras
+
+    class EpochCallback(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.started = time.monotonic()
+            fed.start(epoch)
+            for layer in self.model.layers:
+                if hasattr(layer, "seed_generator"):  # checkpoints leave dropout's random state out
+                    seed = int(np.asarray(layer.seed_generator.state)[0])
+                    layer.seed_generator.state.assign(np.array([seed, epoch * DRAWS_PER_EPOCH], np.uint32))
+
+        def on_epoch_end(self, epoch, logs=None):
+            values = {name: round(float(value), 6) for name, value in (logs or {}).items()}
+            curve.add({"epoch": epoch, "seconds": round(time.monotonic() - self.started, 2), **values})
+
+    return EpochCallback()

@@ -1,0 +1,51 @@
+"""What a classifier's logits say about it: accuracy, cross-entropy, calibration, who is taken for whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.data import LABELS, Split
+from fmnist_edge.training.feed import prepare
+
+__all__ = ["evaluate", "metrics"]
+
+BINS = 15
+
+
+def evaluate(model: Any, split: Split) -> dict[str, Any]:
+    """`metrics` of a Keras logits model on all images of `split`, and how many these are."""
+    logits = np.asarray(model.predict(prepare(split.images), batch_size=500, verbose=0), np.float64)
+    return {"images": len(split), **metrics(logits, split.labels)}
+
+
+def metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Figures of logits (n, classes) against class indices (n,).
+
+    Returns accuracy (fraction), loss (mean cross-entropy, nats), ece (expected calibration error of the top
+    class, 15 equal-width bins, Guo et al. 2017), class_accuracy (fraction by class; None where no image has it) and
+    confusion (counts, rows the truth, columns the answer).
+    """
+    peak = logits.max(axis=1, keepdims=True)
+    log_probabilities = logits - peak - np.log(np.exp(logits - peak).sum(axis=1, keepdims=True))
+    answers = logits.argmax(axis=1)
+    right = answers == labels
+    picked = log_probabilities[np.arange(len(labels)), labels]
+    confusion = np.zeros((len(LABELS), len(LABELS)), int)
+    np.add.at(confusion, (labels, answers), 1)
+    shares = [row[index] / row.sum() if row.sum() else None for index, row in enumerate(confusion)]
+    return {
+        "accuracy": round(float(right.mean()), 6),
+        "loss": round(float(-picked.mean()), 6),
+        "ece": round(calibration_error(np.exp(log_probabilities.max(axis=1)), right), 6),
+        "class_accuracy": [None if share is None else round(float(share), 4) for share in shares],
+        "confusion": confusion.tolist(),
+    }
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
+    """Sum over bins of (share of images) * |accuracy - mean confidence|, bins ((b-1)/15, b/15]."""
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    gaps = [abs(right[bins == b].sum() - confidence[bins == b].sum()) for b in range(BINS)]
+    return float(sum(gaps) / len(confidence))

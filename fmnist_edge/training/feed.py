@@ -1,0 +1,65 @@
+"""What a model is fed: augmented batches and their targets, reproducible batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.data import LABELS, Split
+from fmnist_edge.runtime.preprocess import Preprocessing
+from fmnist_edge.training.augment import augment
+from fmnist_edge.training.recipes import Recipe
+
+__all__ = ["batches", "one_hot", "prepare"]
+
+Lessons = Callable[[int], tuple[np.ndarray, np.ndarray]]
+
+
+def prepare(images: np.ndarray) -> np.ndarray:
+    """uint8 (n, 28, 28) -> the models' float32 (n, 28, 28, 1), by the one definition of preprocessing."""
+    return Preprocessing().apply(images, (28, 28, 1))
+
+
+def one_hot(labels: np.ndarray) -> np.ndarray:
+    """Class indices (n,) -> float32 (n, 10)."""
+    return np.eye(len(LABELS), dtype=np.float32)[labels]
+
+
+def smoothed(labels: np.ndarray, share: float) -> np.ndarray:
+    """`labels` with that share of each label's probability spread over all classes: Szegedy et al. 2016, section 7."""
+    return (1 - share) * labels + share / labels.shape[1] if share else labels
+
+
+def batches(split: Split, recipe: Recipe, seed: int, lessons: Lessons | None = None) -> Any:
+    """A PyDataset of augmented batches that follow from (seed, epoch, index of the batch) alone, so that a resumed
+    run sees what an uninterrupted one would have seen. Its `start(epoch)` has to be called before each epoch.
+
+    Args:
+        lessons: epoch -> (augmented images in `split`'s order, the teachers' logits). The logits are appended to the
+            targets, which become (n, 20).
+    """
+    import keras
+
+    class Batches(keras.utils.PyDataset):
+        def start(self, epoch):
+            self.epoch = epoch
+            self.order = np.random.default_rng((seed, epoch)).permutation(len(split))
+            self.lesson = lessons(epoch) if lessons else None
+
+        def __len__(self):
+            return -(-len(split) // recipe.batch_size)
+
+        def __getitem__(self, index):
+            chosen = self.order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
+            targets = smoothed(one_hot(split.labels[chosen]), recipe.label_smoothing)
+            if self.lesson is None:
+                rng = np.random.default_rng((seed, self.epoch, index))
+                return prepare(augment(split.images[chosen], recipe, rng)), targets
+            images, logits = self.lesson
+            return prepare(images[chosen]), np.concatenate([targets, logits[chosen]], axis=1)
+
+    fed = Batches()
+    fed.start(0)  # Keras looks at a batch before the first epoch begins
+    return fed

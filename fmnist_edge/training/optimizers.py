@@ -1,0 +1,55 @@
+"""Optimizers and learning-rate schedules for a recipe. Importing this module imports Keras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from fmnist_edge.training.recipes import Recipe
+
+__all__ = ["ConvMuon", "optimizer_for"]
+
+
+class ConvMuon(keras.optimizers.Muon):
+    """Muon (Jordan 2024, its update scaled as in Liu et al. 2025) for convolution kernels, each seen as the matrix
+    (height * width * channels in, channels out); AdamW at a fifth of the rate for everything else.
+
+    Keras's own does plain matrices alone. Here the big Dense kernels are left to AdamW: orthogonalising them takes a
+    quarter of a step's time and did not change validation accuracy. So are kernels that see the image itself, which
+    is no map between features.
+    """
+
+    def __init__(self, learning_rate, **options):
+        super().__init__(learning_rate, adam_lr_ratio=0.2, **options)
+
+    def _should_use_adamw(self, variable) -> bool:
+        return len(variable.shape) != 4 or variable.shape[2] == 1
+
+    def _muon_update_step(self, gradient, variable, lr, m) -> None:
+        self.assign_add(m, ops.add(gradient, m * (self.momentum - 1)))
+        update = ops.add(gradient, self.momentum * m) if self.nesterov else m
+        update = ops.reshape(update, (-1, variable.shape[-1]))
+        update = self.lr_adjust(lr * self.zeropower_via_newtonschulz5(update, self.ns_steps))
+        self.assign_sub(variable, ops.reshape(update, variable.shape))
+
+
+def optimizer_for(recipe: Recipe, steps: int) -> Any:
+    """`recipe`'s optimizer for epochs of `steps` batches."""
+    average = {"use_ema": True, "ema_momentum": recipe.ema_momentum} if recipe.ema_momentum else {}
+    if recipe.optimizer == "adam":
+        return keras.optimizers.Adam(recipe.learning_rate, **average)
+    warmup = round(recipe.warmup_epochs * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else recipe.learning_rate,
+        decay_steps=max(1, recipe.epochs * steps - warmup),
+        warmup_target=recipe.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    if recipe.optimizer == "muon":
+        optimizer = ConvMuon(schedule, weight_decay=recipe.weight_decay, **average)
+    else:
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay, **average)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer

@@ -1,0 +1,193 @@
+"""Train a model of the zoo for release: resumable, seeds compared on validation images, the test set read last."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import platform
+import shutil
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge import checkpoints, data
+from fmnist_edge.bench.environment import cpu_model
+from fmnist_edge.data import Split
+from fmnist_edge.errors import InputError
+from fmnist_edge.files import check_writable, sha256_of, write_json, write_via
+from fmnist_edge.models.spec import ModelSpec
+from fmnist_edge.training.curve import Curve, epoch_callback
+from fmnist_edge.training.evaluation import evaluate
+from fmnist_edge.training.feed import Lessons
+from fmnist_edge.training.fit import fit
+from fmnist_edge.training.recipes import Recipe
+
+__all__ = ["SCHEMA", "train"]
+
+SCHEMA = 2
+
+
+@dataclass
+class Run:
+    """One seed's finished training."""
+
+    seed: int
+    curve: Curve
+    file: Path
+    model: Any
+    validation: dict[str, Any] | None
+    test: dict[str, Any]
+
+
+def train(
+    spec: ModelSpec,
+    recipe: Recipe,
+    *,
+    out: Path,
+    scratch: Path,
+    seeds: Sequence[int] = (0,),
+    resume: bool = False,
+    teachers: Path | None = None,
+    data_folder: str | Path | None = None,
+    limit: int | None = None,
+) -> dict[str, Any]:
+    """Train `spec` with `recipe` once a seed; write `<name>.keras` and `<name>.json`, its card, to `out`.
+
+    The seed with the best validation accuracy is released (the first of equals; the first of all when the recipe
+    fits on the validation images too). Every seed's figures are in the card.
+
+    Args:
+        scratch: folder for each seed's checkpoint of its last finished epoch and its learning curve so far.
+        resume: go on from `scratch`; without it a new run starts and old checkpoints are dropped.
+        teachers: folder of the recipe's teachers, by default `out`.
+        limit: fit on that many images only and read only that many test images, for tests; the card says so.
+
+    Returns the card. Raises CheckpointError when `scratch` belongs to another run, FileError when `out` cannot be
+    written, UnavailableError when a teacher is not trained yet; all are tried before anything else.
+    """
+    check_writable(out)
+    if not resume:
+        shutil.rmtree(scratch, ignore_errors=True)
+    run = {"model": spec.name, "recipe": dataclasses.asdict(recipe), "limit": limit}
+    curves = {seed: Curve(scratch / f"seed-{seed}", {**run, "seed": seed}) for seed in seeds}
+    fitted, validation, test = splits(spec, recipe, data_folder, limit)
+    lessons, digests = None, {}
+    if recipe.teachers:
+        from fmnist_edge.training import distillation
+
+        lessons = distillation.Lessons(recipe, fitted, teachers or out, scratch.parent / "lessons")
+        digests = lessons.digests
+
+    runs = []
+    for seed, curve in curves.items():
+        file = curve.folder / f"{spec.name}.keras"
+        if not file.exists():
+            fit_and_save(spec, recipe, fitted, validation, curve, seed, lessons, file)
+        model = checkpoints.load(file).model
+        checked = None if validation is None else evaluate(model, validation)
+        runs.append(Run(seed, curve, file, model, checked, evaluate(model, test)))
+    chosen = max(runs, key=lambda run: run.validation["accuracy"] if run.validation else 0.0)
+
+    write_via(out / f"{spec.name}.keras", lambda path: shutil.copyfile(chosen.file, path))
+    card = card_of(spec, chosen, runs, fitted_images=len(fitted), teachers=digests)
+    card["sha256"] = sha256_of(out / f"{spec.name}.keras")
+    write_json(out / f"{spec.name}.json", card)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return card
+
+
+def splits(
+    spec: ModelSpec, recipe: Recipe, folder: str | Path | None, limit: int | None
+) -> tuple[Split, Split | None, Split]:
+    """(fitted, validation, test) as `spec` and `recipe` have it, each cut to `limit` images."""
+    if limit is not None and limit < 1:
+        raise InputError(f"limit must be at least 1 image, got {limit}")
+    fitted: Split
+    validation: Split | None
+    if recipe.fit_validation:
+        fitted, validation = data.load("train", folder).part(0, spec.train_images), None
+    else:
+        fitted, validation = data.train_and_validation(spec.train_images, spec.validation_images, folder)
+        validation = validation.part(0, limit or len(validation))
+    test = data.load("test", folder)
+    return fitted.part(0, limit or len(fitted)), validation, test.part(0, limit or len(test))
+
+
+def fit_and_save(
+    spec: ModelSpec,
+    recipe: Recipe,
+    fitted: Split,
+    validation: Split | None,
+    curve: Curve,
+    seed: int,
+    lessons: Lessons | None,
+    file: Path,
+) -> None:
+    """Fit from the last finished epoch in `curve.folder` on; write the uncompiled model, a third of the size."""
+    import keras
+
+    def callbacks(fed):
+        # The curve is written before the state: a kill between the two repeats an epoch and overwrites its record.
+        return [
+            epoch_callback(fed, curve),
+            keras.callbacks.BackupAndRestore(curve.folder / "state", double_checkpoint=True),
+        ]
+
+    model = fit(spec, recipe, fitted, validation, seed=seed, lessons=lessons, callbacks=callbacks)
+    bare = keras.Model(model.inputs, model.outputs, name=model.name)
+    write_via(file, bare.save)
+
+
+def card_of(
+    spec: ModelSpec, chosen: Run, runs: Sequence[Run], *, fitted_images: int, teachers: dict[str, str]
+) -> dict[str, Any]:
+    """What is known of a released model, ready for JSON."""
+    import keras
+
+    return {
+        "schema": SCHEMA,
+        **chosen.curve.run,
+        "parameters": chosen.model.count_params(),
+        "published_accuracy": spec.published_accuracy,
+        "fitted_images": fitted_images,
+        "validation": chosen.validation,
+        "test": chosen.test,
+        "seeds": [
+            {
+                "seed": run.seed,
+                "validation_accuracy": run.validation["accuracy"] if run.validation else None,
+                "test_accuracy": run.test["accuracy"],
+                "wall_time_s": run.curve.seconds,
+                "weights_sha256": weights_sha256(run.model),
+            }
+            for run in runs
+        ],
+        "spread": spread([run.test["accuracy"] for run in runs]),
+        "teachers": teachers,
+        "weights_sha256": weights_sha256(chosen.model),
+        "wall_time_s": chosen.curve.seconds,
+        "images_per_second": round(fitted_images * len(chosen.curve.records) / chosen.curve.seconds, 1),
+        "backend": keras.backend.backend(),
+        "machine": {"cpu": cpu_model(), "cores": os.cpu_count(), "devices": keras.distribution.list_devices()},
+        "versions": {"keras": keras.version(), "numpy": np.__version__, "python": platform.python_version()},
+        "curve": chosen.curve.records,
+    }
+
+
+def spread(accuracies: Sequence[float]) -> dict[str, float | int | None]:
+    """Mean and sample standard deviation of test accuracy over seeds, as fractions."""
+    deviation = round(statistics.stdev(accuracies), 6) if len(accuracies) > 1 else None
+    return {"seeds": len(accuracies), "mean": round(statistics.fmean(accuracies), 6), "stdev": deviation}
+
+
+def weights_sha256(model: Any) -> str:
+    """SHA-256 over the float32 weights in the model's order: equal for equal weights, whatever the file around them."""
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight, np.float32).tobytes())
+    return digest.hexdigest()

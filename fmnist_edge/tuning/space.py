@@ -1,0 +1,63 @@
+"""What a study searches, as data, and the recipe that a trial's values make."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from fmnist_edge.models.spec import ModelSpec
+from fmnist_edge.training.recipes import Recipe
+
+__all__ = ["SPACE", "Range", "space_of", "suggest", "trial_recipe"]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included; whole ones when both bounds are."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+Space = dict[str, Range | tuple[Any, ...]]
+
+# What is searched, by the recipe's field; a tuple lists choices. Every `best` recipe lies inside.
+SPACE: Space = {
+    "optimizer": ("adamw", "muon"),
+    "learning_rate": Range(3e-4, 3e-2, log=True),
+    "weight_decay": Range(1e-3, 0.3, log=True),
+    "batch_size": (64, 128, 256, 512),
+    "erase": Range(0.0, 0.5),
+    "shift": Range(0, 3),
+    "label_smoothing": Range(0.0, 0.2),
+    "ema_momentum": (0.0, 0.99, 0.998),
+}
+RATE = Range(0.0, 0.6)  # of each dropout
+
+
+def space_of(spec: ModelSpec) -> Space:
+    """SPACE and every rate of the model's build()."""
+    return {**SPACE, **dict.fromkeys(spec.rates, RATE)}
+
+
+def suggest(trial: Any, name: str, domain: Range | tuple[Any, ...]) -> Any:
+    if isinstance(domain, tuple):
+        return trial.suggest_categorical(name, domain)
+    pick = trial.suggest_int if isinstance(domain.low, int) and isinstance(domain.high, int) else trial.suggest_float
+    return pick(name, domain.low, domain.high, log=domain.log)
+
+
+def trial_recipe(spec: ModelSpec, best: Recipe, params: dict[str, Any], epochs: int) -> Recipe:
+    """`best` with a trial's values: fitted without teachers, and never on validation images."""
+    return dataclasses.replace(
+        best,
+        name="tuned",
+        epochs=epochs,
+        warmup_epochs=min(best.warmup_epochs, epochs),
+        teachers=(),
+        fit_validation=False,
+        **{name: params[name] for name in SPACE},
+        build={name: params[name] for name in spec.rates},
+    )

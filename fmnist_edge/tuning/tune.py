@@ -1,0 +1,236 @@
+"""Search a fixed architecture's hyper-parameters: an Optuna study that many machines can share.
+
+The published idea: how far hyper-parameters alone move a fixed architecture. A trial is a short training on the
+images the model's protocol fits on, scored on its validation images; the test images are never read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge import data
+from fmnist_edge.data import Split
+from fmnist_edge.errors import InputError
+from fmnist_edge.models.spec import ModelSpec
+from fmnist_edge.training.fit import fit
+from fmnist_edge.training.recipes import Recipe, recipe_for
+from fmnist_edge.tuning.space import space_of, suggest, trial_recipe
+from fmnist_edge.tuning.storage import open_storage, storage_errors
+from fmnist_edge.tuning.trials import best_of, finished, summary_of
+
+__all__ = ["SCHEMA", "tune"]
+
+SCHEMA = 1
+PROTOCOL = "fmnist_edge"  # the study's attribute that says what its trials are
+
+
+def tune(
+    spec: ModelSpec,
+    *,
+    trials: int,
+    epochs: int,
+    storage: str,
+    study_name: str | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    data_folder: str | Path | None = None,
+    progress: Callable[[int, int, str], None] = lambda done, total, text: None,
+) -> dict[str, Any]:
+    """Run `trials` trials of `epochs` epochs each; returns the summary of the whole study, ready for JSON.
+
+    A study that exists already goes on, whoever began it: run this on many machines with one `storage`. Interrupted,
+    it keeps every finished trial. Its first trial is the model's `best` recipe, which is what a gain is measured by.
+    With one worker and one `seed` it is reproducible, also when it is run in several parts.
+
+    Args:
+        storage: a URL; see `storage.open_storage`.
+        study_name: by default the model's name.
+        limit: fit and score on that many images only, to try things out.
+        progress: called with (done, trials, text) before and after each trial.
+
+    Raises InputError for impossible numbers and for a study that was made for another model or protocol, and what
+    `storage.open_storage` raises.
+    """
+    for name, value, least in (("trials", trials, 1), ("epochs", epochs, 1), ("limit", limit, 1), ("seed", seed, 0)):
+        if value is not None and value < least:
+            raise InputError(f"{name} must be at least {least}, got {value}")
+    import optuna
+
+    best = recipe_for(spec.name, "best")
+    fitted, validation = data.train_and_validation(spec.train_images, spec.validation_images, data_folder)
+    fitted, validation = fitted.part(0, limit or len(fitted)), validation.part(0, limit or len(validation))
+    protocol = protocol_of(spec, best, epochs, limit, len(fitted), len(validation))
+    started = time.monotonic()
+    with quiet():
+        with storage_errors(storage):
+            study = optuna.create_study(
+                storage=open_storage(storage),
+                study_name=study_name or spec.name,
+                direction="maximize",
+                load_if_exists=True,
+                sampler=sampler_for(seed),
+                # The median, not halving: cosine schedules make curves cross late, and halving drops the steep ones.
+                pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1 + max(1, epochs // 3)),
+            )
+            claim(study, protocol)
+            before = len(finished(study))
+            enqueue_baseline(study, spec, best)
+
+        def objective(trial: Any) -> float:
+            params = {name: suggest(trial, name, domain) for name, domain in space_of(spec).items()}
+            return score(trial, spec, trial_recipe(spec, best, params, epochs), fitted, validation, seed)
+
+        done = 0
+
+        def report(study: Any, trial: Any) -> None:
+            nonlocal done
+            done += 1
+            progress(done, trials, progress_text(study))
+
+        progress(0, trials, f"continuing after {before} trials" if before else "new study")
+        with storage_errors(storage, mixed=True):
+            study.optimize(objective, n_trials=trials, callbacks=[report])
+            summary = summary_of(study, spec, best)
+    return {
+        "schema": SCHEMA,
+        "model": spec.name,
+        "study": study.study_name,
+        "protocol": protocol,
+        "seed": seed,
+        "sampler": "TPESampler (multivariate)",
+        "pruner": "MedianPruner",
+        "optuna": optuna.__version__,
+        "continued_after": before,
+        "wall_time_s": round(time.monotonic() - started, 1),
+        **summary,
+    }
+
+
+def protocol_of(
+    spec: ModelSpec, best: Recipe, epochs: int, limit: int | None, fitted_images: int, validation_images: int
+) -> dict[str, Any]:
+    """What all trials of a study have in common, as JSON gives it back: values of other protocols do not compare."""
+    space = {name: domain if isinstance(domain, tuple) else vars(domain) for name, domain in space_of(spec).items()}
+    protocol = {
+        "model": spec.name,
+        "epochs": epochs,
+        "limit": limit,
+        "fitted_images": fitted_images,
+        "validation_images": validation_images,
+        "flip": best.flip,
+        "warmup_epochs": best.warmup_epochs,
+        "space": space,
+    }
+    return json.loads(json.dumps(protocol))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hide Optuna's warnings about its experimental parts, its log of trials (an interrupt would be a traceback), and
+    TensorFlow's advice to build fewer models."""
+    import optuna
+
+    loggers = [logging.getLogger(name) for name in ("optuna", "tensorflow")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def sampler_for(seed: int) -> Any:
+    """TPE (Bergstra et al. 2011), all parameters jointly, each trial with its own random numbers from (seed, number).
+
+    One generator for all would give every worker, and a study that goes on, the same first trials again.
+    """
+    import optuna
+
+    class Sampler(optuna.samplers.BaseSampler):
+        def before_trial(self, study, trial):
+            own = int(np.random.SeedSequence((seed, trial.number)).generate_state(1)[0])
+            # constant_liar: what other workers are trying now counts as poor, so that it is not tried again
+            self.tpe = optuna.samplers.TPESampler(seed=own, multivariate=True, constant_liar=True)
+
+        def infer_relative_search_space(self, study, trial):
+            return self.tpe.infer_relative_search_space(study, trial)
+
+        def sample_relative(self, study, trial, search_space):
+            return self.tpe.sample_relative(study, trial, search_space)
+
+        def sample_independent(self, study, trial, param_name, param_distribution):
+            return self.tpe.sample_independent(study, trial, param_name, param_distribution)
+
+    return Sampler()
+
+
+def claim(study: Any, protocol: dict[str, Any]) -> None:
+    """Write down what a new study's trials are; raise InputError where an old one's are something else."""
+    if PROTOCOL not in study.user_attrs and not study.get_trials(deepcopy=False):
+        study.set_user_attr(PROTOCOL, protocol)
+    known = study.user_attrs.get(PROTOCOL)
+    if known is None or [direction.name for direction in study.directions] != ["MAXIMIZE"]:
+        raise InputError(f"study {study.study_name!r} is not one of `tune`; name another with --study")
+    for key, value in protocol.items():
+        if known.get(key) != value:
+            difference = "another search space" if key == "space" else f"{key} {known.get(key)}, not {value}"
+            raise InputError(f"study {study.study_name!r} was made for {difference}; name another with --study")
+
+
+def enqueue_baseline(study: Any, spec: ModelSpec, best: Recipe) -> None:
+    """Make the model's `best` recipe the next trial, unless it is tried or being tried; an interrupted one is not."""
+    for trial in study.get_trials(deepcopy=False):
+        if trial.user_attrs.get("baseline") and trial.state.name != "FAIL":
+            return
+    values = {**vars(best), **spec.rates, **best.build}
+    study.enqueue_trial({name: values[name] for name in space_of(spec)}, user_attrs={"baseline": True})
+
+
+def score(trial: Any, spec: ModelSpec, recipe: Recipe, fitted: Split, validation: Split, seed: int) -> float:
+    """Validation accuracy, a fraction, after the last epoch. Raises optuna.TrialPruned when it is not worth that."""
+    import keras
+    import optuna
+
+    accuracy, pruned = math.nan, False
+
+    class Reporter(keras.callbacks.Callback):
+        def __init__(self, fed):
+            super().__init__()
+            self.fed = fed
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.fed.start(epoch)
+
+        def on_epoch_end(self, epoch, logs=None):
+            nonlocal accuracy, pruned
+            accuracy = float((logs or {})["val_accuracy"])
+            trial.report(accuracy, epoch + 1)
+            # Not by raising, which would leave the feed's threads behind. The baseline is needed whole.
+            last, baseline = epoch + 1 == recipe.epochs, trial.user_attrs.get("baseline")
+            pruned = not last and not baseline and trial.should_prune()
+            self.model.stop_training = pruned
+
+    keras.utils.clear_session()  # or every trial's graph stays in memory
+    fit(spec, recipe, fitted, validation, seed=seed, callbacks=lambda fed: [Reporter(fed)], verbose=0)
+    if pruned:
+        raise optuna.TrialPruned
+    return accuracy
+
+
+def progress_text(study: Any) -> str:
+    best = best_of([trial for trial in finished(study) if trial.state.name == "COMPLETE"])
+    return f"best {best.value:.2%} (trial {best.number})" if best else "no trial complete yet"
