@@ -12,6 +12,9 @@ from fmnist_edge.training.recipes import Recipe
 __all__ = ["ConvMuon", "optimizer_for"]
 
 
+ADAM_RATIO = 0.2
+
+
 class ConvMuon(keras.optimizers.Muon):
     """Muon (Jordan 2024, its update scaled as in Liu et al. 2025) for convolution kernels, each seen as the matrix
     (height * width * channels in, channels out); AdamW at a fifth of the rate for everything else.
@@ -21,8 +24,10 @@ class ConvMuon(keras.optimizers.Muon):
     is no map between features.
     """
 
-    def __init__(self, learning_rate, **options):
-        super().__init__(learning_rate, adam_lr_ratio=0.2, **options)
+    def __init__(self, learning_rate, weight_decay, **options):
+        # Keras multiplies both decays by the one rate; ours is decoupled from each variable's own.
+        decays = {"weight_decay": weight_decay, "adam_weight_decay": ADAM_RATIO * weight_decay}
+        super().__init__(learning_rate, adam_lr_ratio=ADAM_RATIO, **decays, **options)
 
     def _should_use_adamw(self, variable) -> bool:
         return len(variable.shape) != 4 or variable.shape[2] == 1
@@ -48,7 +53,7 @@ def optimizer_for(recipe: Recipe, steps: int) -> Any:
         warmup_steps=warmup,
     )
     if recipe.optimizer == "muon":
-        optimizer = ConvMuon(schedule, weight_decay=recipe.weight_decay, **average)
+        optimizer = ConvMuon(schedule, recipe.weight_decay, **average)
     else:
         optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay, **average)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
