@@ -12,7 +12,7 @@ from fmnist_edge.data import Split
 from fmnist_edge.errors import UnavailableError
 from fmnist_edge.registry import MODELS, resolve
 from fmnist_edge.training.distillation import DistillationLoss, Lessons, accuracy
-from fmnist_edge.training.feed import batches
+from fmnist_edge.training.feed import batches, prepare
 from fmnist_edge.training.recipes import Recipe
 from fmnist_edge.training.train import train
 
@@ -75,7 +75,8 @@ def test_teachers_average_their_logits_and_see_what_the_student_sees(tmp_path, s
         fed.start(epoch)
         inputs, targets = (np.concatenate(part) for part in zip(*(fed[index] for index in range(3)), strict=True))
         assert inputs.shape == (40, 28, 28, 1) and targets.shape == (40, 20)
-        expected = np.mean([model.predict(inputs, verbose=0) for model in models], axis=0)
+        views = (inputs, inputs[:, :, ::-1])
+        expected = np.mean([model.predict(view, verbose=0) for model in models for view in views], axis=0)
         np.testing.assert_allclose(targets[:, 10:], expected, rtol=1e-4, atol=1e-4)
         assert np.array_equal(targets[:, :10].argmax(axis=1), fed.order % 10)
         seen[epoch] = inputs[np.argsort(fed.order)], fed.order
@@ -92,6 +93,7 @@ def test_teachers_answer_each_view_once_until_anything_changes(tmp_path, split, 
         lessons_of(tmp_path, recipe, split)(epoch)
     assert len(asked) == 2
     others = [
+        lessons_of(tmp_path, dataclasses.replace(recipe, flip=False), split),
         lessons_of(tmp_path, dataclasses.replace(recipe, erase=0.1), split),
         lessons_of(tmp_path, dataclasses.replace(recipe, teachers=("tuned_cnn",)), split),
         lessons_of(tmp_path, recipe, split.part(0, 40 - 1)),
@@ -99,7 +101,14 @@ def test_teachers_answer_each_view_once_until_anything_changes(tmp_path, split, 
     ]
     for other in others:
         other(0)
-    assert len(set(asked)) == 5 and len(asked) == 6
+    assert len(set(asked)) == 6 and len(asked) == 7
+
+
+def test_a_teacher_of_a_recipe_without_flips_sees_no_mirror_images(tmp_path, split):
+    lessons = lessons_of(tmp_path, dataclasses.replace(RECIPE, flip=False), split)
+    model = checkpoints.load("compact_cnn", folder=TRAINED).model
+    images, answers = lessons(0)
+    np.testing.assert_allclose(answers, model.predict(prepare(images), verbose=0), rtol=1e-4, atol=1e-4)
 
 
 def test_a_taught_student_takes_after_its_teacher(tmp_path):

@@ -116,10 +116,10 @@ def taught(epochs: int, **changes: Any) -> Recipe:
 
 
 RECIPES: dict[str, tuple[Recipe, ...]] = {
-    "tiny_resnet": (published(), taught(40, build={"conv_dropout": 0.05, "dense_dropout": 0.3})),
-    "tiny_resnet_edge": (taught(40, build={"conv_dropout": 0.05, "dense_dropout": 0.3}),),
-    "tiny_googlenet": (published(), taught(30, build={"conv_dropout": 0.05, "dense_dropout": 0.3})),
-    "tiny_googlenet_edge": (taught(30, build={"conv_dropout": 0.05, "dense_dropout": 0.3}),),
+    "tiny_resnet": (published(), taught(40, build={"conv_dropout": 0.0, "dense_dropout": 0.0})),
+    "tiny_resnet_edge": (taught(40, build={"conv_dropout": 0.0, "dense_dropout": 0.0}),),
+    "tiny_googlenet": (published(), taught(30, build={"conv_dropout": 0.0, "dense_dropout": 0.0})),
+    "tiny_googlenet_edge": (taught(30, build={"conv_dropout": 0.0, "dense_dropout": 0.0}),),
     "wrn_16_2": (best(20),),
     "compact_cnn": (published(), taught(50, erase=0.0, build={"dense_dropout": 0.0})),
     "tuned_cnn": (published(), best(24, optimizer="adamw", learning_rate=2e-3, erase=0.1)),
