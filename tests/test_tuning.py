@@ -149,7 +149,7 @@ def test_the_first_trial_is_the_best_recipe_and_comes_once(tmp_path, monkeypatch
     url = urls(tmp_path)["log"]
     study(url, trials=2)
     summary = study(url, trials=2)
-    assert vars(seen[0]) == {**vars(BEST), "name": "tuned", "epochs": 1}
+    assert vars(seen[0]) == {**vars(BEST), "name": "tuned", "epochs": 1, "teachers": ()}
     assert sum(recipe.learning_rate == BEST.learning_rate for recipe in seen) == 1
     assert summary["baseline"] == {"number": 0, "value": pytest.approx(quality(BEST)), "recipe": "best"}
 
