@@ -96,11 +96,11 @@ def test_unwritable_output(capsys, tmp_path):
 def test_check_passes_and_reports(exported, capsys, tmp_path):
     report = tmp_path / "parity.json"
     trained = str(ROOT / "trained_model")
-    assert main(["check", str(exported), "--limit", "400", "--report", str(report), "--trained", trained]) == 0
+    assert main(["check", str(exported), "--limit", "2000", "--report", str(report), "--trained", trained]) == 0
     out = capsys.readouterr().out
-    assert "Parity on 400 images" in out and out.count("| pass |") == 5
+    assert "Parity on 2,000 images" in out and out.count("| pass |") == 5
     written = json.loads(report.read_text())
-    assert written["images"] == 400
+    assert written["images"] == 2000
     assert {row["precision"] for row in written["rows"]} == {"float32", "float16", "dynamic_int8", "int8"}
     assert all(row["passed"] and len(row["worst_images"]) == 10 for row in written["rows"])
 
