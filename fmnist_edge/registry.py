@@ -19,6 +19,7 @@ MODELS = {
     "tiny_resnet_edge": "fmnist_edge.models.tiny_resnet:EDGE_SPEC",
     "tiny_googlenet_edge": "fmnist_edge.models.tiny_googlenet:EDGE_SPEC",
     "wrn_16_2": "fmnist_edge.models.wrn_16_2:SPEC",
+    "wrn_16_2_20k": "fmnist_edge.models.wrn_16_2:SPEC_20K",
     "compact_cnn": "fmnist_edge.models.compact_cnn:SPEC",
     "tuned_cnn": "fmnist_edge.models.tuned_cnn:SPEC",
     "wide_cnn": "fmnist_edge.models.wide_cnn:SPEC",

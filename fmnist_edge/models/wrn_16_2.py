@@ -1,14 +1,17 @@
 """Wide ResNet 16-2, 693,210 parameters: Zagoruyko & Komodakis 2016 (arXiv:1605.07146), for one input channel.
 
 The zoo's teacher: it keeps 28x28 pixels up to its second group, which costs 4 times Tiny ResNet's arithmetic and buys
-the accuracy that the small models learn from.
+the accuracy that the small models learn from. There are two of it: one for models of the whole training set, and one
+that saw none but the 20,000 images of wide_cnn's protocol, and teaches that.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from fmnist_edge.models.spec import ModelSpec
 
-__all__ = ["SPEC", "build"]
+__all__ = ["SPEC", "SPEC_20K"]
 
 WIDTH = 2
 BLOCKS_PER_GROUP = 2  # depth 6 * 2 + 4
@@ -32,7 +35,7 @@ def block(x, filters: int, strides: int, name: str):
     return layers.Add(name=f"{name}_add")([main, skip])
 
 
-def build():
+def build(name: str):
     """Untrained model: float32 (n, 28, 28, 1) in [0, 1] -> float32 (n, 10) logits."""
     import keras
     from keras import layers
@@ -44,7 +47,15 @@ def build():
             x = block(x, filters, 2 if group > 1 and index == 0 else 1, f"group{group}_{index + 1}")
     x = layers.BatchNormalization(name="bn")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(layers.ReLU(name="relu")(x))
-    return keras.Model(inputs, layers.Dense(10, name="logits")(x), name="wrn_16_2")
+    return keras.Model(inputs, layers.Dense(10, name="logits")(x), name=name)
 
 
-SPEC = ModelSpec("wrn_16_2", build, parameters=693_210, published_accuracy=None)
+SPEC = ModelSpec("wrn_16_2", partial(build, "wrn_16_2"), parameters=693_210, published_accuracy=None)
+SPEC_20K = ModelSpec(
+    "wrn_16_2_20k",
+    partial(build, "wrn_16_2_20k"),
+    parameters=693_210,
+    published_accuracy=None,
+    train_images=20_000,
+    validation_images=2_000,
+)

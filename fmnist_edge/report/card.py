@@ -135,7 +135,9 @@ def draw_curve(card: dict[str, Any], path: Path) -> None:
                 axes.plot([r["epoch"] + 1 for r in records], [r[key] for r in records], label=label)
         axes.set(xlabel="epoch", ylabel=metric)
         axes.grid(alpha=0.3)
-        axes.legend()
+        if metric == "loss":
+            axes.set_yscale("log")  # a teacher's part makes the fitted loss tens of times the other
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(f"{card['model']}, recipe {card['recipe']['name']}: test accuracy {card['test']['accuracy']:.2%}")
     write_via(path, lambda temporary: figure.savefig(temporary, dpi=110))
 
