@@ -32,7 +32,7 @@ SPACE: Space = {
     "erase": Range(0.0, 0.5),
     "shift": Range(0, 3),
     "label_smoothing": Range(0.0, 0.2),
-    "ema_momentum": (0.0, 0.99, 0.998),
+    "ema_momentum": (0.0, 0.99, 0.995, 0.998),
 }
 RATE = Range(0.0, 0.6)  # of each dropout
 
