@@ -128,16 +128,16 @@ def draw_curve(card: dict[str, Any], path: Path) -> None:
 
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     fitted = "augmented training images" + (", teachers' part included" if card["teachers"] else "")
-    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    panels = figure.subplots(1, 2)
+    # Logarithmic: a teacher's part makes the fitted loss tens of times the other.
+    for axes, metric, scale in zip(panels, ("loss", "accuracy"), ("log", "linear"), strict=True):
         for key, label in ((metric, fitted), (f"val_{metric}", "validation images")):
             records = [record for record in card["curve"] if key in record]
             if records:
                 axes.plot([r["epoch"] + 1 for r in records], [r[key] for r in records], label=label)
-        axes.set(xlabel="epoch", ylabel=metric)
+        axes.set(xlabel="epoch", ylabel=metric, yscale=scale)
         axes.grid(alpha=0.3)
-        if metric == "loss":
-            axes.set_yscale("log")  # a teacher's part makes the fitted loss tens of times the other
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(f"{card['model']}, recipe {card['recipe']['name']}: test accuracy {card['test']['accuracy']:.2%}")
     write_via(path, lambda temporary: figure.savefig(temporary, dpi=110))
 
