@@ -1,5 +1,7 @@
 """Parity is pure arithmetic: hand-made cases for each gate, properties for the rest."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -98,6 +100,38 @@ def test_an_accuracy_gate_without_labels_does_not_pass_silently():
     assert not compare(reference, reference, gate_for("int8")).passed
 
 
+@pytest.mark.parametrize(("wrong", "verdict", "passes"), [(4, "inconclusive", True), (12, "inferior", False)])
+def test_only_a_loss_beyond_the_margin_that_the_images_prove_fails(wrong, verdict, passes):
+    labels = np.zeros(400, int)
+    candidate = one_hot([1] * wrong + [0] * (400 - wrong))
+    report = compare(one_hot([0] * 400), candidate, Gate(non_inferiority_margin=0.01), labels=labels)
+    assert report.statistics.accuracy.verdict == verdict
+    assert report.passed is passes
+    assert report.failures == ([] if passes else [report.statistics.accuracy.finding])
+
+
+def test_output_kind_reaches_the_confidence():
+    reference, candidate = one_hot([0, 1]), one_hot([0, 1]) / 2
+    assert compare(reference, candidate, OPEN, output="probabilities").statistics.confidence.mean == 0.5
+    assert compare(reference, candidate, OPEN).statistics.confidence.mean == pytest.approx(
+        np.e / (np.e + 2) - np.sqrt(np.e) / (np.sqrt(np.e) + 2)
+    )
+    with pytest.raises(InputError, match="'logits' or 'probabilities'"):
+        compare(reference, candidate, OPEN, output="scores")
+
+
+@given(scores, st.booleans(), st.integers(0, 2**32 - 1))
+def test_a_report_is_json_without_nan(array, labelled, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, array.shape[1], len(array)) if labelled else None
+    report = compare(array, rng.permuted(array, axis=1), gate_for("int8"), labels=labels)
+    written = json.loads(json.dumps(report.as_dict(), allow_nan=False))
+    assert written["statistics"]["flip_rate"] == pytest.approx(1 - written["agreement"])
+    assert (written["statistics"]["accuracy"] is None) is (labels is None)
+    if labelled:
+        assert written["statistics"]["accuracy"]["difference"] == pytest.approx(-written["accuracy_drop"])
+
+
 @pytest.mark.parametrize(
     ("reference", "candidate", "labels", "said"),
     [
@@ -116,6 +150,7 @@ def test_what_cannot_be_compared_is_refused(reference, candidate, labels, said):
 
 
 def test_every_exported_precision_has_a_gate():
-    assert {precision.name for precision in PRECISIONS} == set(GATES)
+    assert {precision.name for precision in PRECISIONS} <= set(GATES)
+    assert all(gate.non_inferiority_margin for gate in GATES.values())
     with pytest.raises(InputError, match="known: float32"):
         gate_for("int3")

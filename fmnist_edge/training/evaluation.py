@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.data import LABELS, Split
+from fmnist_edge.parity.confidence import calibration_error
 from fmnist_edge.training.feed import prepare
 
 __all__ = ["evaluate", "metrics"]
-
-BINS = 15
 
 
 def evaluate(model: Any, split: Split) -> dict[str, Any]:
@@ -42,10 +41,3 @@ def metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         "class_accuracy": [None if share is None else round(float(share), 4) for share in shares],
         "confusion": confusion.tolist(),
     }
-
-
-def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Sum over bins of (share of images) * |accuracy - mean confidence|, bins ((b-1)/15, b/15]."""
-    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    gaps = [abs(right[bins == b].sum() - confidence[bins == b].sum()) for b in range(BINS)]
-    return float(sum(gaps) / len(confidence))

@@ -1,4 +1,4 @@
-"""Is the exported model still the same model? Pure: arrays in, report out."""
+"""One artifact against its reference: the point figures, the statistics, and whether the gate is met."""
 
 from __future__ import annotations
 
@@ -8,41 +8,13 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.errors import InputError
+from fmnist_edge.parity.gates import Gate
+from fmnist_edge.parity.statistics import Statistics, statistics_of
 
-__all__ = ["GATES", "Gate", "ParityReport", "compare", "gate_for"]
+__all__ = ["ParityReport", "compare"]
 
 WORST_IMAGES = 10
 ROUNDING = 1e-9  # a share of n images is not exact in binary
-
-
-@dataclass(frozen=True)
-class Gate:
-    """What an artifact must reach against its Keras reference; None leaves a figure ungated.
-
-    Attributes:
-        min_agreement: least share of images with the same top class.
-        max_abs_delta: largest difference of any score.
-        max_accuracy_drop: most the accuracy may fall, as a fraction (0.005 = 0.5 percentage points).
-    """
-
-    min_agreement: float | None = None
-    max_abs_delta: float | None = None
-    max_accuracy_drop: float | None = None
-
-
-GATES = {
-    "float32": Gate(min_agreement=0.9999, max_abs_delta=1e-3),
-    "float16": Gate(min_agreement=0.999),
-    "dynamic_int8": Gate(max_accuracy_drop=0.005),
-    "int8": Gate(max_accuracy_drop=0.005),
-}
-
-
-def gate_for(precision: str) -> Gate:
-    """The gate of a precision; raises InputError when it has none."""
-    if precision not in GATES:
-        raise InputError(f"no parity gate for precision {precision!r}; known: {', '.join(GATES)}")
-    return GATES[precision]
 
 
 @dataclass(frozen=True)
@@ -61,11 +33,16 @@ class ParityReport:
     accuracy: float | None
     published_accuracy: float | None
     worst_images: tuple[int, ...]
+    statistics: Statistics
     gate: Gate
 
     @property
     def failures(self) -> list[str]:
-        """One line for each part of the gate that is not met."""
+        """One line for each part of the gate that is not met.
+
+        Non-inferiority fails only where the images prove a loss beyond the margin. Where they are too few to tell, the
+        point figures decide alone: a check on a few images stays useful, and does not claim what it cannot.
+        """
         gate, lines = self.gate, []
         if gate.min_agreement is not None and self.agreement < gate.min_agreement - ROUNDING:
             lines.append(f"argmax agreement {self.agreement:.4%} is below {gate.min_agreement:.2%}")
@@ -80,6 +57,9 @@ class ParityReport:
         published = self.published_accuracy
         if published is not None and self.accuracy is not None and self.accuracy < published - ROUNDING:
             lines.append(f"accuracy {self.accuracy:.2%} is below the published {published:.2%}")
+        paired = self.statistics.accuracy
+        if paired is not None and paired.verdict == "inferior":
+            lines.append(paired.finding)
         return lines
 
     @property
@@ -93,7 +73,14 @@ class ParityReport:
         return self.reference_accuracy - self.accuracy
 
     def as_dict(self) -> dict[str, Any]:
-        derived = {"accuracy_drop": self.accuracy_drop, "failures": self.failures, "passed": self.passed}
+        """Ready for JSON: plain numbers, strings and None, no NaN or infinity."""
+        paired = self.statistics.accuracy
+        derived = {
+            "accuracy_drop": self.accuracy_drop,
+            "finding": None if paired is None else paired.finding,
+            "failures": self.failures,
+            "passed": self.passed,
+        }
         return {**asdict(self), **derived}
 
 
@@ -104,10 +91,16 @@ def compare(
     *,
     labels: np.ndarray | None = None,
     published_accuracy: float | None = None,
+    output: str = "logits",
 ) -> ParityReport:
     """Compare the scores (n, classes) of two forms of one model on the same n images.
 
-    Raises InputError when the shapes differ, there are no images, or a score is not finite.
+    Args:
+        labels: class indices (n,); without them there is no accuracy and no verdict on it.
+        published_accuracy: a fraction the candidate must reach.
+        output: what the scores are, "logits" or "probabilities", as in a Contract.
+
+    Raises InputError when the shapes differ, there are no images, a score is not finite, or `output` is neither.
     """
     if reference.shape != candidate.shape or reference.ndim != 2 or not len(reference):
         raise InputError(f"scores are {reference.shape} and {candidate.shape}; expected the same (n, classes), n >= 1")
@@ -127,6 +120,9 @@ def compare(
         accuracy=accuracy(candidate, labels),
         published_accuracy=published_accuracy,
         worst_images=tuple(int(index) for index in order[:WORST_IMAGES]),
+        statistics=statistics_of(
+            reference, candidate, labels=labels, margin=gate.non_inferiority_margin, output=output
+        ),
         gate=gate,
     )
 

@@ -1,0 +1,55 @@
+"""What each precision must reach, as frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fmnist_edge.errors import InputError
+
+__all__ = ["GATES", "Gate", "gate_for"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What an artifact must reach against its Keras reference; None leaves a figure ungated.
+
+    Attributes:
+        min_agreement: least share of images with the same top class.
+        max_abs_delta: largest difference of any score.
+        max_accuracy_drop: most the accuracy may fall, as a fraction (0.005 = 0.5 percentage points).
+        non_inferiority_margin: the accuracy that may be lost in truth, not only on these images, as a fraction. An
+            artifact proven to lose more fails; too few images to tell is a verdict of its own, not a failure.
+    """
+
+    min_agreement: float | None = None
+    max_abs_delta: float | None = None
+    max_accuracy_drop: float | None = None
+    non_inferiority_margin: float | None = None
+
+
+# MLPerf Inference asks for 99.9 % or 99 % of the reference's accuracy, 0.1 or 0.9 pp here. Float forms compute the same
+# function, so they get the first, which is also about the finest that 10,000 images can show: without one discordant
+# image the interval still is ±0.04 pp. Eight-bit forms get their point gate, which is tighter than the second.
+FLOAT_MARGIN = 0.001
+INTEGER_MARGIN = 0.005
+
+FLOAT32 = Gate(min_agreement=0.9999, max_abs_delta=1e-3, non_inferiority_margin=FLOAT_MARGIN)
+INTEGER = Gate(max_accuracy_drop=INTEGER_MARGIN, non_inferiority_margin=INTEGER_MARGIN)
+GATES = {
+    "float32": FLOAT32,
+    "float16": Gate(min_agreement=0.999, non_inferiority_margin=FLOAT_MARGIN),
+    "dynamic_int8": INTEGER,
+    "int8": INTEGER,
+    "int8_only": INTEGER,
+    "int16x8": INTEGER,
+    "stock_float32": FLOAT32,
+    "stock_dynamic_int8": INTEGER,
+    "stock_int8": INTEGER,
+}
+
+
+def gate_for(precision: str) -> Gate:
+    """The gate of a precision; raises InputError when it has none."""
+    if precision not in GATES:
+        raise InputError(f"no parity gate for precision {precision!r}; known: {', '.join(GATES)}")
+    return GATES[precision]
