@@ -89,6 +89,7 @@ def check(
             gate,
             labels=evaluation.labels,
             published_accuracy=published(artifact.model) if evaluation.published else None,
+            output=artifact.contract.output,
         )
         yield CheckedArtifact(artifact, engine, report)
 

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fmnist_edge.console import table, track
 from fmnist_edge.errors import GateError
+
+if TYPE_CHECKING:
+    from fmnist_edge.check import CheckedArtifact
+    from fmnist_edge.parity import PairedAccuracy
 
 __all__ = ["run"]
 
 PARITY_HEADER = [
     "model",
     "artifact",
-    "kB",
-    "Keras %",
     "accuracy %",
-    "published %",
+    "Δ accuracy pp [95 %]",
+    "McNemar p",
+    "verdict",
     "agreement %",
     "max Δ",
-    "mean Δ",
     "gate",
 ]
 
@@ -46,6 +50,9 @@ def run(options: argparse.Namespace) -> None:
             "rows": [r.as_dict() for r in checked],
         },
     )
+    open_verdicts = inconclusive(checked)
+    if open_verdicts:
+        print(f"\n{open_verdicts}")
     print(f"\nwrote {options.report}")
     for row in checked:
         for failure in row.report.failures:
@@ -56,18 +63,42 @@ def run(options: argparse.Namespace) -> None:
         raise GateError(f"{failed} of {len(checked)} artifacts failed their gate")
 
 
-def parity_row(row: Any) -> list[str]:
+def parity_row(row: CheckedArtifact) -> list[str]:
     report = row.report
     return [
         row.artifact.model,
         row.artifact.path.name,
-        f"{row.artifact.size_bytes / 1000:,.0f}",
-        *(percent(value) for value in (report.reference_accuracy, report.accuracy, report.published_accuracy)),
+        percent(report.accuracy),
+        *accuracy_cells(report.statistics.accuracy),
         percent(report.agreement),
         f"{report.max_abs_delta:.1e}",
-        f"{report.mean_abs_delta:.1e}",
         "pass" if report.passed else "FAIL",
     ]
+
+
+def accuracy_cells(paired: PairedAccuracy | None) -> list[str]:
+    """The difference in accuracy with its interval, McNemar's p and the verdict; dashes without labels."""
+    if paired is None:
+        return ["–"] * 3
+    difference, lower, upper = (f"{value * 100:+.2f}" for value in (paired.difference, paired.lower, paired.upper))
+    p = f"{paired.mcnemar_p:.3f}" if paired.mcnemar_p >= 0.001 else f"{paired.mcnemar_p:.0e}"
+    return [f"{difference} [{lower}, {upper}]", p, paired.verdict or "–"]
+
+
+def inconclusive(checked: Sequence[CheckedArtifact]) -> str:
+    """One line about the artifacts whose verdict is open, empty when there are none."""
+    paired = [row.report.statistics.accuracy for row in checked]
+    opened = [item for item in paired if item is not None and item.verdict == "inconclusive"]
+    if not opened:
+        return ""
+    line = f"inconclusive on {opened[0].images:,} images: {len(opened)} of {len(checked)}"
+    needed = [item.images_needed for item in opened]
+    enough = [number for number in needed if number is not None]
+    if enough:
+        line += f"; to show non-inferiority takes about {max(enough):,} images (see `images_needed` in the report)"
+    if None in needed:
+        line += f"; {needed.count(None)} lost the margin or more here, and no number of images promises to show it"
+    return line
 
 
 def percent(value: float | None) -> str:
