@@ -10,6 +10,7 @@ from fmnist_edge import checkpoints, data
 from fmnist_edge.artifacts import Artifact, collect
 from fmnist_edge.errors import ArtifactError, ExportError, FileError, InputError, UnknownNameError
 from fmnist_edge.export.lowering import fold_batch_norm, lower, with_lrn
+from fmnist_edge.export.lrn import TOLERANCE
 from fmnist_edge.export.pipeline import Calibration, export
 from fmnist_edge.export.precisions import PRECISIONS, select
 from fmnist_edge.registry import EXPORTERS, MODELS, resolve
@@ -133,18 +134,32 @@ def inputs():
 
 class TestLowering:
     def test_native_form_computes_the_same(self, model, inputs):
-        lowered = with_lrn(model, "native")
+        lowered = with_lrn(model, "native").model
         assert lowered is not model
         assert lowered.count_params() == model.count_params()
         assert np.abs(np.asarray(lowered(inputs)) - np.asarray(model(inputs))).max() < 1e-5
 
-    def test_model_without_lrn_is_left_alone(self, compact):
-        assert lower(compact.model, "native") is compact.model
-        assert lower(compact.model, "composed") is compact.model
+    def test_fitted_form_computes_nearly_the_same(self, model, inputs):
+        lowered = with_lrn(model, "fitted", inputs)
+        before, after = np.asarray(model(inputs)), np.asarray(lowered.model(inputs))
+        assert 0 < np.abs(after - before).max() < 0.05 * np.abs(before).max()
+        assert len(lowered.lrn_fits) == 16
+        assert all(0 < fit.rms_error <= TOLERANCE for fit in lowered.lrn_fits.values())
 
-    def test_unknown_form_is_refused(self, model):
-        with pytest.raises(InputError, match="'composed' or 'native'"):
-            lower(model, "magic")
+    def test_model_without_lrn_is_left_alone(self, compact, inputs):
+        for form in ("native", "composed", "fitted"):
+            assert with_lrn(compact.model, form, inputs).model is compact.model
+        assert lower(compact.model, select("tflite", ["float32"])[0]).model is compact.model
+
+    @pytest.mark.parametrize("form", ["magic", "fitted"])
+    def test_unknown_form_or_a_fit_without_images_is_refused(self, model, form):
+        with pytest.raises(InputError, match="'composed', 'native'"):
+            with_lrn(model, form)
+
+    def test_stock_is_what_the_converter_gets_without_us(self, model):
+        layers = lower(model, select("tflite", ["stock_float32"])[0]).model.layers
+        assert sum(type(layer).__name__ == "NativeLRN" for layer in layers) == 16
+        assert any(type(layer).__name__ == "BatchNormalization" for layer in layers)
 
     def test_folding_batch_norm_changes_nothing_in_float(self, model, inputs):
         before, folded = np.asarray(model(inputs)), fold_batch_norm(model)
@@ -179,21 +194,55 @@ class TestLowering:
         for format in EXPORTERS:
             exporter = resolve("format", EXPORTERS, format)
             precision = select(format, ["float32"])[0]
-            ops = exporter.census(exporter.convert(lower(model, precision.lrn), precision, 1, None)).ops
+            ops = exporter.census(exporter.convert(lower(model, precision).model, precision, 1, None)).ops
             assert not {"LRN", "LOCAL_RESPONSE_NORMALIZATION", "CUSTOM"} & set(ops)
             # 16 convolutions of the network, 16 of the normalisations; 6 additions, all of them skips.
             assert ops.get("Conv", ops.get("CONV_2D")) == 32
             assert ops.get("Add", ops.get("ADD")) == 6
 
-    def test_int8_lists_its_float_islands(self, model, inputs):
-        precision = select("tflite", ["int8"])[0]
-        exporter = resolve("format", EXPORTERS, "tflite")
-        census = exporter.census(exporter.convert(lower(model, precision.lrn), precision, 1, inputs))
+    def test_stock_int8_lists_its_float_islands(self, model, inputs):
+        census = census_of(model, "stock_int8", inputs)
         assert census.ops["LOCAL_RESPONSE_NORMALIZATION"] == 16
-        assert "RSQRT" not in census.ops
         islands = [name.split()[0] for name in census.float_ops]
         assert islands.count("LOCAL_RESPONSE_NORMALIZATION") == 16
         assert set(islands) == {"DEQUANTIZE", "LOCAL_RESPONSE_NORMALIZATION"}
+
+    @pytest.mark.parametrize("precision", ["int8", "int8_only", "int16x8"])
+    def test_integer_forms_of_lrn_have_no_float_op(self, model, inputs, precision):
+        census = census_of(model, precision, inputs)
+        assert census.float_ops == ()
+        assert census.ops["LOGISTIC"] >= 16
+        assert not {"RSQRT", "SQUARE", "DEQUANTIZE", "LOCAL_RESPONSE_NORMALIZATION"} & set(census.ops)
+
+
+def census_of(model, precision, images):
+    exporter, chosen = resolve("format", EXPORTERS, "tflite"), select("tflite", [precision])[0]
+    return exporter.census(exporter.convert(lower(model, chosen, images).model, chosen, 1, images))
+
+
+@pytest.fixture(scope="module")
+def squareplus(tmp_path_factory):
+    """A model with an op of which TFLite has no integer kernel."""
+    import keras
+
+    inputs = keras.Input((28, 28, 1))
+    features = keras.layers.Flatten()(keras.layers.Conv2D(2, 3, strides=4, activation="squareplus")(inputs))
+    path = tmp_path_factory.mktemp("models") / "squareplus.keras"
+    keras.Model(inputs, keras.layers.Dense(10)(features)).save(path)
+    return checkpoints.load(path)
+
+
+class TestAnOpWithoutIntegerKernel:
+    def test_int8_leaves_it_in_float_and_says_so(self, squareplus, calibration, tmp_path):
+        artifact = export(squareplus, select("tflite", ["int8"])[0], CONTRACT, tmp_path, calibration=calibration)
+        assert {name.split()[0] for name in artifact.manifest["float_ops"]} == {"DEQUANTIZE", "SQUARE"}
+
+    @pytest.mark.parametrize("precision", ["int8_only", "int16x8"])
+    def test_integer_only_refuses_and_names_it(self, squareplus, calibration, tmp_path, precision):
+        with pytest.raises(ExportError, match="SQUARE") as refusal:
+            export(squareplus, select("tflite", [precision])[0], CONTRACT, tmp_path, calibration=calibration)
+        assert "\n" not in str(refusal.value)
+        assert not list(tmp_path.iterdir())
 
 
 def test_precision_names():

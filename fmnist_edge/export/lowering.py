@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from fmnist_edge.errors import InputError
+from fmnist_edge.export.lrn import Fit, fits_of, fitted_layer, native_layer
+from fmnist_edge.export.precisions import Precision
 
-__all__ = ["fold_batch_norm", "lower", "with_lrn"]
+__all__ = ["Lowered", "fold_batch_norm", "lower", "with_lrn"]
 
 Weights = dict[str, list[np.ndarray]]
 
 
-def lower(model: Any, lrn: str) -> Any:
-    """Everything that is done to a Keras model before a converter sees it; `model` itself is left alone."""
-    return with_lrn(fold_batch_norm(model), lrn)
+@dataclass(frozen=True)
+class Lowered:
+    """A model in the form a converter gets, and how its LRN layers were fitted, by name, where they were."""
+
+    model: Any
+    lrn_fits: dict[str, Fit] = field(default_factory=dict)
 
 
-def with_lrn(model: Any, lrn: str) -> Any:
-    """`model` with every LRN layer in the form `lrn`: "composed" (the layer's own ops) or "native" (one LRN op).
+def lower(model: Any, precision: Precision, images: np.ndarray | None = None) -> Lowered:
+    """Everything that is done to a Keras model before a converter sees it; `model` itself is left alone.
+
+    Args:
+        images: preprocessed calibration images, float32 (n, *input_shape), for precisions that fit their LRN.
+    """
+    return with_lrn(model if precision.stock else fold_batch_norm(model), precision.lrn, images)
+
+
+def with_lrn(model: Any, lrn: str, images: np.ndarray | None = None) -> Lowered:
+    """`model` with every LRN layer in the form `lrn`: "composed" (the layer's own ops), "native" (one LRN op), or
+    "fitted" (sigmoids, see `export.lrn`).
 
     A model without LRN comes back as it is.
     """
-    if lrn == "composed":
-        return model
-    if lrn != "native":
-        raise InputError(f"unknown LRN lowering {lrn!r}; expected 'composed' or 'native'")
     from fmnist_edge.models.layers import LocalResponseNormalization
 
     layers = [layer for layer in model.layers if isinstance(layer, LocalResponseNormalization)]
-    native = native_layer_class()
-    return rebuilt(model, {layer.name: native.from_config(layer.get_config()) for layer in layers}, {})
+    if lrn == "composed":
+        return Lowered(model)
+    if lrn == "native":
+        return Lowered(rebuilt(model, {layer.name: native_layer(layer) for layer in layers}, {}))
+    if lrn != "fitted" or images is None:
+        raise InputError(f"LRN lowering is {lrn!r}; expected 'composed', 'native', or 'fitted' with images")
+    fits = fits_of(model, images)
+    return Lowered(rebuilt(model, {layer.name: fitted_layer(layer, fits[layer.name]) for layer in layers}, {}), fits)
 
 
 def fold_batch_norm(model: Any) -> Any:
@@ -127,16 +145,3 @@ def identity_layer(name: str) -> Any:
             return inputs
 
     return Identity(name=name)
-
-
-def native_layer_class() -> Any:
-    """LocalResponseNormalization computed by TensorFlow's own kernel, which converts to a single op."""
-    import tensorflow as tf
-
-    from fmnist_edge.models.layers import LocalResponseNormalization
-
-    class NativeLRN(LocalResponseNormalization):
-        def call(self, x):
-            return tf.nn.local_response_normalization(x, self.radius, self.bias, self.alpha, self.beta)
-
-    return NativeLRN

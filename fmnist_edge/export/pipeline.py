@@ -12,7 +12,7 @@ import numpy as np
 
 from fmnist_edge.artifacts import Artifact, tensor_entry, versions_of
 from fmnist_edge.checkpoints import Checkpoint
-from fmnist_edge.errors import InputError
+from fmnist_edge.errors import ExportError, InputError
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.export.precisions import Precision
 from fmnist_edge.registry import ENGINES, EXPORTERS, resolve
@@ -20,6 +20,8 @@ from fmnist_edge.runtime.classifier import engines_for
 from fmnist_edge.runtime.contract import Contract
 
 __all__ = ["Calibration", "export"]
+
+INTEGER = ("int8", "int16")
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,14 @@ def export(
             )
         prepared = contract.preprocessing.apply(calibration.images, contract.input_shape)
     exporter = resolve("format", EXPORTERS, precision.format)
-    content = exporter.convert(lower(checkpoint.model, precision.lrn), precision, batch, prepared)
+    lowered = lower(checkpoint.model, precision, prepared)
+    content = exporter.convert(lowered.model, precision, batch, prepared)
     census = exporter.census(content)
+    if precision.integer_only and census.float_ops:
+        raise ExportError(
+            f"{checkpoint.name} has no integer-only form: no integer kernel for {', '.join(census.float_ops[:5])}; "
+            "export it as int8, which leaves such ops in float"
+        )
     inputs, outputs = declared_tensors(content, precision.format)
     manifest = {
         "format": precision.format,
@@ -71,8 +79,9 @@ def export(
         "contract": contract.as_dict(),
         "recipe": asdict(precision),
         "calibration": calibration_entry(calibration) if precision.calibrated and calibration else None,
+        "lrn_fits": {layer: fit.as_dict() for layer, fit in lowered.lrn_fits.items()},
         "op_census": census.ops,
-        "float_ops": list(census.float_ops) if precision.activations == "int8" else "all",
+        "float_ops": list(census.float_ops) if precision.activations in INTEGER else "all",
         "versions": versions_of(exporter.packages),
     }
     return Artifact.write(out / precision.filename, content, manifest)

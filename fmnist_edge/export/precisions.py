@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fmnist_edge.errors import UnknownNameError
 
@@ -19,9 +20,11 @@ class Precision:
         weights, activations: storage and compute type, e.g. "int8"; activations of "dynamic" are quantised on the fly.
         io: dtype of the model's input and output tensors.
         calibrated: needs images to set its activation ranges.
-        lrn: how local response normalisation is written: "native", the format's own float32 kernel, or "composed",
-            a convolution, RSQRT and MUL. Measured per precision: composed is faster wherever the network around it
-            is float; in int8 RSQRT is a slow scalar kernel, so the native kernel stays a float island.
+        lrn: how local response normalisation is written: "composed", a convolution, RSQRT and MUL, which is the fastest
+            wherever the network around it is float; "fitted", sigmoids in RSQRT's place, which integer arithmetic has
+            in every engine; "native", one op, of which TFLite has a float32 kernel alone.
+        integer_only: a float op left in the file is an error.
+        stock: what the converter gives without any of our rewriting, to measure ours against. Exported when named.
     """
 
     name: str
@@ -31,23 +34,41 @@ class Precision:
     io: str = "float32"
     calibrated: bool = False
     lrn: str = "composed"
+    integer_only: bool = False
+    stock: bool = False
 
     @property
     def filename(self) -> str:
         return f"{self.name}.{self.format}"
 
 
+INT8: dict[str, Any] = {"weights": "int8", "activations": "int8", "calibrated": True}
+
 PRECISIONS = (
     Precision("float32", "tflite", weights="float32", activations="float32"),
     Precision("float16", "tflite", weights="float16", activations="float32"),
     Precision("dynamic_int8", "tflite", weights="int8", activations="dynamic"),
-    Precision("int8", "tflite", weights="int8", activations="int8", io="int8", calibrated=True, lrn="native"),
+    Precision("int8", "tflite", **INT8, io="int8", lrn="fitted"),
+    Precision("int8_only", "tflite", **INT8, io="int8", lrn="fitted", integer_only=True),
+    Precision(
+        "int16x8",
+        "tflite",
+        weights="int8",
+        activations="int16",
+        io="int16",
+        calibrated=True,
+        lrn="fitted",
+        integer_only=True,
+    ),
     Precision("float32", "onnx", weights="float32", activations="float32"),
+    Precision("stock_float32", "tflite", weights="float32", activations="float32", lrn="native", stock=True),
+    Precision("stock_dynamic_int8", "tflite", weights="int8", activations="dynamic", lrn="native", stock=True),
+    Precision("stock_int8", "tflite", **INT8, io="int8", lrn="native", stock=True),
 )
 
 
 def select(format: str, names: Sequence[str] | None = None) -> list[Precision]:
-    """The precisions of `format`, or of all formats for "all"; with `names`, only those.
+    """The precisions of `format`, or of all formats for "all", except stock ones; with `names`, only those.
 
     Raises UnknownNameError, which lists the choices, when a name fits no precision of the format.
     """
@@ -56,4 +77,4 @@ def select(format: str, names: Sequence[str] | None = None) -> list[Precision]:
     for name in names or ():
         if name not in choices:
             raise UnknownNameError(f"no precision {name!r} for format {format}; choose from: {', '.join(choices)}")
-    return [item for item in offered if not names or item.name in names]
+    return [item for item in offered if (item.name in names if names else not item.stock)]

@@ -64,8 +64,19 @@ def configured(model: Any, precision: Precision, calibration: np.ndarray | None)
         if calibration is None:
             raise ExportError(f"TFLite {precision.name} needs calibration images and got none")
         converter.representative_dataset = lambda: ([image[None]] for image in calibration)
+        converter.target_spec.supported_ops = operator_sets(precision)
         converter.inference_input_type = converter.inference_output_type = tf.as_dtype(precision.io)
     return converter
+
+
+def operator_sets(precision: Precision) -> list[Any]:
+    """The kernels that the converter may use, the preferred ones first; float ones only where float islands may be."""
+    import tensorflow as tf
+
+    sets = tf.lite.OpsSet
+    if precision.activations == "int16":
+        return [sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
+    return [sets.TFLITE_BUILTINS_INT8] if precision.integer_only else [sets.TFLITE_BUILTINS]
 
 
 def schema_module() -> Any:
