@@ -15,11 +15,13 @@ from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.errors import FileError, InputError, one_line
 from fmnist_edge.export.pipeline import Calibration
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.images import read_image
 from fmnist_edge.runtime.preprocess import Preprocessing
 
 __all__ = ["calibration_for", "contract_for", "evaluation_for"]
 
 CALIBRATION_IMAGES = 500
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def contract_for(checkpoint: Checkpoint, preprocessing: Preprocessing, labels: Path | None) -> Contract:
@@ -41,10 +43,11 @@ def class_names(file: Path | None, shape: tuple[int, ...], classes: int) -> tupl
     return names
 
 
-def calibration_for(contract: Contract, file: str | None, folder: str | None) -> Calibration | None:
-    """The user's `.npy` images, or 500 of Fashion-MNIST's training split, or None where neither fits."""
-    if file is not None:
-        return Calibration(read_array(file), Path(file).name)
+def calibration_for(contract: Contract, images: str | None, folder: str | None) -> Calibration | None:
+    """The user's `.npy` or folder of images, or 500 of Fashion-MNIST's training split, or None where neither fits."""
+    if images is not None:
+        array = read_folder(images, contract.input_shape) if Path(images).is_dir() else read_array(images)
+        return Calibration(array, Path(images).name)
     if contract.input_shape != (28, 28, 1):
         return None
     source = f"Fashion-MNIST training split, {CALIBRATION_IMAGES} class-balanced images, seed 0"
@@ -64,6 +67,14 @@ def evaluation_for(images: str | None, labels: str | None, limit: int | None, fo
     return Evaluation(
         read_array(images)[:limit], None if classes is None else classes[:limit], Path(images).name, published=False
     )
+
+
+def read_folder(path: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Every PNG and JPEG in a folder and below it, by name: uint8 (n, *shape), resized where need be."""
+    files = [file for file in sorted(Path(path).rglob("*")) if file.suffix.lower() in IMAGE_SUFFIXES]
+    if not files:
+        raise FileError(f"{path}: no {', '.join(IMAGE_SUFFIXES)} file in it; expected calibration images")
+    return np.stack([read_image(file, shape) for file in files])
 
 
 def read_array(path: str) -> np.ndarray:

@@ -101,7 +101,12 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("exported"), metavar="DIR", help="DIR/<model>/<precision>.<format>"
     )
     sub.add_argument("--trained", type=Path, default=Path("trained_model"), metavar="DIR", help="zoo models' folder")
-    sub.add_argument("--calibration", metavar="FILE.npy", help="images for int8 (default: 500 of the training split)")
+    sub.add_argument(
+        "--calibration",
+        metavar="FILE.npy|DIR",
+        help="images that set the integer ranges: an array or a folder of PNGs and JPEGs; some hundred that look like "
+        "what the device will see (default for Fashion-MNIST: 500 of the training split)",
+    )
     sub.add_argument("--labels", type=Path, metavar="FILE.txt", help="class names, one a line, in output order")
     sub.add_argument(
         "--scale", type=float, default=1 / 255, help="input = (pixel * scale - mean) / std (default 1/255)"
