@@ -28,7 +28,7 @@ FLOORS = [
     {"errors", "registry", "files", "console", "options", "__init__"},
     {"runtime"},
     {"data", "models", "artifacts", "parity"},
-    {"checkpoints", "training", "export", "bench", "check", "inputs", "report", "tuning"},
+    {"checkpoints", "training", "export", "bench", "check", "inputs", "report", "tuning", "recovery"},
     {"commands"},
     {"cli", "__main__"},
 ]

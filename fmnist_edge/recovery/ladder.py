@@ -1,0 +1,111 @@
+"""Try what may win accuracy back, cheapest first, and stop at the first that passes the gate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.recovery.improve import correct_biases, fine_tune
+
+__all__ = ["LADDER", "Candidate", "Material", "Rung", "Step", "climb"]
+
+KEPT_LAYERS = (1, 2, 4)
+EPOCHS = 5
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model to export, and the layers to keep in float."""
+
+    model: Any
+    keep_float: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a rung may use beside the model.
+
+    Attributes:
+        images: preprocessed calibration images, float32 (n, *input_shape).
+        logits: whether the model ends in logits, not in probabilities.
+        weakest: names the layers of an exported candidate that rounding hurts, worst first.
+    """
+
+    images: np.ndarray
+    logits: bool
+    weakest: Callable[[Candidate], list[str]]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One remedy: what it makes of the original candidate."""
+
+    name: str
+    apply: Callable[[Candidate, Material], Candidate]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rung that was tried: what accuracy is lost with it, as a fraction, and how long it took."""
+
+    rung: str
+    accuracy_drop: float
+    passed: bool
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def corrected(start: Candidate, material: Material) -> Candidate:
+    return Candidate(correct_biases(start.model, material.images))
+
+
+def tuned(start: Candidate, material: Material) -> Candidate:
+    return Candidate(fine_tune(start.model, material.images, logits=material.logits, epochs=EPOCHS))
+
+
+def keeping(count: int) -> Callable[[Candidate, Material], Candidate]:
+    def apply(start: Candidate, material: Material) -> Candidate:
+        return Candidate(start.model, tuple(material.weakest(start)[:count]))
+
+    return apply
+
+
+# Fine-tuning comes before keeping layers in float: it costs minutes once, they cost time at every inference.
+LADDER = (
+    Rung("as it is", lambda start, material: start),
+    Rung("bias correction", corrected),
+    Rung("fine-tuning", tuned),
+    *(Rung(f"{count} layer{'s' * (count > 1)} in float", keeping(count)) for count in KEPT_LAYERS),
+)
+
+
+def climb(
+    start: Candidate,
+    material: Material,
+    loss_of: Callable[[Candidate], float],
+    *,
+    allowed: float,
+    budget_s: float,
+) -> Iterator[tuple[Step, Candidate]]:
+    """Try LADDER's rungs until one loses at most `allowed`, or `budget_s` seconds are over; yields each as it is done.
+
+    Args:
+        loss_of: exports a candidate and measures the accuracy it loses, as a fraction.
+    """
+    begun = time.monotonic()
+    for rung in LADDER:
+        if time.monotonic() - begun > budget_s:
+            return
+        tried = time.monotonic()
+        candidate = rung.apply(start, material)
+        drop = loss_of(candidate)
+        passed = drop <= allowed
+        yield Step(rung.name, drop, passed, round(time.monotonic() - tried, 1)), candidate
+        if passed:
+            return

@@ -1,0 +1,167 @@
+"""Winning accuracy back: the simulated integers are those of the engines, remedies help, the ladder stops in time."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from fmnist_edge import checkpoints, data
+from fmnist_edge.recovery.improve import correct_biases, fine_tune
+from fmnist_edge.recovery.ladder import LADDER, Candidate, Material, climb
+from fmnist_edge.recovery.simulate import (
+    activation_ranges,
+    one_to_one,
+    outputs_of,
+    rounding_class,
+    simulated,
+    with_rounded_kernel,
+)
+from fmnist_edge.runtime.preprocess import Preprocessing
+
+
+def prepared(images):
+    return Preprocessing().apply(images, (28, 28, 1))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return one_to_one(checkpoints.load("compact_cnn").model)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return prepared(data.calibration_images(200))
+
+
+@pytest.fixture(scope="module")
+def lopsided(model):
+    """The same function as compact_cnn, with one channel a hundred times as large as the others between two layers."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    (kernel, bias), (behind, rest) = (copy.get_layer(name).get_weights() for name in ("conv2", "conv3"))
+    factor = np.where(np.arange(kernel.shape[-1]) == 3, 100.0, 1.0)
+    copy.get_layer("conv2").set_weights([kernel * factor, bias * factor])
+    copy.get_layer("conv3").set_weights([behind / factor[:, None], rest])
+    return copy
+
+
+def error_of(rounded, exact, images):
+    return np.abs(outputs_of(rounded, ["dense_24"], images)[0] - outputs_of(exact, ["dense_24"], images)[0]).mean()
+
+
+def test_activations_have_256_levels_and_zero_is_one_of_them():
+    rounding = rounding_class()(-1.3, 2.7)
+    values = np.linspace(-3, 4, 5001, dtype=np.float32)
+    out = np.asarray(rounding(values))
+    assert len(np.unique(out)) <= 257
+    assert np.asarray(rounding(np.zeros(1, np.float32)))[0] == 0
+    inside = (values > -1.3) & (values < 2.7)
+    assert np.abs(out - values)[inside].max() <= 4 / 255 / 2 + 1e-6
+    assert out.min() >= -1.3 - 4 / 255 and out.max() <= 2.7 + 4 / 255
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "axes"),
+    [
+        (layers.Dense(6), (None, 50), (0,)),
+        (layers.Conv2D(6, 3), (None, 9, 9, 5), (0, 1, 2)),
+        (layers.DepthwiseConv2D(3, depth_multiplier=2), (None, 9, 9, 5), (0, 1)),
+    ],
+)
+def test_each_channel_has_a_scale_of_its_own(layer, shape, axes):
+    rounded = with_rounded_kernel(type(layer)).from_config(layer.get_config())
+    rounded.build(shape)
+    layer.build(shape)
+    kernel = np.random.default_rng(0).normal(size=layer.kernel.shape).astype(np.float32)
+    kernel *= np.geomspace(1e-3, 1e3, kernel.shape[-1])
+    rounded.set_weights([kernel, rounded.get_weights()[1]])
+    found = np.asarray(rounded.kernel)
+    steps = np.abs(kernel).max(axis=axes, keepdims=True) / 127
+    assert np.abs(found - kernel).max() > 0
+    assert (np.abs(found - kernel) <= steps / 2 * 1.001).all()
+    assert np.abs(found / steps - np.rint(found / steps)).max() < 1e-3
+    assert np.array_equal(rounded.get_weights()[0], kernel), "the weights themselves stay exact"
+
+
+def test_gradients_pass_the_rounding(model, images):
+    import tensorflow as tf
+
+    rounded = simulated(model, activation_ranges(model, images))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(rounded(images[:20])))
+    gradients = tape.gradient(loss, rounded.trainable_variables)
+    assert len(gradients) == len(model.trainable_variables)
+    assert all(float(np.abs(gradient).max()) > 0 for gradient in gradients)
+
+
+def test_simulation_suffers_from_what_integers_suffer_from(model, lopsided, images):
+    assert np.abs(np.asarray(lopsided(images)) - np.asarray(model(images))).max() < 1e-3
+    healthy = error_of(simulated(model, activation_ranges(model, images)), model, images)
+    sick = error_of(simulated(lopsided, activation_ranges(lopsided, images)), model, images)
+    assert 0 < healthy < sick / 3
+
+
+def test_layers_that_a_converter_merges_are_not_rounded_between():
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, use_bias=False, name="conv")(inputs)
+    x = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(x))
+    x = layers.Dropout(0.5, name="dropout")(x)
+    small = keras.Model(inputs, layers.Dense(3, name="dense")(layers.Flatten(name="flat")(x)))
+    names = [
+        layer.name for layer in simulated(small, dict.fromkeys([i.name for i in small.layers], (-1.0, 1.0))).layers
+    ]
+    assert [name for name in names if name.endswith("_int8")] == ["relu_int8", "dense_int8"]
+
+
+def test_corrected_biases_take_the_mean_error_away(lopsided, images):
+    ranges = activation_ranges(lopsided, images)
+    better = correct_biases(lopsided, images)
+    held_out = prepared(data.load("train").images[:300])
+    exact = outputs_of(lopsided, ["logits"], held_out)[0]
+    before, after = (
+        np.abs((outputs_of(simulated(m, ranges), ["logits"], held_out)[0] - exact).mean(axis=0)).mean()
+        for m in (lopsided, better)
+    )
+    assert after < before / 2
+    assert better is not lopsided
+
+
+def test_fine_tuning_brings_the_answers_back(lopsided, images):
+    ranges = activation_ranges(lopsided, images)
+    before = [weight.copy() for weight in lopsided.get_weights()]
+    better = fine_tune(lopsided, prepared(data.load("train").images[:1000]), logits=True, epochs=2)
+    held_out = prepared(data.load("train").images[1000:1500])
+    answers = np.asarray(lopsided(held_out)).argmax(1)
+    agreement = [(np.asarray(simulated(m, ranges)(held_out)).argmax(1) == answers).mean() for m in (lopsided, better)]
+    assert agreement[1] > agreement[0]
+    assert all(np.array_equal(a, b) for a, b in zip(before, lopsided.get_weights(), strict=True))
+
+
+@pytest.fixture
+def material(images):
+    return Material(images[:20], True, lambda candidate: ["conv2", "conv1", "conv3", "dense_95"])
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    for name in ("correct_biases", "fine_tune"):
+        monkeypatch.setattr(f"fmnist_edge.recovery.ladder.{name}", lambda model, *_, **__: model)
+
+
+@pytest.mark.parametrize("passing", range(len(LADDER) + 1))
+def test_the_ladder_ends_at_the_first_rung_that_passes(model, material, quick, passing):
+    drops = iter([0.02] * passing + [0.004] * len(LADDER))
+    steps = [step for step, _ in climb(Candidate(model), material, lambda _: next(drops), allowed=0.005, budget_s=1e9)]
+    assert [step.rung for step in steps] == [rung.name for rung in LADDER[: passing + 1]]
+    assert [step.passed for step in steps] == [False] * passing + [True] * (passing < len(LADDER))
+
+
+def test_the_ladder_ends_when_time_is_up(model, material, quick):
+    steps = climb(Candidate(model), material, lambda _: 1.0, allowed=0.0, budget_s=0.0)
+    assert len(list(steps)) <= 1
+
+
+def test_layers_kept_in_float_are_the_weakest(model, material, quick):
+    found = [c.keep_float for _, c in climb(Candidate(model), material, lambda _: 1.0, allowed=0.0, budget_s=1e9)]
+    assert found[-3:] == [("conv2",), ("conv2", "conv1"), ("conv2", "conv1", "conv3", "dense_95")]
+    assert found[0] == ()
