@@ -50,7 +50,9 @@ class TestEveryArtifact:
         images, expected = reference
         with Classifier.load(artifacts[name].path) as classifier:
             scores = classifier.scores(images)
-        tolerance = {"float32": 1e-4, "float16": 0.1, "dynamic_int8": 1.5, "int8": 8.0}[artifacts[name].precision]
+        tolerances = {"float32": 1e-4, "float16": 0.1, "dynamic": 1.5, "int8": 8.0, "int16": 8.0}
+        precision = next(item for item in PRECISIONS if item.filename == name)
+        tolerance = tolerances["float16" if precision.weights == "float16" else precision.activations]
         assert np.abs(scores - expected).max() < tolerance
         assert (scores.argmax(1) == expected.argmax(1)).mean() > 0.98
 
@@ -71,8 +73,11 @@ class TestEveryArtifact:
                 assert (entry["name"], tuple(entry["shape"]), entry["dtype"]) == (spec.name, spec.shape, spec.dtype)
                 assert (entry["scale"], entry["zero_point"]) == (spec.scale, spec.zero_point)
         assert manifest["inputs"][0]["shape"] == [1, 28, 28, 1]
-        assert (manifest["inputs"][0]["scale"] is not None) == (manifest["precision"] == "int8")
-        assert (manifest["calibration"] is not None) == (manifest["precision"] == "int8")
+        precision = next(item for item in PRECISIONS if item.filename == name)
+        assert manifest["inputs"][0]["dtype"] == manifest["outputs"][0]["dtype"] == precision.io
+        assert (manifest["inputs"][0]["scale"] is not None) == (precision.io != "float32")
+        assert (manifest["calibration"] is not None) == precision.calibrated
+        assert None not in manifest["versions"].values()
 
     def test_two_exports_are_byte_identical(self, artifacts, compact, calibration, tmp_path, name):
         precision = next(item for item in PRECISIONS if item.filename == name)
@@ -94,6 +99,8 @@ def test_sizes_follow_the_weights(artifacts):
     assert size["float16.tflite"] == pytest.approx(size["float32.tflite"] / 2, rel=0.1)
     assert size["int8.tflite"] < size["float32.tflite"] / 3.3
     assert size["float32.onnx"] == pytest.approx(106_991 * 4, rel=0.1)
+    assert size["float16.onnx"] == pytest.approx(106_991 * 2, rel=0.1)
+    assert max(size["int8.onnx"], size["dynamic_int8.onnx"]) < size["float32.onnx"] / 3.3
 
 
 @pytest.mark.parametrize("format", EXPORTERS)
@@ -246,7 +253,7 @@ class TestAnOpWithoutIntegerKernel:
 
 
 def test_precision_names():
-    assert [item.filename for item in select("onnx")] == ["float32.onnx"]
+    assert [item.name for item in select("onnx")] == ["float32", "float16", "dynamic_int8", "int8"]
     assert {item.format for item in select("all", ["float32"])} == {"tflite", "onnx"}
     with pytest.raises(UnknownNameError, match="choose from: float32"):
         select("onnx", ["int3"])

@@ -1,89 +1,117 @@
-"""ONNX, by tf2onnx."""
+"""ONNX, by tf2onnx and, for fewer bits, ONNX Runtime's own quantisers."""
 
 from __future__ import annotations
 
 import logging
-import re
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from fmnist_edge.errors import ExportError
 from fmnist_edge.export.exporter import Census, quiet, translated
+from fmnist_edge.export.onnx_names import name_by_layer
+from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_int8
 from fmnist_edge.export.precisions import Precision
 
 __all__ = ["EXPORTER", "OPSET"]
 
 OPSET = 17
-OUTPUT = "scores"
-INTEGER_OPS = ("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QuantizeLinear")
+BRIDGES = ("QuantizeLinear", "DequantizeLinear")
 
 
 class OnnxExporter:
     """See `fmnist_edge.export.exporter.Exporter`."""
 
     format = "onnx"
-    packages = ("tensorflow-cpu", "keras", "tf2onnx", "onnx")
+    packages = ("tensorflow-cpu", "keras", "tf2onnx", "onnx", "onnxruntime")
 
-    def convert(self, model: Any, precision: Precision, batch: int | None, calibration: np.ndarray | None) -> bytes:
+    def convert(
+        self,
+        model: Any,
+        precision: Precision,
+        batch: int | None,
+        calibration: np.ndarray | None,
+        keep_float: tuple[str, ...] = (),
+    ) -> bytes:
+        if keep_float:
+            raise ExportError(f"ONNX {precision.name} cannot keep single layers in float yet")
         with translated(f"ONNX {precision.name} conversion"), quiet():
             import onnx
-            import tensorflow as tf
-            import tf2onnx
 
-            logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-            signature = [tf.TensorSpec((batch, *model.input_shape[1:]), tf.float32, name="image")]
-            function = tf.function(lambda image: model(image, training=False), input_signature=signature)
-            proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-            name_by_layer(proto.graph, [layer.name for layer in model.layers])
+            layers = [layer.name for layer in model.layers]
+            proto = float_model(model, batch)
+            name_by_layer(proto.graph, layers)  # before, too: the quantisers go by the names, in sets of them
+            proto = narrowed(proto, precision, calibration)
+            name_by_layer(proto.graph, layers)
             proto.graph.name = model.name
             onnx.checker.check_model(proto, full_check=True)
             return proto.SerializeToString(deterministic=True)
 
     def census(self, content: bytes) -> Census:
+        """Q/DQ pairs count as ops, and never as float ones: an engine fuses them with the op between them."""
         with translated("reading the ONNX file"):
             import onnx
 
-            nodes = onnx.load_from_string(content).graph.node
-            return Census.of([(node.op_type, node.name, node.op_type not in INTEGER_OPS) for node in nodes])
+            proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
+            is_float = float_ops(proto.graph)
+            return Census.of([(node.op_type, node.name, node.name in is_float) for node in proto.graph.node])
 
 
-def name_by_layer(graph: Any, layers: Sequence[str]) -> None:
-    """Name nodes, tensors and weights after the Keras layer they come from, the output `OUTPUT`.
+def float_model(model: Any, batch: int | None) -> Any:
+    """What tf2onnx makes of a Keras model."""
+    import tensorflow as tf
+    import tf2onnx
 
-    tf2onnx numbers them with counters that run on from one conversion to the next: the same model would give
-    different bytes the second time.
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    signature = [tf.TensorSpec((batch, *model.input_shape[1:]), tf.float32, name="image")]
+    function = tf.function(lambda image: model(image, training=False), input_signature=signature)
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    return proto
+
+
+def narrowed(proto: Any, precision: Precision, calibration: np.ndarray | None) -> Any:
+    """The float32 model as `precision` asks."""
+    match precision.weights, precision.activations:
+        case "float32", "float32":
+            return proto
+        case "float16", "float16":
+            return to_float16(proto)
+        case "int8", "dynamic":
+            return to_dynamic_int8(proto)
+        case "int8", "int8":
+            return to_int8(proto, calibration)
+    raise ExportError(f"no way to write {precision.weights} weights and {precision.activations} activations in ONNX")
+
+
+def float_ops(graph: Any) -> set[str]:
+    """Names of the nodes that compute in float.
+
+    In QDQ form every op is written as a float one. It is an integer op when all its float inputs come from
+    DequantizeLinear and QuantizeLinear takes all of its output: an engine with an integer kernel runs those as one.
     """
-    taken: Counter[str] = Counter()
-    names = {graph.input[0].name: graph.input[0].name, graph.output[0].name: OUTPUT, "": ""}
-    weights = {item.name: item for item in graph.initializer}
+    from onnx import TensorProto
+
+    floats = (TensorProto.FLOAT, TensorProto.FLOAT16)
+    types = {item.name: item.type.tensor_type.elem_type for item in (*graph.input, *graph.value_info, *graph.output)}
+    types |= {item.name: item.data_type for item in graph.initializer}
+    maker = {name: node.op_type for node in graph.node for name in node.output}
+    takers: dict[str, set[str]] = {item.name: {"output"} for item in graph.output}
     for node in graph.node:
-        base = f"{layer_of(f'{node.name}/{node.output[0]}', layers)}/{node.op_type}"
-        taken[base] += 1
-        node.name = base if taken[base] == 1 else f"{base}_{taken[base]}"
-        for position, name in enumerate(node.input):
-            names.setdefault(name, f"{node.name}/weight_{position}")  # what no node before made is an initializer
-            node.input[position] = names[name]
-        for position, name in enumerate(node.output):
-            node.output[position] = names.setdefault(name, f"{node.name}:{position}")
-    graph.output[0].name = OUTPUT
-    del graph.value_info[:]  # by the old names
-    graph.ClearField("doc_string")  # holds such a counter too
-    used = [weights.pop(name) for name in names if name in weights]  # in order of first use
-    for item in used:
-        item.name = names[item.name]
-    del graph.initializer[:]
-    graph.initializer.extend(used)
+        for name in node.input:
+            takers.setdefault(name, set()).add(node.op_type)
 
+    def is_float(name: str) -> bool:
+        return bool(name) and types.get(name, TensorProto.FLOAT) in floats
 
-def layer_of(tensor: str, layers: Sequence[str]) -> str:
-    """The Keras layer that the path of a TensorFlow tensor names, "graph" when it names none."""
-    for part in tensor.partition(":")[0].split("/"):
-        for name in (part, re.sub(r"_\d+$", "", part)):
-            if name in layers:
-                return name
-    return "graph"
+    def between_bridges(node: Any) -> bool:
+        dequantized = all(maker.get(name) == "DequantizeLinear" for name in node.input if is_float(name))
+        return dequantized and all(takers.get(name) == {"QuantizeLinear"} for name in node.output)
+
+    return {
+        node.name
+        for node in graph.node
+        if node.op_type not in BRIDGES and any(map(is_float, node.output)) and not between_bridges(node)
+    }
 
 
 EXPORTER = OnnxExporter()

@@ -1,0 +1,285 @@
+"""What is particular to ONNX files in fewer bits; what holds for every format and precision is in test_export.py."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper, parser
+
+from fmnist_edge import checkpoints, data
+from fmnist_edge.errors import ExportError
+from fmnist_edge.export.lowering import lower
+from fmnist_edge.export.onnx import float_ops
+from fmnist_edge.export.onnx_names import name_by_layer
+from fmnist_edge.export.onnx_precisions import Feed, per_channel, to_dynamic_int8, to_float16, to_int8
+from fmnist_edge.export.precisions import Precision, select
+from fmnist_edge.registry import EXPORTERS, MODELS, resolve
+from fmnist_edge.runtime.onnxruntime import OnnxRuntimeEngine
+
+SAME_FOR_ALL_CPUS = 64  # 2 products of uint8 and such a weight fit into 16 bits
+
+
+def convert(model, name, images, batch=1):
+    precision = select("onnx", [name])[0]
+    return resolve("format", EXPORTERS, "onnx").convert(lower(model, precision, images).model, precision, batch, images)
+
+
+def census_of(content):
+    return resolve("format", EXPORTERS, "onnx").census(content)
+
+
+def initializers(content, data_type=None):
+    """name -> array, of one ONNX data type or of all."""
+    items = onnx.load_from_string(content).graph.initializer
+    return {item.name: numpy_helper.to_array(item) for item in items if data_type in (None, item.data_type)}
+
+
+def as_it_runs(content, tmp_path):
+    """How many of which ops are left when ONNX Runtime has optimised a file."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return data.calibration_images(40).astype(np.float32)[..., None] / 255
+
+
+@pytest.fixture(scope="module")
+def compact():
+    return checkpoints.load("compact_cnn").model
+
+
+@pytest.fixture(scope="module")
+def files(compact, images):
+    return {item.name: convert(compact, item.name, images) for item in select("onnx")}
+
+
+@pytest.fixture(scope="module")
+def normalising():
+    """tiny_resnet untrained, for its 16 LRN layers."""
+    return resolve("model", MODELS, "tiny_resnet").build()
+
+
+def answers(content, images, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    engine = OnnxRuntimeEngine(str(path), 1)
+    size = engine.input.shape[0] or len(images)
+    return np.concatenate([engine.run(images[start : start + size]) for start in range(0, len(images), size)])
+
+
+@pytest.mark.parametrize("name", [item.name for item in select("onnx")])
+def test_interface_stays_float32(files, name):
+    graph = onnx.load_from_string(files[name]).graph
+    (image,), (scores,) = graph.input, graph.output
+    assert (image.name, scores.name) == ("image", "scores")
+    assert {item.type.tensor_type.elem_type for item in (image, scores)} == {onnx.TensorProto.FLOAT}
+
+
+@pytest.mark.parametrize("batch", [None, 16])
+@pytest.mark.parametrize("name", [item.name for item in select("onnx")])
+def test_any_batch_answers_like_batch_1(compact, images, files, tmp_path, name, batch):
+    content = convert(compact, name, images, batch)  # 40 images are no multiple of 16
+    expected = answers(files[name], images[:32], tmp_path)
+    # A dense layer that quantises what comes in finds other extremes in more images.
+    tolerance = {"float32": 1e-4, "float16": 0.05, "dynamic_int8": 2.0, "int8": 0.5}[name]
+    assert np.abs(answers(content, images[:32], tmp_path) - expected).max() < tolerance
+
+
+class TestFloat16:
+    def test_all_weights_and_ops_are_float16(self, files):
+        assert not initializers(files["float16"], onnx.TensorProto.FLOAT)
+        assert sum(array.size for array in initializers(files["float16"], onnx.TensorProto.FLOAT16).values()) == 106_991
+        assert census_of(files["float16"]).ops["Cast"] == 2, "of the input and of the output"
+
+    def test_weights_are_those_of_float32_rounded(self, files):
+        wide, half = (initializers(files[name]) for name in ("float32", "float16"))
+        assert np.array_equal(half["conv2/Conv/weight_1"], wide["conv2/Conv/weight_1"].astype(np.float16))
+
+
+class TestInt8:
+    def test_every_layer_has_a_weight_scale_per_output_channel(self, files):
+        graph, arrays = onnx.load_from_string(files["int8"]).graph, initializers(files["int8"])
+        maker = {name: node for node in graph.node for name in node.output}
+        layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]
+        assert len(layers) == 7
+        for node in layers:
+            weights, scale, zero_point = (arrays[name] for name in maker[node.input[1]].input)
+            channels = arrays[maker[node.input[2]].input[0]].size
+            assert weights.dtype == np.int8 and not zero_point.any()
+            assert scale.shape == (channels,) and len(set(scale.tolist())) > 1, node.name
+
+    def test_weights_are_too_small_to_saturate_a_cpu_without_vnni(self, files):
+        arrays = initializers(files["int8"], onnx.TensorProto.INT8).values()
+        largest = max(np.abs(array.astype(int)).max() for array in arrays)
+        assert largest == SAME_FOR_ALL_CPUS
+        assert 2 * 255 * SAME_FOR_ALL_CPUS < 2**15
+
+    def test_compact_cnn_has_no_float_op(self, files):
+        assert census_of(files["int8"]).float_ops == ()
+
+    def test_onnx_runtime_fuses_it_all(self, files, tmp_path):
+        ops = as_it_runs(files["int8"], tmp_path)
+        assert (ops["QLinearConv"], ops["QGemm"]) == (3, 4)
+        assert (ops["QuantizeLinear"], ops["DequantizeLinear"]) == (1, 1), "at the input and at the output"
+        assert not {"Conv", "FusedConv", "Gemm", "FusedGemm", "Relu", "MaxPool"} & set(ops)
+
+    def test_lrn_leaves_its_root_and_reciprocal_in_float(self, normalising, images, tmp_path):
+        content = convert(normalising, "int8", images)
+        census = census_of(content)
+        layers = {layer.name for layer in normalising.layers if layer.name.endswith("_lrn")}
+        assert len(layers) == 16
+        assert set(census.float_ops) == {f"{kind} {name}/{kind}" for name in layers for kind in ("Sqrt", "Reciprocal")}
+        ops = as_it_runs(content, tmp_path)
+        assert (ops["QLinearConv"], ops["QLinearMul"], ops["QLinearAdd"]) == (32, 32, 6)
+
+    def test_calibration_images_set_the_ranges(self, compact, images, files):
+        darker, reordered = convert(compact, "int8", images / 2), convert(compact, "int8", images[::-1])
+        assert initializers(darker)["image/QuantizeLinear/weight_1"] == pytest.approx(1 / 255 / 2)
+        assert initializers(files["int8"])["image/QuantizeLinear/weight_1"] == pytest.approx(1 / 255)
+        assert reordered == files["int8"]
+
+    def test_without_images_it_is_refused(self, compact):
+        precision = select("onnx", ["int8"])[0]
+        with pytest.raises(ExportError, match="ONNX int8 needs calibration images"):
+            resolve("format", EXPORTERS, "onnx").convert(compact, precision, 1, None)
+
+
+class TestDynamicInt8:
+    def test_all_weights_are_int8_with_a_scale_per_output_channel(self, files):
+        arrays = initializers(files["dynamic_int8"], onnx.TensorProto.INT8)
+        weights = [array for array in arrays.values() if array.ndim > 1]
+        outputs = [34, 22, 12, 95, 40, 24, 10]
+        assert sum(array.size for array in weights) == 106_991 - sum(outputs)
+        assert {np.abs(array.astype(int)).max() for array in weights if array.ndim == 2} == {SAME_FOR_ALL_CPUS}
+        floats = initializers(files["dynamic_int8"], onnx.TensorProto.FLOAT).values()
+        assert sorted(array.size for array in floats) == sorted(2 * outputs), "scales and biases"
+
+    def test_dense_layers_run_in_integers_and_convolutions_at_float_speed(self, files, tmp_path):
+        ops = as_it_runs(files["dynamic_int8"], tmp_path)
+        assert ops["DynamicQuantizeMatMul"] == 4
+        assert ops["Conv"] + ops["FusedConv"] == 3
+        assert not {"Cast", "Mul", "DequantizeLinear", "ConvInteger", "Gemm", "MatMul"} & set(ops), "folded at load"
+
+    def test_a_shared_weight_is_stored_once(self, normalising, images):
+        """LRN layers of one width share their banded matrix."""
+        stored = {}
+        for name in ("float32", "dynamic_int8"):
+            arrays = initializers(convert(normalising, name, images)).values()
+            stored[name] = sum(array.ndim == 4 for array in arrays if array.shape[1:] != (1, 1, 1))
+        assert stored["dynamic_int8"] == stored["float32"] < 32
+
+    def test_per_channel(self):
+        weights = np.random.default_rng(0).normal(size=(5, 2, 3, 3)).astype(np.float32)
+        weights[1] *= 100
+        weights[2] = 0
+        stored, scale = per_channel(weights)
+        assert (stored.dtype, scale.dtype, scale.shape) == (np.int8, np.float32, (5, 1, 1, 1))
+        assert np.abs(stored[[0, 1, 3, 4]]).reshape(4, -1).max(axis=1).tolist() == [127] * 4
+        assert not stored[2].any()
+        assert (np.abs(stored * scale - weights) <= scale * 0.5001).all()
+
+
+REPEAT = """
+import sys, hashlib, numpy, onnx
+from fmnist_edge.export.onnx_names import name_by_layer
+from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_int8
+images = numpy.load(sys.argv[2])
+for narrow in (lambda model: to_int8(model, images), to_dynamic_int8, to_float16):
+    made = narrow(onnx.load(sys.argv[1]))
+    name_by_layer(made.graph, ["conv1"])
+    print(hashlib.sha256(made.SerializeToString(deterministic=True)).hexdigest())
+"""
+
+
+def test_every_process_writes_the_same_bytes(files, images, tmp_path):
+    """The quantisers keep names in sets, whose order differs from process to process."""
+    (tmp_path / "float32.onnx").write_bytes(files["float32"])
+    np.save(tmp_path / "images.npy", images)
+    command = [sys.executable, "-c", REPEAT, str(tmp_path / "float32.onnx"), str(tmp_path / "images.npy")]
+    printed = [
+        subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True)
+        for seed in "12"
+    ]
+    assert printed[0].stdout == printed[1].stdout
+    assert len(set(printed[0].stdout.split())) == 3
+    assert not printed[0].stderr
+
+
+def test_nothing_is_printed_logged_or_left_behind(files, images, tmp_path, monkeypatch, capfd, caplog):
+    monkeypatch.chdir(tmp_path)
+    for narrowed in (lambda model: to_int8(model, images), to_dynamic_int8, to_float16):
+        narrowed(onnx.load_from_string(files["float32"]))
+    assert capfd.readouterr() == ("", "")
+    assert not [record for record in caplog.records if record.levelname != "DEBUG"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_calibration_fills_the_last_batch():
+    feed = Feed("image", np.arange(5.0)[:, None], batch=2)
+    assert [feed.get_next()["image"].ravel().tolist() for _ in range(3)] == [[0, 1], [2, 3], [4, 0]]
+    assert feed.get_next() is None
+
+
+def test_a_precision_that_onnx_has_no_way_to_write(compact):
+    precision = Precision("int4", "onnx", weights="int4", activations="float32")
+    with pytest.raises(ExportError, match="no way to write int4 weights"):
+        resolve("format", EXPORTERS, "onnx").convert(compact, precision, 1, None)
+
+
+QDQ = """
+<ir_version: 8, opset_import: ["" : 17]>
+agraph (float[2] x, float s, uint8 z) => (float[2] y)
+{
+    q = QuantizeLinear (x, s, z)
+    d = DequantizeLinear (q, s, z)
+    a = Relu (d)
+    qa = QuantizeLinear (a, s, z)
+    da = DequantizeLinear (qa, s, z)
+    size = Shape (x)
+    b = Reshape (da, size)
+    qb = QuantizeLinear (b, s, z)
+    db = DequantizeLinear (qb, s, z)
+    c = Neg (db)
+    qc = QuantizeLinear (c, s, z)
+    dc = DequantizeLinear (qc, s, z)
+    e = Exp (c)
+    f = Add (e, dc)
+    g = Sub (f, dc)
+    qg = QuantizeLinear (g, s, z)
+    h = DequantizeLinear (qg, s, z)
+    y = Abs (h)
+}
+"""
+
+
+def test_a_float_op_is_one_that_is_not_between_bridges():
+    model = parser.parse_model(QDQ)
+    for node in model.graph.node:
+        node.name = node.op_type
+    # Neg is needed in float by Exp; Sub takes the float answer of Add; Abs gives the output.
+    assert float_ops(onnx.shape_inference.infer_shapes(model).graph) == {"Neg", "Exp", "Add", "Sub", "Abs"}
+
+
+def test_what_the_converter_put_in_is_named_after_the_layer_that_it_follows():
+    model = parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> agraph (float[2] image) => (float[2] y)'
+        "{ a = Abs (image) b = Neg (a) y = Exp (b) }"
+    )
+    for node, name in zip(model.graph.node, ("model/squeeze_1/Abs", "Neg__7", "Exp__9"), strict=True):
+        node.name = name
+    name_by_layer(model.graph, ["squeeze"])
+    assert [node.name for node in model.graph.node] == ["squeeze/Abs", "squeeze/Neg", "squeeze/Exp"]
+    before = model.SerializeToString(deterministic=True)
+    name_by_layer(model.graph, ["squeeze"])
+    assert model.SerializeToString(deterministic=True) == before
