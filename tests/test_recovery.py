@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from fmnist_edge import checkpoints, data
-from fmnist_edge.recovery.improve import correct_biases, fine_tune
+from fmnist_edge.recovery.improve import correct_biases, equalise, fine_tune
 from fmnist_edge.recovery.ladder import LADDER, Candidate, Material, climb
 from fmnist_edge.recovery.simulate import (
     activation_ranges,
@@ -113,6 +113,25 @@ def test_layers_that_a_converter_merges_are_not_rounded_between():
     assert [name for name in names if name.endswith("_int8")] == ["relu_int8", "dense_int8"]
 
 
+def test_equalised_channels_compute_the_same_and_round_better(model, lopsided, images):
+    better = equalise(lopsided, images)
+    assert np.abs(np.asarray(better(images)) - np.asarray(lopsided(images))).max() < 1e-3
+    errors = [error_of(simulated(m, activation_ranges(m, images)), m, images) for m in (lopsided, better, model)]
+    assert errors[1] < errors[0] / 3
+    assert errors[1] < 1.2 * errors[2]
+
+
+def test_channels_that_more_than_one_layer_reads_are_left_alone():
+    inputs = keras.Input((8, 8, 3))
+    shared = layers.Conv2D(4, 3, padding="same", activation="relu", name="shared")(inputs)
+    x = layers.Add()([layers.Conv2D(4, 3, padding="same", name="a")(shared), shared])
+    x = layers.Conv2D(4, 3, activation="relu6", name="capped")(x)
+    x = layers.Conv2D(4, 3, name="linear")(x)
+    small = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    same = equalise(small, np.random.default_rng(0).random((9, 8, 8, 3), np.float32))
+    assert all(np.array_equal(a, b) for a, b in zip(small.get_weights(), same.get_weights(), strict=True))
+
+
 def test_corrected_biases_take_the_mean_error_away(lopsided, images):
     ranges = activation_ranges(lopsided, images)
     better = correct_biases(lopsided, images)
@@ -139,12 +158,12 @@ def test_fine_tuning_brings_the_answers_back(lopsided, images):
 
 @pytest.fixture
 def material(images):
-    return Material(images[:20], True, lambda candidate: ["conv2", "conv1", "conv3", "dense_95"])
+    return Material(images[:20], images[:20], True, lambda candidate: ["conv2", "conv1", "conv3", "dense_95"])
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    for name in ("correct_biases", "fine_tune"):
+    for name in ("equalise", "correct_biases", "fine_tune"):
         monkeypatch.setattr(f"fmnist_edge.recovery.ladder.{name}", lambda model, *_, **__: model)
 
 
@@ -159,6 +178,16 @@ def test_the_ladder_ends_at_the_first_rung_that_passes(model, material, quick, p
 def test_the_ladder_ends_when_time_is_up(model, material, quick):
     steps = climb(Candidate(model), material, lambda _: 1.0, allowed=0.0, budget_s=0.0)
     assert len(list(steps)) <= 1
+
+
+def test_integer_only_forms_keep_nothing_in_float(model, material, quick):
+    steps = climb(Candidate(model), material, lambda _: 1.0, allowed=0.0, budget_s=1e9, selective=False)
+    assert [step.rung for step, _ in steps] == [
+        "as it is",
+        "equalisation",
+        "equalisation, bias correction",
+        "equalisation, fine-tuning",
+    ]
 
 
 def test_layers_kept_in_float_are_the_weakest(model, material, quick):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.recovery.improve import correct_biases, fine_tune
+from fmnist_edge.recovery.improve import correct_biases, equalise, fine_tune
 
 __all__ = ["LADDER", "Candidate", "Material", "Rung", "Step", "climb"]
 
@@ -31,21 +31,24 @@ class Material:
 
     Attributes:
         images: preprocessed calibration images, float32 (n, *input_shape).
+        lessons: likewise, as many as there are, to fine-tune with.
         logits: whether the model ends in logits, not in probabilities.
         weakest: names the layers of an exported candidate that rounding hurts, worst first.
     """
 
     images: np.ndarray
+    lessons: np.ndarray
     logits: bool
     weakest: Callable[[Candidate], list[str]]
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One remedy: what it makes of the original candidate."""
+    """One remedy: what it makes of the original candidate. A `selective` one keeps layers in float."""
 
     name: str
     apply: Callable[[Candidate, Material], Candidate]
+    selective: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,17 @@ class Step:
         return asdict(self)
 
 
+def equalised(start: Candidate, material: Material) -> Candidate:
+    return Candidate(equalise(start.model, material.images))
+
+
 def corrected(start: Candidate, material: Material) -> Candidate:
-    return Candidate(correct_biases(start.model, material.images))
+    return Candidate(correct_biases(equalise(start.model, material.images), material.images))
 
 
 def tuned(start: Candidate, material: Material) -> Candidate:
-    return Candidate(fine_tune(start.model, material.images, logits=material.logits, epochs=EPOCHS))
+    even = equalise(start.model, material.images)
+    return Candidate(fine_tune(even, material.lessons, logits=material.logits, epochs=EPOCHS))
 
 
 def keeping(count: int) -> Callable[[Candidate, Material], Candidate]:
@@ -79,9 +87,10 @@ def keeping(count: int) -> Callable[[Candidate, Material], Candidate]:
 # Fine-tuning comes before keeping layers in float: it costs minutes once, they cost time at every inference.
 LADDER = (
     Rung("as it is", lambda start, material: start),
-    Rung("bias correction", corrected),
-    Rung("fine-tuning", tuned),
-    *(Rung(f"{count} layer{'s' * (count > 1)} in float", keeping(count)) for count in KEPT_LAYERS),
+    Rung("equalisation", equalised),
+    Rung("equalisation, bias correction", corrected),
+    Rung("equalisation, fine-tuning", tuned),
+    *(Rung(f"{count} layer{'s' * (count > 1)} in float", keeping(count), selective=True) for count in KEPT_LAYERS),
 )
 
 
@@ -92,14 +101,18 @@ def climb(
     *,
     allowed: float,
     budget_s: float,
+    selective: bool = True,
 ) -> Iterator[tuple[Step, Candidate]]:
     """Try LADDER's rungs until one loses at most `allowed`, or `budget_s` seconds are over; yields each as it is done.
 
     Args:
         loss_of: exports a candidate and measures the accuracy it loses, as a fraction.
+        selective: whether layers can be kept in float.
     """
     begun = time.monotonic()
     for rung in LADDER:
+        if rung.selective and not selective:
+            return
         if time.monotonic() - begun > budget_s:
             return
         tried = time.monotonic()

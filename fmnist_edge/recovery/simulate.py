@@ -92,7 +92,6 @@ def base_of(layer: Any) -> type:
     return getattr(type(layer), "original", type(layer))
 
 
-@cache
 def with_rounded_kernel(layer_class: Any) -> Any:
     """A subclass whose kernel is rounded whenever it is read; `layer_class` itself when it has no kernel."""
     from keras import layers
