@@ -77,6 +77,7 @@ def fits_of(model: Any, images: np.ndarray) -> dict[str, Fit]:
     if not layers:
         return {}
     inputs = keras.Model(model.inputs, [layer.input for layer in layers]).predict(images, batch_size=100, verbose=0)
+    inputs = [inputs] if len(layers) == 1 else inputs  # Keras unwraps a list of one
     fits = {}
     for layer, x in zip(layers, inputs, strict=True):
         energy = layer.alpha * np.square(x) @ band_matrix(x.shape[-1], layer.radius)
