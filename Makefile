@@ -64,7 +64,7 @@ wheel: $(READY)  ## build dist/*.whl
 	$(BIN)/python -m build --no-isolation --wheel
 
 lock:  ## choose dependency versions anew (needs uv)
-	uv pip compile --python-version 3.11 --no-header --no-annotate --generate-hashes --extra dev pyproject.toml --upgrade -o requirements.lock
+	uv pip compile --no-strip-markers --python-version 3.11 --no-header --no-annotate --generate-hashes --extra dev pyproject.toml --upgrade -o requirements.lock
 
 clean:  ## remove what make made
 	rm -rf $(VENV) $(OLD) build dist reports runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

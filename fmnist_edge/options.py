@@ -129,7 +129,10 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "--threads", type=whole_number, action="append", metavar="N", help="repeatable (default 1 and all)"
     )
     sub.add_argument(
-        "--engine", action="append", choices=list(ENGINES), help="repeatable (default every one that fits)"
+        "--engine",
+        action="append",
+        choices=list(ENGINES),
+        help="repeatable (default litert, litert-builtin and onnxruntime)",
     )
     sub.add_argument("--out", type=Path, default=Path("benchmarks/results"), metavar="DIR", help="results folder")
 

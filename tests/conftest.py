@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
+import platform
+import sys
 import warnings
 from pathlib import Path
 
@@ -12,15 +15,22 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from fmnist_edge.runtime import Contract
+
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from fmnist_edge.runtime import Contract
-
 LINEAR = Contract((28, 28, 1), "logits", tuple(f"class {index}" for index in range(10)))
 WEIGHTS = np.random.default_rng(7).normal(0, 0.2, (784, 10)).astype(np.float32)
 BIAS = np.linspace(-1, 1, 10, dtype=np.float32)
+MICRO = sys.platform == "linux" and platform.machine() == "x86_64"  # where tflite-micro has wheels
+
+
+@atexit.register
+def hide_native_goodbyes() -> None:
+    """CompiledModel's library logs its end when the process exits; pytest's summary is to stay the last word."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def with_manifest(path: Path, content: bytes, contract: Contract = LINEAR) -> Path:
@@ -45,22 +55,26 @@ def linear_onnx(batch: int | str) -> bytes:
     return model.SerializeToString()
 
 
-def linear_tflite(integer: bool) -> bytes:
+def linear_tflite(precision: str, batch: int | None = 1) -> bytes:
     import keras
     import tensorflow as tf
 
     from fmnist_edge.export.exporter import quiet
 
-    inputs = keras.Input((28, 28, 1), batch_size=1)
+    inputs = keras.Input((28, 28, 1), batch_size=batch)
     dense = keras.layers.Dense(10)
     model = keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
     dense.set_weights([WEIGHTS, BIAS])
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if integer:
-        rng = np.random.default_rng(3)
+    if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision in ("int8", "int16x8"):
+        rng = np.random.default_rng(3)
         converter.representative_dataset = lambda: ([rng.random((1, 28, 28, 1), np.float32)] for _ in range(50))
-        converter.inference_input_type = converter.inference_output_type = tf.int8
+        converter.inference_input_type = converter.inference_output_type = tf.int8 if precision == "int8" else tf.int16
+    if precision == "int16x8":
+        kind = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        converter.target_spec.supported_ops = [kind]
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow's own
         return converter.convert()
@@ -71,8 +85,11 @@ def linear_models(tmp_path_factory) -> dict[str, Path]:
     """name -> model file with its manifest; they all compute the same scores."""
     folder = tmp_path_factory.mktemp("linear")
     contents = {
-        "float32.tflite": linear_tflite(integer=False),
-        "int8.tflite": linear_tflite(integer=True),
+        "float32.tflite": linear_tflite("float32"),
+        "int8.tflite": linear_tflite("int8"),
+        "int16x8.tflite": linear_tflite("int16x8"),
+        "dynamic.tflite": linear_tflite("float32", batch=None),
+        "dynamic_int8.tflite": linear_tflite("dynamic_int8"),
         "float32.onnx": linear_onnx(1),
         "batch8.onnx": linear_onnx(8),
         "dynamic.onnx": linear_onnx("n"),

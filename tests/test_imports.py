@@ -21,7 +21,7 @@ MODULES = sorted(
 )  # fmt: skip
 HEAVY = {
     "tensorflow", "keras", "h5py", "onnx", "onnxruntime", "tf2onnx", "ai_edge_litert", "tflite_runtime", "PIL",
-    "matplotlib", "optuna", "tqdm", "scipy", "statsmodels", "pandas",
+    "matplotlib", "optuna", "tqdm", "scipy", "statsmodels", "pandas", "tflite_micro",
 }  # fmt: skip
 # Lower floors never import higher ones.
 FLOORS = [

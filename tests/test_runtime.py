@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 import threading
@@ -10,24 +11,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import BIAS, LINEAR, WEIGHTS, with_manifest
+from conftest import BIAS, LINEAR, MICRO, WEIGHTS, with_manifest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fmnist_edge.errors import ArtifactError, FmnistEdgeError, InputError, UnavailableError, UnknownNameError
-from fmnist_edge.registry import ENGINES
+from fmnist_edge.registry import ENGINES, resolve
 from fmnist_edge.runtime import Classifier, Contract
+from fmnist_edge.runtime.classifier import ENGINES_OF_SUFFIX
 from fmnist_edge.runtime.contract import manifest_path, read_manifest
 from fmnist_edge.runtime.probe import probe
+from fmnist_edge.runtime.tflite_micro import TFLiteMicroEngine
 
 IMAGES = np.random.default_rng(11).integers(0, 256, (19, 28, 28), dtype=np.uint8)
 EXPECTED = (IMAGES.reshape(19, 784) / 255) @ WEIGHTS + BIAS
+TFLITE = ("float32.tflite", "int8.tflite", "int16x8.tflite")
 # (model file, engine); None is the default for the suffix
 CASES = (
-    ("float32.tflite", None), ("int8.tflite", None), ("float32.tflite", "litert-builtin"),
-    ("int8.tflite", "litert-builtin"), ("float32.onnx", None), ("batch8.onnx", None), ("dynamic.onnx", None),
+    *((model, None) for model in (*TFLITE, "dynamic.tflite", "float32.onnx", "batch8.onnx", "dynamic.onnx")),
+    ("dynamic.tflite", "litert-compiled"), ("dynamic.tflite", "tflite-micro"),
+    *((model, engine) for engine in ENGINES_OF_SUFFIX[".tflite"][1:] for model in TFLITE),
+    *((model, engine) for engine in ENGINES_OF_SUFFIX[".onnx"][1:] for model in ("float32.onnx", "dynamic.onnx")),
 )  # fmt: skip
-TOLERANCE = {"int8.tflite": 0.25}
+CASES = tuple(case for case in CASES if MICRO or case[1] != "tflite-micro")
+TOLERANCE = {"int8.tflite": 0.25, "int16x8.tflite": 0.1}
 
 
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(filter(None, case)))
@@ -43,6 +50,15 @@ def name(case):
 @pytest.fixture
 def engine(case):
     return case[1]
+
+
+@pytest.fixture(autouse=True)
+def tflite_runtime(monkeypatch):
+    """The module tflite_runtime, which NumPy 2 keeps out of here: its successor has the same Interpreter."""
+    import ai_edge_litert.interpreter
+
+    monkeypatch.setitem(sys.modules, "tflite_runtime", ai_edge_litert)
+    monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", ai_edge_litert.interpreter)
 
 
 @pytest.fixture
@@ -149,6 +165,43 @@ def test_engines_agree_on_a_real_int8_model():
     assert (one.argmax(1) == two.argmax(1)).mean() >= 0.99
 
 
+def test_every_engine_claims_a_format():
+    assert sorted(name for names in ENGINES_OF_SUFFIX.values() for name in names) == sorted(ENGINES)
+    for name in ENGINES:
+        assert resolve("engine", ENGINES, name).name == name
+
+
+def test_onnxruntime_optimises_as_far_as_its_name_says(linear_models):
+    levels = {
+        "onnxruntime": "ORT_ENABLE_ALL", "onnxruntime-extended": "ORT_ENABLE_EXTENDED",
+        "onnxruntime-basic": "ORT_ENABLE_BASIC", "onnxruntime-disabled": "ORT_DISABLE_ALL",
+    }  # fmt: skip
+    for engine, level in levels.items():
+        with Classifier.load(linear_models["float32.onnx"], engine=engine) as classifier:
+            assert classifier.engine._session.get_session_options().graph_optimization_level.name == level
+
+
+@pytest.mark.skipif(not MICRO, reason="tflite-micro has no wheel for this machine")
+class TestTFLiteMicro:
+    def test_the_arena_it_reports_is_the_arena_it_needs(self, linear_models, monkeypatch):
+        path = linear_models["int8.tflite"]
+        with Classifier.load(path, engine="tflite-micro") as classifier:
+            expected = classifier.scores(IMAGES)
+            arena = classifier.engine.arena
+        assert arena["total"] == arena["head"] + arena["tail"] and arena["head"] >= 784
+        monkeypatch.setattr(TFLiteMicroEngine, "arena_size", arena["total"])
+        with Classifier.load(path, engine="tflite-micro") as classifier:
+            assert np.array_equal(classifier.scores(IMAGES), expected)
+        monkeypatch.setattr(TFLiteMicroEngine, "arena_size", arena["total"] - 512)
+        refused(path, "Failed to resize buffer", engine="tflite-micro")
+
+    def test_a_refusal_says_the_librarys_reason_and_leaves_stderr_alone(self, linear_models, capfd):
+        refused(linear_models["dynamic_int8.tflite"], "filter type: INT8 not supported", engine="tflite-micro")
+        assert capfd.readouterr().err == ""
+        os.write(2, b"still here")
+        assert capfd.readouterr().err == "still here"
+
+
 def test_probabilities_are_not_softmaxed_twice(linear_models, tmp_path):
     contract = Contract((28, 28, 1), "probabilities", LINEAR.labels)
     path = with_manifest(tmp_path / "p.onnx", linear_models["float32.onnx"].read_bytes(), contract)
@@ -180,11 +233,18 @@ class TestLoading:
             "ai_edge_litert.interpreter",
             "tflite_runtime.interpreter",
             "tensorflow.lite.python.interpreter",
+            "ai_edge_litert.compiled_model",
+            "tflite_micro.python.tflite_micro",
             "onnxruntime",
         ):
             monkeypatch.setitem(sys.modules, module, None)
-        refused(linear_models["float32.onnx"], "pip install onnxruntime", error=UnavailableError)
-        refused(linear_models["int8.tflite"], "pip install ai-edge-litert", error=UnavailableError)
+        for engine in ENGINES_OF_SUFFIX[".onnx"]:
+            refused(linear_models["float32.onnx"], "pip install onnxruntime", error=UnavailableError, engine=engine)
+        int8 = linear_models["int8.tflite"]
+        refused(int8, "pip install ai-edge-litert", error=UnavailableError)
+        refused(int8, "pip install 'ai-edge-litert>=2.1'", error=UnavailableError, engine="litert-compiled")
+        refused(int8, "pip install tflite-runtime 'numpy<2'", error=UnavailableError, engine="tflite-runtime")
+        refused(int8, "pip install --pre tflite-micro", error=UnavailableError, engine="tflite-micro")
 
     def test_without_manifest(self, linear_models, tmp_path, name):
         bare = shutil.copy(linear_models[name], tmp_path / name)

@@ -16,7 +16,7 @@ from fmnist_edge.artifacts import versions_of
 __all__ = ["describe", "state", "usable_cores"]
 
 ROOT = Path("/")
-PACKAGES = ("numpy", "ai-edge-litert", "tflite-runtime", "onnxruntime")
+PACKAGES = ("numpy", "ai-edge-litert", "tflite-runtime", "tflite-micro", "onnxruntime")
 # What int8 and float kernels are chosen by; x86 names first, then ARM's (asimd is NEON, asimddp its dot product).
 FLAGS = re.compile(
     r"(avx|avx2|avx512\w*|avx\w*vnni\w*|amx\w*|fma|f16c|sse4_2|neon|asimd|asimddp|asimdhp|i8mm|bf16|sve2?)"

@@ -19,7 +19,10 @@ from fmnist_edge.runtime.probe import probe
 __all__ = ["Classifier", "Prediction", "engines_for"]
 
 # The engines that can run a kind of file, the default one first.
-ENGINES_OF_SUFFIX = {".tflite": ("litert", "litert-builtin"), ".onnx": ("onnxruntime",)}
+ENGINES_OF_SUFFIX = {
+    ".tflite": ("litert", "litert-builtin", "litert-compiled", "tflite-runtime", "tflite-micro"),
+    ".onnx": ("onnxruntime", "onnxruntime-extended", "onnxruntime-basic", "onnxruntime-disabled"),
+}
 LARGEST_CHUNK = 256  # images per call of a dynamic-batch model
 
 

@@ -1,4 +1,4 @@
-"""The LiteRT engine, for `.tflite` files.
+"""The LiteRT Interpreter, for `.tflite` files.
 
 Three packages carry the same Interpreter; the first one installed is used: `ai_edge_litert`, its predecessor
 `tflite_runtime`, and the copy inside TensorFlow.
@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
-from fmnist_edge.runtime.engine import TensorSpec, single
+from fmnist_edge.runtime import tflite_file
+from fmnist_edge.runtime.engine import single
 
-__all__ = ["LiteRTBuiltinEngine", "LiteRTEngine"]
+__all__ = ["LiteRTBuiltinEngine", "LiteRTEngine", "TFLiteRuntimeEngine"]
 
 # (module that holds Interpreter, distribution that names its version)
 PROVIDERS = (
@@ -22,31 +23,28 @@ PROVIDERS = (
     ("tflite_runtime.interpreter", "tflite-runtime"),
     ("tensorflow.lite.python.interpreter", "tensorflow"),
 )
-IDENTIFIER = b"TFL3"  # flatbuffer file identifier, bytes 4..8
 
 
 class LiteRTEngine:
     """See `fmnist_edge.runtime.engine.Engine`."""
 
     name = "litert"
+    providers: tuple[tuple[str, str], ...] = PROVIDERS
+    how_to_get = "no LiteRT engine is installed; run: pip install ai-edge-litert"
 
     def __init__(self, path: str, threads: int | None = None) -> None:
-        with open(path, "rb") as file:
-            content = file.read()
-        if content[4:8] != IDENTIFIER:
-            raise ArtifactError(f"{path}: not a TFLite file (no 'TFL3' identifier); export the model again")
-        module, self.version = provider()
+        content = tflite_file.read(path)
+        module, self.version = self._provider()
         try:
-            # From memory: the file may be replaced on disk while we run.
             self._interpreter = module.Interpreter(model_content=content, num_threads=threads, **self._kernels(module))
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, TypeError) as error:
-            raise ArtifactError(f"{path}: LiteRT refuses the file ({one_line(error, 120)})") from None
-        self.input = single([spec(item) for item in self._interpreter.get_input_details()], "input", path)
-        self.output = single([spec(item) for item in self._interpreter.get_output_details()], "output", path)
-        self._input_index = self._interpreter.get_input_details()[0]["index"]
-        self._output_index = self._interpreter.get_output_details()[0]["index"]
-        self._batch = tuple(self._interpreter.get_input_details()[0]["shape"])
+            raise ArtifactError(f"{path}: {self.version} refuses the file ({one_line(error, 120)})") from None
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        self.input = single([tflite_file.spec(item) for item in inputs], "input", path)
+        self.output = single([tflite_file.spec(item) for item in outputs], "output", path)
+        self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
+        self._batch = tuple(inputs[0]["shape"])
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         interpreter = self._interpreter
@@ -65,6 +63,15 @@ class LiteRTEngine:
         """Interpreter arguments that choose the kernels; by default XNNPACK's where it has them."""
         return {}
 
+    def _provider(self) -> tuple[Any, str]:
+        """(module that holds Interpreter, "distribution version") of the first provider that imports."""
+        for module, distribution in self.providers:
+            try:
+                return import_module(module), f"{distribution} {version_of(distribution)}"
+            except ImportError:
+                continue
+        raise UnavailableError(self.how_to_get)
+
 
 class LiteRTBuiltinEngine(LiteRTEngine):
     """LiteRT's own kernels, without the XNNPACK delegate: slower, and the same integers as in older releases."""
@@ -75,14 +82,14 @@ class LiteRTBuiltinEngine(LiteRTEngine):
         return {"experimental_op_resolver_type": module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
 
 
-def provider() -> tuple[Any, str]:
-    """(module that holds Interpreter, "distribution version") of the first provider that imports."""
-    for module, distribution in PROVIDERS:
-        try:
-            return import_module(module), f"{distribution} {version_of(distribution)}"
-        except ImportError:
-            continue
-    raise UnavailableError("no LiteRT engine is installed; run: pip install ai-edge-litert")
+class TFLiteRuntimeEngine(LiteRTEngine):
+    """`tflite_runtime` and nothing else: the package that devices had before `ai_edge_litert`; 2.14 is its last."""
+
+    name = "tflite-runtime"
+    providers = PROVIDERS[1:2]
+    how_to_get = (
+        "tflite-runtime is not installed; in an environment of its own run: pip install tflite-runtime 'numpy<2'"
+    )
 
 
 def version_of(distribution: str) -> str:
@@ -90,16 +97,3 @@ def version_of(distribution: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:  # e.g. tensorflow-cpu provides the module tensorflow
         return "unknown"
-
-
-def spec(detail: dict[str, Any]) -> TensorSpec:
-    """An Interpreter tensor detail as a TensorSpec; -1 in the shape signature is an open axis."""
-    scale, zero_point = detail["quantization"]
-    quantized = bool(scale)
-    return TensorSpec(
-        name=detail["name"],
-        shape=tuple(None if size < 0 else int(size) for size in detail["shape_signature"]),
-        dtype=np.dtype(detail["dtype"]).name,
-        scale=float(scale) if quantized else None,
-        zero_point=int(zero_point) if quantized else None,
-    )

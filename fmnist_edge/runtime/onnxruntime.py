@@ -7,7 +7,7 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
 from fmnist_edge.runtime.engine import TensorSpec, single
 
-__all__ = ["OnnxRuntimeEngine"]
+__all__ = ["OnnxRuntimeBasicEngine", "OnnxRuntimeDisabledEngine", "OnnxRuntimeEngine", "OnnxRuntimeExtendedEngine"]
 
 DTYPES = {
     "tensor(float)": "float32",
@@ -22,6 +22,7 @@ class OnnxRuntimeEngine:
     """See `fmnist_edge.runtime.engine.Engine`."""
 
     name = "onnxruntime"
+    level = "ORT_ENABLE_ALL"  # of onnxruntime.GraphOptimizationLevel; this one is its default
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         try:
@@ -31,6 +32,7 @@ class OnnxRuntimeEngine:
         self.version = f"onnxruntime {onnxruntime.__version__}"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = SILENT
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, self.level)
         if threads is not None:
             options.intra_op_num_threads = threads
         with open(path, "rb") as file:
@@ -51,6 +53,27 @@ class OnnxRuntimeEngine:
 
     def close(self) -> None:
         self._session = None
+
+
+class OnnxRuntimeExtendedEngine(OnnxRuntimeEngine):
+    """Without the last level's memory layouts."""
+
+    name = "onnxruntime-extended"
+    level = "ORT_ENABLE_EXTENDED"
+
+
+class OnnxRuntimeBasicEngine(OnnxRuntimeEngine):
+    """Nodes removed and folded, none fused into ONNX Runtime's own ops."""
+
+    name = "onnxruntime-basic"
+    level = "ORT_ENABLE_BASIC"
+
+
+class OnnxRuntimeDisabledEngine(OnnxRuntimeEngine):
+    """The graph as the file has it, node by node."""
+
+    name = "onnxruntime-disabled"
+    level = "ORT_DISABLE_ALL"
 
 
 def spec(item, path: str) -> TensorSpec:

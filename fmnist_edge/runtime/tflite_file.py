@@ -1,0 +1,39 @@
+"""What the engines of `.tflite` files share: reading the file, and an Interpreter's word on its tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.errors import ArtifactError
+from fmnist_edge.runtime.engine import TensorSpec
+
+__all__ = ["read", "spec"]
+
+IDENTIFIER = b"TFL3"  # flatbuffer file identifier, bytes 4..8
+
+
+def read(path: str) -> bytes:
+    """The file's content; engines load from memory, because the file may be replaced on disk while they run.
+
+    Raises ArtifactError when it is no TFLite file.
+    """
+    with open(path, "rb") as file:
+        content = file.read()
+    if content[4:8] != IDENTIFIER:
+        raise ArtifactError(f"{path}: not a TFLite file (no 'TFL3' identifier); export the model again")
+    return content
+
+
+def spec(detail: dict[str, Any]) -> TensorSpec:
+    """An Interpreter tensor detail as a TensorSpec; -1 in the shape signature is an open axis."""
+    scale, zero_point = detail["quantization"]
+    quantized = bool(scale)
+    return TensorSpec(
+        name=detail["name"],
+        shape=tuple(None if size < 0 else int(size) for size in detail["shape_signature"]),
+        dtype=np.dtype(detail["dtype"]).name,
+        scale=float(scale) if quantized else None,
+        zero_point=int(zero_point) if quantized else None,
+    )
