@@ -7,9 +7,10 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 MODELS := tiny_resnet tiny_googlenet
 OLD := $(VENV)-tflite-runtime
+OLD_READY := $(OLD)/.ready
 SHIPPED := tiny_resnet tiny_googlenet compact_cnn
 
-.PHONY: help data demo test lint types bench exported compat lock wheel clean
+.PHONY: help data demo test lint types bench exported matrix compat lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -50,9 +51,15 @@ exported: $(READY) data  ## make again what ships in exported/
 	$(EDGE) export $(SHIPPED) --format onnx --precision float32
 	$(EDGE) export $(SHIPPED) --format tflite --precision int8
 
-compat: $(READY) data  ## the shipped int8 artifacts in tflite-runtime 2.14 and NumPy 1: the same answers?
-	test -x $(OLD)/bin/python || $(PYTHON) -m venv $(OLD)
+$(OLD_READY):
+	$(PYTHON) -m venv $(OLD)
 	$(OLD)/bin/python -m pip install --disable-pip-version-check --quiet tflite-runtime==2.14.0 'numpy<2'
+	@touch $@
+
+matrix: $(READY) $(OLD_READY) data  ## what is in exported/ in every engine: the same answers?
+	$(EDGE) matrix exported --tflite-runtime $(OLD)/bin/python
+
+compat: $(READY) $(OLD_READY) data  ## the shipped int8 artifacts in tflite-runtime 2.14 and NumPy 1: the same answers?
 	mkdir -p build
 	PYTHONPATH=. $(OLD)/bin/python scripts/compat.py run litert build/old.json
 	$(BIN)/python scripts/compat.py run litert-builtin build/builtin.json

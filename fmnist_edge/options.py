@@ -22,6 +22,10 @@ STATISTICS = (
     "integer 0.5 pp); `inferior` fails, `inconclusive` needs more images. McNemar's exact p: equally accurate? "
     "Flips by class, confidence drift and calibration error (ECE) are in the JSON report."
 )
+ENGINE_MATRIX = (
+    "Each artifact runs in each engine that claims its format, a process per cell, and is compared with its default "
+    "engine (litert, onnxruntime). The top class must be the same on 99.9 % of the images, 99.99 % for floats."
+)
 
 
 def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
@@ -122,6 +126,28 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     sub.add_argument("--labels", metavar="FILE.npy", help="their class indices; accuracy gates need them")
     sub.add_argument("--limit", type=whole_number, metavar="N", help="the first N images only; the report says so")
     sub.add_argument("--report", type=Path, default=Path("reports/parity.json"), metavar="FILE", help="JSON report")
+
+    sub = with_data(command("matrix", "compare engines' answers on artifacts", "matrix exported", ENGINE_MATRIX))
+    sub.add_argument("artifacts", nargs="*", default=["exported"], help="files or folders (default exported)")
+    sub.add_argument(
+        "--engine", action="append", choices=list(ENGINES), help="repeatable (default every one that fits)"
+    )
+    sub.add_argument("--images", metavar="FILE.npy", help="compare on these instead of the 10,000 test images")
+    sub.add_argument("--limit", type=whole_number, metavar="N", help="the first N images only; the table says so")
+    sub.add_argument(
+        "--micro-limit",
+        type=whole_number,
+        default=1000,
+        metavar="N",
+        help="images for tflite-micro, which takes 10 to 20 ms each; the table says so (default 1000)",
+    )
+    sub.add_argument(
+        "--tflite-runtime",
+        metavar="PYTHON",
+        help="a Python that has tflite-runtime, which needs numpy<2 and so an environment of its own; `make compat` "
+        "makes one (default $FMNIST_EDGE_TFLITE_RUNTIME)",
+    )
+    sub.add_argument("--report", type=Path, default=Path("reports/matrix.json"), metavar="FILE", help="JSON report")
 
     sub = with_data(command("bench", "time artifacts on this machine", "bench exported/tiny_resnet"))
     sub.add_argument("artifacts", nargs="*", default=["exported"], help="files or folders (default exported)")

@@ -28,7 +28,7 @@ FLOORS = [
     {"errors", "registry", "files", "console", "options", "__init__"},
     {"runtime"},
     {"data", "models", "artifacts", "parity"},
-    {"checkpoints", "training", "export", "bench", "check", "inputs", "report", "tuning", "recovery"},
+    {"checkpoints", "training", "export", "bench", "check", "inputs", "matrix", "report", "tuning", "recovery"},
     {"commands"},
     {"cli", "__main__"},
 ]

@@ -22,6 +22,7 @@ import numpy as np
 
 from fmnist_edge.errors import ArtifactError, FmnistEdgeError, UnavailableError, one_line
 from fmnist_edge.runtime.classifier import Classifier
+from fmnist_edge.runtime.probe import child_environment
 
 __all__ = ["Request", "measure", "run_child"]
 
@@ -149,15 +150,13 @@ def peak_rss_bytes() -> int | None:
 def run_child(request: Request, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
     """`measure(request)` in a child. Never raises for what happens there: the reply's "status" is then "failed" or
     "unavailable", with one line under "reason"."""
-    package_parent = str(Path(__file__).resolve().parents[2])
-    search = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
     try:
         done = subprocess.run(
             child_command(),
             input=json.dumps(asdict(request)).encode(),
             capture_output=True,
             timeout=timeout_s,
-            env={**os.environ, "PYTHONPATH": search},
+            env=child_environment(),
             process_group=0,  # Ctrl-C reaches the parent alone, which then ends the child
             check=False,
         )

@@ -15,7 +15,7 @@ import numpy as np
 
 from fmnist_edge.errors import ArtifactError, FmnistEdgeError, one_line
 
-__all__ = ["probe"]
+__all__ = ["child_environment", "probe"]
 
 TIMEOUT_S = 60
 REFUSED = 3  # the child's own verdict, told apart from a crash
@@ -26,13 +26,9 @@ def probe(path: str | Path, engine: str, timeout_s: float = TIMEOUT_S) -> None:
 
     Raises ArtifactError when the child refuses the file, crashes, or is not done after `timeout_s` seconds.
     """
-    package_parent = str(Path(__file__).resolve().parents[2])
-    search = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "fmnist_edge.runtime.probe", engine, str(path)]
     try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=timeout_s, env={**os.environ, "PYTHONPATH": search}, check=False
-        )
+        done = subprocess.run(command, capture_output=True, timeout=timeout_s, env=child_environment(), check=False)
     except subprocess.TimeoutExpired:
         raise ArtifactError(f"{path}: {engine} did not finish loading it within {timeout_s:g} s; refused") from None
     if done.returncode == REFUSED:
@@ -45,6 +41,13 @@ def probe(path: str | Path, engine: str, timeout_s: float = TIMEOUT_S) -> None:
     if done.returncode:
         reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise ArtifactError(f"{path}: {engine} failed to load it ({reason[:160]})")
+
+
+def child_environment() -> dict[str, str]:
+    """Our own environment, in which any Python finds this package too, installed or not."""
+    package_parent = str(Path(__file__).resolve().parents[2])
+    search = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": search}
 
 
 def main(engine_name: str, path: str) -> int:
