@@ -100,6 +100,13 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     sub.add_argument("models", nargs="+", metavar="MODEL", help="a zoo name, or a .keras, .h5 or SavedModel path")
     sub.add_argument("--format", default="all", choices=[*EXPORTERS, "all"], help="(default all)")
     sub.add_argument("--precision", action="append", metavar="P", help="repeatable; default every one of the format")
+    sub.add_argument(
+        "--keep-float",
+        action="append",
+        default=[],
+        metavar="LAYER",
+        help="repeatable: a Keras layer that computes in float in an int8 file; `explain` names the one to choose",
+    )
     sub.add_argument("--batch", type=batch_size, default=1, metavar="1|N|dynamic", help="images per call (default 1)")
     sub.add_argument(
         "--out", type=Path, default=Path("exported"), metavar="DIR", help="DIR/<model>/<precision>.<format>"

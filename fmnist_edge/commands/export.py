@@ -26,7 +26,15 @@ def run(options: argparse.Namespace) -> None:
             calibration = inputs.calibration_for(contract, options.calibration, options.data)
         for precision in track(precisions, f"exporting {checkpoint.name}"):
             folder = options.out / checkpoint.name
-            artifact = export(checkpoint, precision, contract, folder, batch=options.batch, calibration=calibration)
+            artifact = export(
+                checkpoint,
+                precision,
+                contract,
+                folder,
+                batch=options.batch,
+                calibration=calibration,
+                keep_float=tuple(options.keep_float),
+            )
             islands = artifact.manifest["float_ops"]
             rows.append(
                 [

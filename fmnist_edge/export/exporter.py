@@ -37,10 +37,18 @@ class Exporter(Protocol):
     format: str
     packages: tuple[str, ...]  # distributions whose versions decide the bytes
 
-    def convert(self, model: Any, precision: Precision, batch: int | None, calibration: np.ndarray | None) -> bytes:
+    def convert(
+        self,
+        model: Any,
+        precision: Precision,
+        batch: int | None,
+        calibration: np.ndarray | None,
+        keep_float: tuple[str, ...] = (),
+    ) -> bytes:
         """Serialise a Keras model; `batch=None` leaves the batch axis open.
 
-        `calibration`: float32 (n, *input_shape), preprocessed, for precisions that need it.
+        `calibration`: float32 (n, *input_shape), preprocessed, for precisions that need it. `keep_float`: layers of
+        the model whose ops stay in float, for precisions that are `selective`; raises ExportError for one without ops.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from fmnist_edge.errors import InputError
 from fmnist_edge.export.lrn import Fit, fits_of, fitted_layer, native_layer
 from fmnist_edge.export.precisions import Precision
 
-__all__ = ["Lowered", "fold_batch_norm", "lower", "with_lrn"]
+__all__ = ["Lowered", "fold_batch_norm", "lower", "with_fits", "with_lrn"]
 
 Weights = dict[str, list[np.ndarray]]
 
@@ -24,18 +25,22 @@ class Lowered:
     lrn_fits: dict[str, Fit] = field(default_factory=dict)
 
 
-def lower(model: Any, precision: Precision, images: np.ndarray | None = None) -> Lowered:
+def lower(
+    model: Any, precision: Precision, images: np.ndarray | None = None, keep_float: Collection[str] = ()
+) -> Lowered:
     """Everything that is done to a Keras model before a converter sees it; `model` itself is left alone.
 
     Args:
         images: preprocessed calibration images, float32 (n, *input_shape), for precisions that fit their LRN.
+        keep_float: layers that will compute in float. Among them, LRN needs no fit.
     """
-    return with_lrn(model if precision.stock else fold_batch_norm(model), precision.lrn, images)
+    folded = model if precision.stock else fold_batch_norm(model)
+    return with_lrn(folded, precision.lrn, images, keep_float)
 
 
-def with_lrn(model: Any, lrn: str, images: np.ndarray | None = None) -> Lowered:
+def with_lrn(model: Any, lrn: str, images: np.ndarray | None = None, keep_float: Collection[str] = ()) -> Lowered:
     """`model` with every LRN layer in the form `lrn`: "composed" (the layer's own ops), "native" (one LRN op), or
-    "fitted" (sigmoids, see `export.lrn`).
+    "fitted" (sigmoids, see `export.lrn`; except for layers in `keep_float`).
 
     A model without LRN comes back as it is.
     """
@@ -48,8 +53,13 @@ def with_lrn(model: Any, lrn: str, images: np.ndarray | None = None) -> Lowered:
         return Lowered(rebuilt(model, {layer.name: native_layer(layer) for layer in layers}, {}))
     if lrn != "fitted" or images is None:
         raise InputError(f"LRN lowering is {lrn!r}; expected 'composed', 'native', or 'fitted' with images")
-    fits = fits_of(model, images)
-    return Lowered(rebuilt(model, {layer.name: fitted_layer(layer, fits[layer.name]) for layer in layers}, {}), fits)
+    fits = {name: fit for name, fit in fits_of(model, images).items() if name not in keep_float}
+    return Lowered(with_fits(model, fits), fits)
+
+
+def with_fits(model: Any, fits: dict[str, Fit]) -> Any:
+    """`model` with the LRN layers that `fits` names in the form "fitted"."""
+    return rebuilt(model, {name: fitted_layer(model.get_layer(name), fit) for name, fit in fits.items()}, {})
 
 
 def fold_batch_norm(model: Any) -> Any:

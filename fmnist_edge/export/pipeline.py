@@ -13,8 +13,9 @@ import numpy as np
 from fmnist_edge.artifacts import Artifact, tensor_entry, versions_of
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.errors import ExportError, InputError
+from fmnist_edge.export.layer_names import check_layers
 from fmnist_edge.export.lowering import lower
-from fmnist_edge.export.precisions import Precision
+from fmnist_edge.export.precisions import PRECISIONS, Precision
 from fmnist_edge.registry import ENGINES, EXPORTERS, resolve
 from fmnist_edge.runtime.classifier import engines_for
 from fmnist_edge.runtime.contract import Contract
@@ -40,12 +41,16 @@ def export(
     *,
     batch: int | None = 1,
     calibration: Calibration | None = None,
+    keep_float: tuple[str, ...] = (),
 ) -> Artifact:
     """Convert `checkpoint` and write `out/<precision>.<format>` with its manifest.
 
-    `batch=None` leaves the batch axis open. Raises ExportError when the converter refuses the model, InputError
-    when `precision` needs calibration images and there are none, FileError when `out` cannot be written.
+    `batch=None` leaves the batch axis open; the layers in `keep_float` compute in float. Raises ExportError when the
+    converter refuses the model, InputError when `precision` needs calibration images and there are none or cannot keep
+    a layer in float, UnknownNameError for a layer the model does not have, FileError when `out` cannot be written.
     """
+    if keep_float:
+        check_keep_float(checkpoint.model, precision, keep_float)
     prepared = None
     if precision.calibrated:
         if calibration is None:
@@ -55,8 +60,8 @@ def export(
             )
         prepared = contract.preprocessing.apply(calibration.images, contract.input_shape)
     exporter = resolve("format", EXPORTERS, precision.format)
-    lowered = lower(checkpoint.model, precision, prepared)
-    content = exporter.convert(lowered.model, precision, batch, prepared)
+    lowered = lower(checkpoint.model, precision, prepared, keep_float)
+    content = exporter.convert(lowered.model, precision, batch, prepared, keep_float)
     census = exporter.census(content)
     if precision.integer_only and census.float_ops:
         raise ExportError(
@@ -78,6 +83,7 @@ def export(
         "outputs": [outputs],
         "contract": contract.as_dict(),
         "recipe": asdict(precision),
+        "keep_float": list(keep_float),
         "calibration": calibration_entry(calibration) if precision.calibrated and calibration else None,
         "lrn_fits": {layer: fit.as_dict() for layer, fit in lowered.lrn_fits.items()},
         "op_census": census.ops,
@@ -85,6 +91,17 @@ def export(
         "versions": versions_of(exporter.packages),
     }
     return Artifact.write(out / precision.filename, content, manifest)
+
+
+def check_keep_float(model: Any, precision: Precision, keep_float: tuple[str, ...]) -> None:
+    """Raises InputError when `precision` computes in float anyway or nowhere, UnknownNameError for an unknown layer."""
+    if not precision.selective:
+        able = ", ".join(f"{item.format} {item.name}" for item in PRECISIONS if item.selective and not item.stock)
+        raise InputError(
+            f"{precision.format} {precision.name} cannot keep single layers in float; these can: {able} "
+            "(name one with --format and --precision)"
+        )
+    check_layers(model, keep_float)
 
 
 def declared_tensors(content: bytes, format: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -38,6 +38,11 @@ class Precision:
     stock: bool = False
 
     @property
+    def selective(self) -> bool:
+        """Whether single layers can be kept in float. TensorFlow's converter has a way only where it calibrates."""
+        return self.weights == "int8" and not self.integer_only and (self.calibrated or self.format == "onnx")
+
+    @property
     def filename(self) -> str:
         return f"{self.name}.{self.format}"
 

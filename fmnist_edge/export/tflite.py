@@ -10,6 +10,7 @@ import numpy as np
 
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.exporter import Census, quiet, translated
+from fmnist_edge.export.layer_names import LayerNames, check_ops, output_layer
 from fmnist_edge.export.precisions import Precision
 
 __all__ = ["EXPORTER"]
@@ -21,11 +22,18 @@ class TFLiteExporter:
     format = "tflite"
     packages = ("tensorflow-cpu", "keras")
 
-    def convert(self, model: Any, precision: Precision, batch: int | None, calibration: np.ndarray | None) -> bytes:
+    def convert(
+        self,
+        model: Any,
+        precision: Precision,
+        batch: int | None,
+        calibration: np.ndarray | None,
+        keep_float: tuple[str, ...] = (),
+    ) -> bytes:
         with translated(f"TFLite {precision.name} conversion"), quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the converter's own, about its own calibration API
             converter = configured(fixed_batch(model, batch), precision, calibration)
-            return converter.convert()
+            return quantized_except(keep_float, model, converter) if keep_float else converter.convert()
 
     def census(self, content: bytes) -> Census:
         with translated("reading the TFLite file"):
@@ -77,6 +85,37 @@ def operator_sets(precision: Precision) -> list[Any]:
     if precision.activations == "int16":
         return [sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
     return [sets.TFLITE_BUILTINS_INT8] if precision.integer_only else [sets.TFLITE_BUILTINS]
+
+
+def quantized_except(keep_float: tuple[str, ...], model: Any, converter: Any) -> bytes:
+    """What `converter` makes of `model`, with the ops of some layers in float.
+
+    The converter's own way is to calibrate and then to quantise, and only the second step can be told what to leave
+    out. TensorFlow's QuantizationDebugger takes the same two steps, but gives the file a float interface.
+    """
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    converter._experimental_calibrate_only = True
+    calibrated = converter.convert()
+    return mlir_quantize(
+        calibrated,
+        disable_per_channel=converter._experimental_disable_per_channel,
+        input_data_type=converter.inference_input_type,
+        output_data_type=converter.inference_output_type,
+        denylisted_nodes=ops_of(keep_float, model, calibrated),
+    )
+
+
+def ops_of(layers: tuple[str, ...], model: Any, content: bytes) -> list[str]:
+    """Names of the ops, which are those of their outputs, that some layers of `model` became in its file."""
+    graph = schema_module().ModelT.InitFromPackedBuf(content, 0).subgraphs[0]
+    names = [graph.tensors[op.outputs[0]].name.decode() for op in graph.operators]
+    read = LayerNames([layer.name for layer in model.layers], names, model.name)
+    made_by = {name: read.of(name) for name in names}
+    output = graph.tensors[graph.outputs[0]].name.decode()
+    made_by[output] = (*made_by.get(output, ()), output_layer(model))  # named after the signature
+    check_ops(layers, {layer for made in made_by.values() for layer in made})
+    return [name for name, made in made_by.items() if not set(layers).isdisjoint(made)]
 
 
 def schema_module() -> Any:
