@@ -197,7 +197,7 @@ from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_i
 images = numpy.load(sys.argv[2])
 for narrow in (lambda model: to_int8(model, images), to_dynamic_int8, to_float16):
     made = narrow(onnx.load(sys.argv[1]))
-    name_by_layer(made.graph, ["conv1"])
+    name_by_layer(made.graph, ["conv1"], again=True)
     print(hashlib.sha256(made.SerializeToString(deterministic=True)).hexdigest())
 """
 
@@ -274,12 +274,61 @@ def test_a_float_op_is_one_that_is_not_between_bridges():
 def test_what_the_converter_put_in_is_named_after_the_layer_that_it_follows():
     model = parser.parse_model(
         '<ir_version: 8, opset_import: ["" : 17]> agraph (float[2] image) => (float[2] y)'
-        "{ a = Abs (image) b = Neg (a) y = Exp (b) }"
+        "{ z = Cos (image) a = Abs (z) b = Neg (a) y = Exp (b) }"
     )
-    for node, name in zip(model.graph.node, ("model/squeeze_1/Abs", "Neg__7", "Exp__9"), strict=True):
+    for node, name in zip(model.graph.node, ("Cos__2", "model_1/squeeze_1/Abs", "Neg__7", "Exp__9"), strict=True):
         node.name = name
     name_by_layer(model.graph, ["squeeze"])
-    assert [node.name for node in model.graph.node] == ["squeeze/Abs", "squeeze/Neg", "squeeze/Exp"]
+    assert [node.name for node in model.graph.node] == ["image/Cos", "squeeze/Abs", "squeeze/Neg", "squeeze/Exp"]
     before = model.SerializeToString(deterministic=True)
-    name_by_layer(model.graph, ["squeeze"])
+    name_by_layer(model.graph, ["squeeze"], again=True)
     assert model.SerializeToString(deterministic=True) == before
+
+
+def test_layers_that_keras_numbers_are_told_apart(images):
+    import keras
+
+    layers = keras.layers
+    inputs = keras.Input((28, 28, 1))
+    hidden = layers.Dense(3, name="dense_1")(layers.Flatten(name="flatten")(inputs))
+    model = keras.Model(inputs, layers.Dense(4, name="dense")(hidden), name="two")
+    for name in ("float32", "int8"):
+        arrays = initializers(convert(model, name, images))
+        shapes = {key.partition("/")[0]: array.shape for key, array in arrays.items() if array.size in (784 * 3, 12)}
+        assert shapes == {"dense_1": (784, 3), "dense": (3, 4)}
+
+
+class TestKeepFloat:
+    def convert(self, model, name, images, *layers):
+        precision = select("onnx", [name])[0]
+        return resolve("format", EXPORTERS, "onnx").convert(model, precision, 1, images, layers)
+
+    def test_int8_leaves_the_ops_of_these_layers_in_float(self, compact, images, files, tmp_path):
+        content = self.convert(compact, "int8", images, "conv2", "dense_40")
+        wide, kept = initializers(files["float32"]), initializers(content)
+        for weights in ("conv2/Conv/weight_1", "dense_40/Gemm/weight_1"):
+            assert np.array_equal(kept[weights], wide[weights])
+        float_ops = [name.split()[1] for name in census_of(content).float_ops]
+        assert float_ops == [f"{layer}/{op}" for layer, first in (("conv2", "Conv"), ("dense_40", "Gemm"))
+                             for op in ("Sum", first, "Relu")]  # fmt: skip
+        ops = as_it_runs(content, tmp_path)
+        assert (ops["QLinearConv"], ops["QGemm"]) == (2, 3), "ONNX Runtime must not quantise the others itself"
+
+    def test_dynamic_int8_leaves_their_weights_in_float(self, compact, files):
+        content = self.convert(compact, "dynamic_int8", None, "conv2", "dense_40")
+        wide, kept = initializers(files["float32"]), initializers(content)
+        assert np.array_equal(kept["conv2/Conv/weight_1"], wide["conv2/Conv/weight_1"])
+        assert np.array_equal(kept["dense_40/MatMul/weight_1"], wide["dense_40/Gemm/weight_1"])
+        stored = [array for array in initializers(content, onnx.TensorProto.INT8).values() if array.ndim > 1]
+        assert len(stored) == 5
+
+    def test_one_of_the_layers_that_share_a_weight(self, normalising, images):
+        """LRN layers of one width share a banded matrix; only the one that is named computes in float."""
+        float_ops = census_of(self.convert(normalising, "int8", images, "unit_32a_1_lrn")).float_ops
+        kept = [name.split()[0] for name in float_ops if "unit_32a_1_lrn/" in name]
+        assert sorted(kept) == ["Conv", "Mul", "Mul", "Reciprocal", "Sqrt"]
+        assert len(float_ops) == 5 + 1 + 15 * 2, "it, the ReLU behind it, and the root and reciprocal of all others"
+
+    def test_a_layer_without_ops_of_its_own_is_refused(self, compact, images):
+        with pytest.raises(ExportError, match="'dropout_95' cannot be kept in float"):
+            self.convert(compact, "int8", images, "dropout_95")

@@ -9,7 +9,8 @@ import numpy as np
 
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.exporter import Census, quiet, translated
-from fmnist_edge.export.onnx_names import name_by_layer
+from fmnist_edge.export.layer_names import check_ops
+from fmnist_edge.export.onnx_names import layer_of, name_by_layer
 from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_int8
 from fmnist_edge.export.precisions import Precision
 
@@ -33,16 +34,14 @@ class OnnxExporter:
         calibration: np.ndarray | None,
         keep_float: tuple[str, ...] = (),
     ) -> bytes:
-        if keep_float:
-            raise ExportError(f"ONNX {precision.name} cannot keep single layers in float yet")
         with translated(f"ONNX {precision.name} conversion"), quiet():
             import onnx
 
             layers = [layer.name for layer in model.layers]
             proto = float_model(model, batch)
-            name_by_layer(proto.graph, layers)  # before, too: the quantisers go by the names, in sets of them
-            proto = narrowed(proto, precision, calibration)
-            name_by_layer(proto.graph, layers)
+            name_by_layer(proto.graph, layers)  # before, too: quantisers make their names of those they find
+            proto = narrowed(proto, precision, calibration, keep_float)
+            name_by_layer(proto.graph, layers, again=True)
             proto.graph.name = model.name
             onnx.checker.check_model(proto, full_check=True)
             return proto.SerializeToString(deterministic=True)
@@ -69,17 +68,18 @@ def float_model(model: Any, batch: int | None) -> Any:
     return proto
 
 
-def narrowed(proto: Any, precision: Precision, calibration: np.ndarray | None) -> Any:
-    """The float32 model as `precision` asks."""
+def narrowed(proto: Any, precision: Precision, calibration: np.ndarray | None, keep_float: tuple[str, ...] = ()) -> Any:
+    """The float32 model, its nodes named by layer, as `precision` asks."""
+    check_ops(keep_float, {layer_of(node) for node in proto.graph.node})
     match precision.weights, precision.activations:
         case "float32", "float32":
             return proto
         case "float16", "float16":
             return to_float16(proto)
         case "int8", "dynamic":
-            return to_dynamic_int8(proto)
+            return to_dynamic_int8(proto, keep_float)
         case "int8", "int8":
-            return to_int8(proto, calibration)
+            return to_int8(proto, calibration, keep_float)
     raise ExportError(f"no way to write {precision.weights} weights and {precision.activations} activations in ONNX")
 
 
@@ -95,7 +95,7 @@ def float_ops(graph: Any) -> set[str]:
     types = {item.name: item.type.tensor_type.elem_type for item in (*graph.input, *graph.value_info, *graph.output)}
     types |= {item.name: item.data_type for item in graph.initializer}
     maker = {name: node.op_type for node in graph.node for name in node.output}
-    takers: dict[str, set[str]] = {item.name: {"output"} for item in graph.output}
+    takers: dict[str, set[str]] = {}
     for node in graph.node:
         for name in node.input:
             takers.setdefault(name, set()).add(node.op_type)

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["OUTPUT", "name_by_layer"]
+from fmnist_edge.export.layer_names import LayerNames
+
+__all__ = ["OUTPUT", "layer_of", "name_by_layer"]
 
 OUTPUT = "scores"
 NO_LAYER = "graph"
 
 
-def name_by_layer(graph: Any, layers: Sequence[str]) -> None:
+def name_by_layer(graph: Any, layers: Sequence[str], again: bool = False) -> None:
     """Name nodes, tensors and weights after the Keras layer they come from, the output `OUTPUT`.
 
     tf2onnx numbers them with counters that run on from one conversion to the next: the same model would give
-    different bytes the second time.
+    different bytes the second time. What a converter made of several nodes belongs to the layer whose weights it has,
+    what it put in to the one that it follows.
+
+    Args:
+        again: the graph has been named before; what a quantiser added begins with the name of what it belongs to.
     """
+    read = LayerNames(layers, map(path_of, graph.node))
     taken: Counter[str] = Counter()
-    names = {graph.input[0].name: graph.input[0].name, graph.output[0].name: OUTPUT, "": ""}
+    uses = Counter(name for node in graph.node for name in node.input)
+    start = graph.input[0].name
+    names = {start: start, graph.output[0].name: OUTPUT, "": ""}
+    made_in = {start: start}
     weights = {item.name: item for item in graph.initializer}
     for node in graph.node:
-        # What a converter put in belongs to the layer that it follows.
-        told_by = [f"{node.name}/{node.output[0]}", *(names[name] for name in node.input if name in names)]
-        layer = next(filter(None, (layer_of(text, layers) for text in told_by)), NO_LAYER)
+        told = [layer_of(node)] if again else [*read.of(path_of(node))]
+        if not again:
+            told += [layer for name in node.input if name in weights and uses[name] == 1 for layer in read.of(name)]
+        follows = next((made_in[name] for name in node.input if name in made_in), NO_LAYER)
+        layer = next((name for name in told if name in layers), follows)
+        made_in |= dict.fromkeys(node.output, layer)
         base = f"{layer}/{node.op_type}"
         taken[base] += 1
         node.name = base if taken[base] == 1 else f"{base}_{taken[base]}"
@@ -44,10 +56,11 @@ def name_by_layer(graph: Any, layers: Sequence[str]) -> None:
     graph.initializer.extend(used)
 
 
-def layer_of(tensor: str, layers: Sequence[str]) -> str | None:
-    """The Keras layer that the path of a TensorFlow tensor names, None when it names none."""
-    for part in tensor.partition(":")[0].split("/"):
-        for name in (part, re.sub(r"_\d+$", "", part)):
-            if name in layers:
-                return name
-    return None
+def layer_of(node: Any) -> str:
+    """The layer of a node that has been named by it."""
+    return node.name.partition("/")[0]
+
+
+def path_of(node: Any) -> str:
+    """The node's name and that of its output; tf2onnx has a bare counter for one or the other."""
+    return f"{node.name}/{node.output[0]}".partition(":")[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.errors import ExportError
+from fmnist_edge.export.onnx_names import layer_of
 
 __all__ = ["to_dynamic_int8", "to_float16", "to_int8"]
 
 LARGEST = 127  # symmetric int8, so that zero is exact and -128 is never used
+REQUANTIZED = ("Conv", "ConvTranspose", "Gemm")
 
 
 def to_float16(model: Any) -> Any:
@@ -37,11 +39,12 @@ def to_float16(model: Any) -> Any:
     return converted.model
 
 
-def to_int8(model: Any, images: np.ndarray | None) -> Any:
+def to_int8(model: Any, images: np.ndarray | None, keep_float: Collection[str] = ()) -> Any:
     """Static quantisation in QDQ form: uint8 activations, int8 weights with a scale per output channel.
 
     Args:
         images: calibration images, float32 (n, *input_shape), whose extremes become the activations' ranges.
+        keep_float: layers that compute in float.
 
     Chosen by measurement (1.3 / 1.55 / 1.95):
 
@@ -73,19 +76,41 @@ def to_int8(model: Any, images: np.ndarray | None) -> Any:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
+            nodes_to_exclude=nodes_of(keep_float, model.graph),
             extra_options={"ForceQuantizeNoInputCheck": True},  # else a Reshape in front of all stays in float
         )
 
-    return through_files(model, quantize)
+    quantized = through_files(model, quantize)
+    bar_requantization(quantized.graph, keep_float)
+    return quantized
 
 
-def to_dynamic_int8(model: Any) -> Any:
+def bar_requantization(graph: Any, keep_float: Collection[str]) -> None:
+    """Put a Sum of one tensor in front of each Conv and Gemm of these layers, in place.
+
+    Where such an op stands between DequantizeLinear and QuantizeLinear, ONNX Runtime takes float weights for an
+    oversight and quantises them at load, with one scale for all channels. It leaves the Sum alone.
+    """
+    from onnx import helper
+
+    dequantized = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    for index, node in reversed(list(enumerate(graph.node))):
+        if node.op_type in REQUANTIZED and layer_of(node) in keep_float and node.input[0] in dequantized:
+            barrier = helper.make_node("Sum", [node.input[0]], [f"{node.name}/barred"], f"{node.name}/Sum")
+            node.input[0] = barrier.output[0]
+            graph.node.insert(index, barrier)
+
+
+def to_dynamic_int8(model: Any, keep_float: Collection[str] = ()) -> Any:
     """int8 weights with a scale per output channel, and no calibration.
 
     Dense layers quantise their input by the extremes that they find in it, over the whole batch, and compute in
     integers. Convolutions compute in float: ONNX Runtime's ConvInteger is far slower than its float convolution (with
     it 0.3-0.8 / 0.2-0.65). Their weights are stored in int8 and become float once, at load: a quarter of the size at
     the speed of float32 (1.0 / 1.04 / 1.0).
+
+    Args:
+        keep_float: layers whose weights stay float32.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.onnx_model import ONNXModel
@@ -98,18 +123,23 @@ def to_dynamic_int8(model: Any) -> Any:
             source,
             target,
             op_types_to_quantize=["MatMul"],
+            nodes_to_exclude=nodes_of(keep_float, wrapped.model.graph),
             per_channel=True,
             reduce_range=True,  # as in `to_int8`
             weight_type=QuantType.QInt8,
         )
 
     quantized = through_files(wrapped.model, quantize)
-    store_convolutions_in_int8(quantized.graph)
+    store_convolutions_in_int8(quantized.graph, keep_float)
     return quantized
 
 
-def store_convolutions_in_int8(graph: Any) -> None:
-    """Replace the weights of every Conv, in place, by int8 ones and the Cast and Mul that undo it.
+def nodes_of(layers: Collection[str], graph: Any) -> list[str]:
+    return [node.name for node in graph.node if layer_of(node) in layers]
+
+
+def store_convolutions_in_int8(graph: Any, keep_float: Collection[str]) -> None:
+    """Replace the weights of every Conv but these layers' by int8 ones and the Cast and Mul that undo it, in place.
 
     Not by DequantizeLinear: ONNX Runtime folds that into a constant at load only where its fusing of quantised ops is
     switched off, and otherwise computes it in every call (0.60 on tiny_resnet).
@@ -120,7 +150,7 @@ def store_convolutions_in_int8(graph: Any) -> None:
     restored: dict[str, str] = {}
     nodes = []
     for node in graph.node:
-        name = node.input[1] if node.op_type == "Conv" else ""
+        name = node.input[1] if node.op_type == "Conv" and layer_of(node) not in keep_float else ""
         if name in stored and stored[name].data_type == TensorProto.FLOAT and name not in restored:
             weights, scale = per_channel(numpy_helper.to_array(stored[name]))
             restored[name] = f"{name}_restored"
