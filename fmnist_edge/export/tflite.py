@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -71,10 +72,17 @@ def configured(model: Any, precision: Precision, calibration: np.ndarray | None)
     if precision.calibrated:
         if calibration is None:
             raise ExportError(f"TFLite {precision.name} needs calibration images and got none")
-        converter.representative_dataset = lambda: ([image[None]] for image in calibration)
+        size = model.input_shape[0] or 1
+        converter.representative_dataset = lambda: ([batch] for batch in batches(calibration, size))
         converter.target_spec.supported_ops = operator_sets(precision)
         converter.inference_input_type = converter.inference_output_type = tf.as_dtype(precision.io)
     return converter
+
+
+def batches(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """All images, `size` at a time; the first ones again to fill the last batch, which moves no range."""
+    filled = np.resize(images, (-(-len(images) // size) * size, *images.shape[1:]))
+    return (filled[start : start + size] for start in range(0, len(filled), size))
 
 
 def operator_sets(precision: Precision) -> list[Any]:
