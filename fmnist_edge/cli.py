@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fmnist_edge.commands import bench, check, classify, data, export, matrix, models, train, tune
+from fmnist_edge.commands import bench, check, classify, data, explain, export, matrix, models, train, tune
 from fmnist_edge.console import hide_native_chatter
 from fmnist_edge.errors import FmnistEdgeError, UnavailableError, one_line
 from fmnist_edge.options import parser
@@ -23,6 +23,7 @@ COMMANDS = {
     "tune": tune.run,
     "export": export.run,
     "check": check.run,
+    "explain": explain.run,
     "matrix": matrix.run,
     "bench": bench.run,
     "classify": classify.run,

@@ -40,7 +40,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def looks_numeric(cell: str) -> bool:
-    return cell in ("", "–") or cell[0].isdigit() or (cell[0] in "-+≈" and cell[1:2].isdigit())
+    return cell in ("", "–", "∞") or cell[0].isdigit() or (cell[0] in "-+≈" and cell[1:2].isdigit())
 
 
 def track(items: Sequence[T], label: str) -> Iterator[T]:

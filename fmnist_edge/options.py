@@ -27,6 +27,13 @@ ENGINE_MATRIX = (
     "engine (litert, onnxruntime). The top class must be the same on 99.9 % of the images, 99.99 % for floats."
 )
 
+LAYER_BY_LAYER = (
+    "Every layer's output in the file is compared with the Keras model's. SQNR: signal to quantisation noise, in dB; "
+    "saturated: integers at their type's limit, unless that stands for zero; own SQNR: against the same layer in float "
+    "on the same inputs; noise: what the layer's own error makes of the noise at the model's output; saved: how much "
+    "of all that noise goes when the layer is kept in float. Sorted by noise; a plot in graph order beside the JSON."
+)
+
 
 def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     """Every command with its options and an example; `commands` says what runs each."""
@@ -155,6 +162,24 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "makes one (default $FMNIST_EDGE_TFLITE_RUNTIME)",
     )
     sub.add_argument("--report", type=Path, default=Path("reports/matrix.json"), metavar="FILE", help="JSON report")
+
+    example = "explain exported/tiny_resnet/int8.tflite"
+    sub = with_data(command("explain", "find the layer that an export loses most in", example, LAYER_BY_LAYER))
+    sub.add_argument("artifact", metavar="ARTIFACT", help=".tflite or .onnx file with its manifest beside it")
+    sub.add_argument("--trained", type=Path, default=Path("trained_model"), metavar="DIR", help="zoo models' folder")
+    sub.add_argument("--reference", metavar="MODEL", help="Keras model of an artifact that is not of the zoo")
+    sub.add_argument("--images", type=whole_number, default=64, metavar="N", help="how many to compare on (default 64)")
+    sub.add_argument(
+        "--calibration",
+        metavar="FILE.npy|DIR",
+        help="images as given to `export`; the first N are used (default for Fashion-MNIST: of the training split)",
+    )
+    sub.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="JSON report, the plot beside it as .png (default reports/explain-<model>-<precision>.<format>.json)",
+    )
 
     sub = with_data(command("bench", "time artifacts on this machine", "bench exported/tiny_resnet"))
     sub.add_argument("artifacts", nargs="*", default=["exported"], help="files or folders (default exported)")

@@ -11,7 +11,7 @@ from typing import Any
 
 from fmnist_edge.errors import UnknownNameError
 
-__all__ = ["ENGINES", "EXPORTERS", "MODELS", "resolve"]
+__all__ = ["ENGINES", "EXPORTERS", "MODELS", "PROBES", "resolve"]
 
 MODELS = {
     "tiny_resnet": "fmnist_edge.models.tiny_resnet:SPEC",
@@ -40,6 +40,11 @@ ENGINES = {
     "onnxruntime-extended": "fmnist_edge.runtime.onnxruntime:OnnxRuntimeExtendedEngine",
     "onnxruntime-basic": "fmnist_edge.runtime.onnxruntime:OnnxRuntimeBasicEngine",
     "onnxruntime-disabled": "fmnist_edge.runtime.onnxruntime:OnnxRuntimeDisabledEngine",
+}
+
+PROBES = {
+    "tflite": "fmnist_edge.explain.tflite:TFLiteProbe",
+    "onnx": "fmnist_edge.explain.onnx:OnnxProbe",
 }
 
 

@@ -28,7 +28,7 @@ FLOORS = [
     {"errors", "registry", "files", "console", "options", "__init__"},
     {"runtime"},
     {"data", "models", "artifacts", "parity"},
-    {"checkpoints", "training", "export", "bench", "check", "inputs", "matrix", "report", "tuning", "recovery"},
+    {"checkpoints", "training", "export", "bench", "check", "explain", "inputs", "matrix", "report", "tuning", "recovery"},
     {"commands"},
     {"cli", "__main__"},
 ]
@@ -97,14 +97,14 @@ def test_runtime_imports_nothing_else_of_ours():
 
 
 def test_formats_and_engines_do_not_know_their_siblings():
-    for table in (registry.EXPORTERS, registry.ENGINES):
+    for table in (registry.EXPORTERS, registry.ENGINES, registry.PROBES):
         modules = {target.partition(":")[0].removeprefix("fmnist_edge.") for target in table.values()}
         for module in modules:
             path = PACKAGE / (module.replace(".", "/") + ".py")
             assert not imports_of(path) & (modules - {module}), module
 
 
-@pytest.mark.parametrize("table", [registry.MODELS, registry.EXPORTERS, registry.ENGINES])
+@pytest.mark.parametrize("table", [registry.MODELS, registry.EXPORTERS, registry.ENGINES, registry.PROBES])
 def test_every_registry_line_resolves(table):
     for name in table:
         assert registry.resolve("entry", table, name) is not None

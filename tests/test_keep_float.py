@@ -62,6 +62,25 @@ class TestTFLite:
         assert artifact.manifest["keep_float"] == [] and artifact.manifest["float_ops"] == []
 
 
+@pytest.mark.parametrize("name", [item.name for item in select("onnx") if item.selective])
+@pytest.mark.parametrize("layer", ["conv2d", "conv2d_1", "dense", "dense_1", "scores"])
+def test_in_onnx_the_weights_of_one_layer_and_no_other_stay_float(checkpoint, tmp_path, name, layer):
+    """`conv2d` has a BatchNorm folded into it, `dense` and `dense_1` are told apart."""
+    import onnx
+    from onnx import TensorProto
+
+    artifact = exported(checkpoint, tmp_path, layer, precision=select("onnx", [name])[0])
+    assert artifact.manifest["keep_float"] == [layer]
+    layers = {"conv2d", "conv2d_1", "dense", "dense_1", "scores"}
+    weights = {name: set() for name in layers}
+    for item in onnx.load(artifact.path).graph.initializer:
+        owner = item.name.partition("/")[0]
+        if owner in layers and len([size for size in item.dims if size > 1]) > 1:  # neither a bias nor a scale
+            weights[owner].add(item.data_type)
+    assert weights[layer] == {TensorProto.FLOAT}
+    assert all(weights[other] == {TensorProto.INT8} for other in layers - {layer}), weights
+
+
 class TestRefusals:
     def test_an_unknown_layer_names_the_closest_and_lists_the_choices(self, checkpoint, tmp_path):
         with pytest.raises(

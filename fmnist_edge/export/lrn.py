@@ -62,6 +62,10 @@ class Fit:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Fit:
+        return cls(**{**value, "terms": tuple(Term(**term) for term in value["terms"])})
+
 
 def fits_of(model: Any, images: np.ndarray) -> dict[str, Fit]:
     """One fit per LRN layer of a Keras model, by name, for the energies that `images` cause in it.

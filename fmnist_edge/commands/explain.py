@@ -1,0 +1,90 @@
+"""`fmnist-edge explain`: which layer an export loses its accuracy in."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fmnist_edge.console import progress_bar, table
+
+if TYPE_CHECKING:
+    from fmnist_edge.explain.explanation import Explanation
+    from fmnist_edge.explain.layers import LayerReport
+
+__all__ = ["run"]
+
+HEADER = ["layer", "SQNR dB", "cosine", "max error", "saturated %", "own SQNR dB", "noise %", "saved %"]
+
+
+def run(options: argparse.Namespace) -> None:
+    from fmnist_edge import checkpoints, inputs
+    from fmnist_edge.artifacts import Artifact
+    from fmnist_edge.errors import InputError
+    from fmnist_edge.explain.explanation import explain
+    from fmnist_edge.files import write_json
+    from fmnist_edge.report.layers import draw_layers
+
+    artifact = Artifact.open(options.artifact)
+    checkpoint = checkpoints.load(options.reference or artifact.model, folder=options.trained)
+    calibration = inputs.calibration_for(artifact.contract, options.calibration, options.data)
+    if calibration is None:
+        raise InputError(f"{artifact.path}: not a Fashion-MNIST model; pass --calibration with images shaped for it")
+    images = calibration.images[: options.images]
+    with progress_bar(f"explaining {artifact.model} {artifact.path.name}") as progress:
+        explanation = explain(artifact, checkpoint, images, progress=progress)
+
+    print(f"{artifact.path} against {checkpoint.path}, {len(images)} images ({calibration.source}):\n")
+    print(table(HEADER, [row(explanation, report) for report in explanation.by_damage]))
+    print(f"\n{advice(explanation, options.reference)}")
+    report = options.report or Path("reports") / f"explain-{artifact.model}-{artifact.path.name}.json"
+    written = {"images_source": calibration.source, **explanation.as_dict()}
+    write_json(report, written)
+    draw_layers(written, report.with_suffix(".png"))
+    print(f"\nwrote {report} and {report.with_suffix('.png').name}")
+
+
+def row(explanation: Explanation, report: LayerReport) -> list[str]:
+    error, saturation = report.error, report.saturation.share
+    return [
+        " + ".join(report.layers),
+        decibels(report.error.sqnr_db, error.exact),
+        "–" if error.cosine is None else f"{error.cosine:.5f}",
+        f"{error.max_abs_error:.2g}" if not error.non_finite else "not finite",
+        "–" if saturation is None else f"{saturation * 100:.2f}",
+        decibels(report.own.sqnr_db, report.own.exact),
+        f"{explanation.share(report.noise) * 100:.1f}",
+        f"{explanation.share(report.saved) * 100:.1f}",
+    ]
+
+
+def decibels(value: float | None, exact: bool) -> str:
+    if exact:
+        return "∞"
+    return "–" if value is None else f"{value:.1f}"
+
+
+def advice(explanation: Explanation, reference: str | None) -> str:
+    """What to keep in float and what that is worth, in a sentence and a command."""
+    from fmnist_edge.export.precisions import PRECISIONS
+
+    artifact, error = explanation.artifact, explanation.output.error
+    output = f"Output: SQNR {decibels(error.sqnr_db, error.exact)} dB."
+    if artifact.manifest["recipe"]["weights"] == "float32":
+        return f"{output} Nothing is quantised in this file; what differs is the order of sums."
+    if not explanation.remedies:
+        return f"{output} No layer would make a difference in float."
+    best = explanation.remedies[0]
+    name, *others = best.layers
+    readers = f" with what reads it ({', '.join(others)}), as its error is mostly rounding for that" if others else ""
+    share = explanation.share(best.saved)
+    sentence = f"{output} Keep {name} in float{readers}: about {share:.0%} of the noise at the output would go."
+    format = artifact.manifest["format"]
+    selective = [item.name for item in PRECISIONS if item.format == format and item.selective and not item.stock]
+    if artifact.precision not in selective:
+        return f"{sentence} ({artifact.precision} cannot; {' and '.join(selective)} can)"
+    kept = [*artifact.manifest.get("keep_float", []), *best.layers]
+    flags = "".join(f" --keep-float {shlex.quote(layer)}" for layer in dict.fromkeys(kept))
+    model = shlex.quote(reference or artifact.model)
+    return f"{sentence}\n\n  fmnist-edge export {model} --format {format} --precision {artifact.precision}{flags}"

@@ -1,0 +1,182 @@
+"""An artifact explained: its layers compared with the Keras model it was made from, the worst ones first."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.artifacts import Artifact
+from fmnist_edge.check import check_origin
+from fmnist_edge.checkpoints import Checkpoint
+from fmnist_edge.errors import ArtifactError
+from fmnist_edge.explain.graph import LayerGraph
+from fmnist_edge.explain.layers import LayerReport, Progress, compare_layers
+from fmnist_edge.explain.matching import Matching, match
+from fmnist_edge.explain.probe import Probe
+from fmnist_edge.export.lowering import fold_batch_norm, with_fits, with_lrn
+from fmnist_edge.export.lrn import Fit
+from fmnist_edge.export.precisions import Precision, select
+from fmnist_edge.registry import EXPORTERS, PROBES, resolve
+from fmnist_edge.runtime.classifier import check_hash
+
+__all__ = ["Explanation", "Remedy", "explain"]
+
+SCHEMA = 1
+SAMPLE = 4  # images that tensors are recognised by
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """Layers to keep in float together, and the noise at the output, Σ (difference)², that goes with it."""
+
+    layers: tuple[str, ...]
+    saved: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `explain` found.
+
+    Attributes:
+        reports: one per tensor that is some layer's output, by its name in the graph, in the order of the graph.
+        untraced: layers whose output the artifact does not have, part of the report of a layer behind them.
+        images: how many were compared.
+    """
+
+    artifact: Artifact
+    engine: str
+    reports: dict[str, LayerReport]
+    untraced: tuple[str, ...]
+    images: int
+
+    @property
+    def output(self) -> LayerReport:
+        return list(self.reports.values())[-1]
+
+    @property
+    def by_damage(self) -> list[LayerReport]:
+        """The layers by the noise that their own error causes at the output, most first."""
+        return sorted(self.reports.values(), key=lambda report: -report.noise)
+
+    @property
+    def remedies(self) -> list[Remedy]:
+        """What to keep in float, the choice that saves most noise first; nothing that saves none."""
+        computed = [name for name, report in self.reports.items() if report.inputs]
+        found = [remedy(self.reports, name) for name in computed]
+        return sorted((item for item in found if item.saved > 0), key=lambda item: -item.saved)
+
+    @property
+    def weakest(self) -> list[str]:
+        """The layers of all remedies, in the order in which they are worth keeping in float."""
+        return list(dict.fromkeys(layer for item in self.remedies for layer in item.layers))
+
+    def share(self, noise: float) -> float:
+        """`noise` as a part, 0..1, of what all layers together cause at the output."""
+        total = sum(report.noise for report in self.reports.values())
+        return noise / total if total else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        manifest = self.artifact.manifest
+        return {
+            "schema": SCHEMA,
+            "artifact": str(self.artifact.path),
+            "sha256": manifest["sha256"],
+            "model": self.artifact.model,
+            "model_sha256": self.artifact.model_sha256,
+            "format": manifest["format"],
+            "precision": self.artifact.precision,
+            "kept_in_float": manifest.get("keep_float", []),
+            "engine": self.engine,
+            "images": self.images,
+            "output": self.output.error.as_dict(),
+            "remedies": [{"keep_float": list(r.layers), "saved_share": self.share(r.saved)} for r in self.remedies],
+            "untraced": list(self.untraced),
+            "order": list(self.reports),
+            "layers": {
+                name: {**r.as_dict(), "noise_share": self.share(r.noise), "saved_share": self.share(r.saved)}
+                for name, r in sorted(self.reports.items(), key=lambda item: -item[1].noise)
+            },
+        }
+
+
+def remedy(reports: dict[str, LayerReport], name: str) -> Remedy:
+    """The layers of one report; and, where rounding their output is most of the noise, those that read it as well."""
+    report = reports[name]
+    others = readers(reports, name)
+    if report.saved >= report.noise / 2 or not others:
+        return Remedy((report.layer,), report.saved)
+    return Remedy(
+        (report.layer, *(reports[other].layer for other in others)),
+        report.noise + sum(reports[other].saved for other in others),
+    )
+
+
+def readers(reports: dict[str, LayerReport], name: str) -> list[str]:
+    """Who takes a tensor, by name. For one that adds no error, such as pooling, its readers too: it would round."""
+    found = []
+    for other in (other for other, report in reports.items() if name in report.inputs):
+        found += [other, *(readers(reports, other) if reports[other].own.exact else [])]
+    return list(dict.fromkeys(found))
+
+
+def explain(artifact: Artifact, checkpoint: Checkpoint, images: np.ndarray, *, progress: Progress) -> Explanation:
+    """Compare `artifact` with the model it was made from, layer by layer.
+
+    Args:
+        images: uint8 or float (n, *input_shape), of the kind it was calibrated with; never those it is judged by.
+        progress: told (done, total, what is next).
+
+    Raises ArtifactError when the file is not what its manifest says, or was made from another model; InputError when
+    the images do not fit.
+    """
+    check_origin(artifact, checkpoint)
+    check_hash(artifact.path, artifact.manifest["sha256"])
+    prepared = artifact.contract.preprocessing.apply(images, artifact.contract.input_shape)
+    recipe = recipe_of(artifact)
+    reference = checkpoint.model if recipe.stock else fold_batch_norm(checkpoint.model)
+    progress(0, 1, "float32 twin")
+    probe: Probe = resolve("format", PROBES, recipe.format)(str(artifact.path))
+    try:
+        matching = matched(artifact, recipe, reference, probe, prepared[:SAMPLE])
+        graph = LayerGraph(reference)
+        reports = compare_layers(graph, probe, matching, prepared, progress)
+    finally:
+        probe.close()
+    traced = {*matching.found, *matching.passing}
+    untraced = tuple(step.layer for name, step in graph.steps.items() if name not in traced)
+    return Explanation(artifact, probe.version, reports, untraced, len(prepared))
+
+
+def matched(artifact: Artifact, recipe: Precision, reference: Any, probe: Probe, sample: np.ndarray) -> Matching:
+    """Convert the model that the artifact was made from once more, to float32, and find the layers by that file."""
+    lowered = lowered_again(artifact, recipe, reference)
+    exporter = resolve("format", EXPORTERS, recipe.format)
+    content = exporter.convert(lowered, select(recipe.format, ["float32"])[0], artifact.manifest["batch"], None)
+    with tempfile.NamedTemporaryFile(suffix=f".{recipe.format}") as file:
+        file.write(content)
+        file.flush()
+        twin: Probe = resolve("format", PROBES, recipe.format)(file.name)
+    try:
+        return match(LayerGraph(lowered), twin, probe, sample)
+    finally:
+        twin.close()
+
+
+def lowered_again(artifact: Artifact, recipe: Precision, reference: Any) -> Any:
+    """The model in the form that the converter got; the fits of its LRN are in the manifest."""
+    if recipe.lrn == "native":
+        return with_lrn(reference, "native").model
+    fits = artifact.manifest.get("lrn_fits") or {}
+    return with_fits(reference, {layer: Fit.from_dict(fit) for layer, fit in fits.items()})
+
+
+def recipe_of(artifact: Artifact) -> Precision:
+    try:
+        return Precision(**artifact.manifest["recipe"])
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{artifact.path}: its manifest's recipe is not of this version ({error}); export the model again"
+        ) from None

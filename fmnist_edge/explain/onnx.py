@@ -1,0 +1,129 @@
+"""The tensors of an `.onnx` file, by ONNX Runtime with every one of them made an output."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fmnist_edge.errors import ArtifactError, one_line
+from fmnist_edge.explain.probe import INPUT, OUTPUT, Key, numbered
+from fmnist_edge.runtime.classifier import chunks
+from fmnist_edge.runtime.engine import TensorSpec
+from fmnist_edge.runtime.onnxruntime import SILENT
+
+__all__ = ["OnnxProbe"]
+
+BRIDGES = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast")
+
+
+class Integers(NamedTuple):
+    """Where a float tensor of a QDQ graph is found in integers."""
+
+    name: str
+    dtype: str
+    scale: float
+    zero_point: int
+
+
+class OnnxProbe:
+    """See `fmnist_edge.explain.probe.Probe`. Runs the graph as it is written, Q and DQ one by one, unoptimised."""
+
+    def __init__(self, path: str) -> None:
+        import onnx
+        import onnxruntime
+
+        proto = onnx.load(path)
+        graph = proto.graph
+        image, scores = graph.input[0].name, graph.output[0].name
+        integers = integer_forms(graph)
+        found = {INPUT: image}
+        self.relus: dict[Key, Key] = {}
+        key = numbered()
+        for node in computed(graph, image):
+            for name in node.output:
+                found[OUTPUT if name == scores else key(base(name))] = name
+        found[OUTPUT] = scores
+        keys = {name: key for key, name in found.items()}
+        for node in graph.node:
+            if node.op_type == "Relu" and node.input[0] in keys and node.output[0] in keys:
+                self.relus[keys[node.output[0]]] = keys[node.input[0]]
+
+        declared = {item.name for item in graph.output} | {image}
+        self._fetch = {key: integers[name].name if name in integers else name for key, name in found.items()}
+        extra = sorted(set(self._fetch.values()) - declared)
+        graph.output.extend(onnx.ValueInfoProto(name=name) for name in extra)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = SILENT
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        try:
+            session = onnxruntime.InferenceSession(
+                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its exception classes share no base but Exception
+            raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({one_line(error, 120)})") from None
+        self.version = f"onnxruntime {onnxruntime.__version__}"
+        self._session = session
+        self._image, self._batch = image, session.get_inputs()[0].shape[0]
+        self.tensors = specs(found, integers, session)
+
+    def capture(self, images: np.ndarray, keys: Iterable[Key]) -> dict[Key, np.ndarray]:
+        wanted = list(keys)
+        names = {key: self._fetch[key] for key in wanted if self._fetch[key] != self._image}
+        pieces: list[list[np.ndarray]] = []
+        for chunk in chunks(images, self._batch if isinstance(self._batch, int) else None):
+            pieces.append(self._session.run(list(names.values()), {self._image: chunk}))
+        captured = {
+            key: np.concatenate(rows)[: len(images)] for key, rows in zip(names, zip(*pieces, strict=True), strict=True)
+        }
+        return {key: captured.get(key, images) for key in wanted}
+
+    def close(self) -> None:
+        self._session = None
+
+
+def computed(graph: Any, image: str) -> list[Any]:
+    """The nodes that depend on the image, without bridges."""
+    alive, found = {image}, []
+    for node in graph.node:
+        if not alive.isdisjoint(node.input):
+            alive.update(node.output)
+            found += [] if node.op_type in BRIDGES else [node]
+    return found
+
+
+def integer_forms(graph: Any) -> dict[str, Integers]:
+    """Float tensors that the file also has in integers: what QuantizeLinear takes, what DequantizeLinear makes."""
+    from onnx import numpy_helper
+
+    constants = {item.name: item for item in graph.initializer}
+    forms: dict[str, Integers] = {}
+    for node in graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or node.input[0] in constants:
+            continue
+        real, integer = (node.input[0], node.output[0])[:: 1 if node.op_type == "QuantizeLinear" else -1]
+        scale, zero_point = (numpy_helper.to_array(constants[name]) for name in node.input[1:3])
+        if scale.size == 1:
+            forms.setdefault(real, Integers(integer, zero_point.dtype.name, float(scale), int(zero_point)))
+    return forms
+
+
+def specs(found: dict[Key, str], integers: dict[str, Integers], session: Any) -> dict[Key, TensorSpec]:
+    types = {item.name: (item.type, item.shape) for item in (*session.get_inputs(), *session.get_outputs())}
+    made = {}
+    for key, name in found.items():
+        form = integers.get(name)
+        kind, shape = types[form.name if form else name]
+        sizes = tuple(size if isinstance(size, int) else None for size in shape)
+        if form:
+            made[key] = TensorSpec(name, sizes, form.dtype, form.scale, form.zero_point)
+        elif kind in ("tensor(float)", "tensor(float16)"):
+            made[key] = TensorSpec(name, sizes, "float32" if kind == "tensor(float)" else "float16")
+    return made
+
+
+def base(name: str) -> str:
+    """`layer/Op_2:0` -> `layer/Op`: the number changes where a quantiser adds ops of the kind, the order does not."""
+    return re.sub(r"(_\d+)?:\d+$", "", name)
