@@ -32,8 +32,8 @@ def run(options: argparse.Namespace) -> None:
     with progress_bar("matrix") as progress:
         result = suite.run(artifacts, images, choice, progress)
     result |= {"images_of": len(evaluation.images), "source": evaluation.source}
+    write_json(options.report, result)  # first: it took minutes
     show(result)
-    write_json(options.report, result)
     print(f"\nwrote {options.report}")
     judge(suite.failures(result), result)
 
