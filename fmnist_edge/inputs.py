@@ -14,13 +14,15 @@ from fmnist_edge.check import Evaluation
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.errors import FileError, InputError, one_line
 from fmnist_edge.export.pipeline import Calibration
+from fmnist_edge.recovery.tuned import Judge
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.images import read_image
 from fmnist_edge.runtime.preprocess import Preprocessing
 
-__all__ = ["calibration_for", "contract_for", "evaluation_for"]
+__all__ = ["calibration_for", "contract_for", "evaluation_for", "judge_for"]
 
 CALIBRATION_IMAGES = 500
+JUDGES = 5000
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
@@ -67,6 +69,19 @@ def evaluation_for(images: str | None, labels: str | None, limit: int | None, fo
     return Evaluation(
         read_array(images)[:limit], None if classes is None else classes[:limit], Path(images).name, published=False
     )
+
+
+def judge_for(contract: Contract, calibration: Calibration, folder: str | None, *, own: bool) -> Judge:
+    """What decides about a remedy for lost accuracy: validation images for a Fashion-MNIST model, which are no test
+    images; of the user's `own`, every other calibration image, with the Keras model's answers for labels."""
+    if not own and contract.input_shape == (28, 28, 1):
+        fitted, validation = data.train_and_validation(60_000, JUDGES, folder)
+        source = f"the last {JUDGES:,} images of Fashion-MNIST's training set"
+        return Judge(validation.images, validation.labels, fitted.images[:JUDGES], source)
+    images = calibration.images
+    if len(images) < 4:
+        raise InputError(f"{calibration.source}: {len(images)} images; winning accuracy back takes some hundred")
+    return Judge(images[1::2], None, images[::2], f"every other of {calibration.source}, as the Keras model answers")
 
 
 def read_folder(path: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -125,6 +125,21 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         help="images that set the integer ranges: an array or a folder of PNGs and JPEGs; some hundred that look like "
         "what the device will see (default for Fashion-MNIST: 500 of the training split)",
     )
+    sub.add_argument(
+        "--tune-accuracy",
+        type=float,
+        metavar="PP",
+        help="lose at most PP percentage points in calibrated precisions: try equalisation, bias correction, "
+        "fine-tuning and layers in float until one does; judged by validation images, or every other calibration image "
+        "of your own; exit code 1 if none does",
+    )
+    sub.add_argument(
+        "--budget",
+        type=float,
+        default=10.0,
+        metavar="MIN",
+        help="start no further remedy after MIN minutes (default 10)",
+    )
     sub.add_argument("--labels", type=Path, metavar="FILE.txt", help="class names, one a line, in output order")
     sub.add_argument(
         "--scale", type=float, default=1 / 255, help="input = (pixel * scale - mean) / std (default 1/255)"

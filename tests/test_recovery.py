@@ -1,11 +1,13 @@
 """Winning accuracy back: the simulated integers are those of the engines, remedies help, the ladder stops in time."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
-from fmnist_edge import checkpoints, data
+from fmnist_edge import checkpoints, cli, data
 from fmnist_edge.recovery.improve import correct_biases, equalise, fine_tune
 from fmnist_edge.recovery.ladder import LADDER, Candidate, Material, climb
 from fmnist_edge.recovery.simulate import (
@@ -16,6 +18,7 @@ from fmnist_edge.recovery.simulate import (
     simulated,
     with_rounded_kernel,
 )
+from fmnist_edge.runtime import Classifier
 from fmnist_edge.runtime.preprocess import Preprocessing
 
 
@@ -194,3 +197,42 @@ def test_layers_kept_in_float_are_the_weakest(model, material, quick):
     found = [c.keep_float for _, c in climb(Candidate(model), material, lambda _: 1.0, allowed=0.0, budget_s=1e9)]
     assert found[-3:] == [("conv2",), ("conv2", "conv1"), ("conv2", "conv1", "conv3", "dense_95")]
     assert found[0] == ()
+
+
+class TestExport:
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def files(cls, lopsided, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("lopsided")
+        keras.Model(lopsided.inputs[0], lopsided.outputs[0], name="own").save(folder / "own.keras")
+        np.save(folder / "images.npy", data.calibration_images(400))
+        return folder
+
+    def export(self, files, allowed, *more):
+        arguments = ["export", str(files / "own.keras"), "--format", "tflite", "--precision", "int8", *more]
+        arguments += ["--calibration", str(files / "images.npy"), "--out", str(files / "out")]
+        code = cli.main([*arguments, "--tune-accuracy", allowed])
+        manifest = files / "out" / "own" / "int8.tflite.json"
+        return code, json.loads(manifest.read_text()) if manifest.exists() else None
+
+    def test_wins_back_what_plain_export_loses(self, files, capsys):
+        code, manifest = self.export(files, "3")
+        assert code == 0
+        recovery = manifest["recovery"]
+        assert recovery["rung"] == "equalisation" and recovery["passed"]
+        assert recovery["ladder"][0]["accuracy_drop"] > 0.03 >= recovery["ladder"][1]["accuracy_drop"]
+        assert recovery["images"] == 200
+        assert "equalisation" in capsys.readouterr().out
+        with Classifier.load(files / "out" / "own" / "int8.tflite") as classifier:
+            assert len(classifier.classify(data.calibration_images(10))) == 10
+
+    def test_out_of_reach_or_time_writes_the_best_and_exits_1(self, files, capsys):
+        code, manifest = self.export(files, "-5", "--budget", "0.001")
+        assert code == 1
+        assert not manifest["recovery"]["passed"]
+        assert 1 <= len(manifest["recovery"]["ladder"]) < len(LADDER)
+        assert "no remedy kept the loss within -5.0 pp" in capsys.readouterr().err
+
+    def test_does_not_go_with_chosen_layers(self, files, capsys):
+        assert self.export(files, "1", "--keep-float", "conv1")[0] == 2
+        assert "--keep-float" in capsys.readouterr().err

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from fmnist_edge.console import table, track
+from fmnist_edge.errors import GateError, InputError
 
 __all__ = ["run"]
 
@@ -16,33 +18,61 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge.runtime.preprocess import Preprocessing
 
     precisions = select(options.format, options.precision)
+    if options.tune_accuracy is not None and options.keep_float:
+        raise InputError("--tune-accuracy chooses the layers to keep in float itself; leave --keep-float out")
     preprocessing = Preprocessing(options.scale, options.mean, options.std)
-    rows = []
+    artifacts = []
     for name in options.models:
         checkpoint = checkpoints.load(name, folder=options.trained)
         contract = inputs.contract_for(checkpoint, preprocessing, options.labels)
         calibration = None
         if any(precision.calibrated for precision in precisions):
             calibration = inputs.calibration_for(contract, options.calibration, options.data)
+        arguments = {"batch": options.batch, "calibration": calibration}
         for precision in track(precisions, f"exporting {checkpoint.name}"):
-            folder = options.out / checkpoint.name
-            artifact = export(
-                checkpoint,
-                precision,
-                contract,
-                folder,
-                batch=options.batch,
-                calibration=calibration,
-                keep_float=tuple(options.keep_float),
-            )
-            islands = artifact.manifest["float_ops"]
-            rows.append(
-                [
-                    str(artifact.path),
-                    f"{artifact.size_bytes / 1000:,.0f}",
-                    f"{sum(artifact.manifest['op_census'].values())}",
-                    "all" if islands == "all" else str(len(islands)),
-                    artifact.manifest["sha256"][:12],
-                ]
-            )
-    print(table(["artifact", "kB", "ops", "float ops", "sha256"], rows))
+            what = (checkpoint, precision, contract, options.out / checkpoint.name)
+            if options.tune_accuracy is not None and precision.calibrated and calibration is not None:
+                artifacts.append(tuned(options, *what, **arguments))
+            else:
+                artifacts.append(export(*what, **arguments, keep_float=tuple(options.keep_float)))
+    print(table(["artifact", "kB", "ops", "float ops", "sha256"], [row(artifact) for artifact in artifacts]))
+    short = [item for item in artifacts if "recovery" in item.manifest and not item.manifest["recovery"]["passed"]]
+    if short:
+        paths = ", ".join(str(artifact.path) for artifact in short)
+        raise GateError(f"no remedy kept the loss within {options.tune_accuracy} pp; wrote the best there was: {paths}")
+
+
+def row(artifact: Any) -> list[str]:
+    manifest, islands = artifact.manifest, artifact.manifest["float_ops"]
+    return [
+        str(artifact.path),
+        f"{artifact.size_bytes / 1000:,.0f}",
+        f"{sum(manifest['op_census'].values())}",
+        "all" if islands == "all" else str(len(islands)),
+        manifest["sha256"][:12],
+    ]
+
+
+def tuned(options: argparse.Namespace, checkpoint: Any, precision: Any, *what: Any, **arguments: Any) -> Any:
+    """Export with the accuracy won back, and a table of what was tried."""
+    from fmnist_edge import inputs
+    from fmnist_edge.recovery.tuned import export_tuned
+
+    contract, calibration = what[0], arguments["calibration"]
+    judge = inputs.judge_for(contract, calibration, options.data, own=options.calibration is not None)
+    artifact, steps = export_tuned(
+        checkpoint,
+        precision,
+        *what,
+        **arguments,
+        judge=judge,
+        allowed=options.tune_accuracy / 100,
+        budget_s=options.budget * 60,
+    )
+    print(f"{artifact.path}: accuracy lost on {len(judge.images):,} images ({judge.source})\n")
+    cells = [
+        [step.rung, f"{step.accuracy_drop * 100:.2f}", "yes" if step.passed else "no", f"{step.seconds:.0f}"]
+        for step in steps
+    ]
+    print(table(["remedy", "drop pp", "enough", "s"], cells) + "\n")
+    return artifact
