@@ -15,7 +15,7 @@ from fmnist_edge.checkpoints import load as load_checkpoint
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.parity import ParityReport, compare, gate_for
 from fmnist_edge.registry import MODELS, resolve
-from fmnist_edge.runtime import Classifier
+from fmnist_edge.runtime import Classifier, Preprocessing
 from fmnist_edge.runtime.contract import Contract
 
 __all__ = ["CheckedArtifact", "Evaluation", "check", "scores_of"]
@@ -69,22 +69,22 @@ def check(
         reference: path of the Keras model, for artifacts of a model that is not in the zoo.
         track: wraps the chunks of images in a progress bar.
 
-    Yields in order. Raises ArtifactError when the reference is not the file an artifact was made from.
+    Yields in order. Raises ArtifactError when the reference is not the file an artifact was made from, InputError for
+    a precision without a gate.
     """
-    references: dict[str, np.ndarray] = {}
-    for artifact in artifacts:
-        gate = gate_for(artifact.precision)
-        if artifact.model_sha256 not in references:
+    gates = [gate_for(artifact.precision) for artifact in artifacts]  # unknown ones before minutes of work
+    references: dict[tuple[str, Preprocessing], np.ndarray] = {}
+    for artifact, gate in zip(artifacts, gates, strict=True):
+        key = (artifact.model_sha256, artifact.contract.preprocessing)
+        if key not in references:
             checkpoint = load_checkpoint(reference or artifact.model, folder=trained)
             check_origin(artifact, checkpoint)
-            references = {  # one model at a time: the widest one's is 117 MB
-                checkpoint.sha256: reference_scores(checkpoint, artifact.contract, evaluation.images, track)
-            }
+            references[key] = reference_scores(checkpoint, artifact.contract, evaluation.images, track)
         with Classifier.load(artifact.path) as classifier:
             scores = scores_of(classifier, evaluation.images, track, f"{artifact.model} {artifact.path.name}")
             engine = classifier.engine.version
         report = compare(
-            references[artifact.model_sha256],
+            references[key],
             scores,
             gate,
             labels=evaluation.labels,

@@ -35,7 +35,7 @@ def contract_for(checkpoint: Checkpoint, preprocessing: Preprocessing, labels: P
 
 def class_names(file: Path | None, shape: tuple[int, ...], classes: int) -> tuple[str, ...]:
     if file is None:
-        return data.LABELS if (shape, classes) == ((28, 28, 1), 10) else tuple(f"class {i}" for i in range(classes))
+        return data.LABELS if is_fashion_mnist(shape, classes) else tuple(f"class {i}" for i in range(classes))
     try:
         names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
     except (OSError, ValueError) as error:
@@ -45,12 +45,16 @@ def class_names(file: Path | None, shape: tuple[int, ...], classes: int) -> tupl
     return names
 
 
+def is_fashion_mnist(shape: tuple[int, ...], classes: int) -> bool:
+    return (shape, classes) == ((28, 28, 1), len(data.LABELS))
+
+
 def calibration_for(contract: Contract, images: str | None, folder: str | None) -> Calibration | None:
     """The user's `.npy` or folder of images, or 500 of Fashion-MNIST's training split, or None where neither fits."""
     if images is not None:
         array = read_folder(images, contract.input_shape) if Path(images).is_dir() else read_array(images)
         return Calibration(array, Path(images).name)
-    if contract.input_shape != (28, 28, 1):
+    if not is_fashion_mnist(contract.input_shape, len(contract.labels)):
         return None
     source = f"Fashion-MNIST training split, {CALIBRATION_IMAGES} class-balanced images, seed 0"
     return Calibration(data.calibration_images(CALIBRATION_IMAGES, folder), source)
@@ -62,19 +66,22 @@ def evaluation_for(images: str | None, labels: str | None, limit: int | None, fo
         if labels is not None:
             raise InputError("--labels needs --images: it names the classes of those images")
         test = data.load("test", folder)
-        return Evaluation(test.images[:limit], test.labels[:limit], "the Fashion-MNIST test set", published=True)
-    classes = read_array(labels) if labels else None
+        # The first few images may well be harder than all of them, about which the published accuracy is.
+        whole = limit is None or limit >= len(test)
+        return Evaluation(test.images[:limit], test.labels[:limit], "the Fashion-MNIST test set", published=whole)
+    array = read_array(images)
+    classes = None if labels is None else read_array(labels)
     if classes is not None and classes.dtype.kind not in "iu":
         raise InputError(f"{labels}: dtype is {classes.dtype}; expected integer class indices")
-    return Evaluation(
-        read_array(images)[:limit], None if classes is None else classes[:limit], Path(images).name, published=False
-    )
+    if classes is not None and classes.shape != array.shape[:1]:
+        raise InputError(f"{labels}: shape is {classes.shape} for {len(array):,} images; expected ({len(array)},)")
+    return Evaluation(array[:limit], None if classes is None else classes[:limit], Path(images).name, published=False)
 
 
 def judge_for(contract: Contract, calibration: Calibration, folder: str | None, *, own: bool) -> Judge:
     """What decides about a remedy for lost accuracy: validation images for a Fashion-MNIST model, which are no test
     images; of the user's `own`, every other calibration image, with the Keras model's answers for labels."""
-    if not own and contract.input_shape == (28, 28, 1):
+    if not own and is_fashion_mnist(contract.input_shape, len(contract.labels)):
         fitted, validation = data.train_and_validation(60_000, JUDGES, folder)
         source = f"the last {JUDGES:,} images of Fashion-MNIST's training set"
         return Judge(validation.images, validation.labels, fitted.images[:JUDGES], source)
@@ -93,11 +100,14 @@ def read_folder(path: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def read_array(path: str) -> np.ndarray:
-    """A `.npy` file, never unpickled."""
+    """A `.npy` file of at least one axis, never unpickled."""
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with open(path, "rb") as file:
+            array = np.load(file, allow_pickle=False)
+    except Exception as error:  # a damaged file makes it raise BadZipFile, TokenError, MemoryError and more
         raise FileError(f"{path}: not a readable .npy file ({one_line(error, 100)})") from None
     if not isinstance(array, np.ndarray):
         raise FileError(f"{path}: an archive of arrays; expected one array saved with numpy.save")
+    if not array.ndim:
+        raise FileError(f"{path}: a single {array.dtype}; expected an array of several")
     return array

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     )
     sub.add_argument(
         "--tune-accuracy",
-        type=float,
+        type=number,
         metavar="PP",
         help="lose at most PP percentage points in calibrated precisions: try equalisation, bias correction, "
         "fine-tuning and layers in float until one does; judged by validation images, or every other calibration image "
@@ -135,10 +136,10 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     )
     sub.add_argument(
         "--budget",
-        type=float,
+        type=number,
         default=10.0,
         metavar="MIN",
-        help="start no further remedy after MIN minutes (default 10)",
+        help="with --tune-accuracy: start no further remedy for a file after MIN minutes (default 10)",
     )
     sub.add_argument("--labels", type=Path, metavar="FILE.txt", help="class names, one a line, in output order")
     sub.add_argument(
@@ -223,6 +224,13 @@ def whole_number(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return value
+
+
+def number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
     return value
 
 

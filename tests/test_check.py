@@ -13,19 +13,25 @@ from fmnist_edge import inputs
 from fmnist_edge.artifacts import Artifact
 from fmnist_edge.check import CheckedArtifact, Evaluation
 from fmnist_edge.commands import check as command
-from fmnist_edge.errors import GateError
+from fmnist_edge.errors import FileError, GateError, InputError
 from fmnist_edge.parity import compare, gate_for
-from fmnist_edge.runtime import Contract
+from fmnist_edge.runtime import Contract, Preprocessing
 
+PLAIN = Preprocessing()
 LOGITS = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]] * 4
 
 
-def artifact(precision: str = "int8", output: str = "logits", model: str = "mine") -> Artifact:
+def artifact(
+    precision: str = "int8",
+    output: str = "logits",
+    model: str = "mine",
+    preprocessing: Preprocessing = PLAIN,
+) -> Artifact:
     manifest = {
         "sha256": "1" * 64,
         "model": {"name": model, "sha256": "2" * 64},
         "precision": precision,
-        "contract": Contract((2, 2, 1), output, ("a", "b", "c")).as_dict(),
+        "contract": Contract((2, 2, 1), output, ("a", "b", "c"), preprocessing).as_dict(),
     }
     return Artifact(Path(__file__).parent / f"{precision}.tflite", manifest)
 
@@ -58,30 +64,62 @@ def run(monkeypatch, tmp_path, rows: list[CheckedArtifact]) -> dict:
     return written
 
 
+class FakeClassifier(SimpleNamespace):
+    engine = SimpleNamespace(version="1")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+def check(monkeypatch, artifacts, evaluation, classifiers, predict) -> list[CheckedArtifact]:
+    """`check` on classifiers, given in the artifacts' order, and a Keras model that are not real."""
+    waiting = iter(classifiers)
+    monkeypatch.setattr(checks.Classifier, "load", lambda path: next(waiting))
+    checkpoint = SimpleNamespace(sha256="2" * 64, name="mine", model=SimpleNamespace(predict_on_batch=predict))
+    monkeypatch.setattr(checks, "load_checkpoint", lambda *_, **__: checkpoint)
+    return list(checks.check(artifacts, evaluation, trained=Path("unused"), track=lambda pieces, _: iter(pieces)))
+
+
 @pytest.mark.parametrize(("output", "confidence"), [("logits", np.exp(4) / (np.exp(4) + 2)), ("probabilities", 4.0)])
 def test_scores_are_read_as_the_contract_says(monkeypatch, output, confidence):
     """Against a candidate that is never sure, the drift is the reference's confidence less a third or nothing."""
-
-    class Engine(SimpleNamespace):
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-    engine = Engine(engine=SimpleNamespace(version="1"), scores=lambda images: np.zeros((len(images), 3), np.float32))
-    keras = SimpleNamespace(predict_on_batch=lambda images: LOGITS[: len(images)])
-    monkeypatch.setattr(checks.Classifier, "load", lambda path: engine)
-    monkeypatch.setattr(
-        checks, "load_checkpoint", lambda *_, **__: SimpleNamespace(sha256="2" * 64, name="mine", model=keras)
-    )
+    unmoved = FakeClassifier(scores=lambda images: np.zeros((len(images), 3), np.float32))
     evaluation = Evaluation(np.zeros((4, 2, 2, 1), np.uint8), np.array([0, 1, 2, 0]), "a test", published=False)
-    (row,) = checks.check(
-        [artifact(output=output)], evaluation, trained=Path("unused"), track=lambda pieces, _: iter(pieces)
-    )
+    (row,) = check(monkeypatch, [artifact(output=output)], evaluation, [unmoved], lambda batch: LOGITS[: len(batch)])
     unsure = 1 / 3 if output == "logits" else 0.0
     assert row.report.statistics.confidence.mean == pytest.approx(confidence - unsure)
     assert row.report.statistics.accuracy.margin == gate_for("int8").non_inferiority_margin
+
+
+def test_the_reference_is_preprocessed_like_each_artifact(monkeypatch):
+    """Two artifacts of one model, exported with different means: each equals the model that is fed like it."""
+    images = np.full((600, 2, 2, 1), 255, np.uint8)
+    artifacts = [artifact("float32", preprocessing=Preprocessing(mean=mean)) for mean in (0.0, 0.5, 0.0)]
+    classifiers = [
+        FakeClassifier(scores=lambda images, contract=item.contract: features(contract.preprocessing, images))
+        for item in artifacts
+    ]
+    seen = []
+
+    def features(preprocessing, images):
+        return preprocessing.apply(images, (2, 2, 1)).reshape(-1, 4)[:, :3]
+
+    def predict(batch):
+        seen.append(len(batch))
+        return batch.reshape(-1, 4)[:, :3]
+
+    rows = check(monkeypatch, artifacts, Evaluation(images, None, "a test", published=False), classifiers, predict)
+    assert [row.report.max_abs_delta for row in rows] == [0, 0, 0]
+    assert seen == [500, 100] * 2, "the model answers once to each preprocessing"
+
+
+def test_a_precision_without_gate_is_refused_before_anything_runs(monkeypatch):
+    evaluation = Evaluation(np.zeros((4, 2, 2, 1), np.uint8), None, "a test", published=False)
+    with pytest.raises(InputError, match="'int3'"):
+        check(monkeypatch, [artifact(), artifact("int3")], evaluation, [], pytest.fail)
 
 
 def test_table_shows_interval_p_and_verdict_within_140_columns(monkeypatch, tmp_path, capsys):
@@ -126,3 +164,75 @@ def test_without_labels_the_table_has_dashes(monkeypatch, tmp_path, capsys):
     out = capsys.readouterr().out
     assert out.count("–") == 4 and "| pass |" in out and "inconclusive" not in out
     assert written["rows"][0]["statistics"]["accuracy"] is None and written["rows"][0]["finding"] is None
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(inputs, "evaluation_for", pytest.fail)
+    with pytest.raises(FileError, match="cannot be written"):
+        command.run(argparse.Namespace(report=tmp_path / "file" / "parity.json"))
+
+
+class TestWhatUsersBring:
+    def saved(self, folder: Path, name: str, array) -> str:
+        np.save(folder / name, array)
+        return str(folder / name)
+
+    def test_published_accuracies_are_about_all_test_images(self):
+        assert inputs.evaluation_for(None, None, None, None).published
+        assert inputs.evaluation_for(None, None, 10_000, None).published
+        some = inputs.evaluation_for(None, None, 9999, None)
+        assert not some.published and len(some.images) == len(some.labels) == 9999
+
+    def test_images_with_labels(self, tmp_path):
+        images = self.saved(tmp_path, "images.npy", np.zeros((5, 2, 2, 1)))
+        labels = self.saved(tmp_path, "labels.npy", np.arange(5))
+        found = inputs.evaluation_for(images, labels, 3, None)
+        assert found.images.shape == (3, 2, 2, 1) and found.labels.tolist() == [0, 1, 2]
+        assert found.source == "images.npy" and not found.published
+        assert inputs.evaluation_for(images, None, None, None).labels is None
+
+    @pytest.mark.parametrize(
+        ("labels", "said"),
+        [
+            (np.arange(4), r"shape is \(4,\) for 5 images; expected \(5,\)"),
+            (np.zeros((5, 1), int), "expected"),
+            (np.zeros(5), "integer class indices"),
+        ],
+    )
+    def test_labels_of_other_images_are_refused_whatever_the_limit(self, tmp_path, labels, said):
+        images = self.saved(tmp_path, "images.npy", np.zeros((5, 2, 2, 1)))
+        with pytest.raises(InputError, match=said):
+            inputs.evaluation_for(images, self.saved(tmp_path, "labels.npy", labels), 2, None)
+
+    def test_labels_without_images(self):
+        with pytest.raises(InputError, match="--labels needs --images"):
+            inputs.evaluation_for(None, "labels.npy", None, None)
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"not an array",
+            b"PK\x03\x04 no archive",
+            b"\x93NUMPY\x01\x00\x10\x00" + b"((((((((((((((( ",
+            b"\x93NUMPY\x01\x00\x43\x00{'descr': '|u1', 'fortran_order': False, 'shape': (10000000000000,)}",
+        ],
+    )
+    def test_what_is_no_array_file_is_refused(self, tmp_path, content):
+        (tmp_path / "x.npy").write_bytes(content)
+        for path in (tmp_path / "x.npy", tmp_path, tmp_path / "none.npy"):
+            with pytest.raises(FileError, match=r"not a readable \.npy file"):
+                inputs.read_array(str(path))
+
+    def test_an_array_without_axes_and_an_archive_are_refused(self, tmp_path):
+        with pytest.raises(FileError, match="a single float64"):
+            inputs.read_array(self.saved(tmp_path, "number.npy", 1.0))
+        np.savez(tmp_path / "two.npz", a=np.zeros(2))
+        with pytest.raises(FileError, match="an archive of arrays"):
+            inputs.read_array(str(tmp_path / "two.npz"))
+
+    def test_only_a_model_of_ten_classes_is_calibrated_on_fashion_mnist(self):
+        ten, letters = (Contract((28, 28, 1), "logits", tuple(map(str, range(count)))) for count in (10, 26))
+        assert inputs.calibration_for(ten, None, None).images.shape == (500, 28, 28)
+        assert inputs.calibration_for(letters, None, None) is None

@@ -10,6 +10,7 @@ import pytest
 
 from fmnist_edge import checkpoints, data
 from fmnist_edge.cli import COMMANDS, main
+from fmnist_edge.export.precisions import select
 from fmnist_edge.options import parser
 from fmnist_edge.registry import MODELS
 
@@ -98,15 +99,14 @@ def test_check_passes_and_reports(exported, capsys, tmp_path):
     trained = str(ROOT / "trained_model")
     assert main(["check", str(exported), "--limit", "2000", "--report", str(report), "--trained", trained]) == 0
     out = capsys.readouterr().out
-    assert "Parity on 2,000 images" in out and out.count("| pass |") == 5
+    assert "Parity on 2,000 images" in out and out.count("| pass |") == len(select("all"))
     written = json.loads(report.read_text())
     assert written["images"] == 2000
-    assert {row["precision"] for row in written["rows"]} == {"float32", "float16", "dynamic_int8", "int8"}
+    assert {row["precision"] for row in written["rows"]} == {item.name for item in select("all")}
     assert all(row["passed"] and len(row["worst_images"]) == 10 for row in written["rows"])
 
 
 def test_a_failed_gate_exits_1_and_names_the_worst_images(exported, capsys, tmp_path):
-    """Wrong labels: every accuracy falls below the published one."""
     test = data.load("test")
     np.save(tmp_path / "images.npy", test.images[:100])
     float_images = test.images[:100].astype(np.float64)
@@ -202,7 +202,7 @@ def test_the_users_own_model_goes_through_the_same_verbs(capsys, tmp_path):
     capsys.readouterr()
     main([*check, "--labels", str(tmp_path / "labels.npy"), "--report", str(tmp_path / "r.json")])
     rows = json.loads((tmp_path / "r.json").read_text())["rows"]
-    assert len(rows) == 5
+    assert len(rows) == len(select("all"))
     for row in rows:
         assert row["reference_accuracy"] == 1.0 and row["published_accuracy"] is None
         assert row["passed"] or row["precision"] in ("int8", "dynamic_int8")  # an untrained model has no margins

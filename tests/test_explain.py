@@ -1,6 +1,7 @@
 """Explain names the layer that was hurt on purpose, in every format, and what it promises comes true."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,17 @@ from small_model import CONTRACT, HURT, images, small_checkpoint, small_model
 from fmnist_edge import checkpoints, data
 from fmnist_edge.artifacts import Artifact
 from fmnist_edge.cli import main
-from fmnist_edge.explain.explanation import explain, readers, remedy
+from fmnist_edge.commands.explain import advice
+from fmnist_edge.explain.explanation import Explanation, explain, readers, remedy
 from fmnist_edge.explain.graph import LayerGraph
-from fmnist_edge.explain.layers import LayerReport
+from fmnist_edge.explain.layers import LayerReport, blank, compare_layers
+from fmnist_edge.explain.matching import Match, Matching
 from fmnist_edge.explain.metrics import Saturation
 from fmnist_edge.export.pipeline import Calibration, export
 from fmnist_edge.export.precisions import PRECISIONS, select
 from fmnist_edge.registry import EXPORTERS
 from fmnist_edge.runtime.engine import TensorSpec
+from fmnist_edge.runtime.preprocess import Preprocessing
 
 ROOT = Path(__file__).parents[1]
 PIXELS = images()
@@ -167,8 +171,61 @@ class TestRemedy:
         found = remedy(self.REPORTS, "conv")
         assert found.layers == ("conv", "pool", "left", "right") and found.saved == 10 + 0 + 3 + 1
 
+    def test_an_operation_is_no_layer_to_keep(self):
+        reports = {**self.REPORTS, "left": report("left", ("pool",), 4, 1)}
+        reports["left"].keepable = False
+        assert remedy(reports, "left").layers == ()
+        assert (remedy(reports, "conv").layers, remedy(reports, "conv").saved) == (("conv",), 1)
+
     def test_rounding_of_the_output_stays(self):
         assert (remedy(self.REPORTS, "scores").layers, remedy(self.REPORTS, "scores").saved) == (("scores",), 1)
+
+
+class Overflowing:
+    """A probe of a float16 file in which the layer "big" is too large."""
+
+    def __init__(self, graph):
+        self.graph = graph
+        self.tensors = {(name, 0): TensorSpec(name, (None, 2), "float16") for name in graph.steps}
+
+    def capture(self, pixels, keys):
+        values = self.graph.evaluate(list(self.graph.steps), {self.graph.input: pixels})
+        found = {(name, 0): np.asarray(value).astype(np.float16) for name, value in values.items()}
+        for name in ("big", "after"):
+            found[name, 0][:] = np.inf
+        return {key: found[key] for key in keys}
+
+
+def test_values_that_are_not_finite_come_first():
+    import keras
+
+    image = keras.Input((2,), name="image")
+    big = keras.layers.Rescaling(4e4, name="big")(keras.layers.Rescaling(2.0, offset=0.1, name="before")(image))
+    graph = LayerGraph(keras.Model(image, keras.layers.ReLU(name="after")(big)))
+    matching = Matching({name: Match((name, 0)) for name in graph.steps}, frozenset())
+    with np.errstate(over="ignore"):
+        probe, pixels = Overflowing(graph), np.full((3, 2), 1.0, np.float32)
+        reports = compare_layers(graph, probe, matching, pixels, silent)
+    found = Explanation(
+        Artifact(Path("a.onnx"), {"precision": "float16", "recipe": {"weights": "float16"}}), "", reports, (), 3
+    )
+    assert [report.layer for report in found.by_damage][:2] == ["big", "after"]
+    assert "big is the first layer with values that are not finite" in advice(found, None)
+
+
+def test_the_layer_with_the_kernel_stands_for_those_around_it():
+    import keras
+
+    image = keras.Input((8, 8, 1), name="image")
+    x = keras.layers.Conv2D(2, 3, name="conv")(keras.layers.ZeroPadding2D(name="pad")(image))
+    graph = LayerGraph(keras.Model(image, keras.ops.tanh(keras.layers.ReLU(name="relu")(x) * 2)))
+    spec = TensorSpec("t", (1,), "int8", 0.1, 0)
+    names = [graph.input, "relu", graph.output]
+    matching = Matching({name: Match((name, 0)) for name in names}, frozenset())
+    probe = type("Probe", (), {"tensors": {(name, 0): spec for name in names}})
+    first, last = (blank(graph, probe, matching, name) for name in names[1:])
+    assert (first.layers, first.layer, first.keepable) == (("pad", "conv", "relu"), "conv", True)
+    assert not last.keepable
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +287,20 @@ class TestCommand:
         assert main(again) == 0
         assert Artifact.open(tmp_path / "compact_cnn/int8.tflite").manifest["keep_float"] == kept
 
+    def test_the_command_exports_as_before(self, sound, capsys, tmp_path):
+        """An own model's batch, preprocessing and calibration are part of what it takes."""
+        contract = replace(CONTRACT, preprocessing=Preprocessing(std=2.0, mean=-0.5))
+        np.save(tmp_path / "pixels.npy", PIXELS)
+        int8 = select("tflite", ["int8"])[0]
+        artifact = export(sound, int8, contract, tmp_path, batch=None, calibration=Calibration(PIXELS, ""))
+        given = ("--reference", sound.path, "--calibration", tmp_path / "pixels.npy", "--report", tmp_path / "r.json")
+        code, out, _ = command(capsys, artifact.path, *given)
+        assert code == 0
+        (words,) = [line.split()[1:] for line in out.splitlines() if line.startswith("  fmnist-edge export")]
+        assert main([*words, "--out", str(tmp_path / "again")]) == 0
+        again = Artifact.open(tmp_path / "again/small/int8.tflite")
+        assert again.contract.preprocessing == contract.preprocessing and again.manifest["batch"] is None
+
     def test_default_report_is_named_after_the_artifact(self, compact, capsys, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         assert command(capsys, compact)[0] == 0
@@ -256,6 +327,7 @@ class TestCommand:
             ((old,), "export the model again"),
             ((compact, "--reference", hurt.path), "name its own model with --reference"),
             ((own.path, "--reference", hurt.path), "pass --calibration"),
+            ((compact, "--report", tmp_path / "r.png"), "name a .json file"),
             ((own.path,), "small"),
         ):
             code, out, err = command(capsys, *arguments)

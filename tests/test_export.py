@@ -185,17 +185,25 @@ class TestLowering:
 
         layers = keras.layers
         inputs = keras.Input((8,))
-        dense = layers.Dense(4, activation="relu")(inputs)
-        shared = layers.Add()([dense, layers.BatchNormalization()(dense)])  # the unnormalised value is used too
+
+        def dense(activation="relu"):
+            return layers.Dense(4, activation=activation)(inputs)
+
+        def normalized(x):
+            return layers.BatchNormalization()(x)
+
+        shared, last = dense(), layers.Dense(3)
         cases = [
-            keras.Model(inputs, layers.Dense(3)(shared)),
-            keras.Model(
-                inputs, layers.Dense(3)(layers.BatchNormalization()(layers.Dense(4, activation="tanh")(inputs)))
-            ),
-            keras.Model(inputs, layers.ReLU()(layers.BatchNormalization()(dense))),
+            layers.Dense(3)(layers.Add()([shared, normalized(shared)])),  # the unnormalised value is used too
+            layers.Add()([last(normalized(dense())), last(dense())]),  # so are the weights to fold the shift into
+            layers.Dense(3)(normalized(dense("tanh"))),
+            layers.ReLU()(normalized(dense())),
         ]
-        for model in cases:
+        for outputs in cases:
+            model = keras.Model(inputs, outputs)
             assert fold_batch_norm(model) is model
+        pattern = keras.Model(inputs, layers.Dense(3)(normalized(dense())))
+        assert fold_batch_norm(pattern) is not pattern
 
     def test_composed_form_has_no_lrn_op_and_folds_its_bias(self, model):
         for format in EXPORTERS:
@@ -282,6 +290,15 @@ def test_a_failed_conversion_is_one_line_and_leaves_no_file(compact, tmp_path, m
         export(compact, select("tflite", ["float32"])[0], CONTRACT, tmp_path / "out")
     assert str(refusal.value) == "TFLite float32 conversion failed: first line"
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_cannot_be_prepared_is_one_line_too(compact, tmp_path, monkeypatch):
+    def explode(*_):
+        raise ValueError("first line\nsecond line")
+
+    monkeypatch.setattr("fmnist_edge.export.pipeline.lower", explode)
+    with pytest.raises(ExportError, match=r"^preparing compact_cnn for tflite float32 failed: first line$"):
+        export(compact, select("tflite", ["float32"])[0], CONTRACT, tmp_path)
 
 
 def test_output_folder_that_is_a_file(compact, tmp_path):

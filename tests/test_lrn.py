@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from fmnist_edge.export.lrn import (
     LARGEST_HEIGHT,
+    LARGEST_SAMPLE,
     LARGEST_SHIFT,
     MOST_TERMS,
     TOLERANCE,
@@ -68,6 +69,19 @@ def test_a_layer_with_one_energy_or_none(energy):
 def test_a_term_is_the_sigmoid_that_its_docstring_says():
     fit = Fit(0.25, (Term(2.0, -1.0, 0.5), Term(1.0, 0.0, 0.0)), 0.0, 1.0)
     assert fit(np.array([0.5])) == pytest.approx([0.25 + 2.0 * 0.5 + 0.5])
+
+
+def test_energies_over_many_orders_of_magnitude():
+    energy = np.concatenate([np.full(19_990, 1e-3), np.full(10, 5e3)])
+    error = fit_inverse_power(energy)(energy) - (1 + energy) ** -0.5  # warns of no overflow, far out
+    assert np.sqrt(np.mean(error**2)) <= TOLERANCE
+
+
+def test_a_part_of_a_large_sample_has_all_its_channels():
+    energy = np.broadcast_to(np.arange(64.0), (LARGEST_SAMPLE, 64))
+    values, shares = histogram(energy.ravel())
+    assert values @ shares == pytest.approx(31.5, rel=1e-3)
+    assert (values[0], values[-1]) == (0, 63)
 
 
 def test_histogram_keeps_the_mean():

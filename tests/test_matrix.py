@@ -66,6 +66,7 @@ class TestCell:
             ("echo 'no numpy here' >&2; exit 3", "its process ended with code 3 (no numpy here)"),
             ("exit 0", "its process ended with code 0 (no message)"),
             ("echo 100; exec sleep 60", "gave no sign of life for 1 s"),
+            ("echo base activated; echo '{}'; echo '\"a\"'; exit 4", "its process ended with code 4 (no message)"),
         ],
     )
     def test_whatever_its_process_does_is_a_reason(self, tmp_path, code, reason):

@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 
 from fmnist_edge import checkpoints, cli, data
+from fmnist_edge.errors import ExportError
 from fmnist_edge.recovery.improve import correct_biases, equalise, fine_tune
 from fmnist_edge.recovery.ladder import LADDER, Candidate, Material, climb
 from fmnist_edge.recovery.simulate import (
@@ -135,6 +136,47 @@ def test_channels_that_more_than_one_layer_reads_are_left_alone():
     assert all(np.array_equal(a, b) for a, b in zip(small.get_weights(), same.get_weights(), strict=True))
 
 
+def test_what_is_scaled_must_not_be_seen_elsewhere():
+    """A shared layer has other inputs; a ReLU with a threshold does not let a factor through."""
+    inputs = keras.Input((8, 8, 3))
+    shared = layers.Conv2D(4, 3, padding="same", name="shared")
+    a = shared(layers.Conv2D(4, 1, activation="relu", name="a")(inputs))
+    b = layers.Conv2D(4, 1, name="b")(shared(layers.Conv2D(4, 1, name="c")(inputs)))
+    x = layers.Conv2D(4, 3, name="d")(layers.ReLU(threshold=0.1)(layers.Conv2D(4, 3, name="e")(layers.Add()([a, b]))))
+    small = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+    same = equalise(small, np.random.default_rng(0).random((9, 8, 8, 3), np.float32))
+    assert all(np.array_equal(a, b) for a, b in zip(small.get_weights(), same.get_weights(), strict=True))
+
+
+def test_an_activation_by_name_is_a_relu():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Activation("relu", name="relu")(layers.Conv2D(4, 3, name="conv")(inputs))
+    small = keras.Model(inputs, layers.GlobalAveragePooling2D(name="pool")(layers.Conv2D(4, 3, name="next")(x)))
+    pixels = np.random.default_rng(0).random((9, 8, 8, 3), np.float32)
+    better = equalise(small, pixels)
+    assert not np.array_equal(better.get_weights()[0], small.get_weights()[0])
+    assert np.abs(np.asarray(better(pixels)) - np.asarray(small(pixels))).max() < 1e-5
+    rounded = [layer.name for layer in simulated(small, activation_ranges(small, pixels)).layers]
+    assert [name for name in rounded if name.endswith("_int8")] == ["relu_int8", "next_int8", "pool_int8"]
+
+
+@pytest.mark.parametrize("kind", ["sequential", "operations", "shared"])
+def test_remedies_take_models_of_every_make(kind):
+    if kind == "sequential":
+        small = keras.Sequential()
+        for layer in (layers.Input((8, 8, 3)), layers.Conv2D(4, 3, activation="relu"), layers.Conv2D(4, 3)):
+            small.add(layer)
+        small.add(layers.GlobalAveragePooling2D())
+    else:
+        inputs, conv = keras.Input((8, 8, 3)), layers.Conv2D(3, 3, padding="same")
+        x = conv(conv(inputs)) if kind == "shared" else keras.ops.relu(conv(inputs) + inputs)
+        small = keras.Model(inputs, layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))
+    pixels = np.random.default_rng(0).random((9, 8, 8, 3), np.float32)
+    for better in (correct_biases(small, pixels), fine_tune(small, pixels, logits=True, epochs=1)):
+        distance = np.abs(np.asarray(better(pixels)) - np.asarray(small(pixels))).max()
+        assert 0 < distance < 0.05
+
+
 def test_corrected_biases_take_the_mean_error_away(lopsided, images):
     ranges = activation_ranges(lopsided, images)
     better = correct_biases(lopsided, images)
@@ -179,8 +221,15 @@ def test_the_ladder_ends_at_the_first_rung_that_passes(model, material, quick, p
 
 
 def test_the_ladder_ends_when_time_is_up(model, material, quick):
+    """And what is exported as it is needs no time."""
     steps = climb(Candidate(model), material, lambda _: 1.0, allowed=0.0, budget_s=0.0)
-    assert len(list(steps)) <= 1
+    assert [step.rung for step, _ in steps] == ["as it is"]
+
+
+def test_a_loss_of_just_what_is_allowed_passes(model, material, quick):
+    assert 0.93 - 0.925 > 0.005
+    ((step, _),) = climb(Candidate(model), material, lambda _: 0.93 - 0.925, allowed=0.005, budget_s=1e9)
+    assert step.passed
 
 
 def test_integer_only_forms_keep_nothing_in_float(model, material, quick):
@@ -197,6 +246,25 @@ def test_layers_kept_in_float_are_the_weakest(model, material, quick):
     found = [c.keep_float for _, c in climb(Candidate(model), material, lambda _: 1.0, allowed=0.0, budget_s=1e9)]
     assert found[-3:] == [("conv2",), ("conv2", "conv1"), ("conv2", "conv1", "conv3", "dense_95")]
     assert found[0] == ()
+
+
+@pytest.mark.parametrize(
+    ("layers", "rungs"), [([], []), (["a"], [1]), (["a", "b"], [1, 2]), (["a", "b", "c"], [1, 2, 3])]
+)
+def test_nothing_is_tried_twice_where_few_layers_are_weak(model, images, quick, layers, rungs):
+    few = Material(images[:20], images[:20], True, lambda candidate: layers)
+    found = [c.keep_float for _, c in climb(Candidate(model), few, lambda _: 1.0, allowed=0.0, budget_s=1e9)]
+    assert found[4:] == [tuple(layers[:count]) for count in rungs]
+
+
+def test_a_layer_that_cannot_be_kept_costs_its_rungs_alone(model, material, quick):
+    def loss_of(candidate):
+        if len(candidate.keep_float) == 2:
+            raise ExportError("no op of the file is its own")
+        return 1.0
+
+    steps = [step.rung for step, _ in climb(Candidate(model), material, loss_of, allowed=0.0, budget_s=1e9)]
+    assert steps[-2:] == ["1 layer in float", "4 layers in float"] and len(steps) == len(LADDER) - 1
 
 
 class TestExport:
@@ -232,6 +300,24 @@ class TestExport:
         assert not manifest["recovery"]["passed"]
         assert 1 <= len(manifest["recovery"]["ladder"]) < len(LADDER)
         assert "no remedy kept the loss within -5.0 pp" in capsys.readouterr().err
+
+    def test_explain_refuses_a_file_of_other_weights(self, files, capsys, tmp_path):
+        assert self.export(files, "3")[0] == 0
+        arguments = ["explain", str(files / "out" / "own" / "int8.tflite"), "--reference", str(files / "own.keras")]
+        capsys.readouterr()
+        assert cli.main([*arguments, "--report", str(tmp_path / "r.json")]) == 2
+        assert "changed its weights (equalisation)" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("option", ["--tune-accuracy=nan", "--tune-accuracy=inf", "--budget=nan"])
+    def test_numbers_that_are_none_are_refused(self, files, option, capsys):
+        with pytest.raises(SystemExit) as refusal:
+            cli.main(["export", "compact_cnn", option])
+        assert refusal.value.code == 2 and "is not a finite number" in capsys.readouterr().err
+
+    def test_a_precision_that_needs_no_tuning_is_refused(self, tmp_path, capsys):
+        arguments = ["--format", "onnx", "--precision", "float16", "--out", str(tmp_path / "out")]
+        assert cli.main(["export", "compact_cnn", *arguments, "--tune-accuracy", "1"]) == 2
+        assert "float16.onnx has no use for it" in capsys.readouterr().err
 
     def test_does_not_go_with_chosen_layers(self, files, capsys):
         assert self.export(files, "1", "--keep-float", "conv1")[0] == 2

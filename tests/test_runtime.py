@@ -20,6 +20,7 @@ from fmnist_edge.registry import ENGINES, resolve
 from fmnist_edge.runtime import Classifier, Contract
 from fmnist_edge.runtime.classifier import ENGINES_OF_SUFFIX
 from fmnist_edge.runtime.contract import manifest_path, read_manifest
+from fmnist_edge.runtime.images import read_image
 from fmnist_edge.runtime.probe import probe
 from fmnist_edge.runtime.tflite_micro import TFLiteMicroEngine
 
@@ -209,6 +210,17 @@ def test_probabilities_are_not_softmaxed_twice(linear_models, tmp_path):
         np.testing.assert_allclose(classifier(IMAGES[0]).probabilities, EXPECTED[0], atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 1), (2, 3, 3)])
+def test_a_png_of_sixteen_bits_is_as_bright_as_one_of_eight(tmp_path, shape):
+    from PIL import Image
+
+    grey = np.array([[0, 20, 78], [128, 200, 255]], np.uint8)
+    Image.fromarray(grey).save(tmp_path / "8.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "16.png")
+    narrow, wide = (read_image(tmp_path / name, shape) for name in ("8.png", "16.png"))
+    assert np.array_equal(wide, narrow) and np.array_equal(wide[..., 0], grey)
+
+
 def refused(path, *said, error=ArtifactError, **options):
     with pytest.raises(error) as refusal:
         Classifier.load(path, **options)
@@ -298,6 +310,12 @@ class TestManifest:
         with pytest.raises(ArtifactError) as refusal:
             self.read(tmp_path, text)
         assert "m.onnx.json" in str(refusal.value) and "\n" not in str(refusal.value)
+
+    @pytest.mark.parametrize("wrong", [{"std": 0}, {"scale": 0.0}, {"mean": float("nan")}, {"std": "inf"}])
+    def test_preprocessing_that_makes_no_numbers(self, tmp_path, wrong):
+        contract = GOOD["contract"] | {"preprocessing": GOOD["contract"]["preprocessing"] | wrong}
+        with pytest.raises(ArtifactError, match="contract: preprocessing has scale"):
+            self.read(tmp_path, json.dumps(GOOD | {"contract": contract}))
 
     def test_too_large(self, tmp_path):
         with pytest.raises(ArtifactError):

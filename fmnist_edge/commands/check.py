@@ -33,15 +33,14 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge import inputs
     from fmnist_edge.artifacts import collect
     from fmnist_edge.check import check
-    from fmnist_edge.files import write_json
+    from fmnist_edge.files import check_writable, write_json
 
+    check_writable(options.report.parent)
     evaluation = inputs.evaluation_for(options.images, options.labels, options.limit, options.data)
     checked = list(
         check(collect(options.artifacts), evaluation, trained=options.trained, reference=options.reference, track=track)
     )
-    print(f"Parity on {len(evaluation.images):,} images of {evaluation.source}:\n")
-    print(table(PARITY_HEADER, [parity_row(row) for row in checked]))
-    write_json(
+    write_json(  # first: it took minutes
         options.report,
         {
             "schema": 1,
@@ -50,6 +49,8 @@ def run(options: argparse.Namespace) -> None:
             "rows": [r.as_dict() for r in checked],
         },
     )
+    print(f"Parity on {len(evaluation.images):,} images of {evaluation.source}:\n")
+    print(table(PARITY_HEADER, [parity_row(row) for row in checked]))
     open_verdicts = inconclusive(checked)
     if open_verdicts:
         print(f"\n{open_verdicts}")

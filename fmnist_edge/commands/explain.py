@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fmnist_edge.console import progress_bar, table
 
 if TYPE_CHECKING:
+    from fmnist_edge.artifacts import Artifact
     from fmnist_edge.explain.explanation import Explanation
     from fmnist_edge.explain.layers import LayerReport
 
@@ -23,33 +24,37 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge.artifacts import Artifact
     from fmnist_edge.errors import InputError
     from fmnist_edge.explain.explanation import explain
-    from fmnist_edge.files import write_json
+    from fmnist_edge.files import check_writable, write_json
     from fmnist_edge.report.layers import draw_layers
 
     artifact = Artifact.open(options.artifact)
+    report = options.report or Path("reports") / f"explain-{artifact.model}-{artifact.path.name}.json"
+    plot = report.with_suffix(".png")
+    if plot == report:
+        raise InputError(f"--report {report}: that is where the plot goes; name a .json file")
     checkpoint = checkpoints.load(options.reference or artifact.model, folder=options.trained)
     calibration = inputs.calibration_for(artifact.contract, options.calibration, options.data)
     if calibration is None:
         raise InputError(f"{artifact.path}: not a Fashion-MNIST model; pass --calibration with images shaped for it")
     images = calibration.images[: options.images]
+    check_writable(report.parent)
     with progress_bar(f"explaining {artifact.model} {artifact.path.name}") as progress:
         explanation = explain(artifact, checkpoint, images, progress=progress)
 
-    print(f"{artifact.path} against {checkpoint.path}, {len(images)} images ({calibration.source}):\n")
-    print(table(HEADER, [row(explanation, report) for report in explanation.by_damage]))
-    print(f"\n{advice(explanation, options.reference)}")
-    report = options.report or Path("reports") / f"explain-{artifact.model}-{artifact.path.name}.json"
     written = {"images_source": calibration.source, **explanation.as_dict()}
     write_json(report, written)
-    draw_layers(written, report.with_suffix(".png"))
-    print(f"\nwrote {report} and {report.with_suffix('.png').name}")
+    print(f"{artifact.path} against {checkpoint.path}, {explanation.images} images ({calibration.source}):\n")
+    print(table(HEADER, [row(explanation, layer) for layer in explanation.by_damage]))
+    print(f"\n{advice(explanation, options)}")
+    draw_layers(written, plot)
+    print(f"\nwrote {report} and {plot.name}")
 
 
 def row(explanation: Explanation, report: LayerReport) -> list[str]:
     error, saturation = report.error, report.saturation.share
     return [
         " + ".join(report.layers),
-        decibels(report.error.sqnr_db, error.exact),
+        decibels(error.sqnr_db, error.exact),
         "–" if error.cosine is None else f"{error.cosine:.5f}",
         f"{error.max_abs_error:.2g}" if not error.non_finite else "not finite",
         "–" if saturation is None else f"{saturation * 100:.2f}",
@@ -65,12 +70,15 @@ def decibels(value: float | None, exact: bool) -> str:
     return "–" if value is None else f"{value:.1f}"
 
 
-def advice(explanation: Explanation, reference: str | None) -> str:
+def advice(explanation: Explanation, options: argparse.Namespace) -> str:
     """What to keep in float and what that is worth, in a sentence and a command."""
     from fmnist_edge.export.precisions import PRECISIONS
 
     artifact, error = explanation.artifact, explanation.output.error
     output = f"Output: SQNR {decibels(error.sqnr_db, error.exact)} dB."
+    broken = [report for report in explanation.reports.values() if report.error.non_finite]
+    if broken:
+        return f"{output} {broken[0].layer} is the first layer with values that are not finite."
     if artifact.manifest["recipe"]["weights"] == "float32":
         return f"{output} Nothing is quantised in this file; what differs is the order of sums."
     if not explanation.remedies:
@@ -84,7 +92,25 @@ def advice(explanation: Explanation, reference: str | None) -> str:
     selective = [item.name for item in PRECISIONS if item.format == format and item.selective and not item.stock]
     if artifact.precision not in selective:
         return f"{sentence} ({artifact.precision} cannot; {' and '.join(selective)} can)"
-    kept = [*artifact.manifest.get("keep_float", []), *best.layers]
-    flags = "".join(f" --keep-float {shlex.quote(layer)}" for layer in dict.fromkeys(kept))
-    model = shlex.quote(reference or artifact.model)
-    return f"{sentence}\n\n  fmnist-edge export {model} --format {format} --precision {artifact.precision}{flags}"
+    command = ["export", options.reference or artifact.model, "--format", format, "--precision", artifact.precision]
+    command += as_before(artifact, options)
+    for layer in dict.fromkeys([*artifact.manifest.get("keep_float", []), *best.layers]):
+        command += ["--keep-float", layer]
+    return f"{sentence}\n\n  fmnist-edge {shlex.join(command)}"
+
+
+def as_before(artifact: Artifact, options: argparse.Namespace) -> list[str]:
+    """The options that another export like that of `artifact` needs."""
+    from fmnist_edge.runtime.preprocess import Preprocessing
+
+    batch, used, default = artifact.manifest["batch"], artifact.contract.preprocessing, Preprocessing()
+    given = {"batch": "dynamic" if batch is None else str(batch)} if batch != 1 else {}
+    if options.calibration is not None:
+        given["calibration"] = options.calibration
+    if options.trained != Path("trained_model"):
+        given["trained"] = str(options.trained)
+    for name in ("scale", "mean", "std"):
+        if getattr(used, name) != getattr(default, name):
+            given[name] = repr(getattr(used, name))
+    # One word each: a value may begin with a minus sign.
+    return [f"--{name}={value}" for name, value in given.items()]

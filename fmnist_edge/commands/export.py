@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from fmnist_edge.console import table, track
+from fmnist_edge.console import progress_bar, table, track
 from fmnist_edge.errors import GateError, InputError
 
 __all__ = ["run"]
@@ -20,6 +20,9 @@ def run(options: argparse.Namespace) -> None:
     precisions = select(options.format, options.precision)
     if options.tune_accuracy is not None and options.keep_float:
         raise InputError("--tune-accuracy chooses the layers to keep in float itself; leave --keep-float out")
+    if options.tune_accuracy is not None and not any(precision.calibrated for precision in precisions):
+        names = ", ".join(precision.filename for precision in precisions)
+        raise InputError(f"--tune-accuracy is for calibrated precisions, such as int8; {names} has no use for it")
     preprocessing = Preprocessing(options.scale, options.mean, options.std)
     artifacts = []
     for name in options.models:
@@ -56,19 +59,25 @@ def row(artifact: Any) -> list[str]:
 def tuned(options: argparse.Namespace, checkpoint: Any, precision: Any, *what: Any, **arguments: Any) -> Any:
     """Export with the accuracy won back, and a table of what was tried."""
     from fmnist_edge import inputs
+    from fmnist_edge.recovery.ladder import LADDER
     from fmnist_edge.recovery.tuned import export_tuned
 
     contract, calibration = what[0], arguments["calibration"]
     judge = inputs.judge_for(contract, calibration, options.data, own=options.calibration is not None)
-    artifact, steps = export_tuned(
-        checkpoint,
-        precision,
-        *what,
-        **arguments,
-        judge=judge,
-        allowed=options.tune_accuracy / 100,
-        budget_s=options.budget * 60,
-    )
+    with progress_bar(f"tuning {checkpoint.name} {precision.filename}") as progress:
+        progress(0, len(LADDER), LADDER[0].name)
+        artifact, steps = export_tuned(
+            checkpoint,
+            precision,
+            *what,
+            **arguments,
+            judge=judge,
+            allowed=options.tune_accuracy / 100,
+            budget_s=options.budget * 60,
+            report=lambda count, step: progress(
+                count, len(LADDER), f"{step.rung}: {step.accuracy_drop * 100:.2f} pp lost"
+            ),
+        )
     print(f"{artifact.path}: accuracy lost on {len(judge.images):,} images ({judge.source})\n")
     cells = [
         [step.rung, f"{step.accuracy_drop * 100:.2f}", "yes" if step.passed else "no", f"{step.seconds:.0f}"]

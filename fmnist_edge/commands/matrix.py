@@ -18,12 +18,13 @@ PYTHON_VARIABLE = "FMNIST_EDGE_TFLITE_RUNTIME"
 def run(options: argparse.Namespace) -> None:
     from fmnist_edge import inputs
     from fmnist_edge.artifacts import collect
-    from fmnist_edge.files import write_json
+    from fmnist_edge.files import check_writable, write_json
     from fmnist_edge.matrix import suite
 
     artifacts = collect(options.artifacts)
     evaluation = inputs.evaluation_for(options.images, None, None, options.data)
     images = evaluation.images[: options.limit]
+    check_writable(options.report.parent)
     choice = suite.Choice(
         engines=tuple(options.engine) if options.engine else None,
         micro_images=options.micro_limit,

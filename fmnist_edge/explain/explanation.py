@@ -58,15 +58,22 @@ class Explanation:
 
     @property
     def by_damage(self) -> list[LayerReport]:
-        """The layers by the noise that their own error causes at the output, most first."""
-        return sorted(self.reports.values(), key=lambda report: -report.noise)
+        """The layers by the noise that their own error causes at the output, most first.
+
+        Before them those with values that are not finite, whose noise is no number, in the order of the graph.
+        """
+        return [report for _, report in self._worst_first]
+
+    @property
+    def _worst_first(self) -> list[tuple[str, LayerReport]]:
+        return sorted(self.reports.items(), key=lambda item: (not item[1].error.non_finite, -item[1].noise))
 
     @property
     def remedies(self) -> list[Remedy]:
         """What to keep in float, the choice that saves most noise first; nothing that saves none."""
         computed = [name for name, report in self.reports.items() if report.inputs]
         found = [remedy(self.reports, name) for name in computed]
-        return sorted((item for item in found if item.saved > 0), key=lambda item: -item.saved)
+        return sorted((item for item in found if item.layers and item.saved > 0), key=lambda item: -item.saved)
 
     @property
     def weakest(self) -> list[str]:
@@ -97,16 +104,21 @@ class Explanation:
             "order": list(self.reports),
             "layers": {
                 name: {**r.as_dict(), "noise_share": self.share(r.noise), "saved_share": self.share(r.saved)}
-                for name, r in sorted(self.reports.items(), key=lambda item: -item[1].noise)
+                for name, r in self._worst_first
             },
         }
 
 
 def remedy(reports: dict[str, LayerReport], name: str) -> Remedy:
-    """The layers of one report; and, where rounding their output is most of the noise, those that read it as well."""
+    """The layer of one report; and, where rounding its output is most of the noise, those that read it as well.
+
+    No layers where it cannot be kept in float.
+    """
     report = reports[name]
     others = readers(reports, name)
-    if report.saved >= report.noise / 2 or not others:
+    if not report.keepable:
+        return Remedy((), 0.0)
+    if report.saved >= report.noise / 2 or not others or not all(reports[other].keepable for other in others):
         return Remedy((report.layer,), report.saved)
     return Remedy(
         (report.layer, *(reports[other].layer for other in others)),
@@ -129,10 +141,11 @@ def explain(artifact: Artifact, checkpoint: Checkpoint, images: np.ndarray, *, p
         images: uint8 or float (n, *input_shape), of the kind it was calibrated with; never those it is judged by.
         progress: told (done, total, what is next).
 
-    Raises ArtifactError when the file is not what its manifest says, or was made from another model; InputError when
-    the images do not fit.
+    Raises ArtifactError when the file is not what its manifest says, or was made from another model or from other
+    weights of it; InputError when the images do not fit.
     """
     check_origin(artifact, checkpoint)
+    check_weights(artifact)
     check_hash(artifact.path, artifact.manifest["sha256"])
     prepared = artifact.contract.preprocessing.apply(images, artifact.contract.input_shape)
     recipe = recipe_of(artifact)
@@ -171,6 +184,16 @@ def lowered_again(artifact: Artifact, recipe: Precision, reference: Any) -> Any:
         return with_lrn(reference, "native").model
     fits = artifact.manifest.get("lrn_fits") or {}
     return with_fits(reference, {layer: Fit.from_dict(fit) for layer, fit in fits.items()})
+
+
+def check_weights(artifact: Artifact) -> None:
+    """Raises ArtifactError for a file whose channels are not scaled as the model's are, though its answers agree."""
+    recovery = artifact.manifest.get("recovery") or {}
+    if recovery.get("weights_changed"):
+        raise ArtifactError(
+            f"{artifact.path}: `export --tune-accuracy` changed its weights ({recovery.get('rung')}), so that its "
+            "layers are not the model's one by one; explain an export without --tune-accuracy"
+        )
 
 
 def recipe_of(artifact: Artifact) -> Precision:

@@ -46,6 +46,8 @@ class LayerReport:
         own: against the same layers in float on the artifact's own inputs.
         noise: Σ (difference)² at the model's output that the own error causes.
         rounding: what of it remains with the layers in float, for readers in integers.
+        layer: the one that stands for all of `layers`: that with a kernel, else the first; the others are fused to it.
+        keepable: whether `export` can keep it in float by that name; an operation like `x + y` is no layer.
     """
 
     layers: tuple[str, ...]
@@ -56,11 +58,11 @@ class LayerReport:
     own: Comparison = field(default_factory=Comparison)
     noise: float = 0.0
     rounding: float = 0.0
+    layer: str = ""
+    keepable: bool = True
 
-    @property
-    def layer(self) -> str:
-        """The name that stands for all of `layers`: the first one's, whose op the others were fused to."""
-        return self.layers[0]
+    def __post_init__(self) -> None:
+        self.layer = self.layer or self.layers[0]
 
     @property
     def saved(self) -> float:
@@ -109,11 +111,22 @@ def compare_layers(
 
 
 def blank(graph: LayerGraph, artifact: Probe, matching: Matching, name: str) -> LayerReport:
+    import keras
+
     between = graph.needed([name], matching.found.keys() - {name})
-    inside = [item for item in between if item == name or item not in matching.passing]
+    inside = [graph.steps[item] for item in between if item == name or item not in matching.passing]
     inputs = {parent for item in between for parent in graph.steps[item].parents} & matching.found.keys()
     spec = artifact.tensors[matching.found[name].key]
-    return LayerReport(tuple(graph.steps[item].layer for item in inside), tuple(sorted(inputs)), spec, Saturation(spec))
+    layers = [step for step in inside if isinstance(step.node.operation, keras.layers.Layer)]
+    kernels = [step for step in layers if any(len(weight.shape) > 1 for weight in step.node.operation.weights)]
+    return LayerReport(
+        tuple(step.layer for step in inside),
+        tuple(sorted(inputs)),
+        spec,
+        Saturation(spec),
+        layer=(kernels or layers or inside)[0].layer,
+        keepable=bool(layers),
+    )
 
 
 def attribute(
@@ -123,13 +136,15 @@ def attribute(
     known = {other: value for other, value in actual.items() if other != name}
     in_float = expected[name] if name == graph.input else np.asarray(graph.evaluate([name], known)[name])
     report.own.add(in_float, actual[name])
-    rounded = report.spec.dequantize(report.spec.quantize(in_float))
-    report.noise += cost(graph, name, expected, actual[name] - in_float)
-    report.rounding += cost(graph, name, expected, rounded - in_float)
+    with np.errstate(over="ignore", invalid="ignore"):  # float16 ends at 65504, and infinities have no difference
+        rounded = report.spec.dequantize(report.spec.quantize(in_float))
+        own, rounding = actual[name] - in_float, rounded - in_float
+    report.noise += cost(graph, name, expected, own)
+    report.rounding += cost(graph, name, expected, rounding)
 
 
 def cost(graph: LayerGraph, name: str, expected: dict[str, np.ndarray], error: np.ndarray) -> float:
-    """Σ (difference)² at the output of the reference when `error` is added to one tensor of it."""
+    """Σ (difference)² at the output of the reference when `error` is added to one tensor of it; 0 if not finite."""
     if not error.any() or not np.isfinite(error).all():
         return 0.0
     behind = graph.behind(name) | {name}

@@ -74,7 +74,8 @@ class OnnxProbe:
         names = {key: self._fetch[key] for key in wanted if self._fetch[key] != self._image}
         pieces: list[list[np.ndarray]] = []
         for chunk in chunks(images, self._batch if isinstance(self._batch, int) else None):
-            pieces.append(self._session.run(list(names.values()), {self._image: chunk}))
+            # Asked for nothing, ONNX Runtime gives all.
+            pieces.append(self._session.run(list(names.values()), {self._image: chunk}) if names else [])
         captured = {
             key: np.concatenate(rows)[: len(images)] for key, rows in zip(names, zip(*pieces, strict=True), strict=True)
         }

@@ -104,7 +104,8 @@ def dense_around(norm: Any) -> tuple[Any, Any] | None:
     if type(first) is not layers.Dense or type(second) is not layers.Dense:
         return None
     fits = first.activation is keras.activations.relu and first.use_bias and second.use_bias
-    return (first, second) if fits and neighbour(first, "children") is norm else None
+    alone = neighbour(first, "children") is norm and len(second._inbound_nodes) == 1
+    return (first, second) if fits and alone else None
 
 
 def neighbour(layer: Any, side: str) -> Any | None:
@@ -140,9 +141,8 @@ def rebuilt(model: Any, replacements: dict[str, Any], weights: Weights) -> Any:
 
     copy = keras.models.clone_model(model, clone_function=clone)
     for layer in model.layers:
-        target = copy.get_layer(layer.name)
-        if target.weights:
-            target.set_weights(weights.get(layer.name) or layer.get_weights())
+        if layer.weights and layer.name not in replacements:
+            copy.get_layer(layer.name).set_weights(weights.get(layer.name) or layer.get_weights())
     return copy
 
 

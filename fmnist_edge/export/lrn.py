@@ -39,7 +39,7 @@ class Term:
     shift: float
 
     def __call__(self, energy: np.ndarray) -> np.ndarray:
-        return self.height / (1 + np.exp(-(self.slope * energy + self.shift)))
+        return self.height * sigmoid(self.slope * energy + self.shift)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,9 @@ def fit_inverse_power(energy: np.ndarray, *, bias: float = 1.0, beta: float = 0.
 
 def histogram(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(mean, share) of at most BINS equally frequent classes of the sample."""
-    ordered = np.sort(sample[:: max(1, len(sample) // LARGEST_SAMPLE)].astype(np.float64))
+    # Odd: channels come last and are mostly a power of two, of which an even step would only ever meet some.
+    step = (len(sample) // LARGEST_SAMPLE) | 1
+    ordered = np.sort(sample[::step].astype(np.float64))
     classes = np.array_split(ordered, min(BINS, len(ordered)))
     shares = np.array([len(part) for part in classes]) / len(ordered)
     return np.array([part.mean() for part in classes]), shares
@@ -128,7 +130,7 @@ def fit(values: np.ndarray, weights: np.ndarray, beta: float, slopes: np.ndarray
     def sigmoids(parameters: np.ndarray) -> tuple[np.ndarray, ...]:
         """heights (k,), slopes (k,), shifts (k,) and the sigmoids' values (n, k)."""
         heights, logs, shifts = parameters[1:].reshape(3, count)
-        return heights, -np.exp(logs), shifts, 1 / (1 + np.exp(np.outer(values, np.exp(logs)) - shifts))
+        return heights, -np.exp(logs), shifts, sigmoid(shifts - np.outer(values, np.exp(logs)))
 
     def residuals(parameters: np.ndarray) -> np.ndarray:
         heights, _, _, curves = sigmoids(parameters)
@@ -147,6 +149,11 @@ def fit(values: np.ndarray, weights: np.ndarray, beta: float, slopes: np.ndarray
     heights, found, shifts, _ = sigmoids(solution.x)
     terms = tuple(Term(*map(float, term)) for term in zip(heights, found, shifts, strict=True))
     return Fit(float(solution.x[0]), terms, float(np.sqrt(2 * solution.cost)), 0.0)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # far out, exp(-x) is infinity and the answer 0
+        return 1 / (1 + np.exp(-x))
 
 
 def rms(fitted: Fit) -> float:

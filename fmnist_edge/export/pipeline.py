@@ -13,6 +13,7 @@ import numpy as np
 from fmnist_edge.artifacts import Artifact, tensor_entry, versions_of
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.errors import ExportError, InputError
+from fmnist_edge.export.exporter import translated
 from fmnist_edge.export.layer_names import check_layers
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.export.precisions import PRECISIONS, Precision
@@ -60,7 +61,8 @@ def export(
             )
         prepared = contract.preprocessing.apply(calibration.images, contract.input_shape)
     exporter = resolve("format", EXPORTERS, precision.format)
-    lowered = lower(checkpoint.model, precision, prepared, keep_float)
+    with translated(f"preparing {checkpoint.name} for {precision.format} {precision.name}"):
+        lowered = lower(checkpoint.model, precision, prepared, keep_float)
     content = exporter.convert(lowered.model, precision, batch, prepared, keep_float)
     census = exporter.census(content)
     if precision.integer_only and census.float_ops:

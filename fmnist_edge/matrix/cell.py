@@ -72,13 +72,20 @@ def run(task: Task, python: str, progress: Callable[[int], None], stall_s: float
 
 
 def follow(stdout: IO[bytes], progress: Callable[[int], None], stall_s: float) -> dict[str, Any] | None:
-    """Pass the child's progress on; returns its reply, None when it ends without one."""
+    """Pass the child's progress on; returns its reply, None when it ends without one.
+
+    Other lines are passed over: what starts the interpreter, such as `conda run`, may have its own to say.
+    """
     try:
         for line in lines(stdout, stall_s):
-            said = json.loads(line)
-            if isinstance(said, dict):
+            try:
+                said = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(said, dict) and "status" in said:
                 return said
-            progress(said)
+            if isinstance(said, int):
+                progress(said)
     except TimeoutError:
         return reply("failed", f"gave no sign of life for {stall_s:g} s")
     return None

@@ -100,12 +100,17 @@ def compare(
         published_accuracy: a fraction the candidate must reach.
         output: what the scores are, "logits" or "probabilities", as in a Contract.
 
-    Raises InputError when the shapes differ, there are no images, a score is not finite, or `output` is neither.
+    Raises InputError when the shapes differ, there are no images, a label is no class, a score is not finite, or
+    `output` is neither.
     """
     if reference.shape != candidate.shape or reference.ndim != 2 or not len(reference):
         raise InputError(f"scores are {reference.shape} and {candidate.shape}; expected the same (n, classes), n >= 1")
     if labels is not None and labels.shape != (len(reference),):
         raise InputError(f"labels are {labels.shape}; expected ({len(reference)},)")
+    classes = reference.shape[1]
+    if labels is not None and not 0 <= labels.min() <= labels.max() < classes:
+        # Counted from 1, both models would be wrong about every image, and as wrong as each other.
+        raise InputError(f"labels are {labels.min()} to {labels.max()}; expected class indices 0 to {classes - 1}")
     if not (np.isfinite(reference).all() and np.isfinite(candidate).all()):
         raise InputError("scores hold NaN or infinity; the model is broken, not merely different")
     delta = np.abs(candidate.astype(np.float64) - reference.astype(np.float64))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.recovery.simulate import activation_ranges, one_to_one, outputs_of, simulated
+from fmnist_edge.recovery.simulate import activation_ranges, is_relu, one_to_one, outputs_of, simulated
 
 __all__ = ["correct_biases", "equalise", "fine_tune"]
 
@@ -15,6 +15,8 @@ BATCH = 50
 
 
 def copy_of(model: Any) -> Any:
+    """Layers and weights alike, and a functional model in which each layer has the calls of this model and no others:
+    adding layers to a Sequential one by one leaves some of every stage."""
     import keras
 
     def clone(layer: Any) -> Any:
@@ -55,18 +57,23 @@ def next_kernel(layer: Any) -> Any | None:
     """The Conv2D or Dense that alone reads what `layer`, one of those, makes; None with anything else in between."""
     from keras import activations, layers
 
-    kernels, between = (layers.Conv2D, layers.Dense), (layers.ReLU, layers.MaxPooling2D, layers.Dropout)
+    kernels, between = (layers.Conv2D, layers.Dense), (layers.MaxPooling2D, layers.Dropout)
     if type(layer) not in kernels or layer.activation not in (activations.relu, activations.linear):
         return None
     while True:
         readers = [node.operation for node in layer._outbound_nodes]
-        if len(readers) != 1:
+        if len(readers) != 1 or len(readers[0]._inbound_nodes) != 1:  # a shared layer has other inputs too
             return None
         (layer,) = readers
         if type(layer) in kernels:
             return layer if getattr(layer, "groups", 1) == 1 else None
-        if type(layer) not in between or getattr(layer, "max_value", None) is not None:
+        if type(layer) not in between and not (is_relu(layer) and scales(layer)):
             return None
+
+
+def scales(relu: Any) -> bool:
+    """Whether f(a · x) = a · f(x) for a > 0; a cap or a threshold would have to move too."""
+    return getattr(relu, "max_value", None) is None and not getattr(relu, "threshold", 0)
 
 
 def shift_of(layer: Any) -> Any | None:
@@ -83,11 +90,11 @@ def correct_biases(model: Any, images: np.ndarray) -> Any:
 
     Nagel et al. 2019 (arXiv:1906.04721), section 4.2, with the means measured on `images`, float32 (n, *input_shape).
     """
-    better = copy_of(model)
+    model, better = copy_of(model), copy_of(model)
     ranges = activation_ranges(model, images)
     rounded = simulated(better, ranges)
     for layer in better.layers:
-        if shift_of(layer) is None:
+        if shift_of(layer) is None or layer.name not in ranges:
             continue
         (exact,), (found,) = outputs_of(model, [layer.name], images), outputs_of(rounded, [layer.name], images)
         error = np.mean(found.astype(np.float64) - exact, axis=tuple(range(exact.ndim - 1)))
@@ -113,7 +120,8 @@ def fine_tune(model: Any, images: np.ndarray, *, logits: bool, epochs: int, seed
         return keras.losses.kl_divergence(teacher, student)
 
     keras.utils.set_random_seed(seed)
-    answers = one_to_one(model).predict(images, batch_size=BATCH, verbose=0)
+    model = copy_of(model)
+    answers = model.predict(images, batch_size=BATCH, verbose=0)
     student = simulated(model, activation_ranges(model, images))
     for layer in student.layers:  # their statistics are the model's; rounding has no say in them
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["activation_ranges", "one_to_one", "outputs_of", "simulated"]
+__all__ = ["activation_ranges", "is_relu", "one_to_one", "outputs_of", "simulated"]
 
 BATCH = 100
 # Layers whose output is on their input's grid already.
@@ -37,8 +37,11 @@ def as_list(outputs: Any) -> list[Any]:
 
 
 def activation_ranges(model: Any, images: np.ndarray) -> Ranges:
-    """(least, largest) output of each layer over `images`, widened to hold 0, by layer name."""
-    names = [layer.name for layer in model.layers]
+    """(least, largest) output of each layer over `images`, widened to hold 0, by layer name.
+
+    Left out: layers that are called more than once, which have no one output.
+    """
+    names = [layer.name for layer in model.layers if len(layer._inbound_nodes) == 1]
     ranges: Ranges = dict.fromkeys(names, (0.0, 0.0))
     for start in range(0, len(images), BATCH):  # one batch's activations at a time
         for name, output in zip(names, outputs_of(model, names, images[start : start + BATCH]), strict=True):
@@ -51,13 +54,14 @@ def simulated(model: Any, ranges: Ranges) -> Any:
     """A copy of `model`, layers and weights by the same names, that rounds what its int8 export rounds.
 
     Args:
-        ranges: see `activation_ranges`.
+        ranges: see `activation_ranges`. What is not in it, like operations (`x + y`) that are no layers, is not
+            rounded.
     """
     import keras
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         output = layer(*args, **kwargs)
-        if base_of(layer).__name__ in PASSING or is_fused(model.get_layer(layer.name)):
+        if layer.name not in ranges or base_of(layer).__name__ in PASSING or is_fused(model.get_layer(layer.name)):
             return output
         return rounding_class()(*ranges[layer.name], name=f"{layer.name}_int8")(output)
 
@@ -80,7 +84,14 @@ def is_fused(layer: Any) -> bool:
     from keras import layers
 
     behind = [node.operation for node in layer._outbound_nodes]
-    return len(behind) == 1 and isinstance(behind[0], layers.ReLU | layers.BatchNormalization)
+    return len(behind) == 1 and (is_relu(behind[0]) or isinstance(behind[0], layers.BatchNormalization))
+
+
+def is_relu(layer: Any) -> bool:
+    """Whether that is all it does: a ReLU layer, or an Activation with that name."""
+    from keras import activations, layers
+
+    return type(layer) is layers.ReLU or (type(layer) is layers.Activation and layer.activation is activations.relu)
 
 
 def rounding_copy(layer: Any) -> Any:

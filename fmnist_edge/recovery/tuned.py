@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.explain.explanation import explain
 from fmnist_edge.export.pipeline import Calibration, export
 from fmnist_edge.export.precisions import Precision
+from fmnist_edge.files import check_writable
 from fmnist_edge.recovery.ladder import Candidate, Material, Step, climb
 from fmnist_edge.recovery.simulate import one_to_one
 from fmnist_edge.runtime import Classifier
@@ -26,7 +28,7 @@ EXPLAINED = 64  # images that the weakest layers are found with
 
 @dataclass(frozen=True)
 class Judge:
-    """What decides: neither calibration nor test images.
+    """What decides: never test images. Of a user's own, they are calibration images as well; there are no others.
 
     Attributes:
         images: uint8 or float (n, *input_shape).
@@ -52,23 +54,25 @@ def export_tuned(
     judge: Judge,
     allowed: float,
     budget_s: float,
-    report: Callable[[Step], None] = lambda step: None,
+    report: Callable[[int, Step], None] = lambda count, step: None,
 ) -> tuple[Artifact, list[Step]]:
     """Like `export`, with what it takes to lose at most `allowed`, a fraction, of accuracy; else with what loses least.
 
-    Returns the artifact, its manifest with the ladder under "recovery", and the steps that were tried.
+    `report(how many, the last one)` is told of the steps as they are done. Returns the artifact, its manifest with the
+    ladder under "recovery", and the steps that were tried. Raises what `export` raises.
     """
+    check_writable(out)
     shape = contract.input_shape
     answers = one_to_one(checkpoint.model).predict(contract.preprocessing.apply(judge.images, shape), verbose=0)
     labels = answers.argmax(1) if judge.labels is None else judge.labels
     exact = float((answers.argmax(1) == labels).mean())
-    made: dict[int, Artifact] = {}
+    made: dict[Candidate, Artifact] = {}
 
     with tempfile.TemporaryDirectory() as folder:
 
         def exported(candidate: Candidate) -> Artifact:
-            if id(candidate) not in made:
-                made[id(candidate)] = export(
+            if candidate not in made:
+                made[candidate] = export(
                     replace(checkpoint, model=candidate.model),
                     precision,
                     contract,
@@ -77,17 +81,17 @@ def export_tuned(
                     calibration=calibration,
                     keep_float=candidate.keep_float,
                 )
-            return made[id(candidate)]
+            return made[candidate]
 
         def loss_of(candidate: Candidate) -> float:
             with Classifier.load(exported(candidate).path) as classifier:
                 return exact - float((classifier.scores(judge.images).argmax(1) == labels).mean())
 
+        @cache
         def weakest(candidate: Candidate) -> list[str]:
             images = calibration.images[:EXPLAINED]
             of = replace(checkpoint, model=candidate.model)
-            found = explain(exported(candidate), of, images, progress=lambda *_: None)
-            return list(dict.fromkeys(layer for remedy in found.remedies for layer in remedy.layers))
+            return explain(exported(candidate), of, images, progress=lambda *_: None).weakest
 
         material = Material(
             contract.preprocessing.apply(calibration.images, shape),
@@ -100,14 +104,15 @@ def export_tuned(
         for step, candidate in climb(
             start, material, loss_of, allowed=allowed, budget_s=budget_s, selective=precision.selective
         ):
-            report(step)
             tried.append((step, candidate))
+            report(len(tried), step)
         best, candidate = min(tried, key=lambda item: item[0].accuracy_drop)
         chosen = exported(candidate)
         recovery = {
             "rung": best.rung,
             "passed": best.passed,
             "allowed_drop": allowed,
+            "weights_changed": candidate.model is not checkpoint.model,
             "images": len(judge.images),
             "source": judge.source,
             "ladder": [step.as_dict() for step, _ in tried],

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fmnist_edge.errors import ArtifactError
+from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.runtime.preprocess import Preprocessing
 
 __all__ = ["Contract", "manifest_path", "read_manifest"]
@@ -57,6 +57,8 @@ class Contract:
                 labels=sequence(value["labels"]),
                 preprocessing=Preprocessing(**numbers),
             )
+        except InputError as error:
+            raise ArtifactError(f"contract: {error}; the manifest is damaged") from None
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ArtifactError(f"contract: {type(error).__name__} at {error}; the manifest is damaged") from None
 

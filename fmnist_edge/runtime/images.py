@@ -25,7 +25,10 @@ def read_image(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
     height, width, channels = shape
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as image:
-            converted = image.convert("L" if channels == 1 else "RGB")
+            eight_bit: Image.Image = image
+            if image.mode.startswith("I"):  # 16-bit greyscale, which Pillow's convert clips at 255
+                eight_bit = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            converted = eight_bit.convert("L" if channels == 1 else "RGB")
             resized = converted.resize((width, height), Image.Resampling.BILINEAR)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise FileError(f"{path}: not a readable PNG or JPEG ({one_line(error, 100)})") from None

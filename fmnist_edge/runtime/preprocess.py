@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,20 @@ class Preprocessing:
     """How an image becomes a model's input: y = (x * scale - mean) / std, with x in 0..255.
 
     A float image holds x / 255, so it gives the same answer as the uint8 image it came from.
+
+    Raises InputError for a number that is not finite and for a scale or std of 0.
     """
 
     scale: float = 1 / 255
     mean: float = 0.0
     std: float = 1.0
+
+    def __post_init__(self):
+        if not all(map(math.isfinite, (self.scale, self.mean, self.std))) or not self.scale or not self.std:
+            raise InputError(
+                f"preprocessing has scale {self.scale}, mean {self.mean}, std {self.std}; "
+                "expected finite numbers, and a scale and std other than 0"
+            )
 
     def apply(self, images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Images uint8 or float, `shape` or (n, *shape), channel axis optional if 1 -> float32 (n, *shape).
