@@ -100,7 +100,8 @@ class TestAgreement:
         assert (found["images"], found["agreement"], found["differing"], found["ties"]) == (4, 0.5, 2, 1)
         assert found["first_differing"] == [1, 2] and found["max_abs_delta"] == 2
         assert found["bit_equal"] is False and found["passed"] is True
-        assert suite.agreement(expected, scores, gate=0.51)["passed"] is False
+        assert suite.agreement(expected, scores, gate=0.75)["passed"] is True, "a tie is no disagreement"
+        assert suite.agreement(expected, scores, gate=0.76)["passed"] is False
 
     def test_fewer_scores_are_compared_with_as_many(self):
         expected = np.eye(5, dtype=np.float32)
@@ -224,9 +225,11 @@ class TestTables:
         assert tables.arena_rows(result) == []
 
     def test_a_share_is_never_rounded_up_to_all(self):
-        entry = {"engine": "b", "reason": None, "bit_equal": False, "agreement": 99_999 / 100_000, "passed": True}
+        entry = {"engine": "b", "reason": None, "bit_equal": False, "agreement": 99_999 / 100_000}
+        entry |= {"ties": 0, "passed": True}
         assert tables.shown(entry, {"reference": "a"}, tables.Codes()) == "99.99"
-        assert tables.shown(entry | {"agreement": 9987 / 10_000}, {"reference": "a"}, tables.Codes()) == "99.87"
+        tied = entry | {"agreement": 9987 / 10_000, "ties": 11}
+        assert tables.shown(tied, {"reference": "a"}, tables.Codes()) == "99.87 (11 tied)"
 
 
 class TestCommand:

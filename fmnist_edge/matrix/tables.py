@@ -11,7 +11,8 @@ __all__ = ["ARENA_HEADER", "LEGEND", "Codes", "arena_rows", "grids", "versions"]
 ARENA_HEADER = ["artifact", "arena bytes", "activations", "persistent"]
 LEGEND = (
     "= same outputs bit for bit; a number is the share of images, in %, with the same top class as the reference; "
-    "FAIL below {integer:g} (integer precisions) or {float:g} (float)"
+    "tied: of the others, images on which the engines share a top class because one scores two the same; "
+    "FAIL below {integer:g} (integer precisions) or {float:g} (float), ties counted as the same"
 )
 
 
@@ -54,7 +55,8 @@ def shown(entry: dict[str, Any], row: dict[str, Any], code: Callable[[str, str],
     if entry["bit_equal"]:
         return "="
     share = f"{floor(entry['agreement'] * 10_000 + 1e-6) / 100:.2f}"  # never rounded up to 100
-    return share if entry["passed"] else f"{share} FAIL"
+    tied = f" ({entry['ties']:,} tied)" if entry["ties"] else ""
+    return f"{share}{tied}" if entry["passed"] else f"{share}{tied} FAIL"
 
 
 def arena_rows(result: dict[str, Any]) -> list[list[str]]:
