@@ -298,6 +298,40 @@ def test_layers_that_keras_numbers_are_told_apart(images):
         assert shapes == {"dense_1": (784, 3), "dense": (3, 4)}
 
 
+def padded(trained):
+    """A padding layer, a convolution and a BatchNorm twice over, the second time with the same convolution."""
+    import keras
+
+    layers = keras.layers
+    x = inputs = keras.Input((28, 28, 1))
+    shared = layers.Conv2D(1, 3, use_bias=False, name="shared")
+    for number, conv in enumerate((layers.Conv2D(1, 3, use_bias=False, name="own"), shared, shared)):
+        x = conv(layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"pad{number}")(x))
+        x = layers.ReLU(6.0, name=f"relu{number}")(layers.BatchNormalization(name=f"norm{number}")(x))
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    model = keras.Model(inputs, layers.Dense(4, name="dense")(x), name="padded")
+    if trained:
+        for number in range(3):
+            model.get_layer(f"norm{number}").set_weights([np.array([value + number]) for value in (0.5, 0.2, 0.1, 2.0)])
+    return model
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_convolution_that_a_batch_norm_is_folded_into_keeps_its_name(images, trained):
+    """Behind padding, which is folded in as well, tf2onnx calls it after the BatchNorm."""
+    model = padded(trained)
+    nodes = [node.name for node in onnx.load_from_string(convert(model, "float32", None)).graph.node]
+    assert {name.partition("/")[0] for name in nodes if name.partition("/")[2].startswith("Conv")} == {"own", "shared"}
+    assert not [name for name in nodes if name.startswith("norm")], "else they could be kept in float, for nothing"
+    int8 = select("onnx", ["int8"])[0]
+    content = resolve("format", EXPORTERS, "onnx").convert(model, int8, 1, images, ("shared",))
+    weights = {name: array.dtype for name, array in initializers(content).items() if array.ndim == 4}
+    assert {name.partition("/")[0]: dtype.name for name, dtype in weights.items()} == {
+        "own": "int8",
+        "shared": "float32",
+    }
+
+
 class TestKeepFloat:
     def convert(self, model, name, images, *layers):
         precision = select("onnx", [name])[0]

@@ -35,11 +35,13 @@ class OnnxExporter:
         keep_float: tuple[str, ...] = (),
     ) -> bytes:
         with translated(f"ONNX {precision.name} conversion"), quiet():
+            import keras
             import onnx
 
             layers = [layer.name for layer in model.layers]
+            norms = {layer.name for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
             proto = float_model(model, batch)
-            name_by_layer(proto.graph, layers)  # before, too: quantisers make their names of those they find
+            name_by_layer(proto.graph, layers, norms)  # before, too: quantisers make their names of those they find
             proto = narrowed(proto, precision, calibration, keep_float)
             name_by_layer(proto.graph, layers, again=True)
             proto.graph.name = model.name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from fmnist_edge.export.layer_names import LayerNames
@@ -12,9 +12,11 @@ __all__ = ["OUTPUT", "layer_of", "name_by_layer"]
 
 OUTPUT = "scores"
 NO_LAYER = "graph"
+KERNELS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+OF_NORMS = ("Add", "BatchNormalization", "Mul", "Sub")
 
 
-def name_by_layer(graph: Any, layers: Sequence[str], again: bool = False) -> None:
+def name_by_layer(graph: Any, layers: Sequence[str], norms: Set[str] = frozenset(), again: bool = False) -> None:
     """Name nodes, tensors and weights after the Keras layer they come from, the output `OUTPUT`.
 
     tf2onnx numbers them with counters that run on from one conversion to the next: the same model would give
@@ -22,6 +24,8 @@ def name_by_layer(graph: Any, layers: Sequence[str], again: bool = False) -> Non
     what it put in to the one that it follows.
 
     Args:
+        norms: those of the layers that are BatchNormalization. tf2onnx folds them into the convolution before them,
+            and may then call that, and what it puts in front of it, by their name.
         again: the graph has been named before; what a quantiser added begins with the name of what it belongs to.
     """
     read = LayerNames(layers, map(path_of, graph.node))
@@ -32,9 +36,8 @@ def name_by_layer(graph: Any, layers: Sequence[str], again: bool = False) -> Non
     made_in = {start: start}
     weights = {item.name: item for item in graph.initializer}
     for node in graph.node:
-        told = [layer_of(node)] if again else [*read.of(path_of(node))]
-        if not again:
-            told += [layer for name in node.input if name in weights and uses[name] == 1 for layer in read.of(name)]
+        own = [name for name in node.input if name in weights and uses[name] == 1]
+        told = [layer_of(node)] if again else layers_told(node, own, read, norms)
         follows = next((made_in[name] for name in node.input if name in made_in), NO_LAYER)
         layer = next((name for name in told if name in layers), follows)
         made_in |= dict.fromkeys(node.output, layer)
@@ -54,6 +57,18 @@ def name_by_layer(graph: Any, layers: Sequence[str], again: bool = False) -> Non
         item.name = names[item.name]
     del graph.initializer[:]
     graph.initializer.extend(used)
+
+
+def layers_told(node: Any, own: Sequence[str], read: LayerNames, norms: Set[str]) -> list[str]:
+    """The layers that a node's name speaks of and those of its `own` weights, which no other node has, by their names.
+
+    An op that no BatchNorm is belongs to the layer of its kernel, be that its own or shared.
+    """
+    told = [layer for name in (path_of(node), *own) for layer in read.of(name)]
+    if node.op_type in OF_NORMS or norms.isdisjoint(told):
+        return told
+    kernel = node.input[1:2] if node.op_type in KERNELS else ()
+    return [layer for layer in (*told, *(layer for name in kernel for layer in read.of(name))) if layer not in norms]
 
 
 def layer_of(node: Any) -> str:
