@@ -25,7 +25,8 @@ STATISTICS = (
 )
 ENGINE_MATRIX = (
     "Each artifact runs in each engine that claims its format, a process per cell, and is compared with its default "
-    "engine (litert, onnxruntime). The top class must be the same on 99.9 % of the images, 99.99 % for floats."
+    "engine (litert, onnxruntime). The top class must be the same on 99.9 % of the images, 99.99 % for floats. "
+    "An engine that refuses a file says why in the table; one that crashes or stalls fails, like a missed gate."
 )
 
 LAYER_BY_LAYER = (

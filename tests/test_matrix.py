@@ -1,6 +1,9 @@
 """The engine matrix: what a cell's process may do, how answers are compared, what the command says of it."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -72,12 +75,31 @@ class TestCell:
     def test_whatever_its_process_does_is_a_reason(self, tmp_path, code, reason):
         work = task(tmp_path, tmp_path / "unread.tflite")
         answer = cell.run(work, script(tmp_path, code), silent, stall_s=1)
-        assert answer == {"status": "failed", "reason": reason}
+        assert answer == {"status": "crashed", "reason": reason}
 
     def test_a_process_that_is_given_up_on_is_ended(self, tmp_path):
         python = script(tmp_path, f"sleep 4; touch {tmp_path}/late")
-        assert cell.run(task(tmp_path, tmp_path / "unread.tflite"), python, silent, stall_s=1)["status"] == "failed"
+        assert cell.run(task(tmp_path, tmp_path / "unread.tflite"), python, silent, stall_s=1)["status"] == "crashed"
         assert not (tmp_path / "late").exists()
+
+    def test_what_the_process_started_is_ended_with_it(self, tmp_path):
+        """A wrapper such as `conda run` is not the interpreter itself. The pipe ends when its last writer does."""
+        os.mkfifo(tmp_path / "pipe")
+        reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+        python = script(tmp_path, f"(sleep 20; echo late) > {tmp_path}/pipe & echo 0; wait")
+        assert cell.run(task(tmp_path, tmp_path / "unread.tflite"), python, silent, stall_s=1)["status"] == "crashed"
+        os.set_blocking(reader, True)
+        assert os.read(reader, 10) == b""
+        os.close(reader)
+
+    def test_without_a_group_of_its_own_the_child_is_killed(self, monkeypatch):
+        def refused(*_):
+            raise PermissionError
+
+        monkeypatch.setattr(os, "killpg", refused)
+        with subprocess.Popen(["sleep", "60"]) as child:
+            cell.end(child)
+        assert child.returncode == -signal.SIGKILL
 
     def test_a_python_that_is_not_there(self, tmp_path):
         answer = cell.run(task(tmp_path, tmp_path / "unread.tflite"), str(tmp_path / "none"), silent)
@@ -139,7 +161,9 @@ def run(monkeypatch, artifacts, answers, images: int = 4, **choice):
         asked.append((task.engine, python))
         answer = answers[task.engine]
         if isinstance(answer, str):
-            return {"status": "unavailable" if "not installed" in answer else "failed", "reason": answer}
+            words = {"not installed": "unavailable", "crashed": "crashed"}
+            status = next((status for word, status in words.items() if word in answer), "failed")
+            return {"status": status, "reason": answer}
         progress(task.limit)
         np.save(task.scores, answer(task.limit))
         return {"status": "ran", "engine_version": f"{task.engine} 1", "arena": None}
@@ -162,13 +186,28 @@ class TestSuite:
         assert Choice(("tflite-micro", "onnxruntime-basic")).engines_of(Path("a.tflite")) == ["litert", "tflite-micro"]
 
     def test_one_engines_reason_costs_no_other(self, monkeypatch, tmp_path):
-        answers = {"litert": wrong_on(0), "litert-builtin": "crashed (SIGSEGV)", "litert-compiled": wrong_on(0)}
+        answers = {"litert": wrong_on(0), "litert-builtin": "no kernel for LRN", "litert-compiled": wrong_on(0)}
         result = run(monkeypatch, [artifact(tmp_path, "int8")], answers)
-        reference, crashed, same = result["rows"][0]["cells"]
-        assert (reference["status"], crashed["status"], same["status"]) == ("ran", "failed", "ran")
-        assert crashed["reason"] == "crashed (SIGSEGV)" and crashed["passed"] is None
+        reference, refused, same = result["rows"][0]["cells"]
+        assert (reference["status"], refused["status"], same["status"]) == ("ran", "failed", "ran")
+        assert refused["reason"] == "no kernel for LRN" and refused["passed"] is None
         assert same["bit_equal"] is True and suite.failures(result) == []
         assert result["engines"] == {"litert": "litert 1", "litert-compiled": "litert-compiled 1"}
+
+    @pytest.mark.parametrize("engine", ["litert", "litert-builtin"])
+    def test_a_crash_fails_in_whatever_engine(self, monkeypatch, tmp_path, engine):
+        answers = {"litert": wrong_on(0), "litert-builtin": wrong_on(0), engine: "crashed (SIGSEGV)"}
+        (line,) = suite.failures(run(monkeypatch, [artifact(tmp_path, "int8")], answers))
+        assert f"int8.tflite in {engine}" in line and line.endswith("crashed (SIGSEGV)")
+
+    def test_a_choice_that_leaves_nothing_to_compare(self, monkeypatch, tmp_path):
+        artifacts = [artifact(tmp_path, "int8")]
+        for engines in (("litert",), ("onnxruntime", "onnxruntime-basic")):
+            with pytest.raises(InputError, match=f"{engines[-1]}: nothing to compare.*litert-builtin"):
+                suite.run(artifacts, IMAGES, Choice(engines))
+        both = [*artifacts, artifact(tmp_path, "float32", ".onnx")]
+        answers = {"litert": wrong_on(0), "onnxruntime": wrong_on(0), "onnxruntime-basic": wrong_on(0)}
+        assert [len(row["cells"]) for row in run(monkeypatch, both, answers)["rows"]] == [1, 2]
 
     def test_without_its_reference_nothing_else_is_run_and_the_artifact_fails(self, monkeypatch, tmp_path):
         answers = {"litert": "truncated or altered", "litert-builtin": wrong_on(0)}
@@ -253,7 +292,7 @@ class TestCommand:
         assert refused == {("dynamic_int8.tflite", "tflite-micro")}
         missing = {engine for (_, engine), status in statuses.items() if status == "unavailable"}
         assert missing == {"tflite-runtime"}
-        assert (result["schema"], result["images"], result["images_of"]) == (1, 40, 10_000)
+        assert (result["schema"], result["images"], result["images_of"]) == (2, 40, 10_000)
         assert result["machine"]["cpu"] and result["engines"]["tflite-micro"].startswith("tflite-micro ")
         arena = result["rows"][0]["cells"][4]["arena"]
         assert f"{arena['total']:,}" in out and arena["total"] > 784 * 4
@@ -269,7 +308,7 @@ class TestCommand:
         err = capsys.readouterr().err
         failed, error = err.splitlines()
         assert failed.startswith("FAILED ") and "in litert-builtin: 0 of 5 images have another top class" in failed
-        assert error == "fmnist-edge: error: 1 of 2 cells failed their gate"
+        assert error == "fmnist-edge: error: 1 of 2 cells failed"
         assert json.loads((tmp_path / "m.json").read_text())["rows"][0]["cells"][1]["passed"] is False
 
     def test_with_no_engine_at_all_it_exits_3(self, tmp_path, capsys, monkeypatch):

@@ -50,7 +50,9 @@ def run(task: Task, python: str, progress: Callable[[int], None], stall_s: float
     """Do `task` in a child of the interpreter `python`; `progress(images done)` is called as it goes.
 
     Never raises for what happens there. The reply's "status" is "ran", with "engine_version" and "arena" (see
-    runtime.tflite_micro, None for other engines), or "failed" or "unavailable", with one line under "reason".
+    runtime.tflite_micro, None for other engines), or one of these, with one line under "reason": "failed" where the
+    engine refuses the file, "crashed" where its process ended or stalled without an answer, "unavailable" where there
+    is something to install.
     """
     with tempfile.TemporaryFile() as errors:
         try:
@@ -68,7 +70,15 @@ def run(task: Task, python: str, progress: Callable[[int], None], stall_s: float
             try:
                 return follow(cast(IO[bytes], child.stdout), progress, stall_s) or ended(child, errors)
             finally:
-                child.kill()
+                end(child)
+
+
+def end(child: subprocess.Popen) -> None:
+    """Kill the child with what it has started: an interpreter may be a script around the real one."""
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except OSError:  # no such group, or not ours to signal
+        child.kill()
 
 
 def follow(stdout: IO[bytes], progress: Callable[[int], None], stall_s: float) -> dict[str, Any] | None:
@@ -87,7 +97,7 @@ def follow(stdout: IO[bytes], progress: Callable[[int], None], stall_s: float) -
             if isinstance(said, int):
                 progress(said)
     except TimeoutError:
-        return reply("failed", f"gave no sign of life for {stall_s:g} s")
+        return reply("crashed", f"gave no sign of life for {stall_s:g} s")
     return None
 
 
@@ -107,10 +117,10 @@ def ended(child: subprocess.Popen, errors: IO[bytes]) -> dict[str, Any]:
     """The reply of a child that gave none."""
     code = child.wait()
     if code < 0:
-        return reply("failed", f"crashed ({signal_name(-code)})")
+        return reply("crashed", f"crashed ({signal_name(-code)})")
     errors.seek(0)
     said = (errors.read().decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-    return reply("failed", f"its process ended with code {code} ({said[:160]})")
+    return reply("crashed", f"its process ended with code {code} ({said[:160]})")
 
 
 def signal_name(number: int) -> str:

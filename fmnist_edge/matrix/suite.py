@@ -24,7 +24,7 @@ __all__ = ["GATES", "SCHEMA", "Choice", "failures", "run"]
 # integers differently by design, and float sums in another order.
 GATES = {"integer": 0.999, "float": 0.9999}
 COMPARED = ("agreement", "differing", "ties", "first_differing", "bit_equal", "max_abs_delta", "passed")
-SCHEMA = 1  # of the result; 1: the first
+SCHEMA = 2  # of the result; 1: the first; 2: status "crashed" beside "failed"
 
 Progress = Callable[[int, int, str], None]
 
@@ -64,10 +64,12 @@ def run(
     """Classify `images`, uint8 or float (n, *input_shape), with every artifact in every engine of `choice`.
 
     `progress(images done, of how many, what is next)` is called as it goes.
-    Returns the result that `fmnist-edge matrix` writes as JSON. Raises InputError on no images.
+    Returns the result that `fmnist-edge matrix` writes as JSON. Raises InputError on no images, and on a choice of
+    engines that leaves each artifact its default one alone.
     """
     if not len(images):
         raise InputError("no images to compare on; expected at least 1")
+    check_choice(artifacts, choice)
     bar = Bar(progress, total(artifacts, choice, len(images)))
     with tempfile.TemporaryDirectory(prefix="fmnist-edge-matrix-") as folder:
         file = Path(folder) / "images.npy"
@@ -84,14 +86,31 @@ def run(
     }
 
 
+def check_choice(artifacts: Sequence[Artifact], choice: Choice) -> None:
+    """Raises InputError where no artifact has an engine to be compared in."""
+    others = {name for artifact in artifacts for name in engines_for(artifact.path)[1:]}
+    if choice.engines is not None and others.isdisjoint(choice.engines):
+        raise InputError(
+            f"--engine {', '.join(choice.engines)}: nothing to compare; each artifact is compared with its default "
+            f"engine, and these can run it beside that one: {', '.join(sorted(others))}"
+        )
+
+
 def failures(result: dict[str, Any]) -> list[str]:
-    """One line per cell that missed its gate, and per artifact that its own default engine cannot run."""
+    """One line per cell that missed its gate or crashed, and per artifact that its own default engine refuses.
+
+    Another engine may refuse a file, for want of an op say: that is an answer, and no failure.
+    """
     found = []
     for row in result["rows"]:
         reference, *others = row["cells"]
-        if reference["status"] == "failed":
+        if reference["status"] in ("failed", "crashed"):
             found.append(f"{row['artifact']} in {row['reference']}, its default engine: {reference['reason']}")
-        found += [missed(entry, row) for entry in others if entry["passed"] is False]
+        for entry in others:
+            if entry["status"] == "crashed":
+                found.append(f"{row['artifact']} in {entry['engine']}: {entry['reason']}")
+            elif entry["passed"] is False:
+                found.append(missed(entry, row))
     return found
 
 
