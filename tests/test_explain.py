@@ -205,7 +205,7 @@ def test_values_that_are_not_finite_come_first():
     matching = Matching({name: Match((name, 0)) for name in graph.steps}, frozenset())
     with np.errstate(over="ignore"):
         probe, pixels = Overflowing(graph), np.full((3, 2), 1.0, np.float32)
-        reports = compare_layers(graph, probe, matching, pixels, silent)
+        reports = compare_layers(graph, probe, matching, {}, pixels, silent)
     found = Explanation(
         Artifact(Path("a.onnx"), {"precision": "float16", "recipe": {"weights": "float16"}}), "", reports, (), 3
     )
@@ -223,9 +223,13 @@ def test_the_layer_with_the_kernel_stands_for_those_around_it():
     names = [graph.input, "relu", graph.output]
     matching = Matching({name: Match((name, 0)) for name in names}, frozenset())
     probe = type("Probe", (), {"tensors": {(name, 0): spec for name in names}})
-    first, last = (blank(graph, probe, matching, name) for name in names[1:])
+    owners = {"else": ("conv",), "t": ("relu",)}
+    first, last = (blank(graph, probe, matching, owners, name) for name in names[1:])
     assert (first.layers, first.layer, first.keepable) == (("pad", "conv", "relu"), "conv", True)
     assert not last.keepable
+    for made, layer, keepable in (({"t": ("relu", "pad")}, "pad", True), ({"else": ("relu", "pad")}, "conv", False)):
+        found = blank(graph, probe, matching, made, "relu")
+        assert (found.layer, found.keepable) == (layer, keepable), "no op of the convolution's own"
 
 
 @pytest.fixture(scope="module")
@@ -308,6 +312,44 @@ class TestCommand:
             "explain-compact_cnn-int8.tflite.json",
             "explain-compact_cnn-int8.tflite.png",
         }
+
+    @pytest.mark.parametrize(
+        ("changed", "said"),
+        [
+            ({"batch": "1"}, "batch is '1'"),
+            ({"batch": True}, "batch is True"),
+            ({"batch": 0}, "batch is 0"),
+            ({"lrn_fits": 5}, "AttributeError"),
+            ({"lrn_fits": {"conv2": {}}}, "KeyError at 'terms'"),
+            ({"lrn_fits": {"conv2": {"offset": "x", "terms": [], "rms_error": 0, "max_energy": 0}}}, "ValueError"),
+            (
+                {"lrn_fits": {"conv2": {"offset": 0, "terms": [], "rms_error": 0, "max_energy": 0}}},
+                "conv2, no LRN layer",
+            ),
+            ({"keep_float": "conv2"}, "keep_float is 'conv2'"),
+            ({"keep_float": ["conv"]}, "keep_float is ['conv']"),
+            ({"recipe": {"name": "int8", "format": "gguf", "weights": "int8", "activations": "int8"}}, "gguf"),
+            ({"recovery": {"weights_changed": True}}, "changed its weights"),
+        ],
+        ids=str,
+    )
+    def test_a_manifest_that_was_edited_is_refused(self, compact, capsys, tmp_path, changed, said):
+        path = tmp_path / "int8.tflite"
+        path.write_bytes(compact.read_bytes())
+        manifest = json.loads(compact.with_name("int8.tflite.json").read_text()) | changed
+        path.with_name("int8.tflite.json").write_text(json.dumps(manifest))
+        code, out, err = command(capsys, path, "--report", tmp_path / "r.json")
+        assert (code, out) == (2, "") and err.count("\n") == 1 and said in err, err
+        assert "export the model again" in err or "without --tune-accuracy" in err
+
+    def test_a_manifest_without_batch_is_refused(self, compact, capsys, tmp_path):
+        path = tmp_path / "int8.tflite"
+        path.write_bytes(compact.read_bytes())
+        manifest = json.loads(compact.with_name("int8.tflite.json").read_text())
+        del manifest["batch"]
+        path.with_name("int8.tflite.json").write_text(json.dumps(manifest))
+        code, _, err = command(capsys, path, "--report", tmp_path / "r.json")
+        assert code == 2 and "KeyError at 'batch'" in err
 
     def test_refusals_are_one_line(self, compact, hurt, capsys, tmp_path):
         other = tmp_path / "int8.tflite"

@@ -11,7 +11,7 @@ import numpy as np
 from fmnist_edge.artifacts import Artifact
 from fmnist_edge.check import check_origin
 from fmnist_edge.checkpoints import Checkpoint
-from fmnist_edge.errors import ArtifactError
+from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.explain.graph import LayerGraph
 from fmnist_edge.explain.layers import LayerReport, Progress, compare_layers
 from fmnist_edge.explain.matching import Matching, match
@@ -34,6 +34,14 @@ class Remedy:
 
     layers: tuple[str, ...]
     saved: float
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What else a manifest says of how a file was made: images per call, None for any number, and LRN by layer."""
+
+    batch: int | None
+    lrn_fits: dict[str, Fit]
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ class Explanation:
             "sha256": manifest["sha256"],
             "model": self.artifact.model,
             "model_sha256": self.artifact.model_sha256,
-            "format": manifest["format"],
+            "format": manifest["recipe"]["format"],
             "precision": self.artifact.precision,
             "kept_in_float": manifest.get("keep_float", []),
             "engine": self.engine,
@@ -141,21 +149,22 @@ def explain(artifact: Artifact, checkpoint: Checkpoint, images: np.ndarray, *, p
         images: uint8 or float (n, *input_shape), of the kind it was calibrated with; never those it is judged by.
         progress: told (done, total, what is next).
 
-    Raises ArtifactError when the file is not what its manifest says, or was made from another model or from other
-    weights of it; InputError when the images do not fit.
+    Raises ArtifactError when the file is not what its manifest says, that is not what export writes, or the file was
+    made from another model or from other weights of it; InputError when the images do not fit.
     """
     check_origin(artifact, checkpoint)
     check_weights(artifact)
     check_hash(artifact.path, artifact.manifest["sha256"])
     prepared = artifact.contract.preprocessing.apply(images, artifact.contract.input_shape)
-    recipe = recipe_of(artifact)
+    recipe, origin = recipe_of(artifact), origin_of(artifact, checkpoint)
     reference = checkpoint.model if recipe.stock else fold_batch_norm(checkpoint.model)
     progress(0, 1, "float32 twin")
     probe: Probe = resolve("format", PROBES, recipe.format)(str(artifact.path))
     try:
-        matching = matched(artifact, recipe, reference, probe, prepared[:SAMPLE])
+        matching = matched(origin, recipe, reference, probe, prepared[:SAMPLE])
         graph = LayerGraph(reference)
-        reports = compare_layers(graph, probe, matching, prepared, progress)
+        owners = resolve("format", EXPORTERS, recipe.format).owners(artifact.path.read_bytes(), reference)
+        reports = compare_layers(graph, probe, matching, owners, prepared, progress)
     finally:
         probe.close()
     traced = {*matching.found, *matching.passing}
@@ -163,11 +172,11 @@ def explain(artifact: Artifact, checkpoint: Checkpoint, images: np.ndarray, *, p
     return Explanation(artifact, probe.version, reports, untraced, len(prepared))
 
 
-def matched(artifact: Artifact, recipe: Precision, reference: Any, probe: Probe, sample: np.ndarray) -> Matching:
+def matched(origin: Origin, recipe: Precision, reference: Any, probe: Probe, sample: np.ndarray) -> Matching:
     """Convert the model that the artifact was made from once more, to float32, and find the layers by that file."""
-    lowered = lowered_again(artifact, recipe, reference)
+    lowered = lowered_again(origin, recipe, reference)
     exporter = resolve("format", EXPORTERS, recipe.format)
-    content = exporter.convert(lowered, select(recipe.format, ["float32"])[0], artifact.manifest["batch"], None)
+    content = exporter.convert(lowered, select(recipe.format, ["float32"])[0], origin.batch, None)
     with tempfile.NamedTemporaryFile(suffix=f".{recipe.format}") as file:
         file.write(content)
         file.flush()
@@ -178,18 +187,17 @@ def matched(artifact: Artifact, recipe: Precision, reference: Any, probe: Probe,
         twin.close()
 
 
-def lowered_again(artifact: Artifact, recipe: Precision, reference: Any) -> Any:
-    """The model in the form that the converter got; the fits of its LRN are in the manifest."""
+def lowered_again(origin: Origin, recipe: Precision, reference: Any) -> Any:
+    """The model in the form that the converter got."""
     if recipe.lrn == "native":
         return with_lrn(reference, "native").model
-    fits = artifact.manifest.get("lrn_fits") or {}
-    return with_fits(reference, {layer: Fit.from_dict(fit) for layer, fit in fits.items()})
+    return with_fits(reference, origin.lrn_fits)
 
 
 def check_weights(artifact: Artifact) -> None:
     """Raises ArtifactError for a file whose channels are not scaled as the model's are, though its answers agree."""
-    recovery = artifact.manifest.get("recovery") or {}
-    if recovery.get("weights_changed"):
+    recovery = artifact.manifest.get("recovery")
+    if isinstance(recovery, dict) and recovery.get("weights_changed"):
         raise ArtifactError(
             f"{artifact.path}: `export --tune-accuracy` changed its weights ({recovery.get('rung')}), so that its "
             "layers are not the model's one by one; explain an export without --tune-accuracy"
@@ -199,7 +207,31 @@ def check_weights(artifact: Artifact) -> None:
 def recipe_of(artifact: Artifact) -> Precision:
     try:
         return Precision(**artifact.manifest["recipe"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, InputError) as error:
         raise ArtifactError(
             f"{artifact.path}: its manifest's recipe is not of this version ({error}); export the model again"
         ) from None
+
+
+def origin_of(artifact: Artifact, checkpoint: Checkpoint) -> Origin:
+    """Raises ArtifactError where the manifest does not hold what export writes."""
+    from fmnist_edge.models.layers import LocalResponseNormalization
+
+    manifest, layers = artifact.manifest, checkpoint.model.layers
+    try:
+        batch, kept = manifest["batch"], manifest.get("keep_float", [])
+        fits = {layer: Fit.from_dict(fit) for layer, fit in (manifest.get("lrn_fits") or {}).items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(artifact, f"{type(error).__name__} at {error}") from None
+    if batch is not None and (type(batch) is not int or batch < 1):
+        raise damaged(artifact, f"batch is {batch!r}, expected a number from 1 on or null")
+    if not isinstance(kept, list) or not {layer.name for layer in layers}.issuperset(map(str, kept)):
+        raise damaged(artifact, f"keep_float is {kept!r}, expected a list of layers")
+    foreign = fits.keys() - {layer.name for layer in layers if isinstance(layer, LocalResponseNormalization)}
+    if foreign:
+        raise damaged(artifact, f"lrn_fits has {', '.join(sorted(foreign))}, no LRN layer of the model")
+    return Origin(batch, fits)
+
+
+def damaged(artifact: Artifact, what: str) -> ArtifactError:
+    return ArtifactError(f"{artifact.path}: its manifest is damaged ({what}); export the model again")

@@ -26,6 +26,7 @@ from fmnist_edge.explain.graph import LayerGraph
 from fmnist_edge.explain.matching import Matching
 from fmnist_edge.explain.metrics import Comparison, Saturation
 from fmnist_edge.explain.probe import Probe
+from fmnist_edge.export.exporter import Owners
 from fmnist_edge.runtime.engine import TensorSpec
 
 __all__ = ["CHUNK", "LayerReport", "Progress", "compare_layers"]
@@ -46,8 +47,9 @@ class LayerReport:
         own: against the same layers in float on the artifact's own inputs.
         noise: Σ (difference)² at the model's output that the own error causes.
         rounding: what of it remains with the layers in float, for readers in integers.
-        layer: the one that stands for all of `layers`: that with a kernel, else the first; the others are fused to it.
-        keepable: whether `export` can keep it in float by that name; an operation like `x + y` is no layer.
+        layer: the one that stands for all of `layers`, the others being fused to it: one that `export` can keep in
+            float if there is any, with a kernel if there is any.
+        keepable: whether `export` can keep it in float by that name. An operation like `x + y` is no layer.
     """
 
     layers: tuple[str, ...]
@@ -82,16 +84,17 @@ class LayerReport:
 
 
 def compare_layers(
-    graph: LayerGraph, artifact: Probe, matching: Matching, images: np.ndarray, progress: Progress
+    graph: LayerGraph, artifact: Probe, matching: Matching, owners: Owners, images: np.ndarray, progress: Progress
 ) -> dict[str, LayerReport]:
     """One report per matched tensor, in the order of the graph, by its name there.
 
     Args:
         graph: of the reference.
+        owners: of the artifact's ops.
         images: preprocessed, float32 (n, *input_shape).
     """
     matches = matching.found
-    reports = {name: blank(graph, artifact, matching, name) for name in matches}
+    reports = {name: blank(graph, artifact, matching, owners, name) for name in matches}
     done, total = 0, -(-len(images) // CHUNK) * len(matches)
     for start in range(0, len(images), CHUNK):
         piece = images[start : start + CHUNK]
@@ -110,7 +113,7 @@ def compare_layers(
     return reports
 
 
-def blank(graph: LayerGraph, artifact: Probe, matching: Matching, name: str) -> LayerReport:
+def blank(graph: LayerGraph, artifact: Probe, matching: Matching, owners: Owners, name: str) -> LayerReport:
     import keras
 
     between = graph.needed([name], matching.found.keys() - {name})
@@ -119,13 +122,16 @@ def blank(graph: LayerGraph, artifact: Probe, matching: Matching, name: str) -> 
     spec = artifact.tensors[matching.found[name].key]
     layers = [step for step in inside if isinstance(step.node.operation, keras.layers.Layer)]
     kernels = [step for step in layers if any(len(weight.shape) > 1 for weight in step.node.operation.weights)]
+    # A layer without a kernel is kept by the op that makes this tensor; its name may well stand at others, too.
+    everywhere, here = {layer for made in owners.values() for layer in made}, owners.get(spec.name, ())
+    keepable = [step for step in kernels if step.layer in everywhere] or [step for step in layers if step.layer in here]
     return LayerReport(
         tuple(step.layer for step in inside),
         tuple(sorted(inputs)),
         spec,
         Saturation(spec),
-        layer=(kernels or layers or inside)[0].layer,
-        keepable=bool(layers),
+        layer=(keepable or kernels or layers or inside)[0].layer,
+        keepable=bool(keepable),
     )
 
 

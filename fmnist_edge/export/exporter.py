@@ -14,7 +14,9 @@ import numpy as np
 from fmnist_edge.errors import ExportError, FmnistEdgeError, UnavailableError, one_line
 from fmnist_edge.export.precisions import Precision
 
-__all__ = ["Census", "Exporter", "quiet", "translated"]
+__all__ = ["Census", "Exporter", "Owners", "quiet", "translated"]
+
+Owners = dict[str, tuple[str, ...]]  # an op's output -> layers; several where they were fused
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,10 @@ class Exporter(Protocol):
 
     def census(self, content: bytes) -> Census:
         """The ops of a file that `convert` wrote."""
+        ...
+
+    def owners(self, content: bytes, model: Any) -> Owners:
+        """Which layers of `model` the ops of a file that `convert` wrote are of: those that `keep_float` can name."""
         ...
 
 

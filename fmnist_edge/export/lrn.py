@@ -64,7 +64,9 @@ class Fit:
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Fit:
-        return cls(**{**value, "terms": tuple(Term(**term) for term in value["terms"])})
+        """From what `as_dict` makes; raises KeyError, TypeError or ValueError for anything else."""
+        terms = tuple(Term(*(float(term[name]) for name in ("height", "slope", "shift"))) for term in value["terms"])
+        return cls(float(value["offset"]), terms, float(value["rms_error"]), float(value["max_energy"]))
 
 
 def fits_of(model: Any, images: np.ndarray) -> dict[str, Fit]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.errors import ExportError
-from fmnist_edge.export.exporter import Census, quiet, translated
+from fmnist_edge.export.exporter import Census, Owners, quiet, translated
 from fmnist_edge.export.layer_names import check_ops
 from fmnist_edge.export.onnx_names import layer_of, name_by_layer
 from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_int8
@@ -56,6 +56,14 @@ class OnnxExporter:
             proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
             is_float = float_ops(proto.graph)
             return Census.of([(node.op_type, node.name, node.name in is_float) for node in proto.graph.node])
+
+    def owners(self, content: bytes, model: Any) -> Owners:
+        with translated("reading the ONNX file"):
+            import onnx
+
+            layers = {layer.name for layer in model.layers}
+            named = [(node, layer_of(node)) for node in onnx.load_from_string(content).graph.node]
+            return {name: (layer,) for node, layer in named if layer in layers for name in node.output}
 
 
 def float_model(model: Any, batch: int | None) -> Any:

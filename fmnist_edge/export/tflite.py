@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from fmnist_edge.errors import ExportError
-from fmnist_edge.export.exporter import Census, quiet, translated
+from fmnist_edge.export.exporter import Census, Owners, quiet, translated
 from fmnist_edge.export.layer_names import LayerNames, check_ops, output_layer
 from fmnist_edge.export.precisions import Precision
 
@@ -34,7 +34,9 @@ class TFLiteExporter:
         with translated(f"TFLite {precision.name} conversion"), quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the converter's own, about its own calibration API
             converter = configured(fixed_batch(model, batch), precision, calibration)
-            return quantized_except(keep_float, model, converter) if keep_float else converter.convert()
+            if not keep_float:
+                return converter.convert()
+            return quantized_except(keep_float, converter, lambda content: self.owners(content, model))
 
     def census(self, content: bytes) -> Census:
         with translated("reading the TFLite file"):
@@ -50,6 +52,17 @@ class TFLiteExporter:
                     output = subgraph.tensors[op.outputs[0]]
                     found.append((kind, output.name.decode(), output.type in floats))
             return Census.of(found)
+
+    def owners(self, content: bytes, model: Any) -> Owners:
+        """By the name of the op's output, which is the op's: TFLite's have none of their own."""
+        with translated("reading the TFLite file"):
+            graph = schema_module().ModelT.InitFromPackedBuf(content, 0).subgraphs[0]
+            names = [graph.tensors[op.outputs[0]].name.decode() for op in graph.operators]
+            read = LayerNames([layer.name for layer in model.layers], names, model.name)
+            made_by = {name: read.of(name) for name in names}
+            output = graph.tensors[graph.outputs[0]].name.decode()
+            made_by[output] = (*made_by.get(output, ()), output_layer(model))  # named after the signature
+            return made_by
 
 
 def fixed_batch(model: Any, batch: int | None) -> Any:
@@ -95,8 +108,8 @@ def operator_sets(precision: Precision) -> list[Any]:
     return [sets.TFLITE_BUILTINS_INT8] if precision.integer_only else [sets.TFLITE_BUILTINS]
 
 
-def quantized_except(keep_float: tuple[str, ...], model: Any, converter: Any) -> bytes:
-    """What `converter` makes of `model`, with the ops of some layers in float.
+def quantized_except(keep_float: tuple[str, ...], converter: Any, owners: Callable[[bytes], Owners]) -> bytes:
+    """What `converter` makes of its model, with the ops of some layers in float; `owners` finds them in a file.
 
     The converter's own way is to calibrate and then to quantise, and only the second step can be told what to leave
     out. TensorFlow's QuantizationDebugger takes the same two steps, but gives the file a float interface.
@@ -105,25 +118,15 @@ def quantized_except(keep_float: tuple[str, ...], model: Any, converter: Any) ->
 
     converter._experimental_calibrate_only = True
     calibrated = converter.convert()
+    made_by = owners(calibrated)
+    check_ops(keep_float, {layer for made in made_by.values() for layer in made})
     return mlir_quantize(
         calibrated,
         disable_per_channel=converter._experimental_disable_per_channel,
         input_data_type=converter.inference_input_type,
         output_data_type=converter.inference_output_type,
-        denylisted_nodes=ops_of(keep_float, model, calibrated),
+        denylisted_nodes=[name for name, made in made_by.items() if not set(keep_float).isdisjoint(made)],
     )
-
-
-def ops_of(layers: tuple[str, ...], model: Any, content: bytes) -> list[str]:
-    """Names of the ops, which are those of their outputs, that some layers of `model` became in its file."""
-    graph = schema_module().ModelT.InitFromPackedBuf(content, 0).subgraphs[0]
-    names = [graph.tensors[op.outputs[0]].name.decode() for op in graph.operators]
-    read = LayerNames([layer.name for layer in model.layers], names, model.name)
-    made_by = {name: read.of(name) for name in names}
-    output = graph.tensors[graph.outputs[0]].name.decode()
-    made_by[output] = (*made_by.get(output, ()), output_layer(model))  # named after the signature
-    check_ops(layers, {layer for made in made_by.values() for layer in made})
-    return [name for name, made in made_by.items() if not set(layers).isdisjoint(made)]
 
 
 def schema_module() -> Any:
