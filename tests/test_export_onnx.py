@@ -232,8 +232,8 @@ def test_calibration_fills_the_last_batch():
 
 
 def test_a_precision_that_onnx_has_no_way_to_write(compact):
-    precision = Precision("int4", "onnx", weights="int4", activations="float32")
-    with pytest.raises(ExportError, match="no way to write int4 weights"):
+    precision = Precision("odd", "onnx", weights="float16", activations="float32")
+    with pytest.raises(ExportError, match="no way to write float16 weights"):
         resolve("format", EXPORTERS, "onnx").convert(compact, precision, 1, None)
 
 

@@ -6,9 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fmnist_edge.errors import UnknownNameError
+from fmnist_edge.errors import InputError, UnknownNameError
+from fmnist_edge.registry import EXPORTERS
 
 __all__ = ["PRECISIONS", "Precision", "select"]
+
+INTEGER = ("int8", "int16")
+CHOICES = {
+    "format": tuple(EXPORTERS),
+    "weights": ("float32", "float16", "int8"),
+    "activations": ("float32", "float16", "dynamic", *INTEGER),
+    "io": ("float32", *INTEGER),
+    "lrn": ("composed", "fitted", "native"),
+}
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,8 @@ class Precision:
             in every engine; "native", one op, of which TFLite has a float32 kernel alone.
         integer_only: a float op left in the file is an error.
         stock: what the converter gives without any of our rewriting, to measure ours against. Exported when named.
+
+    Raises InputError for a value that is none of these, or for fields that contradict each other.
     """
 
     name: str
@@ -36,6 +48,26 @@ class Precision:
     lrn: str = "composed"
     integer_only: bool = False
     stock: bool = False
+
+    def __post_init__(self) -> None:
+        for field, choices in CHOICES.items():
+            if getattr(self, field) not in choices:
+                raise InputError(
+                    f"precision {self.name!r}: {field} is {getattr(self, field)!r}; expected {', '.join(choices)}"
+                )
+        integer = self.activations in INTEGER
+        if self.calibrated is not integer:
+            need = "need" if integer else "have no use for"
+            raise InputError(
+                f"precision {self.name!r}: calibrated is {self.calibrated!r}, and {self.activations} activations "
+                f"{need} calibration images"
+            )
+        if not integer and (self.io in INTEGER or self.lrn == "fitted" or self.integer_only):
+            raise InputError(
+                f"precision {self.name!r}: io {self.io}, lrn {self.lrn} and integer_only {self.integer_only} with "
+                f"{self.activations} activations; an integer interface, a fitted LRN and integer_only are for "
+                f"activations of {' or '.join(INTEGER)}"
+            )
 
     @property
     def selective(self) -> bool:

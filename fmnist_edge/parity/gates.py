@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 
 from fmnist_edge.errors import InputError
 
 __all__ = ["GATES", "Gate", "gate_for"]
+
+EXPECTED = {"max_abs_delta": "a finite number of at least 0"}
 
 
 @dataclass(frozen=True)
@@ -19,12 +22,20 @@ class Gate:
         max_accuracy_drop: most the accuracy may fall, as a fraction (0.005 = 0.5 percentage points).
         non_inferiority_margin: the accuracy that may be lost in truth, not only on these images, as a fraction. An
             artifact proven to lose more fails; too few images to tell is a verdict of its own, not a failure.
+
+    Raises InputError for a share outside 0..1, and for a largest difference that is negative or not finite.
     """
 
     min_agreement: float | None = None
     max_abs_delta: float | None = None
     max_accuracy_drop: float | None = None
     non_inferiority_margin: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            most = math.inf if name == "max_abs_delta" else 1.0
+            if value is not None and not (0 <= value <= most and math.isfinite(value)):
+                raise InputError(f"gate: {name} is {value}; expected {EXPECTED.get(name, 'a fraction, 0 to 1')}")
 
 
 # MLPerf Inference asks for 99.9 % or 99 % of the reference's accuracy, 0.1 or 0.9 pp here. Float forms compute the same
