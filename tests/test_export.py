@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from fmnist_edge.errors import ArtifactError, ExportError, FileError, InputError
 from fmnist_edge.export.lowering import fold_batch_norm, lower, with_lrn
 from fmnist_edge.export.lrn import TOLERANCE
 from fmnist_edge.export.pipeline import Calibration, export
-from fmnist_edge.export.precisions import PRECISIONS, select
+from fmnist_edge.export.precisions import PRECISIONS, Precision, select
 from fmnist_edge.registry import EXPORTERS, MODELS, resolve
 from fmnist_edge.runtime import Classifier, Contract
 
@@ -202,6 +203,11 @@ class TestLowering:
         for outputs in cases:
             model = keras.Model(inputs, outputs)
             assert fold_batch_norm(model) is model
+        rows = keras.Input((4, 4))
+        for axis, folds in ((1, False), (2, True), (-1, True)):  # of the kernels' axis or of another one
+            hidden = layers.BatchNormalization(axis=axis)(layers.Dense(4, activation="relu")(rows))
+            model = keras.Model(rows, layers.Dense(3)(hidden))
+            assert (fold_batch_norm(model) is not model) is folds
         pattern = keras.Model(inputs, layers.Dense(3)(normalized(dense())))
         assert fold_batch_norm(pattern) is not pattern
 
@@ -265,6 +271,28 @@ def test_precision_names():
     assert {item.format for item in select("all", ["float32"])} == {"tflite", "onnx"}
     with pytest.raises(UnknownNameError, match="choose from: float32"):
         select("onnx", ["int3"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"format": "gguf"}, "format is 'gguf'; expected tflite, onnx"),
+        ({"weights": "int4"}, "weights is 'int4'; expected float32, float16, int8"),
+        ({"activations": "int4"}, "activations is 'int4'"),
+        ({"io": "uint8"}, "io is 'uint8'"),
+        ({"lrn": "fited"}, "lrn is 'fited'; expected composed, fitted, native"),
+        ({"calibrated": False}, "int8 activations need calibration images"),
+        ({"activations": "dynamic"}, "calibrated is True, and dynamic activations have no use for calibration"),
+        ({"activations": "dynamic", "calibrated": False, "lrn": "composed"}, "io int8"),
+        ({"activations": "dynamic", "calibrated": False, "io": "float32"}, "lrn fitted"),
+    ],
+)
+def test_a_precision_that_contradicts_itself_is_refused(changed, said):
+    good = asdict(select("tflite", ["int8"])[0])
+    assert Precision(**good) == select("tflite", ["int8"])[0]
+    with pytest.raises(InputError) as refusal:
+        Precision(**{**good, **changed})
+    assert said in str(refusal.value)
 
 
 def test_int8_needs_calibration_images(compact, tmp_path):

@@ -105,7 +105,13 @@ def dense_around(norm: Any) -> tuple[Any, Any] | None:
         return None
     fits = first.activation is keras.activations.relu and first.use_bias and second.use_bias
     alone = neighbour(first, "children") is norm and len(second._inbound_nodes) == 1
-    return (first, second) if fits and alone else None
+    return (first, second) if fits and alone and of_last_axis(norm) else None
+
+
+def of_last_axis(norm: Any) -> bool:
+    """Whether a BatchNormalization's statistics are those of the last axis, as a kernel's channels are."""
+    axes = len(norm.input.shape)
+    return norm.axis % axes == axes - 1
 
 
 def neighbour(layer: Any, side: str) -> Any | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_edge.export.lowering import of_last_axis
 from fmnist_edge.recovery.simulate import activation_ranges, is_relu, one_to_one, outputs_of, simulated
 
 __all__ = ["correct_biases", "equalise", "fine_tune"]
@@ -77,11 +78,11 @@ def scales(relu: Any) -> bool:
 
 
 def shift_of(layer: Any) -> Any | None:
-    """The variable that a layer adds to its output per channel: a bias, or beta of a BatchNormalization."""
+    """The variable that a layer adds to each channel, the last axis: a bias, or beta of a BatchNormalization."""
     from keras import layers
 
     if isinstance(layer, layers.BatchNormalization):
-        return layer.beta
+        return layer.beta if len(layer._inbound_nodes) == 1 and of_last_axis(layer) else None
     return layer.bias if isinstance(layer, layers.Dense | layers.Conv2D | layers.DepthwiseConv2D) else None
 
 
