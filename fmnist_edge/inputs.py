@@ -17,7 +17,7 @@ from fmnist_edge.export.pipeline import Calibration
 from fmnist_edge.recovery.tuned import Judge
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.images import read_image
-from fmnist_edge.runtime.preprocess import Preprocessing
+from fmnist_edge.runtime.preprocess import Preprocessing, as_batch
 
 __all__ = ["calibration_for", "contract_for", "evaluation_for", "judge_for"]
 
@@ -52,7 +52,8 @@ def is_fashion_mnist(shape: tuple[int, ...], classes: int) -> bool:
 def calibration_for(contract: Contract, images: str | None, folder: str | None) -> Calibration | None:
     """The user's `.npy` or folder of images, or 500 of Fashion-MNIST's training split, or None where neither fits."""
     if images is not None:
-        array = read_folder(images, contract.input_shape) if Path(images).is_dir() else read_array(images)
+        shape = contract.input_shape
+        array = read_folder(images, shape) if Path(images).is_dir() else read_images(images, shape)
         return Calibration(array, Path(images).name)
     if not is_fashion_mnist(contract.input_shape, len(contract.labels)):
         return None
@@ -60,8 +61,13 @@ def calibration_for(contract: Contract, images: str | None, folder: str | None) 
     return Calibration(data.calibration_images(CALIBRATION_IMAGES, folder), source)
 
 
-def evaluation_for(images: str | None, labels: str | None, limit: int | None, folder: str | None) -> Evaluation:
-    """The user's `.npy` images and labels, or the 10,000 test images; the first `limit` of them."""
+def evaluation_for(
+    images: str | None, labels: str | None, limit: int | None, folder: str | None, shape: tuple[int, ...]
+) -> Evaluation:
+    """The user's `.npy` images and labels, or the 10,000 test images; the first `limit` of them.
+
+    `shape`: of one image, as the first artifact takes it.
+    """
     if images is None:
         if labels is not None:
             raise InputError("--labels needs --images: it names the classes of those images")
@@ -69,7 +75,7 @@ def evaluation_for(images: str | None, labels: str | None, limit: int | None, fo
         # The first few images may well be harder than all of them, about which the published accuracy is.
         whole = limit is None or limit >= len(test)
         return Evaluation(test.images[:limit], test.labels[:limit], "the Fashion-MNIST test set", published=whole)
-    array = read_array(images)
+    array = read_images(images, shape)
     classes = None if labels is None else read_array(labels)
     if classes is not None and classes.dtype.kind not in "iu":
         raise InputError(f"{labels}: dtype is {classes.dtype}; expected integer class indices")
@@ -97,6 +103,14 @@ def read_folder(path: str, shape: tuple[int, ...]) -> np.ndarray:
     if not files:
         raise FileError(f"{path}: no {', '.join(IMAGE_SUFFIXES)} file in it; expected calibration images")
     return np.stack([read_image(file, shape) for file in files])
+
+
+def read_images(path: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A `.npy` file of images as (n, *shape), n = 1 for a single one."""
+    try:
+        return as_batch(read_array(path), shape)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def read_array(path: str) -> np.ndarray:

@@ -52,7 +52,7 @@ def run(monkeypatch, tmp_path, rows: list[CheckedArtifact]) -> dict:
     images = rows[0].report.images
     evaluation = Evaluation(np.zeros((images, 2, 2, 1)), None, "a test", published=False)
     monkeypatch.setattr(inputs, "evaluation_for", lambda *_: evaluation)
-    monkeypatch.setattr("fmnist_edge.artifacts.collect", lambda _: [])
+    monkeypatch.setattr("fmnist_edge.artifacts.collect", lambda _: [row.artifact for row in rows])
     monkeypatch.setattr(checks, "check", lambda *_, **__: iter(rows))
     monkeypatch.setattr(Artifact, "size_bytes", 1000)
     names = ("artifacts", "images", "labels", "limit", "data", "trained", "reference")
@@ -153,7 +153,8 @@ def test_a_proven_loss_fails_with_one_line(monkeypatch, tmp_path, capsys):
         run(monkeypatch, tmp_path, [checked("int8", 100, 10_000), checked("int8", 0, 10_000)])
     out, err = capsys.readouterr()
     assert "| inferior     |" in out and "| FAIL |" in out
-    (line,) = [line for line in err.splitlines() if "inferior: " in line]
+    (line,) = err.splitlines()
+    assert line.startswith("FAILED ") and line.count("worst images") == 1
     assert "accuracy differs by -1.00 pp" in line and "expected all of it above -0.5 pp" in line
 
 
@@ -179,18 +180,18 @@ class TestWhatUsersBring:
         return str(folder / name)
 
     def test_published_accuracies_are_about_all_test_images(self):
-        assert inputs.evaluation_for(None, None, None, None).published
-        assert inputs.evaluation_for(None, None, 10_000, None).published
-        some = inputs.evaluation_for(None, None, 9999, None)
+        assert inputs.evaluation_for(None, None, None, None, (28, 28, 1)).published
+        assert inputs.evaluation_for(None, None, 10_000, None, (28, 28, 1)).published
+        some = inputs.evaluation_for(None, None, 9999, None, (28, 28, 1))
         assert not some.published and len(some.images) == len(some.labels) == 9999
 
     def test_images_with_labels(self, tmp_path):
         images = self.saved(tmp_path, "images.npy", np.zeros((5, 2, 2, 1)))
         labels = self.saved(tmp_path, "labels.npy", np.arange(5))
-        found = inputs.evaluation_for(images, labels, 3, None)
+        found = inputs.evaluation_for(images, labels, 3, None, (2, 2, 1))
         assert found.images.shape == (3, 2, 2, 1) and found.labels.tolist() == [0, 1, 2]
         assert found.source == "images.npy" and not found.published
-        assert inputs.evaluation_for(images, None, None, None).labels is None
+        assert inputs.evaluation_for(images, None, None, None, (2, 2, 1)).labels is None
 
     @pytest.mark.parametrize(
         ("labels", "said"),
@@ -203,11 +204,23 @@ class TestWhatUsersBring:
     def test_labels_of_other_images_are_refused_whatever_the_limit(self, tmp_path, labels, said):
         images = self.saved(tmp_path, "images.npy", np.zeros((5, 2, 2, 1)))
         with pytest.raises(InputError, match=said):
-            inputs.evaluation_for(images, self.saved(tmp_path, "labels.npy", labels), 2, None)
+            inputs.evaluation_for(images, self.saved(tmp_path, "labels.npy", labels), 2, None, (2, 2, 1))
+
+    @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (1, 28, 28)])
+    def test_a_single_image_is_one(self, tmp_path, shape):
+        path = self.saved(tmp_path, "one.npy", np.zeros(shape, np.uint8))
+        contract = Contract((28, 28, 1), "logits", tuple("abc"))
+        assert inputs.calibration_for(contract, path, None).images.shape == (1, 28, 28, 1)
+        assert inputs.evaluation_for(path, None, 5, None, (28, 28, 1)).images.shape == (1, 28, 28, 1)
+
+    def test_images_of_another_shape_name_their_file(self, tmp_path):
+        path = self.saved(tmp_path, "small.npy", np.zeros((5, 20, 20), np.uint8))
+        with pytest.raises(InputError, match=r"small\.npy: image shape is \(5, 20, 20\); expected \(28, 28\)"):
+            inputs.evaluation_for(path, None, None, None, (28, 28, 1))
 
     def test_labels_without_images(self):
         with pytest.raises(InputError, match="--labels needs --images"):
-            inputs.evaluation_for(None, "labels.npy", None, None)
+            inputs.evaluation_for(None, "labels.npy", None, None, (2, 2, 1))
 
     @pytest.mark.parametrize(
         "content",

@@ -101,7 +101,8 @@ def test_falling_below_the_published_accuracy_fails():
 
 def test_an_accuracy_gate_without_labels_does_not_pass_silently():
     reference = one_hot([0, 1])
-    assert not compare(reference, reference, gate_for("int8")).passed
+    (line,) = compare(reference, reference, gate_for("int8")).failures
+    assert "name them with --labels" in line
 
 
 @pytest.mark.parametrize(("wrong", "verdict", "passes"), [(4, "inconclusive", True), (12, "inferior", False)])
@@ -153,6 +154,27 @@ def test_what_cannot_be_compared_is_refused(reference, candidate, labels, said):
     with pytest.raises(InputError) as refusal:
         compare(reference, candidate, OPEN, labels=labels)
     assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("min_agreement", 99.9), ("min_agreement", -0.1), ("max_accuracy_drop", 5), ("non_inferiority_margin", np.nan),
+        ("non_inferiority_margin", 1.1), ("max_abs_delta", -1e-3), ("max_abs_delta", np.inf), ("max_abs_delta", np.nan),
+    ],
+)  # fmt: skip
+def test_a_gate_that_nothing_or_everything_passes_is_refused(name, value):
+    """Percent for fractions, above all."""
+    with pytest.raises(InputError, match=f"gate: {name} is .*; expected a f"):
+        Gate(**{name: value})
+    Gate(1.0, 1e9, 0.0, 1.0)
+
+
+def test_a_loss_is_one_failure_however_it_shows():
+    labels = np.zeros(1000, int)
+    report = compare(one_hot([0] * 1000), one_hot([1] * 30 + [0] * 970), gate_for("int8"), labels=labels)
+    (line,) = report.failures
+    assert line.startswith("accuracy drops 3.00 pp, more than 0.50 pp, and is inferior: accuracy differs by -3.00 pp")
 
 
 def test_every_exported_precision_has_a_gate():

@@ -36,10 +36,10 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge.files import check_writable, write_json
 
     check_writable(options.report.parent)
-    evaluation = inputs.evaluation_for(options.images, options.labels, options.limit, options.data)
-    checked = list(
-        check(collect(options.artifacts), evaluation, trained=options.trained, reference=options.reference, track=track)
-    )
+    artifacts = collect(options.artifacts)
+    shape = artifacts[0].contract.input_shape
+    evaluation = inputs.evaluation_for(options.images, options.labels, options.limit, options.data, shape)
+    checked = list(check(artifacts, evaluation, trained=options.trained, reference=options.reference, track=track))
     write_json(  # first: it took minutes
         options.report,
         {
@@ -56,9 +56,10 @@ def run(options: argparse.Namespace) -> None:
         print(f"\n{open_verdicts}")
     print(f"\nwrote {options.report}")
     for row in checked:
-        for failure in row.report.failures:
+        if not row.report.passed:
             worst = ", ".join(map(str, row.report.worst_images))
-            print(f"FAILED {row.artifact.path}: {failure} (worst images: {worst})", file=sys.stderr)
+            found = "; ".join(row.report.failures)
+            print(f"FAILED {row.artifact.path}: {found} (worst images: {worst})", file=sys.stderr)
     failed = sum(not row.report.passed for row in checked)
     if failed:
         raise GateError(f"{failed} of {len(checked)} artifacts failed their gate")

@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge.matrix import suite
 
     artifacts = collect(options.artifacts)
-    evaluation = inputs.evaluation_for(options.images, None, None, options.data)
+    evaluation = inputs.evaluation_for(options.images, None, None, options.data, artifacts[0].contract.input_shape)
     images = evaluation.images[: options.limit]
     check_writable(options.report.parent)
     choice = suite.Choice(
@@ -62,6 +62,6 @@ def judge(failures: list[str], result: dict[str, Any]) -> None:
         print(f"FAILED {line}", file=sys.stderr)
     cells = [entry for row in result["rows"] for entry in row["cells"]]
     if failures:
-        raise GateError(f"{len(failures)} of {len(cells)} cells failed their gate")
+        raise GateError(f"{len(failures)} of {len(cells)} cells failed")
     if not any(entry["status"] == "ran" for entry in cells):
         raise UnavailableError("no engine could run anything; the table says what to install")

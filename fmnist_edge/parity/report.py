@@ -38,29 +38,29 @@ class ParityReport:
 
     @property
     def failures(self) -> list[str]:
-        """One line for each part of the gate that is not met.
+        """One line for each part of the gate that is not met; a loss of accuracy is one, proven or not.
 
         Non-inferiority fails only where the images prove a loss beyond the margin. Where they are too few to tell, the
         point figures decide alone: a check on a few images stays useful, and does not claim what it cannot.
         """
-        gate, lines = self.gate, []
+        gate, lines, losses = self.gate, [], []
         if gate.min_agreement is not None and self.agreement < gate.min_agreement - ROUNDING:
             lines.append(f"argmax agreement {self.agreement:.4%} is below {gate.min_agreement:.2%}")
         if gate.max_abs_delta is not None and self.max_abs_delta > gate.max_abs_delta:
             lines.append(f"largest score difference {self.max_abs_delta:.2e} is above {gate.max_abs_delta:.0e}")
         if gate.max_accuracy_drop is not None:
             if self.accuracy_drop is None:
-                lines.append("its gate is on accuracy and no labels were given")
+                lines.append("its gate is on accuracy and no labels were given; name them with --labels FILE.npy")
             elif self.accuracy_drop > gate.max_accuracy_drop + ROUNDING:
                 allowed = f"{gate.max_accuracy_drop * 100:.2f} pp"
-                lines.append(f"accuracy drops {self.accuracy_drop * 100:.2f} pp, more than {allowed}")
+                losses.append(f"accuracy drops {self.accuracy_drop * 100:.2f} pp, more than {allowed}")
         published = self.published_accuracy
         if published is not None and self.accuracy is not None and self.accuracy < published - ROUNDING:
             lines.append(f"accuracy {self.accuracy:.2%} is below the published {published:.2%}")
         paired = self.statistics.accuracy
         if paired is not None and paired.verdict == "inferior":
-            lines.append(paired.finding)
-        return lines
+            losses.append(paired.finding)
+        return [*lines, ", and is ".join(losses)] if losses else lines
 
     @property
     def passed(self) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fmnist_edge.errors import InputError
 
-__all__ = ["Preprocessing"]
+__all__ = ["Preprocessing", "as_batch"]
 
 
 @dataclass(frozen=True)
