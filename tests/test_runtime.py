@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from fmnist_edge.errors import ArtifactError, FmnistEdgeError, InputError, UnavailableError, UnknownNameError
 from fmnist_edge.registry import ENGINES, resolve
-from fmnist_edge.runtime import Classifier, Contract
-from fmnist_edge.runtime.classifier import ENGINES_OF_SUFFIX
+from fmnist_edge.runtime import Classifier, Contract, Preprocessing
+from fmnist_edge.runtime.classifier import ENGINES_OF_SUFFIX, check_hash
 from fmnist_edge.runtime.contract import manifest_path, read_manifest
 from fmnist_edge.runtime.images import read_image
 from fmnist_edge.runtime.probe import probe
@@ -219,6 +219,97 @@ def test_a_png_of_sixteen_bits_is_as_bright_as_one_of_eight(tmp_path, shape):
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "16.png")
     narrow, wide = (read_image(tmp_path / name, shape) for name in ("8.png", "16.png"))
     assert np.array_equal(wide, narrow) and np.array_equal(wide[..., 0], grey)
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_a_photo_is_turned_as_it_was_taken(tmp_path, orientation, turns):
+    """EXIF orientation, as cameras write it; `turns` are quarters, counter-clockwise."""
+    from PIL import Image
+
+    stored = np.zeros((32, 32), np.uint8)
+    stored[:16, :8] = 200
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "photo.jpg", exif=exif, quality=95)
+    found = read_image(tmp_path / "photo.jpg", (32, 32, 1))[..., 0]
+    assert np.abs(found.astype(int) - np.rot90(stored, turns)).mean() < 5
+
+
+class TestEnginesThatFail:
+    def test_a_batch_that_an_open_file_cannot_take(self, tmp_path):
+        """Its Reshape is for one image. The classifier goes on with what the file can."""
+        from onnx import TensorProto, helper, numpy_helper
+
+        graph = helper.make_graph(
+            [helper.make_node("Reshape", ["image", "one"], ["flat"]), helper.make_node("Gemm", ["flat", "w"], ["y"])],
+            "one",
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 28, 28, 1])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 10])],
+            [numpy_helper.from_array(np.array([1, 784]), "one"), numpy_helper.from_array(WEIGHTS, "w")],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        self.fails_on_two(with_manifest(tmp_path / "open.onnx", model.SerializeToString()))
+
+    def test_a_size_that_litert_refuses(self, tmp_path):
+        import keras
+        import tensorflow as tf
+
+        from fmnist_edge.export.exporter import quiet
+
+        inputs = keras.Input((28, 28, 1))
+        flat = keras.layers.Lambda(lambda x: tf.reshape(x, (1, 784)), output_shape=(784,))(inputs)
+        converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(inputs, keras.layers.Dense(10)(flat)))
+        with quiet():
+            content = converter.convert()
+        self.fails_on_two(with_manifest(tmp_path / "open.tflite", content))
+
+    def fails_on_two(self, path):
+        with Classifier.load(path) as classifier:
+            before = classifier.scores(IMAGES[:1])
+            with pytest.raises(ArtifactError, match="failed on a batch of 2") as refusal:
+                classifier(IMAGES[:2])
+            assert "\n" not in str(refusal.value)
+            assert np.array_equal(classifier.scores(IMAGES[:1]), before)
+
+    def test_a_closed_classifier_says_so(self, classifier):
+        classifier.close()
+        with pytest.raises(InputError, match="was closed"):
+            classifier(IMAGES[0])
+
+    def test_a_file_that_cannot_be_read(self, tmp_path):
+        with pytest.raises(ArtifactError, match="cannot be read"):
+            check_hash(tmp_path, "0" * 64)
+
+
+def uint8_onnx(path, preprocessing):
+    """scores = the image's first ten pixels; uint8 in, without a scale."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["flat"]),
+        helper.make_node("Slice", ["flat", "from", "to", "axis"], ["ten"]),
+        helper.make_node("Cast", ["ten"], ["y"], to=TensorProto.FLOAT),
+    ]
+    numbers = {"from": 0, "to": 10, "axis": 1}
+    graph = helper.make_graph(
+        nodes,
+        "bytes",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, 28, 28, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 10])],
+        [numpy_helper.from_array(np.array([value]), name) for name, value in numbers.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    contract = Contract((28, 28, 1), "logits", LINEAR.labels, preprocessing)
+    return with_manifest(path, model.SerializeToString(), contract)
+
+
+def test_an_input_of_integers_without_a_scale_takes_pixels_and_nothing_else(tmp_path):
+    path = uint8_onnx(tmp_path / "bytes.onnx", Preprocessing(scale=1.0))
+    with Classifier.load(path) as classifier:
+        for images in (IMAGES[:3], IMAGES[:3] / 255, (IMAGES[:3] / np.float32(255))):
+            assert np.array_equal(classifier.scores(images), IMAGES[:3].reshape(3, 784)[:, :10])
+    for preprocessing in (Preprocessing(), Preprocessing(scale=1.0, mean=0.5)):
+        refused(uint8_onnx(tmp_path / "other.onnx", preprocessing), "uint8 without a scale", "scale=1.0, mean=0.0")
 
 
 def refused(path, *said, error=ArtifactError, **options):

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fmnist_edge.errors import ArtifactError, InputError
+from fmnist_edge.errors import ArtifactError, InputError, one_line
 from fmnist_edge.registry import ENGINES, resolve
 from fmnist_edge.runtime.contract import Contract, read_manifest
 from fmnist_edge.runtime.engine import Engine
+from fmnist_edge.runtime.preprocess import Preprocessing
 from fmnist_edge.runtime.probe import probe
 
 __all__ = ["Classifier", "Prediction", "engines_for"]
@@ -50,6 +51,7 @@ class Classifier:
         self.engine = engine
         self.contract = contract
         self._lock = threading.Lock()
+        self._closed = False
         check_fit(engine, contract)
 
     @classmethod
@@ -102,12 +104,18 @@ class Classifier:
         return [self._prediction(row) for row in self._probabilities(self.scores(images))]
 
     def scores(self, images: np.ndarray) -> np.ndarray:
-        """The model's own outputs, dequantised, float32 (n, classes): logits or probabilities, as the contract says."""
+        """The model's own outputs, dequantised, float32 (n, classes): logits or probabilities, as the contract says.
+
+        Raises InputError for images that do not fit and for a classifier that was closed, ArtifactError when the engine
+        fails or answers what is no number.
+        """
         return self._run(self.contract.preprocessing.apply(images, self.contract.input_shape))
 
     def close(self) -> None:
-        """Give the engine's memory back."""
-        self.engine.close()
+        """Give the engine's memory back; the classifier cannot classify afterwards."""
+        with self._lock:
+            self._closed = True
+            self.engine.close()
 
     def __enter__(self) -> Classifier:
         return self
@@ -119,12 +127,23 @@ class Classifier:
         engine = self.engine
         quantized = engine.input.quantize(batch)
         with self._lock:
-            rows = [engine.run(chunk) for chunk in chunks(quantized, engine.input.shape[0])]
+            rows = [self._run_chunk(chunk) for chunk in chunks(quantized, engine.input.shape[0])]
         # A fixed-batch model answers its padding too.
         scores = engine.output.dequantize(np.concatenate(rows)[: len(batch)])
         if not np.isfinite(scores).all():
             raise ArtifactError("the model answered NaN or infinity for a valid image; its weights are damaged")
         return scores
+
+    def _run_chunk(self, chunk: np.ndarray) -> np.ndarray:
+        if self._closed:
+            raise InputError("the classifier was closed; load the file again")
+        try:
+            return self.engine.run(chunk)
+        except Exception as error:  # engines raise classes of their own
+            raise ArtifactError(
+                f"{self.engine.version} failed on a batch of {len(chunk)} ({one_line(error, 160)}); "
+                "classify fewer images at a time or export the model again"
+            ) from error
 
     def _probabilities(self, scores: np.ndarray) -> np.ndarray:
         return softmax(scores) if self.contract.output == "logits" else scores
@@ -158,7 +177,11 @@ def chunks(batch: np.ndarray, fixed: int | None) -> Iterator[np.ndarray]:
 
 
 def check_hash(path: Path, expected: str) -> None:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    """Raises ArtifactError for a file whose SHA-256 is not the `expected` one, and for one that cannot be read."""
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror or error})") from None
     if digest != expected:
         raise ArtifactError(
             f"{path}: SHA-256 is {digest[:12]}…, its manifest says {expected[:12]}…; "
@@ -167,9 +190,15 @@ def check_hash(path: Path, expected: str) -> None:
 
 
 def check_fit(engine: Engine, contract: Contract) -> None:
-    """Raises ArtifactError when the file's tensors are not those the contract promises."""
+    """Raises ArtifactError when the file's tensors are not those the contract promises, or cannot hold its images."""
     expected = (contract.input_shape, (len(contract.labels),))
     found = (engine.input.shape[1:], engine.output.shape[1:])
     for kind, want, have in zip(("input", "output"), expected, found, strict=True):
         if len(want) != len(have) or any(b is not None and a != b for a, b in zip(want, have, strict=True)):
             raise ArtifactError(f"the model's {kind} is {have} per image, its contract says {want}; export it again")
+    entry, pixels = engine.input, Preprocessing(scale=1.0)
+    if entry.scale is None and np.dtype(entry.dtype).kind in "iu" and contract.preprocessing != pixels:
+        raise ArtifactError(
+            f"the model's input is {entry.dtype} without a scale: it takes whole numbers, and its contract's "
+            f"preprocessing, {contract.preprocessing}, makes others; expected {pixels}"
+        )

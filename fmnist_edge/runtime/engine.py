@@ -29,11 +29,11 @@ class TensorSpec:
     zero_point: int | None = None
 
     def quantize(self, values: np.ndarray) -> np.ndarray:
-        """float32 -> this tensor's dtype, rounded to nearest and saturated."""
-        if self.scale is None:
+        """float32 -> this tensor's dtype, rounded to nearest and saturated; integers without a scale count in ones."""
+        if self.scale is None and np.dtype(self.dtype).kind == "f":
             return values.astype(self.dtype, copy=False)
         limits = np.iinfo(self.dtype)
-        steps = np.rint(values / np.float32(self.scale)) + np.float32(self.zero_point or 0)
+        steps = np.rint(values / np.float32(self.scale or 1)) + np.float32(self.zero_point or 0)
         return np.clip(steps, limits.min, limits.max).astype(self.dtype)
 
     def dequantize(self, values: np.ndarray) -> np.ndarray:

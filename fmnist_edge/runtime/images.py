@@ -14,10 +14,12 @@ __all__ = ["read_image"]
 def read_image(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
     """A PNG or JPEG as uint8 `shape` (height, width, 1 or 3): greyscale or RGB, resized bilinearly.
 
+    Cameras store what the sensor saw and, as EXIF orientation, how it was held: the image is turned upright.
+
     Raises FileError when the file is missing or not a readable image, UnavailableError without Pillow.
     """
     try:
-        from PIL import Image
+        from PIL import Image, ImageOps
     except ImportError:
         raise UnavailableError("reading image files needs Pillow; run: pip install pillow") from None
     if len(shape) != 3 or shape[2] not in (1, 3):
@@ -25,10 +27,10 @@ def read_image(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
     height, width, channels = shape
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as image:
-            eight_bit: Image.Image = image
+            upright: Image.Image = ImageOps.exif_transpose(image)
             if image.mode.startswith("I"):  # 16-bit greyscale, which Pillow's convert clips at 255
-                eight_bit = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            converted = eight_bit.convert("L" if channels == 1 else "RGB")
+                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+            converted = upright.convert("L" if channels == 1 else "RGB")
             resized = converted.resize((width, height), Image.Resampling.BILINEAR)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise FileError(f"{path}: not a readable PNG or JPEG ({one_line(error, 100)})") from None

@@ -49,6 +49,7 @@ class LiteRTEngine:
     def run(self, batch: np.ndarray) -> np.ndarray:
         interpreter = self._interpreter
         if batch.shape != self._batch:
+            self._batch = ()  # whatever comes of it: a refused size leaves the tensors unallocated
             interpreter.resize_tensor_input(self._input_index, batch.shape)
             interpreter.allocate_tensors()
             self._batch = batch.shape
