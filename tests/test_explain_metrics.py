@@ -36,6 +36,10 @@ def test_known_values():
     assert found.max_abs_error == 0.5 and not found.exact
 
 
+def test_opposite_arrays_have_a_cosine_of_minus_one():
+    assert compared((np.array([3.0, 4.0]), np.array([-6.0, -8.0]))).cosine == pytest.approx(-1)
+
+
 @given(pairs())
 def test_equal_arrays_are_exact_and_have_no_sqnr(pair):
     found = compared((pair[0], pair[0]))

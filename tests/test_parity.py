@@ -177,6 +177,14 @@ def test_a_loss_is_one_failure_however_it_shows():
     assert line.startswith("accuracy drops 3.00 pp, more than 0.50 pp, and is inferior: accuracy differs by -3.00 pp")
 
 
+def test_gates_are_those_that_the_documents_name():
+    """README: float32 99.99 % and 1e-3, float16 99.9 %, integers 0.5 pp; margins of 0.1 and 0.5 pp."""
+    integer = Gate(max_accuracy_drop=0.005, non_inferiority_margin=0.005)
+    assert gate_for("float32") == gate_for("stock_float32") == Gate(0.9999, 1e-3, None, 0.001)
+    assert gate_for("float16") == Gate(0.999, None, None, 0.001)
+    assert {gate_for(name) for name in GATES if "int" in name} == {integer}
+
+
 def test_every_exported_precision_has_a_gate():
     assert {precision.name for precision in PRECISIONS} == set(GATES)
     assert all(gate.non_inferiority_margin for gate in GATES.values())
