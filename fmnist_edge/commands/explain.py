@@ -87,7 +87,7 @@ def advice(explanation: Explanation, options: argparse.Namespace) -> str:
     name, *others = best.layers
     readers = f" with what reads it ({', '.join(others)}), as its error is mostly rounding for that" if others else ""
     share = explanation.share(best.saved)
-    sentence = f"{output} Keep {name} in float{readers}: about {share:.0%} of the noise at the output would go."
+    sentence = f"{output} Keep {name} in float{readers}: an estimated {share:.0%} of the noise at the output would go."
     format = artifact.manifest["format"]
     selective = [item.name for item in PRECISIONS if item.format == format and item.selective and not item.stock]
     if artifact.precision not in selective:
