@@ -235,6 +235,24 @@ class TestLowering:
         assert census.ops["LOGISTIC"] >= 16
         assert not {"RSQRT", "SQUARE", "DEQUANTIZE", "LOCAL_RESPONSE_NORMALIZATION"} & set(census.ops)
 
+    def test_int16x8_rounds_as_little_as_sixteen_bits_do(self, model, inputs):
+        """A bias with another convolution's scale costs 30 dB."""
+        from ai_edge_litert.interpreter import Interpreter
+
+        chosen = select("tflite", ["int16x8"])[0]
+        lowered = lower(model, chosen, inputs).model
+        content = resolve("format", EXPORTERS, "tflite").convert(lowered, chosen, 1, inputs)
+        interpreter = Interpreter(model_content=content)
+        interpreter.allocate_tensors()
+        entry, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        scale = output["quantization"][0]
+        for image in inputs[:5]:
+            interpreter.set_tensor(entry["index"], np.round(image[None] / entry["quantization"][0]).astype(np.int16))
+            interpreter.invoke()
+            expected = np.asarray(lowered(image[None]))
+            error = interpreter.get_tensor(output["index"]) * scale - expected
+            assert 10 * np.log10(np.square(expected).sum() / np.square(error).sum()) > 30
+
 
 def census_of(model, precision, images):
     exporter, chosen = resolve("format", EXPORTERS, "tflite"), select("tflite", [precision])[0]

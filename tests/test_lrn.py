@@ -15,6 +15,7 @@ from fmnist_edge.export.lrn import (
     Term,
     fit_inverse_power,
     histogram,
+    with_distinct_shifts,
 )
 
 # What trained networks have: many small energies and a long tail.
@@ -89,3 +90,13 @@ def test_histogram_keeps_the_mean():
     values, shares = histogram(sample)
     assert shares.sum() == pytest.approx(1)
     assert values @ shares == pytest.approx(sample.mean())
+
+
+@given(st.lists(st.sampled_from([-2.0, -1.99998, -0.5, 0.0, 2.0]), min_size=1, max_size=8))
+def test_no_two_terms_have_the_same_shift(shifts):
+    """Of equal biases the converter makes one tensor, whose scale fits one convolution."""
+    terms = [Term(1.0, -1.0, shift) for shift in shifts]
+    fits = {"one": Fit(0.0, tuple(terms[:3]), 0.0, 1.0), "other": Fit(0.0, tuple(terms[3:]), 0.0, 1.0)}
+    moved = [term.shift for fit in with_distinct_shifts(fits).values() for term in fit.terms]
+    assert len(set(np.float32(moved))) == len(moved)
+    assert np.allclose(moved, shifts, rtol=1e-4, atol=1e-4) and all(abs(shift) <= LARGEST_SHIFT for shift in moved)

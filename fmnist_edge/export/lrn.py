@@ -11,7 +11,7 @@ and ADD is left.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -88,7 +88,23 @@ def fits_of(model: Any, images: np.ndarray) -> dict[str, Fit]:
     for layer, x in zip(layers, inputs, strict=True):
         energy = layer.alpha * np.square(x) @ band_matrix(x.shape[-1], layer.radius)
         fits[layer.name] = fit_inverse_power(energy.ravel(), bias=layer.bias, beta=layer.beta)
-    return fits
+    return with_distinct_shifts(fits)
+
+
+def with_distinct_shifts(fits: dict[str, Fit]) -> dict[str, Fit]:
+    """`fits`, where a shift that another term has is moved by some 1e-5 of itself, and there are many at the bound.
+
+    TensorFlow's converter makes one tensor of equal biases, with one scale. For int16x8 that is only one convolution's.
+    """
+    taken: set[float] = set()
+
+    def moved(term: Term) -> Term:
+        while term.shift in taken:
+            term = replace(term, shift=rounded(term.shift * (1 - 1e-5)) or -1e-5)
+        taken.add(term.shift)
+        return term
+
+    return {name: replace(fitted, terms=tuple(map(moved, fitted.terms))) for name, fitted in fits.items()}
 
 
 def fit_inverse_power(energy: np.ndarray, *, bias: float = 1.0, beta: float = 0.5) -> Fit:
