@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.exporter import Census, Owners, quiet, translated
+from fmnist_edge.export.flatbuffer import pack, schema_module, unpack
 from fmnist_edge.export.layer_names import LayerNames, check_ops, output_layer
 from fmnist_edge.export.precisions import Precision
 
@@ -35,13 +35,12 @@ class TFLiteExporter:
             warnings.simplefilter("ignore")  # the converter's own, about its own calibration API
             converter = configured(fixed_batch(model, batch), precision, calibration)
             if not keep_float:
-                return converter.convert()
-            return quantized_except(keep_float, converter, lambda content: self.owners(content, model))
+                return pack(unpack(converter.convert()))
+            return pack(unpack(quantized_except(keep_float, converter, lambda content: self.owners(content, model))))
 
     def census(self, content: bytes) -> Census:
         with translated("reading the TFLite file"):
-            schema = schema_module()
-            graph = schema.ModelT.InitFromPackedBuf(content, 0)
+            schema, graph = schema_module(), unpack(content)
             op_names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
             floats = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
             found = []
@@ -56,7 +55,7 @@ class TFLiteExporter:
     def owners(self, content: bytes, model: Any) -> Owners:
         """By the name of the op's output, which is the op's: TFLite's have none of their own."""
         with translated("reading the TFLite file"):
-            graph = schema_module().ModelT.InitFromPackedBuf(content, 0).subgraphs[0]
+            graph = unpack(content).subgraphs[0]
             names = [graph.tensors[op.outputs[0]].name.decode() for op in graph.operators]
             read = LayerNames([layer.name for layer in model.layers], names, model.name)
             made_by = {name: read.of(name) for name in names}
@@ -127,14 +126,6 @@ def quantized_except(keep_float: tuple[str, ...], converter: Any, owners: Callab
         output_data_type=converter.inference_output_type,
         denylisted_nodes=[name for name, made in made_by.items() if not set(keep_float).isdisjoint(made)],
     )
-
-
-def schema_module() -> Any:
-    """The flatbuffer schema classes that come with TensorFlow."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from tensorflow.lite.python import schema_py_generated
-
-    return schema_py_generated
 
 
 EXPORTER = TFLiteExporter()
