@@ -34,9 +34,11 @@ class TFLiteExporter:
         with translated(f"TFLite {precision.name} conversion"), quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the converter's own, about its own calibration API
             converter = configured(fixed_batch(model, batch), precision, calibration)
-            if not keep_float:
-                return pack(unpack(converter.convert()))
-            return pack(unpack(quantized_except(keep_float, converter, lambda content: self.owners(content, model))))
+            if keep_float:
+                content = quantized_except(keep_float, converter, lambda content: self.owners(content, model))
+            else:
+                content = converter.convert()
+            return content if precision.stock else pack(unpack(content))
 
     def census(self, content: bytes) -> Census:
         with translated("reading the TFLite file"):
