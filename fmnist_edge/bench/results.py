@@ -1,133 +1,239 @@
-"""What a benchmark run leaves behind: raw samples, and statistics derived from them."""
+"""What a benchmark run leaves behind: `<device>/<UTC time>-<plan>.json.gz`, gzipped JSON, described here field by field.
+
+Raw samples are kept, all of them (see `series`); "summary" and "verdict" are derived from them and from what was seen of
+the machine, by `summary.summarize` and `validity.judge`. Times are whole nanoseconds where a name ends in `_ns` and
+microseconds in a summary. What could not be found out is null, never a guess. No host, user or path is recorded.
+"""
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
-from collections.abc import Iterable, Sequence
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast, get_type_hints
 
-from fmnist_edge.errors import FileError, InputError
+from fmnist_edge.errors import FileError
 from fmnist_edge.files import write_atomic
 
-__all__ = ["HEADER", "SCHEMA", "load", "path_for", "rows", "save", "summarize", "summary_of"]
-
-# 1: plan, environment (machine, before, after) and cells with raw nanoseconds per round.
-SCHEMA = 1
-
-# From 662 samples on, at least two lie beyond the true 99th percentile with 99 % confidence
-# (0.99^n + n·0.01·0.99^(n-1) <= 0.01).
-SAMPLES_FOR_P99 = 662
-
-HEADER = [
-    "artifact", "engine", "threads", "status", "load ms", "first ms", "p50 µs", "p90 µs", "p99 µs",
-    "end-to-end p50 µs", "kB", "reason",
+__all__ = [
+    "SCHEMA", "Cell", "Complexity", "During", "Memory", "Reason", "Result", "Round", "Series", "State", "Verdict",
+    "load", "path_for", "save",
 ]  # fmt: skip
-NONE = "–"
-LIST_OF_INTEGERS = re.compile(r"\[\n\s+\d+(?:,\n\s+\d+)*\n\s*\]")
+
+# 1: plan, environment (machine, before, after) and cells with raw nanoseconds per round. No longer read.
+# 2: machine, calibration, state before, during and after, verdict; samples as windows; target, memory pass, accuracy
+#    and complexity per cell; gzipped.
+SCHEMA = 2
+
+LIST_OF_NUMBERS = re.compile(r"\[\n\s+-?\d[\d.e+-]*(?:,\n\s+-?\d[\d.e+-]*)*\n\s*\]")
 
 
-def summarize(samples_ns: Sequence[int]) -> dict[str, Any]:
-    """Count, and p50, p90, p99, mean, min, max in µs, of every sample given; none is dropped as an outlier.
+class State(TypedDict):
+    """The machine at one moment.
 
-    Percentiles are nearest-rank, so each is a latency that was measured: definition 1 of Hyndman and Fan 1996
-    ("Sample Quantiles in Statistical Packages"), NumPy's "inverted_cdf". p99 is None below 662 samples.
-    Raises InputError when there is no sample.
-
-    >>> summarize([3000, 1000, 2000])["p50"]
-    2.0
+    frequency_mhz: per core. temperature_c: the hottest zone. throttled: `vcgencmd get_throttled` on a Raspberry Pi.
+    throttle_count: x86's throttle events since boot, all cores. on_battery: null where there is no supply to ask.
     """
-    if not samples_ns:
-        raise InputError("no samples to summarize; expected at least 1")
-    ordered = sorted(samples_ns)
-    return {
-        "count": len(ordered),
-        "p50": nearest_rank(ordered, 50) / 1000,
-        "p90": nearest_rank(ordered, 90) / 1000,
-        "p99": nearest_rank(ordered, 99) / 1000 if len(ordered) >= SAMPLES_FOR_P99 else None,
-        "mean": sum(ordered) / len(ordered) / 1000,
-        "min": ordered[0] / 1000,
-        "max": ordered[-1] / 1000,
-    }
+
+    time: str
+    load_average: list[float] | None
+    frequency_mhz: list[float] | None
+    temperature_c: float | None
+    throttled: int | None
+    throttle_count: int | None
+    governor: str | None
+    on_battery: bool | None
+    memory_available_bytes: int | None
 
 
-def nearest_rank(ordered: Sequence[int], percent: int) -> int:
-    """The smallest value that at least `percent` % of `ordered` do not exceed; integers, so no rounding error."""
-    return ordered[-(-percent * len(ordered) // 100) - 1]
+class During(TypedDict):
+    """The machine while one child process ran, from its start to its end.
+
+    other_cores: CPU time that neither the child nor this program used, as a number of busy cores. steal_cores: the same
+    for time the hypervisor gave to others. frequency_mhz: of the fastest core, one value a second. temperature_c: of
+    the hottest zone, one value a second. throttled: all bits of `vcgencmd get_throttled` that were seen.
+    throttle_count: x86 throttle events meanwhile.
+    """
+
+    seconds: float
+    own_cpu_seconds: float | None
+    other_cores: float | None
+    steal_cores: float | None
+    frequency_mhz: list[float] | None
+    temperature_c: list[float] | None
+    throttled: int | None
+    throttle_count: int | None
 
 
-def summary_of(cell: dict[str, Any]) -> dict[str, Any] | None:
-    """A cell's statistics over all its rounds, in µs; None when nothing of it was measured."""
-    if not cell["rounds"]:
-        return None
-    return {
-        "cold_load": summarize(cell["cold_load_ns"]),
-        "load": summarize(cell["load_ns"]),
-        "first": summarize(cell["first_ns"]),
-        "engine": summarize(flat(part["engine_ns"] for part in cell["rounds"])),
-        "end_to_end": summarize(flat(part["end_to_end_ns"] for part in cell["rounds"])),
-    }
+class Series(TypedDict):
+    """Back-to-back calls. windows: [[first ns, steps...], [counts...]] a second, in time order; see `series`.
+
+    The rest is the child's own CPU time and context switches from the first call to the last.
+    """
+
+    windows: list[list[list[int]]]
+    elapsed_ns: int
+    cpu_ns: int | None
+    voluntary_switches: int | None
+    involuntary_switches: int | None
 
 
-def flat(parts: Iterable[list[int]]) -> list[int]:
-    return [sample for part in parts for sample in part]
+class Round(TypedDict):
+    """One fresh process of one cell. cold_load_ns includes importing the engine, load_ns is the same load again;
+    first_ns is the first inference. engine: tensor in, tensor out. end_to_end: uint8 image in, label out."""
+
+    round: int
+    cold_load_ns: int
+    load_ns: int
+    first_ns: int
+    warm_up: dict[str, float]
+    engine: Series
+    end_to_end: Series
+    during: During
 
 
-def path_for(result: dict[str, Any], folder: str | Path) -> Path:
-    """`folder`/<device>/<UTC time>-<plan>.json"""
+class Memory(TypedDict):
+    """From a pass of its own, in which nothing is timed: the largest resident size before the engine was imported, and
+    after a few inferences."""
+
+    baseline_rss_bytes: int
+    peak_rss_bytes: int
+
+
+class Complexity(TypedDict):
+    """What one image costs by the artifact's own graph: multiply-accumulates of convolutions and matrix products;
+    parameters (constants that ops compute with); bytes of those, and of what flows between ops (read and written)."""
+
+    macs: int
+    parameters: int
+    weight_bytes: int
+    activation_bytes: int
+
+
+class Reason(TypedDict):
+    """Why something is INVALID: the rule's name and one line with what was found and what is allowed."""
+
+    rule: str
+    text: str
+
+
+class Verdict(TypedDict):
+    """status: VALID or INVALID. unseen: what this machine does not tell, so that no rule could judge it."""
+
+    status: str
+    reasons: list[Reason]
+    unseen: list[str]
+
+
+class Cell(TypedDict):
+    """One artifact on one engine with one number of threads and one batch size.
+
+    artifact: last folder and file name. target: "cpu". status: "ok", "partial" (some rounds are missing),
+    "unavailable" (to be installed) or "failed"; all but "ok" have a reason. images: "given", or "noise" for a model of
+    another input shape. accuracy: {"accuracy", "reference_accuracy", "images", "source", "passed"} of a parity report
+    about this very file, or null.
+    """
+
+    artifact: str
+    sha256: str | None
+    size_bytes: int | None
+    model: str | None
+    format: str
+    precision: str | None
+    target: str
+    engine: str
+    engine_version: str | None
+    threads: int
+    batch: int
+    status: str
+    reason: str | None
+    images: str | None
+    accuracy: dict[str, Any] | None
+    complexity: Complexity | None
+    memory: Memory | None
+    rounds: list[Round]
+    summary: dict[str, Any] | None
+    verdict: Verdict | None
+
+
+class Result(TypedDict):
+    """A whole run.
+
+    machine: `environment.describe()`. calibration: this machine's measured peak, see `calibration`; null where it was
+    left out or failed. before, after: the machine's state; idle_cores: CPU time that others used in the second before
+    the first cell, as busy cores. sessions: start of this run and of each `--resume`.
+    """
+
+    schema: int
+    created: str
+    finished: str | None
+    interrupted: bool
+    sessions: list[str]
+    plan: dict[str, Any]
+    seed: int
+    images: dict[str, Any]
+    machine: dict[str, Any]
+    calibration: dict[str, Any] | None
+    before: State
+    idle_cores: float | None
+    after: State | None
+    verdict: Verdict | None
+    cells: list[Cell]
+
+
+def path_for(result: Result, folder: str | Path) -> Path:
+    """`folder`/<device>/<UTC time>-<plan>.json.gz"""
     stamp = re.sub(r"\D", "", result["created"][:19])
-    return Path(folder) / result["environment"]["machine"]["device"] / f"{stamp}-{result['plan']['name']}.json"
+    return Path(folder) / result["machine"]["device"] / f"{stamp}-{result['plan']['name']}.json.gz"
 
 
-def save(result: dict[str, Any], path: str | Path) -> Path:
-    """Write `result` as JSON, a line per series of samples. Raises FileError when `path` cannot be written."""
+def save(result: Result, path: str | Path) -> Path:
+    """Write `result`, the same bytes for the same result. Raises FileError when `path` cannot be written."""
     text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
     # JSON strings hold no raw line break, so only lists match.
-    compact = LIST_OF_INTEGERS.sub(lambda match: "".join(match[0].split()), text)
-    return write_atomic(path, compact + "\n")
+    compact = LIST_OF_NUMBERS.sub(lambda match: "".join(match[0].split()), text)
+    return write_atomic(path, gzip.compress(f"{compact}\n".encode(), mtime=0))
 
 
-def load(path: str | Path) -> dict[str, Any]:
+def load(path: str | Path) -> Result:
     """Read what `save` wrote. Raises FileError when it is missing, damaged or of another schema."""
     try:
-        result = json.loads(Path(path).read_bytes())
+        content = Path(path).read_bytes()
+        result = json.loads(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
+    except FileNotFoundError:
+        raise FileError(f"{path}: no such file; `fmnist-edge bench` writes results") from None
+    except (ValueError, RecursionError, EOFError, zlib.error, gzip.BadGzipFile):
+        raise FileError(f"{path}: not a results file, or a damaged one; run `fmnist-edge bench` again") from None
     except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}); `fmnist-edge bench` writes results") from None
-    except (ValueError, RecursionError):
-        raise FileError(f"{path}: not a JSON file; run `fmnist-edge bench` again") from None
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
     found = result.get("schema") if isinstance(result, dict) else None
     if type(found) is not int or found != SCHEMA:
         raise FileError(f"{path}: result schema is {found!r}, this version reads {SCHEMA}; run the benchmark again")
-    return result
+    check_fields(result, path)
+    return cast(Result, result)
 
 
-def rows(result: dict[str, Any]) -> list[list[str]]:
-    """A row of text per cell, in HEADER's columns."""
-    return [row(cell) for cell in result["cells"]]
+def check_fields(result: dict[str, Any], path: str | Path) -> None:
+    """Raises FileError unless every field that is described above is there."""
+    check(result, Result, f"{path}: ")
+    for number, cell in enumerate(result["cells"]):
+        where = f"{path}: cells[{number}]"
+        check(cell, Cell, f"{where}.")
+        for index, part in enumerate(cell["rounds"]):
+            check(part, Round, f"{where}.rounds[{index}].")
+            for name in ("engine", "end_to_end"):
+                check(part[name], Series, f"{where}.rounds[{index}].{name}.")
+            check(part["during"], During, f"{where}.rounds[{index}].during.")
 
 
-def row(cell: dict[str, Any]) -> list[str]:
-    summary = cell["summary"]
-    size = NONE if cell["size_bytes"] is None else f"{cell['size_bytes'] / 1000:,.0f}"
-    if summary is None:
-        numbers = [NONE] * 6
-    else:
-        engine = summary["engine"]
-        numbers = [
-            milliseconds(summary["load"]["p50"]),
-            milliseconds(summary["first"]["p50"]),
-            *(microseconds(value) for value in (engine["p50"], engine["p90"], engine["p99"])),
-            microseconds(summary["end_to_end"]["p50"]),
-        ]
-    return [
-        cell["artifact"], cell["engine"], str(cell["threads"]), cell["status"], *numbers, size, cell["reason"] or "",
-    ]  # fmt: skip
-
-
-def milliseconds(microseconds: float) -> str:
-    return f"{microseconds / 1000:,.2f}"
-
-
-def microseconds(value: float | None) -> str:
-    return NONE if value is None else f"{value:,.1f}"
+def check(value: Any, kind: type, where: str) -> None:
+    fields = get_type_hints(kind)
+    missing = sorted(set(fields) - set(value)) if isinstance(value, dict) else sorted(fields)
+    if missing:
+        raise FileError(f"{where}{missing[0]} is missing; the file is damaged, run `fmnist-edge bench` again")
+    for name, hint in fields.items():
+        if getattr(hint, "__origin__", None) is list and not isinstance(value[name], list):
+            kind_found = type(value[name]).__name__
+            raise FileError(f"{where}{name} is a {kind_found}, expected a list; the file is damaged")
