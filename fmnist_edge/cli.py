@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fmnist_edge.commands import bench, check, classify, data, explain, export, matrix, models, train, tune
+from fmnist_edge.commands import bench, check, classify, compare, data, explain, export, matrix, models, train, tune
 from fmnist_edge.console import hide_native_chatter
 from fmnist_edge.errors import FmnistEdgeError, UnavailableError, one_line
 from fmnist_edge.options import parser
@@ -26,6 +26,7 @@ COMMANDS = {
     "explain": explain.run,
     "matrix": matrix.run,
     "bench": bench.run,
+    "compare": compare.run,
     "classify": classify.run,
 }
 

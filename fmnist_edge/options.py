@@ -36,6 +36,17 @@ LAYER_BY_LAYER = (
     "of all that noise goes when the layer is kept in float. Sorted by noise; a plot in graph order beside the JSON."
 )
 
+PROTOCOL = (
+    "Each cell (artifact, engine, threads, batch) runs in a fresh process a round, rounds interleaved. Percentiles are "
+    "of all samples, which the gzipped JSON keeps; p99 takes 662 of them. A run is VALID, or INVALID for other load, "
+    "steal time, a change of frequency, throttling, battery, a spread too wide or too few samples. `% of limit`: of "
+    "what the machine's measured float32 peak and memory speed allow."
+)
+RATIOS = (
+    "B's p50 and p90 divided by A's, with 95 % bootstrap intervals over rounds and seconds; `slower` and `faster` "
+    "where the interval leaves 1 out."
+)
+
 
 def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     """Every command with its options and an example; `commands` says what runs each."""
@@ -198,18 +209,56 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         help="JSON report, the plot beside it as .png (default reports/explain-<model>-<precision>.<format>.json)",
     )
 
-    sub = with_data(command("bench", "time artifacts on this machine", "bench exported/tiny_resnet"))
-    sub.add_argument("artifacts", nargs="*", default=["exported"], help="files or folders (default exported)")
+    sub = with_data(command("bench", "time artifacts on this machine", "bench exported/tiny_resnet", PROTOCOL))
+    sub.add_argument("artifacts", nargs="*", help="files or folders (default exported)")
     sub.add_argument(
-        "--threads", type=whole_number, action="append", metavar="N", help="repeatable (default 1 and all)"
+        "--plan",
+        metavar="NAME|FILE.toml",
+        help="how long to measure: demo (8 s a cell), quick (21 s, default), standard (2 min), mlperf-style (11 min), "
+        "of benchmarks/plans/, or a file of one's own",
+    )
+    sub.add_argument(
+        "--threads", type=whole_number, action="append", metavar="N", help="repeatable (default: the plan)"
+    )
+    sub.add_argument(
+        "--batch", type=whole_number, action="append", metavar="N", help="repeatable; images a call (default: the plan)"
     )
     sub.add_argument(
         "--engine",
         action="append",
-        choices=list(ENGINES),
-        help="repeatable (default litert, litert-builtin and onnxruntime)",
+        choices=[*ENGINES, "all"],
+        help="repeatable (default: litert, litert-builtin, onnxruntime, peers that are installed, and Keras)",
+    )
+    sub.add_argument("--tflite-runtime", metavar="PYTHON", help="as in `matrix`: times tflite-runtime too")
+    sub.add_argument(
+        "--parity",
+        type=Path,
+        metavar="FILE",
+        help="report of `check`: accuracies to write beside the latencies (default reports/parity.json if it is there)",
     )
     sub.add_argument("--out", type=Path, default=Path("benchmarks/results"), metavar="DIR", help="results folder")
+    sub.add_argument(
+        "--resume", type=Path, metavar="FILE", help="go on with an interrupted run: the .partial.jsonl it left"
+    )
+    sub.add_argument(
+        "--check-overhead",
+        action="store_true",
+        help="instead: what our loop adds to an engine's own time, by a bare loop; exit code 1 above 2 µs and 2 %%",
+    )
+
+    sub = command("compare", "compare two results of bench", "compare before.json.gz after.json.gz", RATIOS)
+    sub.add_argument("a", type=Path, metavar="A", help="results file to compare with")
+    sub.add_argument("b", type=Path, metavar="B", help="results file that is judged")
+    sub.add_argument("--force", action="store_true", help="compare results of unlike machines all the same")
+    sub.add_argument(
+        "--fail-if-slower",
+        type=percentage,
+        metavar="P%",
+        help="exit code 1 when a cell's p50 rose by more than P %% beyond doubt, or a cell of A failed in B",
+    )
+    sub.add_argument(
+        "--report", type=Path, default=Path("reports/compare.json"), metavar="FILE", help="JSON beside the table"
+    )
 
     sub = command("classify", "classify image files", "classify exported/tiny_resnet/int8.tflite a.png")
     sub.add_argument("model", help="a .tflite or .onnx file with its manifest beside it, or a zoo name")
@@ -233,6 +282,14 @@ def number(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text} is not a finite number")
     return value
+
+
+def percentage(text: str) -> float:
+    """ "10%" or "10" -> 0.1"""
+    value = number(text.removesuffix("%"))
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value / 100
 
 
 def seeds(text: str) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
-"""The machine a result was measured on. What cannot be found out is null, never an error.
+"""The machine a result was measured on, as far as it stays the same; `state` has the rest.
 
-No host name, user name or path is recorded: results are meant to be published.
+What cannot be found out is null, never an error. No host name, user name or path is recorded: results are meant to be
+published.
 """
 
 from __future__ import annotations
@@ -8,15 +9,19 @@ from __future__ import annotations
 import os
 import platform
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 from fmnist_edge.artifacts import versions_of
 
-__all__ = ["describe", "state", "usable_cores"]
+__all__ = ["describe", "usable_cores"]
 
 ROOT = Path("/")
-PACKAGES = ("numpy", "ai-edge-litert", "tflite-runtime", "tflite-micro", "onnxruntime")
+PACKAGES = (
+    "numpy", "ai-edge-litert", "tflite-runtime", "tflite-micro", "onnxruntime", "openvino", "ncnn", "MNN", "keras",
+    "tensorflow-cpu", "tensorflow",
+)  # fmt: skip
 # What int8 and float kernels are chosen by; x86 names first, then ARM's (asimd is NEON, asimddp its dot product).
 FLAGS = re.compile(
     r"(avx|avx2|avx512\w*|avx\w*vnni\w*|amx\w*|fma|f16c|sse4_2|neon|asimd|asimddp|asimdhp|i8mm|bf16|sve2?)"
@@ -28,6 +33,7 @@ ARM_PARTS = {
     "0xd0c": "Neoverse-N1", "0xd0d": "Cortex-A77", "0xd40": "Neoverse-V1", "0xd41": "Cortex-A78",
     "0xd49": "Neoverse-N2", "0xd4f": "Neoverse-V2",
 }  # fmt: skip
+CPUFREQ = "sys/devices/system/cpu/cpu0/cpufreq"
 CONTAINER_MARKS = ("docker", "kubepods", "containerd", "lxc", "podman")
 
 
@@ -42,25 +48,18 @@ def describe(root: Path = ROOT) -> dict[str, Any]:
         "logical_cores": os.cpu_count(),
         "affinity_cores": affinity_cores(),
         "cpu_quota_cores": cpu_quota(root),
-        "governor": text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "governor": governor(root),
+        "frequency_driver": text(root / CPUFREQ / "scaling_driver"),
+        "frequency_limits_mhz": frequency_limits(root),
         "memory_bytes": memory_bytes(root),
         "os": os_name(root),
         "kernel": platform.release() or None,
         "libc": " ".join(filter(None, platform.libc_ver())) or None,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": versions_of(PACKAGES),
+        "perf_counter": clock(),
         "container": in_container(root),
         "hypervisor": hypervisor(root, cpu),
-    }
-
-
-def state(root: Path = ROOT) -> dict[str, Any]:
-    """What may change during a run; taken before and after it."""
-    temperature = integer(root / "sys/class/thermal/thermal_zone0/temp")
-    return {
-        "load_average": load_average(),
-        "frequency_mhz": frequency_mhz(root),
-        "temperature_c": None if temperature is None else temperature / 1000,
     }
 
 
@@ -131,26 +130,19 @@ def cpu_quota(root: Path = ROOT) -> float | None:
     return int(quota) / int(period)
 
 
-def frequency_mhz(root: Path) -> float | None:
-    kilohertz = integer(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
-    if kilohertz is not None:
-        return kilohertz / 1000
-    try:
-        return float(cpu_info(root)["cpu MHz"])
-    except (KeyError, ValueError):
-        return None
-
-
-def memory_bytes(root: Path) -> int | None:
-    found = re.search(r"^MemTotal:\s+(\d+) kB", text(root / "proc/meminfo") or "", re.MULTILINE)
+def memory_bytes(root: Path = ROOT, field: str = "MemTotal") -> int | None:
+    found = re.search(rf"^{field}:\s+(\d+) kB", text(root / "proc/meminfo") or "", re.MULTILINE)
     return int(found[1]) * 1024 if found else None
 
 
-def load_average() -> list[float] | None:
-    try:
-        return list(os.getloadavg())
-    except (AttributeError, OSError):
-        return None
+def governor(root: Path = ROOT) -> str | None:
+    return text(root / CPUFREQ / "scaling_governor")
+
+
+def frequency_limits(root: Path) -> list[float] | None:
+    """The lowest and the highest frequency of the first core."""
+    limits = [integer(root / CPUFREQ / f"cpuinfo_{end}_freq") for end in ("min", "max")]
+    return None if None in limits else [value / 1000 for value in limits if value is not None]
 
 
 def os_name(root: Path) -> str | None:
@@ -170,6 +162,17 @@ def hypervisor(root: Path, cpu: dict[str, str]) -> bool | None:
     if text(root / "sys/hypervisor/type"):
         return True
     return "hypervisor" in cpu["flags"].split() if "flags" in cpu else None
+
+
+def clock() -> dict[str, Any]:
+    """The clock that times calls, and what reading it costs: the shortest of many pairs."""
+    info = time.get_clock_info("perf_counter")
+    pairs = [(time.perf_counter_ns(), time.perf_counter_ns()) for _ in range(1000)]
+    return {
+        "implementation": info.implementation,
+        "resolution_ns": info.resolution * 1e9,
+        "read_ns": min(end - start for start, end in pairs),
+    }
 
 
 def text(path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""One cell, one round, in a process of its own: nobody else's thread pool or cache, and a real first inference.
+"""The child: one cell, one round, in a process of its own: nobody else's thread pool or cache, a real first inference.
 
 `python -m fmnist_edge.bench.loop` reads a Request as JSON on stdin and prints its reply as JSON on stdout.
 """
@@ -8,32 +8,39 @@ from __future__ import annotations
 import gc
 import json
 import os
-import signal
-import subprocess
+import resource
 import sys
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 
+from fmnist_edge.bench.series import encode
 from fmnist_edge.errors import ArtifactError, FmnistEdgeError, UnavailableError, one_line
 from fmnist_edge.runtime.classifier import Classifier
-from fmnist_edge.runtime.probe import child_environment
 
-__all__ = ["Request", "measure", "run_child"]
+__all__ = ["Request", "measure"]
 
-TIMEOUT_S = 180
-LONGEST_SERIES_S = 30  # a very slow model stops here with fewer samples, well before the timeout
+WINDOW_S = 1.0
+SLOW_SERIES = 3  # times its seconds, and at least SLOW_SERIES_S: then a very slow model stops with fewer samples
+SLOW_SERIES_S = 30
+MEMORY_RUNS = 10
 NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the child is to measure; `images` is a .npy file, uint8 (n, height, width)."""
+    """What the child is to do; `images` is a .npy file, uint8 (n, height, width).
+
+    Attributes:
+        seconds, end_to_end_seconds, min_queries: of each series in this round.
+        memory: look at memory and at the artifact's graph, and time nothing.
+    """
 
     artifact: str
     engine: str
@@ -41,9 +48,11 @@ class Request:
     batch: int
     images: str
     seconds: float
-    min_samples: int
+    end_to_end_seconds: float
+    min_queries: int
     warm_up_runs: int
     warm_up_seconds: float
+    memory: bool = False
 
 
 def measure(request: Request) -> dict[str, Any]:
@@ -56,27 +65,40 @@ def measure(request: Request) -> dict[str, Any]:
     cold.close()
     classifier, load_ns = timed_load(request)
     with classifier, without_gc():
-        check_batch(classifier, request)
-        images, source = images_for(classifier, request.images)
-        groups = [images.take(range(i, i + request.batch), axis=0, mode="wrap") for i in range(len(images))]
+        groups, source = groups_for(classifier, request)
         tensors = [prepared(classifier, group) for group in groups]
-        first = series(classifier.engine.run, tensors, 0, 1)
-        warm_up = series(classifier.classify, groups, request.warm_up_seconds, request.warm_up_runs)
-        engine_ns = series(classifier.engine.run, tensors, request.seconds, request.min_samples)
-        end_to_end_ns = series(classifier.classify, groups, request.seconds, request.min_samples)
+        least = request.min_queries
+        first, _ = calls(classifier.engine.run, tensors, 0, 1)
+        # Both paths are warm before either is timed.
+        warm_up, _ = calls(classifier.classify, groups, request.warm_up_seconds, request.warm_up_runs)
         return {
             "status": "measured",
             "engine_version": classifier.engine.version,
-            "threads": request.threads,
             "images": source,
             "cold_load_ns": cold_load_ns,
             "load_ns": load_ns,
             "first_ns": first[0],
             "warm_up": {"runs": len(warm_up), "seconds": sum(warm_up) / NS_PER_S},
-            "engine_ns": engine_ns,
-            "end_to_end_ns": end_to_end_ns,
-            "peak_rss_bytes": peak_rss_bytes(),
+            "engine": series(classifier.engine.run, tensors, request.seconds, least),
+            "end_to_end": series(classifier.classify, groups, request.end_to_end_seconds, least),
         }
+
+
+def remember(request: Request) -> dict[str, Any]:
+    """Memory of loading and running the artifact, and what its graph computes. Raises what `measure` raises."""
+    baseline = peak_rss_bytes()
+    classifier, _ = timed_load(request)
+    with classifier:
+        groups, _ = groups_for(classifier, request)
+        for group in groups[:MEMORY_RUNS]:
+            classifier.classify(group)
+        peak = peak_rss_bytes()
+    known = baseline is not None and peak is not None
+    memory = {"baseline_rss_bytes": baseline, "peak_rss_bytes": peak} if known else None
+    # Only now: what reads the graph may be larger than what runs it.
+    from fmnist_edge.bench.complexity import complexity_of
+
+    return {"status": "measured", "memory": memory, "complexity": complexity_of(Path(request.artifact))}
 
 
 def timed_load(request: Request) -> tuple[Classifier, int]:
@@ -85,13 +107,16 @@ def timed_load(request: Request) -> tuple[Classifier, int]:
     return classifier, perf_counter_ns() - start
 
 
-def check_batch(classifier: Classifier, request: Request) -> None:
+def groups_for(classifier: Classifier, request: Request) -> tuple[list[np.ndarray], str]:
+    """What to classify, call by call, uint8 (batch, *image), and whether that is what was "given" or "noise"."""
     fixed = classifier.engine.input.shape[0]
     if fixed not in (None, request.batch):
         raise ArtifactError(
             f"{request.artifact}: takes {fixed} images a call, {request.batch} asked; "
             f"export it with --batch {request.batch} or dynamic"
         )
+    images, source = images_for(classifier, request.images)
+    return [images.take(range(i, i + request.batch), axis=0, mode="wrap") for i in range(len(images))], source
 
 
 def images_for(classifier: Classifier, path: str) -> tuple[np.ndarray, str]:
@@ -110,19 +135,46 @@ def prepared(classifier: Classifier, images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(classifier.engine.input.quantize(batch))
 
 
-def series(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, least: int) -> list[int]:
-    """Nanoseconds of each `call(item)`, cycling through `items`, until both `seconds` and `least` are reached."""
-    samples: list[int] = []
+def series(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, least: int) -> dict[str, Any]:
+    """`calls` as a `results.Series`, with this process's CPU time and context switches meanwhile."""
+    before, start = resource.getrusage(resource.RUSAGE_SELF), perf_counter_ns()
+    samples, ends = calls(call, items, seconds, least)
+    elapsed, after = perf_counter_ns() - start, resource.getrusage(resource.RUSAGE_SELF)
+    cpu = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
+    pieces = np.split(np.frombuffer(samples, np.int64), ends)
+    return {
+        "windows": [encode(piece) for piece in pieces if len(piece)],
+        "elapsed_ns": elapsed,
+        "cpu_ns": int(cpu * NS_PER_S),
+        "voluntary_switches": after.ru_nvcsw - before.ru_nvcsw,
+        "involuntary_switches": after.ru_nivcsw - before.ru_nivcsw,
+    }
+
+
+def calls(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, least: int) -> tuple[array, list[int]]:
+    """Nanoseconds of each `call(item)`, cycling through `items`, until both `seconds` and `least` are reached.
+
+    Returns the samples (int64) and the numbers of samples at which a window ended.
+    """
+    samples, ends = array("q"), []
     begin = perf_counter_ns()
-    enough, longest = begin + int(seconds * NS_PER_S), begin + LONGEST_SERIES_S * NS_PER_S
+    enough = begin + int(seconds * NS_PER_S)
+    longest = begin + int(max(SLOW_SERIES_S, SLOW_SERIES * seconds) * NS_PER_S)
+    window = int(WINDOW_S * NS_PER_S)
+    boundary = begin + window
+    number, count = len(items), 0
     while True:
-        item = items[len(samples) % len(items)]
+        item = items[count % number]
         start = perf_counter_ns()
         call(item)
         end = perf_counter_ns()
         samples.append(end - start)
-        if (end >= enough and len(samples) >= least) or end >= longest:
-            return samples
+        count += 1
+        if (end >= enough and count >= least) or end >= longest:
+            return samples, ends
+        if end >= boundary:
+            ends.append(count)
+            boundary += window * (1 + (end - boundary) // window)
 
 
 @contextmanager
@@ -147,54 +199,18 @@ def peak_rss_bytes() -> int | None:
     return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), None)
 
 
-def run_child(request: Request, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
-    """`measure(request)` in a child. Never raises for what happens there: the reply's "status" is then "failed" or
-    "unavailable", with one line under "reason"."""
-    try:
-        done = subprocess.run(
-            child_command(),
-            input=json.dumps(asdict(request)).encode(),
-            capture_output=True,
-            timeout=timeout_s,
-            env=child_environment(),
-            process_group=0,  # Ctrl-C reaches the parent alone, which then ends the child
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return failed(f"not done after {timeout_s:g} s")
-    except OSError as error:
-        return failed(f"the measuring process did not start ({error.strerror or error})")
-    if done.returncode < 0:
-        return failed(f"{request.engine} crashed on it ({signal_name(-done.returncode)})")
-    try:
-        return json.loads(done.stdout.splitlines()[-1])
-    except (ValueError, IndexError):
-        said = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-        return failed(f"the measuring process ended with code {done.returncode} ({said[:160]})")
-
-
-def child_command() -> list[str]:
-    return [sys.executable, "-m", "fmnist_edge.bench.loop"]
-
-
 def failed(reason: str, status: str = "failed") -> dict[str, Any]:
     return {"status": status, "reason": reason}
 
 
-def signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
 def reply_to(request: Request) -> dict[str, Any]:
     try:
-        return measure(request)
+        return remember(request) if request.memory else measure(request)
     except UnavailableError as error:
         return failed(one_line(error), "unavailable")
     except FmnistEdgeError as error:
-        return failed(one_line(error))
+        # Results travel between machines: no path of this one.
+        return failed(one_line(error).replace(request.artifact, Path(request.artifact).name))
     except Exception as error:  # engines raise classes of their own
         return failed(f"{type(error).__name__}: {one_line(error, 200)}")
 

@@ -1,16 +1,22 @@
-"""How long and how often to measure, as data."""
+"""How long and how often to measure, as data: TOML files in `benchmarks/plans/`."""
 
 from __future__ import annotations
 
+import difflib
 import math
-from dataclasses import dataclass
+import sys
+import tomllib
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
 
-from fmnist_edge.errors import InputError
+from fmnist_edge.errors import FileError, InputError, UnknownNameError
 
-__all__ = ["QUICK", "Plan"]
+__all__ = ["Plan", "find", "names", "read"]
 
 # Python, NumPy, an engine's import and two loads of a small model, on a laptop; for estimates only.
-START_UP_S = 0.4
+START_UP_S = 0.7
+HEADLINES = ("p50", "p90")
 
 
 @dataclass(frozen=True)
@@ -19,57 +25,121 @@ class Plan:
 
     Attributes:
         rounds: times the whole set of cells is gone through.
-        seconds_per_round, min_samples_per_round: each series, engine-only and end-to-end, lasts until both are met.
-        warm_up_runs, warm_up_seconds: the untimed runs before them last until both are met.
+        seconds, end_to_end_seconds: of the engine-only and of the end-to-end series, over all rounds.
+        min_queries: calls in each of the two, over all rounds; a series lasts until time and calls are both reached.
+        warm_up_runs, warm_up_seconds: the untimed runs of a round last until both are met.
         threads: engine threads; "all" is every core that this process may use.
+        headline: the percentile by which cells are compared, "p50" or "p90".
+        batches: images per call, for artifacts whose batch axis is open; the others have their own.
+        cool_down_seconds: pause before each process.
 
-    >>> Plan("mine", 5, 1.0, 200, 10, 0.5, threads=(1, "all")).thread_counts(cores=4)
-    (1, 4)
+    >>> plan = Plan("mine", 5, 10, 5, 1024, 10, 0.5, threads=(1, "all"))
+    >>> plan.thread_counts(cores=4), plan.min_queries_per_round
+    ((1, 4), 205)
     """
 
     name: str
     rounds: int
-    seconds_per_round: float
-    min_samples_per_round: int
+    seconds: float
+    end_to_end_seconds: float
+    min_queries: int
     warm_up_runs: int
     warm_up_seconds: float
     threads: tuple[int | str, ...] = (1, "all")
+    headline: str = "p50"
+    batches: tuple[int, ...] = (1,)
+    cool_down_seconds: float = 0
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise InputError("plan: the name is empty; give it one, results are filed under it")
-        for field in ("rounds", "min_samples_per_round", "warm_up_runs"):
-            value = getattr(self, field)
-            if not is_count(value):
-                raise InputError(f"plan {self.name!r}: {field} is {value!r}; expected a whole number of at least 1")
-        for field in ("seconds_per_round", "warm_up_seconds"):
+        if not isinstance(self.name, str) or not self.name or "/" in self.name:
+            raise InputError(f"plan: name is {self.name!r}; expected letters, results are filed under it")
+        for field in ("rounds", "min_queries", "warm_up_runs"):
+            if not is_count(getattr(self, field)):
+                self.refuse(field, "a whole number of at least 1")
+        for field in ("seconds", "end_to_end_seconds", "warm_up_seconds", "cool_down_seconds"):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-                raise InputError(f"plan {self.name!r}: {field} is {value!r}; expected seconds, 0 or more")
-        if not self.threads or any(item != "all" and not is_count(item) for item in self.threads):
-            raise InputError(
-                f"plan {self.name!r}: threads is {self.threads!r}; expected whole numbers of at least 1, or 'all'"
-            )
+                self.refuse(field, "seconds, 0 or more")
+        if not is_list(self.threads) or any(item != "all" and not is_count(item) for item in self.threads):
+            self.refuse("threads", "a list of whole numbers of at least 1, or 'all'")
+        if not is_list(self.batches) or not all(map(is_count, self.batches)):
+            self.refuse("batches", "a list of whole numbers of at least 1")
+        if self.headline not in HEADLINES:
+            self.refuse("headline", " or ".join(map(repr, HEADLINES)))
+
+    def refuse(self, field: str, expected: str) -> None:
+        raise InputError(f"plan {self.name!r}: {field} is {getattr(self, field)!r}; expected {expected}")
+
+    @property
+    def min_queries_per_round(self) -> int:
+        return -(-self.min_queries // self.rounds)
 
     def thread_counts(self, cores: int) -> tuple[int, ...]:
         """`threads` as numbers on a machine of `cores` usable cores, ascending, each once."""
         return tuple(sorted({cores if item == "all" else int(item) for item in self.threads}))
 
-    def seconds(self, cells: int) -> float:
-        """About how long `cells` cells take; more where `min_samples_per_round` outlasts `seconds_per_round`."""
-        return cells * self.rounds * (START_UP_S + self.warm_up_seconds + 2 * self.seconds_per_round)
+    def estimate_s(self, cells: int) -> float:
+        """About how many seconds `cells` cells take; more where `min_queries` outlasts the seconds."""
+        a_round = START_UP_S + self.warm_up_seconds + self.cool_down_seconds
+        return cells * (self.rounds * a_round + self.seconds + self.end_to_end_seconds + START_UP_S)
 
 
 def is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-# 5 x 133 = 665 samples, the fewest that give a p99 (see results.SAMPLES_FOR_P99). Twenty cells take about 75 s.
-QUICK = Plan(
-    name="quick",
-    rounds=5,
-    seconds_per_round=0.12,
-    min_samples_per_round=133,
-    warm_up_runs=10,
-    warm_up_seconds=0.1,
-)
+def is_list(value: object) -> bool:
+    return isinstance(value, tuple) and bool(value)
+
+
+def folders() -> tuple[Path, ...]:
+    """Where plans are looked for by name: below the working folder, the source tree, and where the wheel puts them."""
+    source_tree = Path(__file__).resolve().parents[2] / "benchmarks/plans"
+    return Path("benchmarks/plans"), source_tree, Path(sys.prefix) / "share/fmnist-edge/plans"
+
+
+def names() -> list[str]:
+    """Every plan that `find` knows by name, sorted."""
+    return sorted({file.stem for folder in folders() for file in folder.glob("*.toml")})
+
+
+def find(name: str) -> Plan:
+    """The plan of a name, or of a `.toml` file. Raises UnknownNameError, FileError and InputError, in one line."""
+    if name.endswith(".toml") or "/" in name:
+        return read(Path(name))
+    for folder in folders():
+        if (folder / f"{name}.toml").is_file():
+            return read(folder / f"{name}.toml")
+    known = names()
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise UnknownNameError(f"unknown plan {name!r}; choose from: {', '.join(known)}, or name a .toml file.{hint}")
+
+
+def read(path: Path) -> Plan:
+    """A plan from its file, named after it. Raises FileError when it is no TOML, InputError when it is no plan."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FileError(f"{path}: not TOML ({error})") from None
+    return from_dict(values, path.stem, str(path))
+
+
+def from_dict(values: dict[str, Any], name: str, where: str) -> Plan:
+    """A Plan of exactly the keys there are. Raises InputError on any other, on a missing one and on a bad value."""
+    known = {field.name: field for field in fields(Plan) if field.name != "name"}
+    for key in values:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; expected {', '.join(known)}"
+            raise InputError(f"{where}: unknown key {key!r}{hint}")
+    for key, field in known.items():
+        if key not in values and field.default is MISSING:
+            raise InputError(f"{where}: {key!r} is missing; benchmarks/plans/quick.toml shows every key")
+    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    try:
+        return Plan(name, **plain)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None

@@ -1,7 +1,7 @@
-"""What a benchmark run leaves behind: `<device>/<UTC time>-<plan>.json.gz`, gzipped JSON, described here field by field.
+"""What a benchmark run leaves behind: `<device>/<UTC time>-<plan>.json.gz`, gzipped JSON, field by field.
 
-Raw samples are kept, all of them (see `series`); "summary" and "verdict" are derived from them and from what was seen of
-the machine, by `summary.summarize` and `validity.judge`. Times are whole nanoseconds where a name ends in `_ns` and
+Raw samples are kept, all of them (see `series`); "summary" and "verdict" are derived from them and from what was seen
+of the machine, by `summary.summarize` and `validity.judge`. Times are whole nanoseconds where a name ends in `_ns` and
 microseconds in a summary. What could not be found out is null, never a guess. No host, user or path is recorded.
 """
 

@@ -1,200 +1,267 @@
-"""Every cell, interleaved: a round goes through all of them, so that drift and noise fall on each alike."""
+"""A run: every cell in a fresh process a round, interleaved, so that drift and noise fall on each alike."""
 
 from __future__ import annotations
 
-import random
+import hashlib
+import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fmnist_edge.artifacts import Artifact
-from fmnist_edge.bench import environment, results
-from fmnist_edge.bench.loop import Request, run_child
-from fmnist_edge.bench.plan import Plan, is_count
-from fmnist_edge.errors import ArtifactError, InputError, UnknownNameError
-from fmnist_edge.files import sha256_of
-from fmnist_edge.registry import ENGINES
-from fmnist_edge.runtime.classifier import engines_for
+from fmnist_edge.bench import environment, results, validity
+from fmnist_edge.bench.calibration import calibrate
+from fmnist_edge.bench.cells import Cell, entry_for, identity, order
+from fmnist_edge.bench.comparison import machine_differences
+from fmnist_edge.bench.journal import SUFFIX, Journal
+from fmnist_edge.bench.loop import Request
+from fmnist_edge.bench.monitor import Monitor
+from fmnist_edge.bench.plan import Plan, from_dict
+from fmnist_edge.bench.process import run_child
+from fmnist_edge.bench.results import Result
+from fmnist_edge.bench.state import now, state
+from fmnist_edge.bench.summary import summarize
+from fmnist_edge.errors import FileError, InputError
 
-__all__ = ["Cell", "cells_for", "run"]
+__all__ = ["Session", "begin", "resume", "run"]
 
 Progress = Callable[[int, int, str], None]
 
-# What one would ship. The other engines are there to compare answers (`fmnist-edge matrix`), and timed when named.
-TIMED = ("litert", "litert-builtin", "onnxruntime")
+IDLE_S = 1.0
+MEMORY_PASS = -1  # the round number of the pass that looks at memory; it also finds out what cannot run at all
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One thing to measure."""
+@dataclass
+class Session:
+    """A run under way. Make one with `begin` or `resume`, then `run` it.
 
-    artifact: Path
-    engine: str
-    threads: int
-    batch: int = 1
+    Attributes:
+        pythons: engine -> interpreter to run it in, where that is not ours.
+        entries: (round, cell index) -> what was measured; a failure ends its cell.
+        path: where the result goes.
+    """
+
+    result: Result
+    cells: Sequence[Cell]
+    images: np.ndarray
+    plan: Plan
+    path: Path
+    journal: Journal
+    pythons: Mapping[str, str] = field(default_factory=dict)
+    entries: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
 
     @property
-    def name(self) -> str:
-        """The last folder and file name: results travel between machines, so no absolute path."""
-        return "/".join(self.artifact.parts[-2:])
-
-    def __str__(self) -> str:
-        return f"{self.name}, {self.engine}, {self.threads} thread{'s' * (self.threads > 1)}"
+    def total(self) -> int:
+        return len(self.cells) * (self.plan.rounds + 1)
 
 
-def cells_for(artifacts: Sequence[Path], threads: Sequence[int], engines: Sequence[str] | None = None) -> list[Cell]:
-    """Each artifact on each of `engines`, by default TIMED, that can run it, with each number of threads.
-
-    Raises InputError on an unknown suffix or engine, threads below 1, or nothing left.
-    """
-    for name in engines or ():
-        if name not in ENGINES:
-            raise UnknownNameError(f"unknown engine {name!r}; choose from: {', '.join(ENGINES)}")
-    if not threads or not all(map(is_count, threads)):
-        raise InputError(f"threads is {list(threads)!r}; expected whole numbers of at least 1")
-    cells = [
-        Cell(path, engine, count)
-        for path in artifacts
-        for engine in engines_for(path)
-        for count in threads
-        if engine in (TIMED if engines is None else engines)
-    ]
-    if not cells:
-        wanted = " or ".join(engines) if engines else "any engine"
-        raise InputError(f"no artifact among {len(artifacts)} that {wanted} can run; `fmnist-edge export` writes some")
-    return cells
-
-
-def run(
+def begin(
     cells: Sequence[Cell],
     images: np.ndarray,
     plan: Plan,
-    progress: Progress = lambda done, total, text: None,
+    out: Path,
+    *,
     seed: int = 0,
-) -> dict[str, Any]:
-    """Measure `cells` on `images`, uint8 (n, height, width), cycled.
+    accuracies: Mapping[str, dict[str, Any]] | None = None,
+    pythons: Mapping[str, str] | None = None,
+    calibrated: bool = True,
+) -> Session:
+    """Describe the machine, measure its peak, and open the journal below `out`.
 
-    `progress(done, total, text)` is called before each measurement. A cell that fails is not tried again and costs
-    no other. Ctrl-C ends early: what was measured is returned, with "interrupted" true.
-    Returns the result that `results.save` writes. Raises InputError on no cells or on images of another type.
+    `images`: uint8 (n, height, width), cycled. Raises InputError on no cells or on images of another type, FileError
+    when `out` cannot be written.
     """
-    check_images(images)
+    if images.dtype != np.uint8 or images.ndim < 3 or not len(images):
+        raise InputError(f"images are {images.dtype} {images.shape}; expected uint8 (n, height, width), n at least 1")
     if not cells:
         raise InputError("no cells to measure; expected at least 1")
-    result: dict[str, Any] = {
+    with Monitor() as idle:
+        time.sleep(IDLE_S)
+    created = now()
+    result: Result = {
         "schema": results.SCHEMA,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "interrupted": False,
+        "created": created,
+        "finished": None,
+        "interrupted": True,
+        "sessions": [created],
         "plan": asdict(plan),
         "seed": seed,
-        "environment": {"machine": environment.describe(), "before": environment.state(), "after": None},
-        "cells": [entry_for(cell) for cell in cells],
+        "images": described(images),
+        "machine": environment.describe(),
+        "calibration": calibrate([cell.threads for cell in cells]) if calibrated else None,
+        "before": state(),
+        "idle_cores": idle.during["other_cores"],
+        "after": None,
+        "verdict": None,
+        "cells": [entry_for(cell, accuracies or {}) for cell in cells],
     }
+    path = results.path_for(result, out)
+    # Only this file, which stays on this machine, knows where the artifacts are.
+    where = {"cells": [{**asdict(cell), "artifact": str(cell.artifact)} for cell in cells], "pythons": pythons or {}}
+    journal = Journal.create(partial_path(path), {"result": result, **where})
+    return Session(result, cells, images, plan, path, journal, pythons or {})
+
+
+def partial_path(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".json.gz") + SUFFIX)
+
+
+def described(images: np.ndarray) -> dict[str, Any]:
+    digest = hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
+    return {"count": len(images), "shape": list(images.shape[1:]), "sha256": digest}
+
+
+def resume(path: Path, images: np.ndarray) -> Session:
+    """The interrupted run whose journal is `path`, to go on with.
+
+    Raises FileError when that is none, and InputError when machine, artifacts or images are no longer the same.
+    """
+    journal, header, lines = Journal.read(path)
     try:
-        measure_all(cells, result["cells"], images, plan, progress, seed)
-    except KeyboardInterrupt:
-        result["interrupted"] = True
-    result["environment"]["after"] = environment.state()
-    for entry in result["cells"]:
-        entry["summary"] = results.summary_of(entry)
+        result: Result = header["result"]
+        cells = [Cell(**{**cell, "artifact": Path(cell["artifact"])}) for cell in header["cells"]]
+        plan = from_dict({k: v for k, v in result["plan"].items() if k != "name"}, result["plan"]["name"], str(path))
+        entries = {(line["round"], line["cell"]): line for line in lines}
+        schema, sha256s = result["schema"], [cell["sha256"] for cell in result["cells"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise FileError(f"{path}: not the file of an interrupted run ({type(error).__name__} at {error})") from None
+    if schema != results.SCHEMA:
+        raise FileError(f"{path}: its schema is {schema!r}, this version writes {results.SCHEMA}; measure again")
+    changed = [cell.name for cell, digest in zip(cells, sha256s, strict=True) if identity(cell.artifact)[1] != digest]
+    unlike = machine_differences(result["machine"], environment.describe())
+    if changed or unlike or described(images) != result["images"]:
+        what = changed[0] if changed else f"the machine ({unlike[0]})" if unlike else "the set of images"
+        raise InputError(f"{path}: {what} is no longer what it was when the run began; begin a new one")
+    result["sessions"].append(now())
+    target = path.with_name(path.name.removesuffix(SUFFIX) + ".json.gz")
+    return Session(result, cells, images, plan, target, journal, header["pythons"], entries)
+
+
+def run(session: Session, progress: Progress = lambda done, total, text: None) -> Result:
+    """Measure what is still missing; the result is also written, to `session.path`.
+
+    `progress(done, total, text)` is called before each measurement. A cell that fails is not tried again and costs no
+    other. Ctrl-C ends early: the result then holds what was measured, with "interrupted" true, and the journal stays
+    for `resume`; where nothing was measured, nothing is left and KeyboardInterrupt raised. Raises FileError when the
+    disk is full; the journal keeps what was measured before.
+    """
+    result = session.result
+    try:
+        measure_all(session, progress)
+        result["interrupted"] = False
+    except (KeyboardInterrupt, FileError) as error:
+        if not session.entries:
+            session.journal.remove()
+        if not session.entries or isinstance(error, FileError):
+            raise
+    finish(session)
+    write(session)
     return result
 
 
-def check_images(images: np.ndarray) -> None:
-    if images.dtype != np.uint8 or images.ndim < 3 or not len(images):
-        raise InputError(f"images are {images.dtype} {images.shape}; expected uint8 (n, height, width), n at least 1")
+def write(session: Session) -> None:
+    """The result, and then no journal, unless there is something to go on with."""
+    try:
+        results.save(session.result, session.path)
+    except FileError as error:
+        raise FileError(f"{error}; all is in {session.journal.path}, {how_to_resume(session)}") from None
+    if not session.result["interrupted"]:
+        session.journal.remove()
 
 
-def measure_all(
-    cells: Sequence[Cell],
-    entries: Sequence[dict[str, Any]],
-    images: np.ndarray,
-    plan: Plan,
-    progress: Progress,
-    seed: int,
-) -> None:
-    total = len(cells) * plan.rounds
+def how_to_resume(session: Session) -> str:
+    return f"go on with: fmnist-edge bench --resume {session.journal.path}"
+
+
+def measure_all(session: Session, progress: Progress) -> None:
+    steps = [(MEMORY_PASS, index) for index in range(len(session.cells))]
+    steps += order(len(session.cells), session.plan.rounds, session.result["seed"])
+    failed = {index for (_, index), entry in session.entries.items() if entry["reply"]["status"] != "measured"}
     with tempfile.TemporaryDirectory(prefix="fmnist-edge-bench-") as folder:
         file = Path(folder) / "images.npy"
-        np.save(file, images)
-        for done, index in enumerate(order(len(cells), plan.rounds, seed)):
-            progress(done, total, str(cells[index]))
-            if entries[index]["reason"] is None:
-                record(entries[index], run_child(request_for(cells[index], file, plan)))
-        progress(total, total, "done")
+        save_images(file, session.images)
+        for done, (number, index) in enumerate(steps):
+            progress(done, len(steps), str(session.cells[index]))
+            if index in failed or (number, index) in session.entries:
+                continue
+            entry = measured(session, number, index, file)
+            session.journal.append(entry)
+            session.entries[number, index] = entry
+            if entry["reply"]["status"] != "measured":
+                failed.add(index)
+        progress(len(steps), len(steps), "done")
 
 
-def order(cells: int, rounds: int, seed: int) -> Iterator[int]:
-    """Cell indices to measure one after another: each once a round, every round shuffled anew."""
-    shuffler = random.Random(seed)
-    for _ in range(rounds):
-        yield from shuffler.sample(range(cells), cells)
+def save_images(path: Path, images: np.ndarray) -> None:
+    try:
+        np.save(path, images)
+    except OSError as error:
+        raise FileError(f"{path.parent}: cannot be written ({error.strerror or error}); set TMPDIR elsewhere") from None
 
 
-def request_for(cell: Cell, images: Path, plan: Plan) -> Request:
-    return Request(
+def measured(session: Session, number: int, index: int, images: Path) -> dict[str, Any]:
+    """One line of the journal."""
+    cell, plan = session.cells[index], session.plan
+    is_memory = number == MEMORY_PASS
+    if not is_memory:
+        time.sleep(plan.cool_down_seconds)
+    request = Request(
         artifact=str(cell.artifact),
         engine=cell.engine,
         threads=cell.threads,
         batch=cell.batch,
         images=str(images),
-        seconds=plan.seconds_per_round,
-        min_samples=plan.min_samples_per_round,
+        seconds=plan.seconds / plan.rounds,
+        end_to_end_seconds=plan.end_to_end_seconds / plan.rounds,
+        min_queries=plan.min_queries_per_round,
         warm_up_runs=plan.warm_up_runs,
         warm_up_seconds=plan.warm_up_seconds,
+        memory=is_memory,
     )
+    with Monitor() as monitor:
+        reply = run_child(request, session.pythons.get(cell.engine, sys.executable))
+    return {"round": number, "cell": index, "reply": reply, "during": monitor.during}
 
 
-def entry_for(cell: Cell) -> dict[str, Any]:
-    """The cell's part of the result before anything is measured; unreadable files fail later, in their own cell."""
-    try:
-        manifest = Artifact.open(cell.artifact).manifest
-    except ArtifactError:
-        manifest = {}
-    model = manifest.get("model")
-    size_bytes, sha256 = identity(cell.artifact)
-    return {
-        "artifact": cell.name,
-        "model": model.get("name") if isinstance(model, dict) else None,
-        "precision": manifest.get("precision"),
-        "format": cell.artifact.suffix.removeprefix("."),
-        "size_bytes": size_bytes,
-        "sha256": sha256,
-        "engine": cell.engine,
-        "engine_version": None,
-        "threads": cell.threads,
-        "batch": cell.batch,
-        "status": "not measured",
-        "reason": None,
-        "images": None,
-        "cold_load_ns": [],
-        "load_ns": [],
-        "first_ns": [],
-        "rounds": [],
-        "summary": None,
-    }
+def finish(session: Session) -> None:
+    """Put the entries into the result, and everything that is derived from them."""
+    result = session.result
+    for cell in result["cells"]:
+        cell["rounds"] = []
+    for (number, index), entry in sorted(session.entries.items()):
+        record(result["cells"][index], number, entry)
+    for cell in result["cells"]:
+        if cell["reason"] is None:
+            complete = len(cell["rounds"]) == session.plan.rounds
+            cell["status"] = "ok" if complete else "partial"
+            missing = f"interrupted after {len(cell['rounds'])} of {session.plan.rounds} rounds"
+            cell["reason"] = None if complete else missing
+    derive(result)
+    result["after"], result["finished"] = state(), now()
+    result["verdict"] = validity.judge(result)
 
 
-def identity(path: Path) -> tuple[int | None, str | None]:
-    """Size in bytes and SHA-256, or None for both when the file cannot be read."""
-    try:
-        return path.stat().st_size, sha256_of(path)
-    except OSError:
-        return None, None
+def derive(result: Result) -> None:
+    """Summaries and verdicts of the cells, from what was measured."""
+    for cell in result["cells"]:
+        cell["summary"] = summarize(cell, result["calibration"])
+        cell["verdict"] = validity.judge_cell(cell, result["plan"])
 
 
-def record(entry: dict[str, Any], reply: dict[str, Any]) -> None:
-    """Add one round's reply to the cell; a failure keeps the rounds before it."""
-    entry["status"] = reply["status"]
+def record(cell: results.Cell, number: int, entry: dict[str, Any]) -> None:
+    """Add one line of the journal to the cell; a failure keeps the rounds before it."""
+    reply = entry["reply"]
     if reply["status"] != "measured":
-        entry["reason"] = reply["reason"]
-        return
-    entry["engine_version"], entry["images"] = reply["engine_version"], reply["images"]
-    for key in ("cold_load_ns", "load_ns", "first_ns"):
-        entry[key].append(reply[key])
-    entry["rounds"].append({key: reply[key] for key in ("engine_ns", "end_to_end_ns", "warm_up", "peak_rss_bytes")})
+        cell["status"] = "partial" if cell["rounds"] else reply["status"]
+        cell["reason"] = reply["reason"]
+    elif number == MEMORY_PASS:
+        cell["memory"], cell["complexity"] = reply["memory"], reply["complexity"]
+    else:
+        cell["engine_version"], cell["images"] = reply["engine_version"], reply["images"]
+        keys = ("cold_load_ns", "load_ns", "first_ns", "warm_up", "engine", "end_to_end")
+        values = {key: reply[key] for key in keys}
+        cell["rounds"].append({"round": number, **values, "during": entry["during"]})  # type: ignore[typeddict-item]

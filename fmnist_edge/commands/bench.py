@@ -1,41 +1,133 @@
-"""`fmnist-edge bench`: time artifacts on this machine."""
+"""`fmnist-edge bench`: time artifacts on this machine, by a plan."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.console import progress_bar, table
-from fmnist_edge.errors import UnavailableError
+from fmnist_edge.errors import GateError, InputError, UnavailableError
+
+if TYPE_CHECKING:
+    from fmnist_edge.bench.suite import Session
 
 __all__ = ["run"]
 
 INTERRUPTED = 130
 BENCH_IMAGES = 64  # real ones, cycled
+PYTHON_VARIABLE = "FMNIST_EDGE_TFLITE_RUNTIME"
+PARITY = Path("reports/parity.json")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int | None:
     from fmnist_edge import data
-    from fmnist_edge.artifacts import collect
-    from fmnist_edge.bench import environment, results, suite
-    from fmnist_edge.bench.plan import QUICK
 
-    artifacts = [artifact.path for artifact in collect(options.artifacts)]
-    plan = replace(QUICK, threads=tuple(options.threads)) if options.threads else QUICK
-    cells = suite.cells_for(artifacts, plan.thread_counts(environment.usable_cores()), options.engine)
     images = data.load("test", options.data).images[:BENCH_IMAGES]
-    print(f"{len(cells)} cells, plan {plan.name}: about {plan.seconds(len(cells)):.0f} s", file=sys.stderr)
+    if options.check_overhead:
+        return check_overhead(options, images)
+    session = resumed(options, images) if options.resume else begun(options, images)
+    return measure(session)
+
+
+def resumed(options: argparse.Namespace, images: Any) -> Session:
+    from fmnist_edge.bench import suite
+
+    given = [name for name in ("artifacts", "threads", "batch", "engine", "plan", "parity") if getattr(options, name)]
+    if given:
+        names = " and ".join(name if name == "artifacts" else f"--{name}" for name in given)
+        raise InputError(f"--resume goes on as the run began; leave {names} out")
+    return suite.resume(options.resume, images)
+
+
+def begun(options: argparse.Namespace, images: Any) -> Session:
+    from fmnist_edge.artifacts import collect
+    from fmnist_edge.bench import cells, environment, plan, suite
+
+    artifacts = [artifact.path for artifact in collect(options.artifacts or ["exported"])]
+    chosen = plan.find(options.plan or "quick")
+    if options.threads:
+        chosen = replace(chosen, threads=tuple(options.threads))
+    if options.batch:
+        chosen = replace(chosen, batches=tuple(options.batch))
+    python = options.tflite_runtime or os.environ.get(PYTHON_VARIABLE)
+    engines = options.engine or [*cells.TIMED, *(["tflite-runtime"] if python else [])]
+    threads = chosen.thread_counts(environment.usable_cores())
+    report = options.parity or (PARITY if PARITY.exists() else None)
+    return suite.begin(
+        cells.cells_for(artifacts, threads, engines, chosen.batches),
+        images,
+        chosen,
+        options.out,
+        accuracies=cells.accuracies_of(report) if report else {},
+        pythons={"tflite-runtime": python} if python else {},
+    )
+
+
+def measure(session: Session) -> int:
+    from fmnist_edge.bench import suite, tables, validity
+
+    count = len(session.cells)
+    minutes = session.plan.estimate_s(count) / 60
+    print(f"{count} cells, plan {session.plan.name}: about {minutes:.0f} min in all", file=sys.stderr)
+    idle = session.result["idle_cores"]
+    if idle is not None and idle > validity.OTHER_CORES:
+        print(f"fmnist-edge: other programs use {idle:.2f} cores; such a run will be INVALID", file=sys.stderr)
     with progress_bar("measuring") as progress:
-        result = suite.run(cells, images, plan, progress)
-    rows = results.rows(result)
-    shown = len(results.HEADER) if any(row[-1] for row in rows) else -1  # no column of empty reasons
-    print(table(results.HEADER[:shown], [row[:shown] for row in rows]))
-    print(f"\nwrote {results.save(result, results.path_for(result, options.out))}")
+        result = suite.run(session, progress)
+    rows = tables.rows(result)
+    if rows:
+        print(table(tables.HEADER, rows) + "\n")
+    for line in [*tables.absent(result), *tables.verdict_lines(result)]:
+        print(line)
+    print(f"\nwrote {session.path}")
     if result["interrupted"]:
-        print("fmnist-edge: interrupted; what was measured is kept", file=sys.stderr)
+        print(f"fmnist-edge: interrupted; what was measured is kept, {suite.how_to_resume(session)}", file=sys.stderr)
         return INTERRUPTED
-    statuses = {cell["status"] for cell in result["cells"]}
-    if "failed" in statuses:
-        return 1
-    return 0 if "measured" in statuses else UnavailableError.exit_code
+    if any(cell["status"] in ("failed", "partial") for cell in result["cells"]):
+        return GateError.exit_code
+    return 0 if rows else UnavailableError.exit_code
+
+
+def check_overhead(options: argparse.Namespace, images: Any) -> int:
+    """Our loop against a bare one, for each artifact and engine that has one."""
+    import tempfile
+
+    import numpy as np
+
+    from fmnist_edge.artifacts import collect
+    from fmnist_edge.bench.overhead import BARE, Overhead, overhead_of
+    from fmnist_edge.console import track
+    from fmnist_edge.runtime.classifier import engines_for
+
+    artifacts = [artifact.path for artifact in collect(options.artifacts or ["exported"])]
+    pairs = [(path, engine) for path in artifacts for engine in engines_for(path) if engine in (options.engine or BARE)]
+    pairs = [(path, engine) for path, engine in pairs if engine in BARE]
+    if not pairs:
+        raise InputError(f"no artifact that {' or '.join(BARE)} can run, which have a bare loop to compare with")
+    with tempfile.TemporaryDirectory(prefix="fmnist-edge-bench-") as folder:
+        file = Path(folder) / "images.npy"
+        np.save(file, images)
+        found = [(path, engine, overhead_of(path, engine, file)) for path, engine in track(pairs, "bare loops")]
+    header = ["artifact", "engine", "bare loop µs", "ours adds µs [95 %]", "%", "allowed µs", "gate"]
+    print(table(header, [overhead_row(*item) for item in found]))
+    results = [item for _, _, item in found]
+    for path, engine, item in found:
+        if isinstance(item, str):
+            print(f"FAILED {path} on {engine}: {item}", file=sys.stderr)
+    return 0 if all(isinstance(item, Overhead) and item.passed for item in results) else GateError.exit_code
+
+
+def overhead_row(path: Path, engine: str, found: Any) -> list[str]:
+    name = "/".join(path.parts[-2:])
+    if isinstance(found, str):
+        return [name, engine, *["–"] * 4, "FAIL"]
+    bare, added, lower, upper, allowed = (
+        value / 1000 for value in (found.bare_ns, found.added_ns, found.lower_ns, found.upper_ns, found.allowed_ns)
+    )
+    interval = f"{added:+.2f} [{lower:+.2f}, {upper:+.2f}]"
+    gate = "pass" if found.passed else "FAIL"
+    return [name, engine, f"{bare:,.1f}", interval, f"{added / bare:+.1%}", f"{allowed:.1f}", gate]

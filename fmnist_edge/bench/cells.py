@@ -1,0 +1,162 @@
+"""What there is to measure: one artifact on one engine with one number of threads and one batch size."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fmnist_edge.artifacts import Artifact
+from fmnist_edge.bench import results
+from fmnist_edge.bench.plan import is_count
+from fmnist_edge.errors import ArtifactError, FileError, InputError, UnknownNameError
+from fmnist_edge.files import sha256_of
+from fmnist_edge.registry import ENGINES
+from fmnist_edge.runtime.classifier import engines_for
+
+__all__ = ["ALL", "TARGET", "TIMED", "Cell", "accuracies_of", "cells_for", "entry_for", "order"]
+
+TARGET = "cpu"
+ALL = "all"  # instead of engine names: every one that claims the file
+# What one would ship, its peers, and the reference. The others are there to compare answers (`fmnist-edge matrix`), and
+# timed when named.
+TIMED = (
+    "litert", "litert-builtin", "onnxruntime", "openvino", "ncnn", "mnn", "keras-predict", "keras-call",
+    "keras-function",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One thing to measure."""
+
+    artifact: Path
+    engine: str
+    threads: int
+    batch: int = 1
+
+    @property
+    def name(self) -> str:
+        """The last folder and file name: results travel between machines, so no absolute path."""
+        return "/".join(self.artifact.parts[-2:])
+
+    def __str__(self) -> str:
+        batch = "" if self.batch == 1 else f", batch {self.batch}"
+        return f"{self.name}, {self.engine}, {self.threads} thread{'s' * (self.threads > 1)}{batch}"
+
+
+def cells_for(
+    artifacts: Sequence[Path],
+    threads: Sequence[int],
+    engines: Sequence[str] | None = None,
+    batches: Sequence[int] = (1,),
+) -> list[Cell]:
+    """Each artifact on each of `engines`, by default TIMED, that can run it, with each number of threads and batch.
+
+    A file whose manifest fixes the batch has that one alone, and no cell when it is not among `batches`, unless those
+    are the default. Raises InputError on an unknown suffix or engine, threads below 1, or nothing left.
+    """
+    for name in engines or ():
+        if name not in ENGINES and name != ALL:
+            raise UnknownNameError(f"unknown engine {name!r}; choose from: {', '.join(ENGINES)}, {ALL}")
+    for kind, numbers in (("threads", threads), ("batches", batches)):
+        if not numbers or not all(map(is_count, numbers)):
+            raise InputError(f"{kind} is {list(numbers)!r}; expected whole numbers of at least 1")
+    wanted = tuple(ENGINES) if engines is not None and ALL in engines else engines or TIMED
+    cells = [
+        Cell(path, engine, count, batch)
+        for path in artifacts
+        for engine in engines_for(path)
+        for count in threads
+        for batch in batches_of(path, batches)
+        if engine in wanted
+    ]
+    if not cells:
+        wished = " or ".join(engines) if engines else "any engine"
+        sizes = "" if tuple(batches) == (1,) else f" with a batch of {' or '.join(map(str, batches))}"
+        raise InputError(
+            f"no artifact among {len(artifacts)} that {wished} can run{sizes}; `fmnist-edge export` writes some"
+        )
+    return cells
+
+
+def batches_of(path: Path, batches: Sequence[int]) -> list[int]:
+    """What of `batches` the artifact can take."""
+    fixed = manifest_of(path).get("batch", 1)
+    if fixed is None:
+        return sorted(set(batches))
+    return [fixed] if tuple(batches) == (1,) or fixed in batches else []
+
+
+def order(cells: int, rounds: int, seed: int) -> Iterator[tuple[int, int]]:
+    """(round, cell index), one after another: each cell once a round, every round shuffled anew."""
+    shuffler = random.Random(seed)
+    for number in range(rounds):
+        yield from ((number, index) for index in shuffler.sample(range(cells), cells))
+
+
+def entry_for(cell: Cell, accuracies: Mapping[str, dict[str, Any]]) -> results.Cell:
+    """The cell's part of a result before anything is measured; unreadable files fail later, in their own cell.
+
+    `accuracies`: by SHA-256 of the artifact, as `accuracies_of` reads them.
+    """
+    manifest = manifest_of(cell.artifact)
+    model = manifest.get("model")
+    size_bytes, sha256 = identity(cell.artifact)
+    return {
+        "artifact": cell.name,
+        "sha256": sha256,
+        "size_bytes": size_bytes,
+        "model": model.get("name") if isinstance(model, dict) else None,
+        "format": cell.artifact.suffix.removeprefix("."),
+        "precision": manifest.get("precision"),
+        "target": TARGET,
+        "engine": cell.engine,
+        "engine_version": None,
+        "threads": cell.threads,
+        "batch": cell.batch,
+        "status": "partial",
+        "reason": None,
+        "images": None,
+        "accuracy": accuracies.get(sha256 or ""),
+        "complexity": None,
+        "memory": None,
+        "rounds": [],
+        "summary": None,
+        "verdict": None,
+    }
+
+
+def accuracies_of(report: Path) -> dict[str, dict[str, Any]]:
+    """SHA-256 of an artifact -> its accuracy, from a report of `fmnist-edge check`. Raises FileError if it is none."""
+    try:
+        parity = json.loads(report.read_bytes())
+        return {
+            row["sha256"]: {
+                **{key: row[key] for key in ("accuracy", "reference_accuracy", "images", "passed")},
+                "source": parity["source"],
+            }
+            for row in parity["rows"]
+        }
+    except OSError as error:
+        raise FileError(f"{report}: cannot be read ({error.strerror}); `fmnist-edge check` writes one") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise FileError(f"{report}: not a report of `fmnist-edge check`; run it again") from None
+
+
+def manifest_of(path: Path) -> dict[str, Any]:
+    try:
+        return Artifact.open(path).manifest
+    except ArtifactError:
+        return {}
+
+
+def identity(path: Path) -> tuple[int | None, str | None]:
+    """Size in bytes and SHA-256, or None for both when the file cannot be read."""
+    try:
+        return path.stat().st_size, sha256_of(path)
+    except OSError:
+        return None, None

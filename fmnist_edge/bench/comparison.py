@@ -1,0 +1,204 @@
+"""Two results side by side: how much slower or faster is B than A, and how sure is that?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.bench.results import Cell, Result, Round
+from fmnist_edge.bench.series import decode
+
+__all__ = ["Comparison", "Ratio", "compare", "differences", "machine_differences"]
+
+# What makes two machines unlike for a latency. Kernel, versions and containers may be what one wants to compare.
+MACHINE = (
+    "device",
+    "architecture",
+    "cpu",
+    "cpu_flags",
+    "logical_cores",
+    "affinity_cores",
+    "cpu_quota_cores",
+    "hypervisor",
+)
+NOTED = ("governor", "kernel", "os", "libc", "python", "container")
+REPLICATES = 2000
+BLOCKS = 12  # per round, at most; more would cost time and tell little
+CONFIDENCE = 0.95
+PERCENTILES = (50, 90)
+SERIES = ("engine", "end_to_end")
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """B's percentile divided by A's, above 1 where B is slower, with a 95 % bootstrap interval."""
+
+    a_us: float
+    b_us: float
+    ratio: float
+    lower: float
+    upper: float
+
+    @property
+    def finding(self) -> str:
+        """ "slower" or "faster" where the interval is on one side of 1, else "same"."""
+        return "slower" if self.lower > 1 else "faster" if self.upper < 1 else "same"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One cell that both results have, by artifact, target, engine, threads and batch.
+
+    Attributes:
+        same_file: whether both measured the same bytes.
+        ratios: "engine" and "end_to_end" -> "p50" and "p90"; empty when `problem` says why there is none.
+    """
+
+    artifact: str
+    target: str
+    engine: str
+    threads: int
+    batch: int
+    same_file: bool
+    engine_versions: tuple[str | None, str | None]
+    ratios: dict[str, dict[str, Ratio]]
+    problem: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        ratios = {
+            name: {percentile: {**asdict(ratio), "finding": ratio.finding} for percentile, ratio in item.items()}
+            for name, item in self.ratios.items()
+        }
+        return {**asdict(self), "ratios": ratios}
+
+    def is_slower(self, by: float) -> bool:
+        """Whether it was measured in A and failed in B, or its engine-only p50 rose by more than `by` (0.1 is 10 %) and
+        the interval excludes that it did not rise at all."""
+        if not self.ratios:
+            return self.problem is not None and self.problem.startswith("B:")
+        ratio = self.ratios["engine"]["p50"]
+        return ratio.ratio > 1 + by and ratio.finding == "slower"
+
+
+def machine_differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """One line per reason why latencies on the two machines are no comparison."""
+    return [line for key in MACHINE if (line := difference(key, a.get(key), b.get(key)))]
+
+
+def differences(a: Result, b: Result) -> tuple[list[str], list[str]]:
+    """(what makes a comparison wrong, what is only worth knowing), a line each."""
+    wrong = machine_differences(a["machine"], b["machine"])
+    noted = [line for key in NOTED if (line := difference(key, a["machine"].get(key), b["machine"].get(key)))]
+    noted += [line for key in ("plan", "images") if (line := difference(key, named(a, key), named(b, key)))]
+    for name, result in (("A", a), ("B", b)):
+        verdict = result["verdict"]
+        if verdict is None or verdict["status"] != "VALID":
+            reasons = "; ".join(reason["text"] for reason in (verdict or {"reasons": []})["reasons"])
+            noted.append(f"{name} is INVALID: {reasons or 'it was never finished'}")
+    return wrong, noted
+
+
+def named(result: Result, key: str) -> Any:
+    return result["plan"]["name"] if key == "plan" else result["images"].get("sha256", "")[:12]
+
+
+def difference(key: str, a: Any, b: Any) -> str | None:
+    if a == b:
+        return None
+    if isinstance(a, list) and isinstance(b, list):
+        only_a, only_b = sorted(set(a) - set(b)), sorted(set(b) - set(a))
+        return f"{key}: A alone has {' '.join(only_a) or 'nothing'}, B alone {' '.join(only_b) or 'nothing'}"
+    return f"{key}: A {a!r}, B {b!r}"
+
+
+def compare(a: Result, b: Result, seed: int = 0) -> list[Comparison]:
+    """Every cell that either result has, in A's order, then B's. The same seed gives the same intervals."""
+    rng = np.random.default_rng(seed)
+    cells_a, cells_b = ({key_of(cell): cell for cell in result["cells"]} for result in (a, b))
+    return [comparison(key, cells_a.get(key), cells_b.get(key), rng) for key in dict.fromkeys([*cells_a, *cells_b])]
+
+
+Key = tuple[str, str, str, int, int]
+
+
+def key_of(cell: Cell) -> Key:
+    return cell["artifact"], cell["target"], cell["engine"], cell["threads"], cell["batch"]
+
+
+def comparison(key: Key, a: Cell | None, b: Cell | None, rng: np.random.Generator) -> Comparison:
+    problem = next((text for text in (lack("A", a), lack("B", b)) if text), None)
+    ratios = {}
+    if a is not None and b is not None and problem is None:
+        ratios = {name: ratios_of(a["rounds"], b["rounds"], name, rng) for name in SERIES}
+    return Comparison(
+        *key,
+        same_file=a is not None and b is not None and a["sha256"] is not None and a["sha256"] == b["sha256"],
+        engine_versions=(a and a["engine_version"], b and b["engine_version"]),
+        ratios=ratios,
+        problem=problem,
+    )
+
+
+def lack(name: str, cell: Cell | None) -> str | None:
+    """Why this side has nothing to compare with; None when it has."""
+    if cell is None:
+        return f"{name} has no such cell"
+    return None if cell["rounds"] else f"{name}: {cell['status']}, {cell['reason'] or 'no reason given'}"
+
+
+def ratios_of(a: Sequence[Round], b: Sequence[Round], name: str, rng: np.random.Generator) -> dict[str, Ratio]:
+    points, replicates = zip(*(bootstrap(rounds, name, rng) for rounds in (a, b)), strict=True)
+    tail = (1 - CONFIDENCE) / 2
+    found = {}
+    for place, percentile in enumerate(PERCENTILES):
+        a_ns, b_ns = points[0][place], points[1][place]
+        lower, upper = np.quantile(replicates[1][:, place] / replicates[0][:, place], [tail, 1 - tail])
+        found[f"p{percentile}"] = Ratio(a_ns / 1000, b_ns / 1000, b_ns / a_ns, float(lower), float(upper))
+    return found
+
+
+def bootstrap(rounds: Sequence[Round], name: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Percentiles of all samples, (percentiles,), and of REPLICATES resamples, (REPLICATES, percentiles), in ns.
+
+    Rounds are drawn with replacement, and in each the blocks of seconds that it consists of: samples that follow one
+    another are alike, and so are those of one process, so drawing single samples would promise far too much.
+    (Davison and Hinkley 1997, "Bootstrap Methods and their Application", 3.8 for two levels, 8.2.3 for blocks.)
+    """
+    blocks, round_of = [], []
+    for number, part in enumerate(rounds):
+        windows = part[name]["windows"]  # type: ignore[literal-required]
+        for piece in np.array_split(np.arange(len(windows)), min(BLOCKS, len(windows))):
+            blocks.append([decode(windows[index]) for index in piece])
+            round_of.append(number)
+    values = np.unique(np.concatenate([values for block in blocks for values, _ in block]))
+    counts = np.zeros((len(blocks), len(values)))
+    for row, block in enumerate(blocks):
+        for found, times in block:
+            counts[row, np.searchsorted(values, found)] += times
+    weights = resampled(np.asarray(round_of), rng)
+    point = ranks(values, np.cumsum(counts.sum(axis=0))[None])[0]
+    replicates = [
+        ranks(values, np.cumsum(piece @ counts, axis=1)) for piece in np.array_split(weights, REPLICATES // 50)
+    ]
+    return point, np.concatenate(replicates)
+
+
+def resampled(round_of: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(REPLICATES, blocks): how often each block is drawn."""
+    rounds = int(round_of.max()) + 1
+    members = [np.flatnonzero(round_of == number) for number in range(rounds)]
+    weights = np.zeros((REPLICATES, len(round_of)))
+    for row in weights:
+        for number in rng.integers(rounds, size=rounds):
+            np.add.at(row, rng.choice(members[number], len(members[number])), 1)
+    return weights
+
+
+def ranks(values: np.ndarray, reached: np.ndarray) -> np.ndarray:
+    """Nearest-rank percentiles (rows, percentiles) of rows of cumulated counts (rows, values)."""
+    targets = np.ceil(np.asarray(PERCENTILES) / 100 * reached[:, -1:] - 1e-9)
+    places = np.stack([np.searchsorted(row, target) for row, target in zip(reached, targets, strict=True)])
+    return values[places]

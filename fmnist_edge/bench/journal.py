@@ -1,0 +1,83 @@
+"""What has been measured so far, a JSON line at a time: a crash, Ctrl-C or a full disk loses the last one at most."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from fmnist_edge.errors import FileError
+
+__all__ = ["SUFFIX", "Journal"]
+
+SUFFIX = ".partial.jsonl"
+
+
+class Journal:
+    """A file that grows by whole lines. Make one with `create` or `read`.
+
+    Attributes:
+        path: the file.
+        lines: how many entries it has, its header left out.
+    """
+
+    def __init__(self, path: Path, lines: int) -> None:
+        self.path, self.lines = path, lines
+
+    @classmethod
+    def create(cls, path: Path, header: dict[str, Any]) -> Journal:
+        """A new file that begins with `header`. Raises FileError when it exists or cannot be written."""
+        if path.exists():
+            raise FileError(f"{path}: exists; go on with `fmnist-edge bench --resume {path}`, or delete it")
+        journal = cls(path, 0)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            journal._write(header)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise FileError(f"{path}: cannot be written ({error.strerror or error})") from None
+        return journal
+
+    @classmethod
+    def read(cls, path: Path) -> tuple[Journal, dict[str, Any], list[dict[str, Any]]]:
+        """The journal to go on with, its header and its entries; a last line that was cut off is dropped.
+
+        Raises FileError when it cannot be read or written, or is no journal.
+        """
+        try:
+            content = path.read_bytes()
+            whole = content[: content.rfind(b"\n") + 1]
+            header, *entries = [json.loads(line) for line in whole.splitlines()]
+            with open(path, "r+b") as file:
+                file.truncate(len(whole))
+        except FileNotFoundError:
+            raise FileError(f"{path}: no such file; `fmnist-edge bench` names the file of an interrupted run") from None
+        except OSError as error:
+            raise FileError(f"{path}: cannot be read and written ({error.strerror or error})") from None
+        except (ValueError, RecursionError):
+            raise FileError(f"{path}: not the {SUFFIX} file of an interrupted run") from None
+        if not all(isinstance(item, dict) for item in (header, *entries)):
+            raise FileError(f"{path}: not the {SUFFIX} file of an interrupted run")
+        return cls(path, len(entries)), header, entries
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Raises FileError when it cannot be written, as on a full disk; what was there before stays."""
+        try:
+            self._write(entry)
+        except OSError as error:
+            raise FileError(
+                f"{self.path}: cannot be written ({error.strerror or error}); the {self.lines} measurements before are "
+                f"in it: free some space, then fmnist-edge bench --resume {self.path}"
+            ) from None
+        self.lines += 1
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+    def _write(self, value: dict[str, Any]) -> None:
+        line = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        with open(self.path, "ab") as file:
+            file.write(line.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())

@@ -1,0 +1,98 @@
+"""The machine while a child process runs: who else used the CPU, frequency, heat."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from fmnist_edge.bench.environment import ROOT
+from fmnist_edge.bench.results import During
+from fmnist_edge.bench.state import Jiffies, frequencies, hottest, jiffies, throttle_count, throttled
+
+__all__ = ["Monitor", "other_cores", "used"]
+
+PERIOD_S = 1.0  # a look costs less than a millisecond
+
+
+class Monitor:
+    """Watches from `with` on; `during` afterwards is what it saw.
+
+    Everything that our own children use between entering and leaving is told apart from what others use.
+
+    >>> with Monitor() as monitor:
+    ...     pass
+    >>> monitor.during["seconds"] >= 0
+    True
+    """
+
+    during: During
+
+    def __init__(self, root: Path = ROOT, period_s: float = PERIOD_S) -> None:
+        self._root, self._period_s = root, period_s
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._mhz: list[float] = []
+        self._celsius: list[float] = []
+        self._bits: int | None = None
+
+    def __enter__(self) -> Monitor:
+        self._count = throttle_count(self._root)
+        self._bits = throttled()
+        self._before, self._own, self._start = jiffies(self._root), own_cpu_seconds(), time.perf_counter()
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        seconds = time.perf_counter() - self._start
+        own, after = own_cpu_seconds() - self._own, jiffies(self._root)
+        self._done.set()
+        self._thread.join()
+        self._look()
+        # Bits for "since boot" tell what happened in between; asking every second would start a process every second.
+        count, bits = throttle_count(self._root), None if self._bits is None else throttled()
+        both = (self._before, after) if self._before and after else None
+        self.during = {
+            "seconds": seconds,
+            "own_cpu_seconds": own,
+            "other_cores": None if both is None else other_cores(*both, own, seconds),
+            "steal_cores": None if both is None else used(both[0][1], both[1][1], seconds),
+            "frequency_mhz": self._mhz or None,
+            "temperature_c": self._celsius or None,
+            "throttled": None if self._bits is None or bits is None else self._bits | bits,
+            "throttle_count": None if count is None or self._count is None else count - self._count,
+        }
+
+    def _watch(self) -> None:
+        while not self._done.wait(self._period_s):
+            self._look()
+
+    def _look(self) -> None:
+        """The fastest core is the one that works, or one as fast; which core that is changes."""
+        mhz, celsius = frequencies(self._root), hottest(self._root)
+        if mhz:
+            self._mhz.append(max(mhz))
+        if celsius is not None:
+            self._celsius.append(celsius)
+
+
+def own_cpu_seconds() -> float:
+    """CPU time of this process and of its children that have ended."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in spent)
+
+
+def other_cores(before: Jiffies, after: Jiffies, own_seconds: float, seconds: float) -> float:
+    """Busy cores that were not ours, at least 0: the kernel counts all in hundredths and ours exactly.
+
+    >>> other_cores((100.0, 0.0), (114.0, 0.0), own_seconds=9.0, seconds=10.0)
+    0.5
+    """
+    return max(0.0, used(before[0], after[0], seconds) - (own_seconds / seconds if seconds > 0 else 0.0))
+
+
+def used(before: float, after: float, seconds: float) -> float:
+    """CPU seconds as a number of busy cores."""
+    return max(0.0, after - before) / seconds if seconds > 0 else 0.0

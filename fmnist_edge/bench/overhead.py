@@ -1,0 +1,147 @@
+"""What our loop adds to an engine's own time: its samples against a bare loop over the engine's own API, in turns.
+
+`python -m fmnist_edge.bench.overhead` reads {"artifact", "engine", "images"} as JSON on stdin and prints its figures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.bench.loop import calls, prepared, without_gc
+from fmnist_edge.bench.process import ask
+from fmnist_edge.errors import FmnistEdgeError, one_line
+from fmnist_edge.runtime.classifier import Classifier
+
+__all__ = ["BARE", "Overhead", "overhead", "overhead_of"]
+
+ALLOWED_NS, ALLOWED_SHARE = 2000, 0.02  # whichever is more
+PAIRS = 200
+BLOCK_S = 0.02
+WARM_UP_S = 0.5
+REPLICATES = 2000
+TIMEOUT_S = 300
+
+Loop = Callable[[Sequence[np.ndarray], int], None]
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Nanoseconds a call: the bare loop's, and what ours adds to them with a 95 % bootstrap interval of the median."""
+
+    bare_ns: float
+    added_ns: float
+    lower_ns: float
+    upper_ns: float
+
+    @property
+    def allowed_ns(self) -> float:
+        return max(ALLOWED_NS, ALLOWED_SHARE * self.bare_ns)
+
+    @property
+    def passed(self) -> bool:
+        return self.upper_ns <= self.allowed_ns
+
+
+def litert(path: str) -> Loop:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(path, num_threads=1)
+    interpreter.allocate_tensors()
+    given, made = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def loop(tensors: Sequence[np.ndarray], count: int) -> None:
+        for index in range(count):
+            interpreter.set_tensor(given, tensors[index % len(tensors)])
+            interpreter.invoke()
+            interpreter.get_tensor(made)
+
+    return loop
+
+
+def onnxruntime(path: str) -> Loop:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    given, made = session.get_inputs()[0].name, [session.get_outputs()[0].name]
+
+    def loop(tensors: Sequence[np.ndarray], count: int) -> None:
+        for index in range(count):
+            session.run(made, {given: tensors[index % len(tensors)]})
+
+    return loop
+
+
+BARE: dict[str, Callable[[str], Loop]] = {"litert": litert, "onnxruntime": onnxruntime}
+
+
+def overhead_of(artifact: Path, engine: str, images: Path) -> Overhead | str:
+    """Measure in a child process; `images` is a .npy file, uint8 (n, height, width). A line of text when it failed."""
+    question = {"artifact": str(artifact), "engine": engine, "images": str(images)}
+    answer = ask([sys.executable, "-m", "fmnist_edge.bench.overhead"], question, TIMEOUT_S, engine)
+    return answer["reason"] if "reason" in answer else Overhead(**answer)
+
+
+def measure(artifact: str, engine: str, images: np.ndarray) -> Overhead:
+    """Blocks of both loops in turns, so that drift falls on each alike. Raises what Classifier.load raises."""
+    bare = BARE[engine](artifact)
+    with Classifier.load(artifact, threads=1, engine=engine) as classifier, without_gc():
+        tensors = [prepared(classifier, image[None]) for image in images]
+        warm_up, _ = calls(classifier.engine.run, tensors, WARM_UP_S, 10)
+        count = max(10, int(BLOCK_S * 1e9 / (sum(warm_up) / len(warm_up))))
+        bare(tensors, count)
+
+        def ours() -> float:
+            samples, _ = calls(classifier.engine.run, tensors, 0, count)
+            return sum(samples) / count
+
+        def theirs() -> float:
+            start = perf_counter_ns()
+            bare(tensors, count)
+            return (perf_counter_ns() - start) / count
+
+        pairs = []
+        for number in range(PAIRS):  # who goes first alternates too
+            first, second = (ours(), theirs()) if number % 2 else (theirs(), ours())
+            pairs.append((first, second) if number % 2 else (second, first))
+    return overhead(pairs)
+
+
+def overhead(pairs: Sequence[tuple[float, float]], seed: int = 0) -> Overhead:
+    """From pairs of (our samples' mean, the bare loop's time a call), both in ns.
+
+    >>> overhead([(1200.0, 1000.0), (1210.0, 1000.0), (1190.0, 1000.0)]).added_ns
+    200.0
+    """
+    ours, bare = np.asarray(pairs, float).T
+    added = ours - bare
+    drawn = np.random.default_rng(seed).integers(len(added), size=(REPLICATES, len(added)))
+    lower, upper = np.quantile(np.median(added[drawn], axis=1), [0.025, 0.975])
+    return Overhead(float(np.median(bare)), float(np.median(added)), float(lower), float(upper))
+
+
+def main() -> None:
+    """The child; see `loop.main`."""
+    with os.fdopen(os.dup(1), "w") as answer:
+        os.dup2(2, 1)
+        question: dict[str, Any] = json.load(sys.stdin)
+        images = np.load(question["images"], allow_pickle=False)
+        try:
+            reply = vars(measure(question["artifact"], question["engine"], images))
+        except (FmnistEdgeError, ImportError) as error:
+            reply = {"reason": one_line(error)}
+        print(json.dumps(reply), file=answer)
+
+
+if __name__ == "__main__":
+    main()

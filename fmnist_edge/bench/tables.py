@@ -1,0 +1,102 @@
+"""A result and a comparison as rows of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fmnist_edge.bench.comparison import Comparison, Ratio
+from fmnist_edge.bench.results import Cell, Result
+
+__all__ = ["COMPARED", "HEADER", "absent", "compared_rows", "rows", "uncompared", "verdict_lines"]
+
+HEADER = [
+    "artifact", "engine", "threads", "load ms", "first ms", "p50 µs", "p90 µs", "p99 µs", "images/s",
+    "end-to-end p50 µs", "RSS MB", "kB", "% of limit", "valid",
+]  # fmt: skip
+COMPARED = ["artifact", "engine", "threads", "A p50 µs", "B p50 µs", "B/A p50 [95 %]", "B/A p90 [95 %]", "finding"]
+NONE = "–"
+
+
+def rows(result: Result) -> list[list[str]]:
+    """A row per measured cell, in HEADER's columns."""
+    return [row(cell) for cell in result["cells"] if cell["summary"] is not None]
+
+
+def row(cell: Cell) -> list[str]:
+    summary: dict[str, Any] = cell["summary"] or {}
+    engine, verdict, memory, roofline = summary["engine"], cell["verdict"], cell["memory"], summary["roofline"]
+    threads = str(cell["threads"]) if cell["batch"] == 1 else f"{cell['threads']}, batch {cell['batch']}"
+    return [
+        cell["artifact"],
+        cell["engine"],
+        threads,
+        milliseconds(summary["load"]["p50"]),
+        milliseconds(summary["first"]["p50"]),
+        *(microseconds(engine[name]) for name in ("p50", "p90", "p99")),
+        NONE if engine["images_per_s"] is None else f"{engine['images_per_s']:,.0f}",
+        microseconds(summary["end_to_end"]["p50"]),
+        NONE if memory is None else f"{memory['peak_rss_bytes'] / 1e6:,.0f}",
+        NONE if cell["size_bytes"] is None else f"{cell['size_bytes'] / 1000:,.0f}",
+        NONE if roofline is None else f"{roofline['share_of_limit']:.0%}",
+        "yes" if verdict is not None and verdict["status"] == "VALID" else "no",
+    ]
+
+
+def absent(result: Result) -> list[str]:
+    """A line per reason for which cells were not measured, or not in full, with the cells it is about."""
+    about: dict[str, list[Cell]] = {}
+    for cell in result["cells"]:
+        if cell["status"] != "ok":
+            about.setdefault(f"{cell['status']}: {cell['engine']}: {cell['reason']}", []).append(cell)
+    return [f"{line} ({names(cells)})" for line, cells in about.items()]
+
+
+def names(cells: Sequence[Cell]) -> str:
+    first = cells[0]["artifact"]
+    return first if len(cells) == 1 else f"{first} and {len(cells) - 1} more"
+
+
+def verdict_lines(result: Result) -> list[str]:
+    """The verdict, its reasons, and what this machine does not tell."""
+    verdict = result["verdict"]
+    if verdict is None:
+        return ["no verdict: the run was never finished"]
+    unseen = f"; not to be seen on this machine: {', '.join(verdict['unseen'])}" if verdict["unseen"] else ""
+    return [f"{verdict['status']}{unseen}", *(f"  {reason['rule']}: {reason['text']}" for reason in verdict["reasons"])]
+
+
+def compared_rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
+    """A row per cell that both measured, in COMPARED's columns, by the engine-only series."""
+    return [compared_row(item) for item in comparisons if item.ratios]
+
+
+def compared_row(item: Comparison) -> list[str]:
+    threads = str(item.threads) if item.batch == 1 else f"{item.threads}, batch {item.batch}"
+    p50, p90 = item.ratios["engine"]["p50"], item.ratios["engine"]["p90"]
+    times = [microseconds(p50.a_us), microseconds(p50.b_us), with_interval(p50), with_interval(p90)]
+    return [item.artifact, item.engine, threads, *times, p50.finding]
+
+
+def uncompared(comparisons: Sequence[Comparison]) -> list[str]:
+    """A line per reason for which cells cannot be compared."""
+    about: dict[str, list[str]] = {}
+    for item in comparisons:
+        if item.problem:
+            about.setdefault(item.problem, []).append(f"{item.artifact} on {item.engine}")
+    return [
+        f"{problem} ({cells[0]}{f' and {len(cells) - 1} more' if cells[1:] else ''})"
+        for problem, cells in about.items()
+    ]
+
+
+def with_interval(ratio: Ratio) -> str:
+    return f"{ratio.ratio:.3f} [{ratio.lower:.3f}, {ratio.upper:.3f}]"
+
+
+def milliseconds(microseconds: float) -> str:
+    return f"{microseconds / 1000:,.2f}"
+
+
+def microseconds(value: float | None) -> str:
+    return NONE if value is None else f"{value:,.1f}"

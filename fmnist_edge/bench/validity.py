@@ -1,0 +1,188 @@
+"""Whether a run may be believed: rules on the plan, the samples and the machine, each of which can only object.
+
+Pure functions of a result. A rule that lacks what it needs says nothing, and the verdict names that under "unseen".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from fmnist_edge.bench.results import Cell, Reason, Result, Round, Verdict
+from fmnist_edge.bench.series import count_of
+from fmnist_edge.bench.summary import repeatability
+
+__all__ = ["INVALID", "VALID", "judge", "judge_cell", "new_throttling"]
+
+VALID, INVALID = "VALID", "INVALID"
+
+# The protocol's own least, whatever the plan says.
+LEAST = {"rounds": 5, "min_queries": 1024, "warm_up_runs": 10, "warm_up_seconds": 0.5}
+OTHER_CORES = 0.10  # mean over a cell; a tenth of one core moves a p50 by about a percent
+STEAL_CORES = 0.02
+FREQUENCY_CHANGE = 0.05  # between rounds, of the medians in each
+REPEATABILITY = 0.05  # two runs on a quiet machine agree within 5 %
+LEAST_SECONDS_SEEN = 0.5  # the kernel counts CPU time in hundredths: below, a share of it says nothing
+THROTTLED_NOW, THROTTLED_SINCE = 0xF, 0xF0000  # of vcgencmd get_throttled
+# With these drivers "powersave" is the usual governor, and not a slow one.
+OWN_GOVERNOR = ("intel_pstate", "amd-pstate", "amd-pstate-epp")
+
+UNSEEN: dict[str, Callable[[Round], Any]] = {
+    "other load": lambda part: part["during"]["other_cores"],
+    "steal time": lambda part: part["during"]["steal_cores"],
+    "frequency": lambda part: part["during"]["frequency_mhz"],
+    "temperature": lambda part: part["during"]["temperature_c"],
+}
+
+
+def judge(result: Result) -> Verdict:
+    """The verdict on a whole run whose cells have theirs: VALID when every measured cell is, and the run itself."""
+    reasons = [*plan_reasons(result["plan"]), *machine_reasons(result)]
+    measured = [cell for cell in result["cells"] if cell["rounds"]]
+    broken = Counter(rule for cell in measured for rule in {reason["rule"] for reason in verdict_of(cell)["reasons"]})
+    for rule, count in broken.items():
+        example = next(r["text"] for cell in measured for r in verdict_of(cell)["reasons"] if r["rule"] == rule)
+        reasons.append({"rule": rule, "text": f"{count} of {len(measured)} cells: {rule}, such as: {example}"})
+    if not measured:
+        reasons.append({"rule": "nothing measured", "text": "no cell was measured"})
+    unseen = {name for cell in measured for name in verdict_of(cell)["unseen"]}
+    return verdict(reasons, sorted(unseen | unseen_of_machine(result)))
+
+
+def verdict_of(cell: Cell) -> Verdict:
+    return cell["verdict"] or {"status": INVALID, "reasons": [], "unseen": []}
+
+
+def verdict(reasons: Sequence[Reason], unseen: Sequence[str]) -> Verdict:
+    return {"status": INVALID if reasons else VALID, "reasons": list(reasons), "unseen": list(unseen)}
+
+
+def plan_reasons(plan: dict[str, Any]) -> Iterator[Reason]:
+    for field, least in LEAST.items():
+        if plan[field] < least:
+            yield {"rule": "short plan", "text": f"{field} is {plan[field]}, the protocol asks for at least {least}"}
+
+
+def machine_reasons(result: Result) -> Iterator[Reason]:
+    """Interruption, battery, governor, and throttling that began after the run did."""
+    before, after = result["before"], result["after"]
+    if result["interrupted"]:
+        yield {"rule": "interrupted", "text": "the run was interrupted before its last round"}
+    states = [state for state in (before, after) if state is not None]
+    if any(state["on_battery"] for state in states):
+        yield {"rule": "battery", "text": "the machine ran on battery; plug it in"}
+    governors = [state["governor"] for state in states if state["governor"]]
+    if "powersave" in governors and result["machine"].get("frequency_driver") not in OWN_GOVERNOR:
+        yield {"rule": "governor", "text": "the frequency governor is powersave; choose performance or schedutil"}
+    if len(set(governors)) > 1:
+        yield {"rule": "governor", "text": f"the frequency governor changed from {governors[0]} to {governors[-1]}"}
+    if after is not None:
+        seen = [part["during"]["throttled"] for cell in result["cells"] for part in cell["rounds"]]
+        bits = new_throttling(before["throttled"], [*seen, after["throttled"]])
+        if bits:
+            yield {"rule": "throttling", "text": f"vcgencmd get_throttled reports {bits:#x} during the run"}
+
+
+def unseen_of_machine(result: Result) -> set[str]:
+    before = result["before"]
+    found = {
+        "throttling": before["throttled"] is not None or before["throttle_count"] is not None,
+        "battery": before["on_battery"] is not None,
+        "governor": before["governor"] is not None,
+    }
+    return {name for name, seen in found.items() if not seen}
+
+
+def new_throttling(before: int | None, seen: Sequence[int | None]) -> int:
+    """Bits of `vcgencmd get_throttled` that tell of now, or of a time since boot that was not yet there before.
+
+    >>> hex(new_throttling(0x50000, [0x50000, 0x70000]))
+    '0x20000'
+    """
+    bits = 0
+    for value in seen:
+        bits |= value or 0
+    return (bits & THROTTLED_NOW) | (bits & THROTTLED_SINCE & ~(before or 0))
+
+
+def judge_cell(cell: Cell, plan: dict[str, Any]) -> Verdict | None:
+    """The verdict on one cell; None when nothing of it was measured."""
+    rounds = cell["rounds"]
+    if not rounds:
+        return None
+    rules = (missing_rounds, too_few, spread, other_load, steal, frequency_change, throttling)
+    reasons = [{"rule": name, "text": text} for rule in rules for name, text in rule(cell, plan)]
+    unseen = [name for name, look in UNSEEN.items() if any(look(part) is None for part in rounds)]
+    return verdict(reasons, unseen)  # type: ignore[arg-type]
+
+
+Found = Iterator[tuple[str, str]]
+
+
+def missing_rounds(cell: Cell, plan: dict[str, Any]) -> Found:
+    if len(cell["rounds"]) < plan["rounds"]:
+        yield "rounds missing", f"{len(cell['rounds'])} of {plan['rounds']} rounds were measured"
+
+
+def too_few(cell: Cell, plan: dict[str, Any]) -> Found:
+    for name, field in (("engine", "seconds"), ("end_to_end", "end_to_end_seconds")):
+        parts = [part[name] for part in cell["rounds"]]  # type: ignore[literal-required]
+        count = sum(count_of(part["windows"]) for part in parts)
+        seconds = sum(part["elapsed_ns"] for part in parts) / 1e9
+        if count < plan["min_queries"]:
+            yield "too few samples", f"{count:,} {name} samples, the plan asks for {plan['min_queries']:,}"
+        if seconds < plan[field] * (1 - 1e-6):
+            yield "too few samples", f"{seconds:.1f} s of {name} samples, the plan asks for {plan[field]:g} s"
+
+
+def spread(cell: Cell, plan: dict[str, Any]) -> Found:
+    """By the percentile the plan puts first. One or two rounds tell nothing, and `missing_rounds` objects to them."""
+    summary = cell["summary"]
+    for name in ("engine", "end_to_end"):
+        rounds = [] if summary is None else summary[name][f"round_{plan['headline']}"]
+        limit = repeatability(rounds) if len(rounds) >= 3 else None
+        if limit is not None and limit > REPEATABILITY:
+            yield (
+                "spread too wide",
+                f"{name} {plan['headline']} of the rounds is {min(rounds):,.1f} to {max(rounds):,.1f} µs; two such "
+                f"runs could lie {limit:.1%} apart, at most {REPEATABILITY:.0%} is allowed",
+            )
+
+
+def other_load(cell: Cell, plan: dict[str, Any]) -> Found:
+    cores = mean_cores(cell["rounds"], "other_cores")
+    if cores is not None and cores > OTHER_CORES:
+        yield "other load", f"other programs used {cores:.2f} cores meanwhile, at most {OTHER_CORES:g} is allowed"
+
+
+def steal(cell: Cell, plan: dict[str, Any]) -> Found:
+    cores = mean_cores(cell["rounds"], "steal_cores")
+    if cores is not None and cores > STEAL_CORES:
+        yield "steal time", f"the hypervisor took {cores:.2f} cores meanwhile, at most {STEAL_CORES:g} is allowed"
+
+
+def mean_cores(rounds: Sequence[Round], name: str) -> float | None:
+    """Busy cores over all rounds, by their length; None where any round lacks it or all are too short to tell."""
+    values = [part["during"][name] for part in rounds]  # type: ignore[literal-required]
+    seconds = [part["during"]["seconds"] for part in rounds]
+    if any(value is None for value in values) or sum(seconds) < LEAST_SECONDS_SEEN:
+        return None
+    return sum(value * length for value, length in zip(values, seconds, strict=True)) / sum(seconds)
+
+
+def frequency_change(cell: Cell, plan: dict[str, Any]) -> Found:
+    seen = [sorted(part["during"]["frequency_mhz"] or []) for part in cell["rounds"]]
+    medians = [values[len(values) // 2] for values in seen if values]
+    if medians and max(medians) > 0 and 1 - min(medians) / max(medians) > FREQUENCY_CHANGE:
+        yield (
+            "frequency change",
+            f"the CPU ran at {min(medians):,.0f} to {max(medians):,.0f} MHz in different rounds, at most "
+            f"{FREQUENCY_CHANGE:.0%} of change is allowed",
+        )
+
+
+def throttling(cell: Cell, plan: dict[str, Any]) -> Found:
+    events = sum(part["during"]["throttle_count"] or 0 for part in cell["rounds"])
+    if events > 0:
+        yield "throttling", f"the CPU throttled for heat {events} times meanwhile"
