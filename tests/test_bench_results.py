@@ -1,146 +1,190 @@
 import copy
+import gzip
 import json
+from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from bench_results import cell, result, steady
 
-from fmnist_edge.bench import results
-from fmnist_edge.errors import FileError, InputError
+from fmnist_edge.bench import cells, results, tables
+from fmnist_edge.bench.journal import Journal
+from fmnist_edge.errors import FileError
 
-SAMPLES = st.lists(st.integers(1, 10**12), min_size=1, max_size=50)
-
-
-@given(SAMPLES)
-def test_percentiles_are_numpys_inverted_cdf(samples):
-    summary = results.summarize(samples)
-    for percent in (50, 90):
-        expected = np.percentile(samples, percent, method="inverted_cdf")
-        assert summary[f"p{percent}"] == expected / 1000
-    assert summary["mean"] == pytest.approx(np.mean(samples) / 1000)
-    assert (summary["min"], summary["max"]) == (min(samples) / 1000, max(samples) / 1000)
-    assert summary["count"] == len(samples)
+RESULT = result(cell(), cell(status="failed", reason="[\n crashed, [1, 2]", rounds=[], engine="openvino"))
+COMMITTED = sorted((Path(__file__).parents[1] / "benchmarks/results").glob("*/*"))
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(results.SAMPLES_FOR_P99, 3000))
-def test_percentiles_are_ordered_and_the_99th_is_numpys(seed, count):
-    samples = np.random.default_rng(seed).lognormal(12, 1, count).astype(int).tolist()
-    summary = results.summarize(samples)
-    assert summary["min"] <= summary["p50"] <= summary["p90"] <= summary["p99"] <= summary["max"]
-    assert summary["p99"] == np.percentile(samples, 99, method="inverted_cdf") / 1000
-
-
-@given(SAMPLES.flatmap(lambda samples: st.tuples(st.just(samples), st.permutations(samples))))
-def test_order_does_not_matter(pair):
-    samples, shuffled = pair
-    assert results.summarize(samples) == results.summarize(shuffled)
-
-
-def test_the_slowest_sample_counts():
-    assert results.summarize([1000] * 9 + [10**9])["max"] == 10**6
-
-
-def test_no_samples_is_an_error_not_a_zero():
-    with pytest.raises(InputError, match="no samples"):
-        results.summarize([])
-
-
-def two_beyond_the_percentile(count: int, percentile: float) -> float:
-    """Chance that fewer than two of `count` samples lie beyond it."""
-    return percentile**count + count * (1 - percentile) * percentile ** (count - 1)
-
-
-def test_a_p99_needs_as_many_samples_as_its_confidence_does():
-    assert two_beyond_the_percentile(results.SAMPLES_FOR_P99, 0.99) <= 0.01
-    assert two_beyond_the_percentile(results.SAMPLES_FOR_P99 - 1, 0.99) > 0.01
-    assert results.summarize([1] * (results.SAMPLES_FOR_P99 - 1))["p99"] is None
-    assert results.summarize([1] * results.SAMPLES_FOR_P99)["p99"] is not None
-
-
-MEASURED = {
-    "artifact": "linear/float32.onnx",
-    "engine": "onnxruntime",
-    "threads": 1,
-    "status": "measured",
-    "reason": None,
-    "size_bytes": 31_400,
-    "cold_load_ns": [9_000_000, 8_000_000],
-    "load_ns": [2_000_000, 3_000_000],
-    "first_ns": [50_000, 60_000],
-    "rounds": [
-        {"engine_ns": [10_000, 20_000], "end_to_end_ns": [30_000, 40_000]},
-        {"engine_ns": [11_000], "end_to_end_ns": [31_000]},
-    ],
-}
-FAILED = {
-    **MEASURED,
-    "status": "failed",
-    "reason": "[\n crashed, [1, 2]",
-    "size_bytes": None,
-    "summary": None,
-    **{key: [] for key in ("cold_load_ns", "load_ns", "first_ns", "rounds")},
-}
-RESULT = {
-    "schema": results.SCHEMA,
-    "created": "2026-01-02T03:04:05+00:00",
-    "plan": {"name": "quick"},
-    "environment": {"machine": {"device": "a-board"}},
-    "cells": [{**MEASURED, "summary": results.summary_of(MEASURED)}, FAILED],
-}
-
-
-def test_a_result_comes_back_from_disk_as_it_was(tmp_path):
+def test_a_result_comes_back_from_disk_as_it_was_and_as_the_same_bytes(tmp_path):
     path = results.save(RESULT, results.path_for(RESULT, tmp_path))
-    assert path == tmp_path / "a-board" / "20260102030405-quick.json"
+    assert path == tmp_path / "a-board" / "20260102030405-mine.json.gz"
     assert results.load(path) == RESULT
-    assert "[10000,20000]" in path.read_text()
+    first = path.read_bytes()
+    assert results.save(results.load(path), path).read_bytes() == first
+    text = gzip.decompress(first).decode()
+    assert json.loads(text) == RESULT and "[100000,1,1," in text
+
+
+def test_a_result_that_was_unpacked_is_read_too(tmp_path):
+    path = tmp_path / "unpacked.json"
+    path.write_text(json.dumps(RESULT))
+    assert results.load(path) == RESULT
 
 
 def test_nan_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
-        results.save({**RESULT, "mean": float("nan")}, tmp_path / "a.json")
+        results.save({**RESULT, "idle_cores": float("nan")}, tmp_path / "a.json.gz")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("schema", [results.SCHEMA + 1, 0, "1", True, None])
+@pytest.mark.parametrize("schema", [results.SCHEMA + 1, 1, 0, "2", True, None])
 def test_another_schema_is_refused_in_one_line(tmp_path, schema):
-    other = copy.deepcopy(RESULT) | {"schema": schema}
     path = tmp_path / "other.json"
-    path.write_text(json.dumps(other))
-    with pytest.raises(FileError, match="this version reads 1") as caught:
+    path.write_text(json.dumps({**RESULT, "schema": schema}))
+    with pytest.raises(FileError, match=f"schema is {schema!r}, this version reads {results.SCHEMA}") as caught:
         results.load(path)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000])
+WHOLE = gzip.compress(json.dumps(RESULT).encode())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, WHOLE[:-20], WHOLE[:40], b"\x1f\x8b\x08\x00rubbish"]
+)
 def test_a_damaged_file_is_refused(tmp_path, content):
-    path = tmp_path / "damaged.json"
+    path = tmp_path / "damaged.json.gz"
     path.write_bytes(content)
-    with pytest.raises(FileError, match=r"damaged\.json"):
+    with pytest.raises(FileError, match=r"damaged\.json") as caught:
         results.load(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "lost", [("machine",), ("cells",), ("cells", 0, "engine"), ("cells", 0, "rounds", 1, "during"),
+             ("cells", 0, "rounds", 1, "engine", "windows")],
+)  # fmt: skip
+def test_a_missing_field_is_named(tmp_path, lost):
+    damaged = copy.deepcopy(RESULT)
+    inner = damaged
+    for key in lost[:-1]:
+        inner = inner[key]
+    del inner[lost[-1]]
+    path = tmp_path / "damaged.json"
+    path.write_text(json.dumps(damaged))
+    with pytest.raises(FileError, match=rf"{lost[-1]} is missing"):
+        results.load(path)
+    inner[lost[-1]] = 5
+    path.write_text(json.dumps(damaged))
+    if lost[-1] in ("cells", "windows", "during"):
+        with pytest.raises(FileError, match="damaged"):
+            results.load(path)
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(FileError, match="cannot be read"):
-        results.load(tmp_path / "none.json")
+    with pytest.raises(FileError, match="no such file"):
+        results.load(tmp_path / "none.json.gz")
 
 
-def test_the_table_has_a_row_per_cell_and_dashes_for_the_unmeasured():
-    measured, failed = results.rows(RESULT)
-    assert len(measured) == len(failed) == len(results.HEADER)
-    assert dict(zip(results.HEADER, measured, strict=True)) == {
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_what_is_committed_can_be_read(path):
+    found = results.load(path)
+    assert path.parent.name == found["machine"]["device"]
+    assert any(item["status"] == "ok" for item in found["cells"])
+    assert "/" not in (found["cells"][0]["reason"] or "")
+
+
+def test_the_table_has_a_row_per_measured_cell_and_the_others_have_a_reason():
+    (measured,) = tables.rows(RESULT)
+    assert dict(zip(tables.HEADER, measured, strict=True)) == {
         "artifact": "linear/float32.onnx",
         "engine": "onnxruntime",
         "threads": "1",
-        "status": "measured",
         "load ms": "2.00",
         "first ms": "0.05",
-        "p50 µs": "11.0",
-        "p90 µs": "20.0",
-        "p99 µs": "–",
-        "end-to-end p50 µs": "31.0",
+        "p50 µs": "100.1",
+        "p90 µs": "100.1",
+        "p99 µs": "100.1",
+        "images/s": "9,995",
+        "end-to-end p50 µs": "100.1",
+        "RSS MB": "50",
         "kB": "31",
-        "reason": "",
+        "% of limit": "–",
+        "valid": "yes",
     }
-    assert failed[3:11] == ["failed", *["–"] * 7]
+    assert tables.absent(RESULT) == ["failed: openvino: [\n crashed, [1, 2] (linear/float32.onnx)"]
+    assert tables.verdict_lines(RESULT) == ["VALID"]
+    noisy = result(cell(rounds=steady(other_cores=1.0, temperature_c=None)))
+    assert tables.verdict_lines(noisy)[0] == "INVALID; not to be seen on this machine: temperature"
+    assert "other programs used 1.00 cores" in tables.verdict_lines(noisy)[1]
+
+
+def test_cells_that_lack_the_same_engine_share_a_line():
+    missing = [cell(artifact=name, rounds=[], status="unavailable", reason="not installed") for name in "abc"]
+    assert tables.absent(result(cell(), *missing)) == ["unavailable: onnxruntime: not installed (a and 2 more)"]
+
+
+def test_accuracies_are_those_of_a_parity_report(tmp_path):
+    row = {"sha256": "ab", "accuracy": 0.9, "reference_accuracy": 0.91, "images": 10, "passed": True, "agreement": 1.0}
+    path = tmp_path / "parity.json"
+    path.write_text(json.dumps({"schema": 1, "source": "some images", "rows": [row]}))
+    del row["sha256"], row["agreement"]
+    assert cells.accuracies_of(path) == {"ab": {**row, "source": "some images"}}
+    for content in ("", "[]", '{"rows": [{}]}', '{"rows": 5}'):
+        path.write_text(content)
+        with pytest.raises(FileError, match="not a report"):
+            cells.accuracies_of(path)
+    with pytest.raises(FileError, match="cannot be read"):
+        cells.accuracies_of(tmp_path / "none.json")
+
+
+class TestJournal:
+    def test_it_comes_back_line_by_line(self, tmp_path):
+        path = tmp_path / "new/a.partial.jsonl"
+        journal = Journal.create(path, {"result": 1})
+        for number in range(3):
+            journal.append({"round": number})
+        again, header, entries = Journal.read(path)
+        assert (header, entries, again.lines) == ({"result": 1}, [{"round": 0}, {"round": 1}, {"round": 2}], 3)
+        with pytest.raises(FileError, match="--resume"):
+            Journal.create(path, {})
+        again.remove()
+        assert not path.exists()
+
+    @pytest.mark.parametrize("cut", [1, 5, 9])
+    def test_a_line_that_was_cut_off_is_dropped_and_the_next_one_stands_alone(self, tmp_path, cut):
+        path = tmp_path / "a.partial.jsonl"
+        journal = Journal.create(path, {"result": 1})
+        journal.append({"round": 0})
+        journal.append({"round": 1})
+        path.write_bytes(path.read_bytes()[:-cut])
+        again, _, entries = Journal.read(path)
+        assert entries == [{"round": 0}]
+        again.append({"round": 2})
+        assert Journal.read(path)[2] == [{"round": 0}, {"round": 2}]
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"[]\n", b"{}\n5\n", b"\xff\n", b"x\n{}\n"])
+    def test_what_is_none_is_refused(self, tmp_path, content):
+        path = tmp_path / "a.partial.jsonl"
+        path.write_bytes(content)
+        with pytest.raises(FileError, match="not the"):
+            Journal.read(path)
+        assert path.read_bytes() == content
+        with pytest.raises(FileError, match="no such file"):
+            Journal.read(tmp_path / "none")
+
+    def test_a_full_disk_is_said_in_one_line(self, tmp_path):
+        if not Path("/dev/full").exists():
+            pytest.skip("Linux only")
+        journal = Journal.create(tmp_path / "a.partial.jsonl", {})
+        journal.append({})
+        journal.path.unlink()
+        journal.path.symlink_to("/dev/full")
+        with pytest.raises(FileError, match=r"No space left on device.*the 1 measurements before.*--resume") as caught:
+            journal.append({})
+        assert "\n" not in str(caught.value)
+
+    def test_a_folder_that_cannot_be_made_is_said(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(FileError, match="cannot be written"):
+            Journal.create(tmp_path / "file/a.partial.jsonl", {})
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]

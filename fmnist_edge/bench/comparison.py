@@ -154,7 +154,7 @@ def ratios_of(a: Sequence[Round], b: Sequence[Round], name: str, rng: np.random.
     tail = (1 - CONFIDENCE) / 2
     found = {}
     for place, percentile in enumerate(PERCENTILES):
-        a_ns, b_ns = points[0][place], points[1][place]
+        a_ns, b_ns = float(points[0][place]), float(points[1][place])
         lower, upper = np.quantile(replicates[1][:, place] / replicates[0][:, place], [tail, 1 - tail])
         found[f"p{percentile}"] = Ratio(a_ns / 1000, b_ns / 1000, b_ns / a_ns, float(lower), float(upper))
     return found
@@ -188,13 +188,11 @@ def bootstrap(rounds: Sequence[Round], name: str, rng: np.random.Generator) -> t
 
 def resampled(round_of: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(REPLICATES, blocks): how often each block is drawn."""
-    rounds = int(round_of.max()) + 1
-    members = [np.flatnonzero(round_of == number) for number in range(rounds)]
-    weights = np.zeros((REPLICATES, len(round_of)))
-    for row in weights:
-        for number in rng.integers(rounds, size=rounds):
-            np.add.at(row, rng.choice(members[number], len(members[number])), 1)
-    return weights
+    sizes = np.bincount(round_of)
+    times = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=REPLICATES)
+    # A round drawn k times is k times as many of its blocks, each drawn anew.
+    drawn = [rng.multinomial(times[:, number] * size, np.full(size, 1 / size)) for number, size in enumerate(sizes)]
+    return np.concatenate(drawn, axis=1).astype(float)
 
 
 def ranks(values: np.ndarray, reached: np.ndarray) -> np.ndarray:

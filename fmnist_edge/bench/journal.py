@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             journal._write(header)
         except OSError as error:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
             raise FileError(f"{path}: cannot be written ({error.strerror or error})") from None
         return journal
 
