@@ -50,10 +50,10 @@ def run(options: argparse.Namespace) -> None:
     print(f"wrote {options.report}")
     for item in slower:
         print(f"FAILED {item.artifact} on {item.engine}, {item.threads} threads: {why(item)}", file=sys.stderr)
-    if not any(item.ratios for item in compared):
-        raise InputError("the two results have no measured cell in common: artifact, engine, threads and batch")
     if slower:
         raise GateError(f"{len(slower)} of {len(compared)} cells are more than {limit:.0%} slower")
+    if not any(item.ratios for item in compared):
+        raise InputError("the two results have no measured cell in common: artifact, engine, threads and batch")
 
 
 def why(item: Comparison) -> str:
