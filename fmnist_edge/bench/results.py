@@ -22,7 +22,8 @@ __all__ = [
     "load", "path_for", "save",
 ]  # fmt: skip
 
-# 1: plan, environment (machine, before, after) and cells with raw nanoseconds per round. No longer read.
+# 1: plan, environment (machine, before, after) and cells with raw nanoseconds per round. No longer read; the one file
+#    there was has become 2, with null for what 1 did not see.
 # 2: machine, calibration, state before, during and after, verdict; samples as windows; target, memory pass, accuracy
 #    and complexity per cell; gzipped.
 SCHEMA = 2
@@ -70,11 +71,11 @@ class During(TypedDict):
 class Series(TypedDict):
     """Back-to-back calls. windows: [[first ns, steps...], [counts...]] a second, in time order; see `series`.
 
-    The rest is the child's own CPU time and context switches from the first call to the last.
+    The rest is wall time, the child's own CPU time and its context switches, from the first call to the last.
     """
 
     windows: list[list[list[int]]]
-    elapsed_ns: int
+    elapsed_ns: int | None
     cpu_ns: int | None
     voluntary_switches: int | None
     involuntary_switches: int | None
