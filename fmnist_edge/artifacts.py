@@ -16,7 +16,7 @@ from fmnist_edge.runtime.engine import TensorSpec
 
 __all__ = ["SUFFIXES", "Artifact", "collect", "versions_of"]
 
-SUFFIXES = (".tflite", ".onnx")
+SUFFIXES = (".tflite", ".onnx", ".ncnn", ".mnn", ".keras")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def collect(paths: Sequence[str | Path]) -> list[Artifact]:
             continue
         inside = [item for item in sorted(path.rglob("*")) if item.suffix in SUFFIXES and item.is_file()]
         if not inside:
-            raise ArtifactError(f"{path}: no .tflite or .onnx file in it; `fmnist-edge export MODEL` writes some")
+            raise ArtifactError(f"{path}: no {', '.join(SUFFIXES)} file in it; `fmnist-edge export MODEL` writes some")
         found += [Artifact.open(item) for item in inside]
     return found
 

@@ -6,7 +6,7 @@ FmnistEdgeError                 anything below; `.exit_code` is what the command
 ├── FileError           (2)     a file is missing, truncated, corrupt, hostile, or cannot be written
 │   ├── DataError               a Fashion-MNIST file is not the published one
 │   ├── CheckpointError         a .keras / .h5 / SavedModel that cannot be loaded safely
-│   └── ArtifactError           a .tflite / .onnx or its manifest that cannot be trusted or loaded
+│   └── ArtifactError           an exported model file or its manifest that cannot be trusted or loaded
 ├── ExportError         (2)     a model that cannot be converted as asked
 ├── UnavailableError    (3)     something to install or fetch first: an engine, an extra, the data
 └── GateError           (1)     the work was done and the verdict is "no"

@@ -118,7 +118,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
 
     sub = with_data(command("export", "convert models, each file with its manifest", "export tiny_resnet"))
     sub.add_argument("models", nargs="+", metavar="MODEL", help="a zoo name, or a .keras, .h5 or SavedModel path")
-    sub.add_argument("--format", default="all", choices=[*EXPORTERS, "all"], help="(default all)")
+    sub.add_argument("--format", default="all", choices=[*EXPORTERS, "all"], help="(default all: tflite and onnx)")
     sub.add_argument("--precision", action="append", metavar="P", help="repeatable; default every one of the format")
     sub.add_argument(
         "--keep-float",
@@ -261,7 +261,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     )
 
     sub = command("classify", "classify image files", "classify exported/tiny_resnet/int8.tflite a.png")
-    sub.add_argument("model", help="a .tflite or .onnx file with its manifest beside it, or a zoo name")
+    sub.add_argument("model", help="an exported file with its manifest beside it, or a zoo name")
     sub.add_argument("images", nargs="+", metavar="IMAGE", help="PNG or JPEG")
     sub.add_argument("--engine", choices=list(ENGINES), help="(default: by the file's suffix)")
     sub.add_argument("--threads", type=whole_number, metavar="N", help="engine threads")

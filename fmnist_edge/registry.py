@@ -11,7 +11,7 @@ from typing import Any
 
 from fmnist_edge.errors import UnknownNameError
 
-__all__ = ["ENGINES", "EXPORTERS", "MODELS", "PROBES", "resolve"]
+__all__ = ["ENGINES", "EXPORTERS", "LOADERS", "MODELS", "PROBES", "resolve"]
 
 MODELS = {
     "tiny_resnet": "fmnist_edge.models.tiny_resnet:SPEC",
@@ -28,6 +28,9 @@ MODELS = {
 EXPORTERS = {
     "tflite": "fmnist_edge.export.tflite:EXPORTER",
     "onnx": "fmnist_edge.export.onnx:EXPORTER",
+    "ncnn": "fmnist_edge.export.ncnn:EXPORTER",
+    "mnn": "fmnist_edge.export.mnn:EXPORTER",
+    "keras": "fmnist_edge.export.keras:EXPORTER",
 }
 
 ENGINES = {
@@ -40,6 +43,16 @@ ENGINES = {
     "onnxruntime-extended": "fmnist_edge.runtime.onnxruntime:OnnxRuntimeExtendedEngine",
     "onnxruntime-basic": "fmnist_edge.runtime.onnxruntime:OnnxRuntimeBasicEngine",
     "onnxruntime-disabled": "fmnist_edge.runtime.onnxruntime:OnnxRuntimeDisabledEngine",
+    "openvino": "fmnist_edge.runtime.openvino:OpenVINOEngine",
+    "ncnn": "fmnist_edge.runtime.ncnn:NcnnEngine",
+    "mnn": "fmnist_edge.runtime.mnn:MNNEngine",
+    "keras-predict": "fmnist_edge.runtime.keras:KerasPredictEngine",
+    "keras-call": "fmnist_edge.runtime.keras:KerasCallEngine",
+    "keras-function": "fmnist_edge.runtime.keras:KerasFunctionEngine",
+}
+
+LOADERS = {
+    "keras": "fmnist_edge.checkpoints:load",
 }
 
 PROBES = {

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import importlib.util
+import io
 import json
 import os
 import platform
 import sys
+import tempfile
 import warnings
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+from fmnist_edge.export import mnn
+from fmnist_edge.export.precisions import Precision
 from fmnist_edge.runtime import Contract
 
 settings.register_profile("untimed", deadline=None)
@@ -24,7 +32,25 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 LINEAR = Contract((28, 28, 1), "logits", tuple(f"class {index}" for index in range(10)))
 WEIGHTS = np.random.default_rng(7).normal(0, 0.2, (784, 10)).astype(np.float32)
 BIAS = np.linspace(-1, 1, 10, dtype=np.float32)
+# What peer engines and their converters need; the tests of those that are not installed are skipped.
+NEEDS = {"openvino": "openvino", "ncnn": "ncnn", "mnn": "MNN"}
+CONVERTERS = {"ncnn": ("ncnn", "pnnx"), "mnn": ("MNN",)}
 MICRO = sys.platform == "linux" and platform.machine() == "x86_64"  # where tflite-micro has wheels
+
+
+def installed(*modules: str) -> bool:
+    return all(importlib.util.find_spec(module) for module in modules)
+
+
+def needs(*modules: str) -> pytest.MarkDecorator:
+    """Skips a test, with the reason, where a module is not installed."""
+    missing = [module for module in modules if not installed(module)]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+def exportable(precisions: Iterable[Precision]) -> list[Any]:
+    """Parameters for tests that export each of `precisions`; skipped where the converter is not installed."""
+    return [pytest.param(item, id=item.filename, marks=needs(*CONVERTERS.get(item.format, ()))) for item in precisions]
 
 
 @atexit.register
@@ -55,16 +81,29 @@ def linear_onnx(batch: int | str) -> bytes:
     return model.SerializeToString()
 
 
-def linear_tflite(precision: str, batch: int | None = 1) -> bytes:
+def linear_keras(batch: int | None = None) -> Any:
     import keras
-    import tensorflow as tf
-
-    from fmnist_edge.export.exporter import quiet
 
     inputs = keras.Input((28, 28, 1), batch_size=batch)
     dense = keras.layers.Dense(10)
     model = keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
     dense.set_weights([WEIGHTS, BIAS])
+    return model
+
+
+def saved(model: Any) -> bytes:
+    """A Keras model as the bytes of a .keras file."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model.keras")
+        return (Path(folder) / "model.keras").read_bytes()
+
+
+def linear_tflite(precision: str, batch: int | None = 1) -> bytes:
+    import tensorflow as tf
+
+    from fmnist_edge.export.exporter import quiet
+
+    model = linear_keras(batch)
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -80,6 +119,21 @@ def linear_tflite(precision: str, batch: int | None = 1) -> bytes:
         return converter.convert()
 
 
+def linear_ncnn() -> bytes:
+    """Written by hand: ncnn's two files, as its wiki describes them."""
+    param = (
+        "7767517\n3 3\n"
+        "Input image 0 1 image -23330=4,3,1,28,28\n"
+        "Flatten flat 1 1 image flat\n"
+        "InnerProduct dense 1 1 flat scores 0=10 1=1 2=7840 -23330=4,1,10,1,1\n"
+    )
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("model.param", param)
+        archive.writestr("model.bin", bytes(4) + WEIGHTS.T.tobytes() + BIAS.tobytes())  # tag 0: float32 weights
+    return file.getvalue()
+
+
 @pytest.fixture(scope="session")
 def linear_models(tmp_path_factory) -> dict[str, Path]:
     """name -> model file with its manifest; they all compute the same scores."""
@@ -93,5 +147,9 @@ def linear_models(tmp_path_factory) -> dict[str, Path]:
         "float32.onnx": linear_onnx(1),
         "batch8.onnx": linear_onnx(8),
         "dynamic.onnx": linear_onnx("n"),
+        "float32.keras": saved(linear_keras()),
+        "float32.ncnn": linear_ncnn(),
     }
+    if installed("MNN"):
+        contents["float32.mnn"] = mnn.from_onnx(linear_onnx(1), "float32")
     return {name: with_manifest(folder / name, content) for name, content in contents.items()}

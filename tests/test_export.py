@@ -2,18 +2,21 @@
 
 import hashlib
 import json
+import sys
 from dataclasses import asdict
 
 import numpy as np
 import pytest
+from conftest import CONVERTERS, exportable, installed
 
 from fmnist_edge import checkpoints, data
 from fmnist_edge.artifacts import Artifact, collect
-from fmnist_edge.errors import ArtifactError, ExportError, FileError, InputError, UnknownNameError
+from fmnist_edge.errors import ArtifactError, ExportError, FileError, InputError, UnavailableError, UnknownNameError
 from fmnist_edge.export.lowering import fold_batch_norm, lower, with_lrn
 from fmnist_edge.export.lrn import TOLERANCE
 from fmnist_edge.export.pipeline import Calibration, export
 from fmnist_edge.export.precisions import PRECISIONS, Precision, select
+from fmnist_edge.export.via_onnx import convert_in_child
 from fmnist_edge.registry import EXPORTERS, MODELS, resolve
 from fmnist_edge.runtime import Classifier, Contract
 
@@ -36,6 +39,7 @@ def artifacts(compact, calibration, tmp_path_factory):
     return {
         precision.filename: export(compact, precision, CONTRACT, out, calibration=calibration)
         for precision in PRECISIONS
+        if installed(*CONVERTERS.get(precision.format, ()))
     }
 
 
@@ -45,19 +49,27 @@ def reference(compact):
     return images, np.asarray(compact.model.predict(CONTRACT.preprocessing.apply(images, (28, 28, 1)), verbose=0))
 
 
-@pytest.mark.parametrize("name", [precision.filename for precision in PRECISIONS])
+@pytest.fixture(params=exportable(PRECISIONS))
+def precision(request):
+    return request.param
+
+
+@pytest.fixture
+def name(precision):
+    return precision.filename
+
+
 class TestEveryArtifact:
-    def test_answers_like_its_keras_model(self, artifacts, reference, name):
+    def test_answers_like_its_keras_model(self, artifacts, reference, name, precision):
         images, expected = reference
         with Classifier.load(artifacts[name].path) as classifier:
             scores = classifier.scores(images)
         tolerances = {"float32": 1e-4, "float16": 0.1, "dynamic": 1.5, "int8": 8.0, "int16": 8.0}
-        precision = next(item for item in PRECISIONS if item.filename == name)
         tolerance = tolerances["float16" if precision.weights == "float16" else precision.activations]
         assert np.abs(scores - expected).max() < tolerance
         assert (scores.argmax(1) == expected.argmax(1)).mean() > 0.98
 
-    def test_manifest_tells_the_truth(self, artifacts, compact, name):
+    def test_manifest_tells_the_truth(self, artifacts, compact, name, precision):
         path = artifacts[name].path
         manifest = json.loads(path.with_name(path.name + ".json").read_text())
         content = path.read_bytes()
@@ -73,15 +85,14 @@ class TestEveryArtifact:
             ):
                 assert (entry["name"], tuple(entry["shape"]), entry["dtype"]) == (spec.name, spec.shape, spec.dtype)
                 assert (entry["scale"], entry["zero_point"]) == (spec.scale, spec.zero_point)
-        assert manifest["inputs"][0]["shape"] == [1, 28, 28, 1]
-        precision = next(item for item in PRECISIONS if item.filename == name)
+        batch = None if precision.format == "keras" else 1
+        assert manifest["inputs"][0]["shape"] == [batch, 28, 28, 1] and manifest["batch"] == batch
         assert manifest["inputs"][0]["dtype"] == manifest["outputs"][0]["dtype"] == precision.io
         assert (manifest["inputs"][0]["scale"] is not None) == (precision.io != "float32")
         assert (manifest["calibration"] is not None) == precision.calibrated
         assert None not in manifest["versions"].values()
 
-    def test_two_exports_are_byte_identical(self, artifacts, compact, calibration, tmp_path, name):
-        precision = next(item for item in PRECISIONS if item.filename == name)
+    def test_two_exports_are_byte_identical(self, artifacts, compact, calibration, tmp_path, name, precision):
         again = export(compact, precision, CONTRACT, tmp_path / "elsewhere", calibration=calibration)
         assert again.path.read_bytes() == artifacts[name].path.read_bytes()
         assert again.manifest == artifacts[name].manifest
@@ -104,7 +115,7 @@ def test_sizes_follow_the_weights(artifacts):
     assert max(size["int8.onnx"], size["dynamic_int8.onnx"]) < size["float32.onnx"] / 3.3
 
 
-@pytest.mark.parametrize("format", EXPORTERS)
+@pytest.mark.parametrize("format", ["tflite", "onnx", "keras"])
 def test_dynamic_batch_takes_any_number_of_images(compact, reference, tmp_path, format):
     images, expected = reference
     artifact = export(compact, select(format, ["float32"])[0], CONTRACT, tmp_path, batch=None)
@@ -119,6 +130,43 @@ def test_fixed_batch_pads_the_last_call(compact, reference, tmp_path):
     artifact = export(compact, select("onnx", ["float32"])[0], CONTRACT, tmp_path, batch=8)
     with Classifier.load(artifact.path) as classifier:
         assert np.abs(classifier.scores(images[:11]) - expected[:11]).max() < 1e-4
+
+
+@pytest.mark.parametrize(("format", "batch", "said"), [("ncnn", None, "one image"), ("ncnn", 8, "one image a call, 8"),
+                                                       ("mnn", None, "fixed batch")])  # fmt: skip
+def test_a_batch_that_the_format_does_not_have(compact, tmp_path, format, batch, said):
+    with pytest.raises(ExportError, match=said):
+        export(compact, select(format, ["float32"])[0], CONTRACT, tmp_path, batch=batch)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("format", ["ncnn", "mnn"])
+def test_a_converter_that_is_not_installed(compact, tmp_path, monkeypatch, format):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UnavailableError, match="run: pip install"):
+        export(compact, select(format, ["float32"])[0], CONTRACT, tmp_path)
+
+
+class TestConverterInAChild:
+    """Converters of others end their process, hang or print: each is one line."""
+
+    def test_a_crash(self, tmp_path):
+        command = [sys.executable, "-c", "import os; print('bad graph', flush=True); os.abort()"]
+        with pytest.raises(ExportError, match=r"^the converter ended with code -6 \(bad graph\)$"):
+            convert_in_child(command, tmp_path, "x")
+
+    def test_success_without_a_file(self, tmp_path):
+        with pytest.raises(ExportError, match=r"code 0 \(no message\)"):
+            convert_in_child([sys.executable, "-c", ""], tmp_path, "x")
+
+    def test_a_hang(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("fmnist_edge.export.via_onnx.TIMEOUT_S", 1)
+        with pytest.raises(ExportError, match="not done after 1 s"):
+            convert_in_child([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, "x")
+
+    def test_the_file_it_leaves(self, tmp_path):
+        code = "print('noise'); open('x', 'wb').write(b'made')"
+        assert convert_in_child([sys.executable, "-c", code], tmp_path, "x") == b"made"
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +260,7 @@ class TestLowering:
         assert fold_batch_norm(pattern) is not pattern
 
     def test_composed_form_has_no_lrn_op_and_folds_its_bias(self, model):
-        for format in EXPORTERS:
+        for format in ("tflite", "onnx"):
             exporter = resolve("format", EXPORTERS, format)
             precision = select(format, ["float32"])[0]
             ops = exporter.census(exporter.convert(lower(model, precision).model, precision, 1, None)).ops
@@ -286,7 +334,9 @@ class TestAnOpWithoutIntegerKernel:
 
 def test_precision_names():
     assert [item.name for item in select("onnx")] == ["float32", "float16", "dynamic_int8", "int8"]
-    assert {item.format for item in select("all", ["float32"])} == {"tflite", "onnx"}
+    assert {item.format for item in select("all", ["float32"])} == {"tflite", "onnx"}, "peers are exported when named"
+    assert [item.name for item in select("mnn")] == ["float32", "float16", "dynamic_int8"]
+    assert [item.name for item in select("keras")] == ["float32"]
     with pytest.raises(UnknownNameError, match="choose from: float32"):
         select("onnx", ["int3"])
 
@@ -357,7 +407,7 @@ def test_output_folder_that_is_a_file(compact, tmp_path):
 def test_collect_finds_and_refuses(artifacts, tmp_path):
     folder = artifacts["int8.tflite"].path.parent
     assert [item.path.name for item in collect([folder])] == sorted(artifacts)
-    for path, said in ((tmp_path, "no .tflite or .onnx"), (tmp_path / "none.onnx", "no such file")):
+    for path, said in ((tmp_path, "no .tflite, .onnx, "), (tmp_path / "none.onnx", "no such file")):
         with pytest.raises(ArtifactError, match=said):
             collect([path])
     (tmp_path / "bare.onnx").write_bytes(b"x")

@@ -22,6 +22,7 @@ MODULES = sorted(
 HEAVY = {
     "tensorflow", "keras", "h5py", "onnx", "onnxruntime", "tf2onnx", "ai_edge_litert", "tflite_runtime", "PIL",
     "matplotlib", "optuna", "tqdm", "scipy", "statsmodels", "pandas", "tflite_micro",
+    "openvino", "ncnn", "MNN", "pnnx",
 }  # fmt: skip
 # Lower floors never import higher ones.
 FLOORS = [

@@ -1,1 +1,1 @@
-"""Keras model in, `.tflite` / `.onnx` bytes out: one file per format, precisions as data."""
+"""Keras model in, the bytes of a model file out: one file per format, precisions as data."""

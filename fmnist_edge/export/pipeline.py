@@ -80,7 +80,7 @@ def export(
             "sha256": checkpoint.sha256,
             "parameters": int(checkpoint.model.count_params()),
         },
-        "batch": batch,
+        "batch": inputs["shape"][0],
         "inputs": [inputs],
         "outputs": [outputs],
         "contract": contract.as_dict(),
@@ -112,7 +112,7 @@ def declared_tensors(content: bytes, format: str) -> tuple[dict[str, Any], dict[
         engine_class = resolve("engine", ENGINES, engines_for(Path(file.name))[0])
         file.write(content)
         file.flush()
-        engine = engine_class(file.name, 1)
+        engine = engine_class(file.name)
         entries = tensor_entry(engine.input), tensor_entry(engine.output)
         engine.close()
     return entries

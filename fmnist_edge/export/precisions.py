@@ -9,7 +9,7 @@ from typing import Any
 from fmnist_edge.errors import InputError, UnknownNameError
 from fmnist_edge.registry import EXPORTERS
 
-__all__ = ["PRECISIONS", "Precision", "select"]
+__all__ = ["PEERS", "PRECISIONS", "Precision", "select"]
 
 INTEGER = ("int8", "int16")
 CHOICES = {
@@ -101,20 +101,34 @@ PRECISIONS = (
     Precision("float16", "onnx", weights="float16", activations="float16"),
     Precision("dynamic_int8", "onnx", weights="int8", activations="dynamic"),
     Precision("int8", "onnx", **INT8),
+    Precision("float32", "ncnn", weights="float32", activations="float32"),
+    Precision("float16", "ncnn", weights="float16", activations="float32"),
+    Precision("float32", "mnn", weights="float32", activations="float32"),
+    Precision("float16", "mnn", weights="float16", activations="float32"),
+    Precision("dynamic_int8", "mnn", weights="int8", activations="dynamic"),
+    Precision("float32", "keras", weights="float32", activations="float32", stock=True),
     Precision("stock_float32", "tflite", weights="float32", activations="float32", lrn="native", stock=True),
     Precision("stock_dynamic_int8", "tflite", weights="int8", activations="dynamic", lrn="native", stock=True),
     Precision("stock_int8", "tflite", **INT8, io="int8", lrn="native", stock=True),
 )
 
 
+# Formats of other engines, to compare with, and of Keras itself: exported when named. "all" is what devices get.
+PEERS = ("ncnn", "mnn", "keras")
+
+
 def select(format: str, names: Sequence[str] | None = None) -> list[Precision]:
-    """The precisions of `format`, or of all formats for "all", except stock ones; with `names`, only those.
+    """The precisions of `format`, or of all formats but PEERS for "all"; with `names`, only those.
+
+    Without names, stock ones are left out where the format has others.
 
     Raises UnknownNameError, which lists the choices, when a name fits no precision of the format.
     """
-    offered = [item for item in PRECISIONS if format in ("all", item.format)]
+    offered = [item for item in PRECISIONS if item.format == format or (format == "all" and item.format not in PEERS)]
     choices = list(dict.fromkeys(item.name for item in offered))
     for name in names or ():
         if name not in choices:
             raise UnknownNameError(f"no precision {name!r} for format {format}; choose from: {', '.join(choices)}")
-    return [item for item in offered if (item.name in names if names else not item.stock)]
+    if names:
+        return [item for item in offered if item.name in names]
+    return [item for item in offered if not item.stock] or offered

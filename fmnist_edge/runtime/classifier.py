@@ -21,8 +21,11 @@ __all__ = ["Classifier", "Prediction", "engines_for"]
 
 # The engines that can run a kind of file, the default one first.
 ENGINES_OF_SUFFIX = {
-    ".tflite": ("litert", "litert-builtin", "litert-compiled", "tflite-runtime", "tflite-micro"),
-    ".onnx": ("onnxruntime", "onnxruntime-extended", "onnxruntime-basic", "onnxruntime-disabled"),
+    ".tflite": ("litert", "litert-builtin", "litert-compiled", "tflite-runtime", "tflite-micro", "openvino"),
+    ".onnx": ("onnxruntime", "onnxruntime-extended", "onnxruntime-basic", "onnxruntime-disabled", "openvino"),
+    ".ncnn": ("ncnn",),
+    ".mnn": ("mnn",),
+    ".keras": ("keras-predict", "keras-call", "keras-function"),
 }
 LARGEST_CHUNK = 256  # images per call of a dynamic-batch model
 
@@ -63,7 +66,7 @@ class Classifier:
         engine: str | None = None,
         contract: Contract | None = None,
     ) -> Classifier:
-        """Load a `.tflite` or `.onnx` file that has its manifest beside it.
+        """Load an exported file that has its manifest beside it.
 
         Args:
             threads: engine threads; None leaves the engine's default.

@@ -6,11 +6,8 @@ there, and how large a tensor arena does it need?
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
@@ -19,6 +16,7 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
 from fmnist_edge.runtime import tflite_file
 from fmnist_edge.runtime.engine import TensorSpec
+from fmnist_edge.runtime.native_output import STDERR, collected
 
 __all__ = ["TFLiteMicroEngine"]
 
@@ -40,7 +38,7 @@ class TFLiteMicroEngine:
         except ImportError:
             raise UnavailableError("tflite-micro is not installed; run: pip install --pre tflite-micro") from None
         self.version = f"tflite-micro {metadata.version('tflite-micro')}"
-        with native_stderr() as said:
+        with collected(STDERR) as said:  # the library gives its reasons there, and only there
             try:
                 self._interpreter: Any = runtime.Interpreter.from_bytes(content, arena_size=self.arena_size)
             except Exception as error:  # its parser raises anything on a damaged file
@@ -55,7 +53,7 @@ class TFLiteMicroEngine:
 
         Of the reference kernels; optimised ones may want scratch buffers on top.
         """
-        with native_stderr() as said:
+        with collected(STDERR) as said:
             self._interpreter.print_allocations()
             text = said()
         return {part: int(size) for part, size in re.findall(r"Arena allocation (total|head|tail) (\d+)", text)}
@@ -88,19 +86,6 @@ def spec(detail: dict[str, Any], name: str) -> TensorSpec:
         scale=float(scales[0]) if len(scales) else None,
         zero_point=int(zero_points[0]) if len(scales) else None,
     )
-
-
-@contextmanager
-def native_stderr() -> Iterator[Callable[[], str]]:
-    """Collect what is written to file descriptor 2: the library gives its reasons there, and only there."""
-    with tempfile.TemporaryFile() as file:
-        ours = os.dup(2)
-        os.dup2(file.fileno(), 2)
-        try:
-            yield lambda: os.pread(file.fileno(), 1 << 20, 0).decode(errors="replace")
-        finally:
-            os.dup2(ours, 2)
-            os.close(ours)
 
 
 def reason(said: str, error: Exception) -> str:

@@ -1,0 +1,106 @@
+"""ncnn, for `.ncnn` files, on the CPU.
+
+ncnn keeps a network in two files. A `.ncnn` file of ours is both in an uncompressed ZIP, as `model.param` (text) and
+`model.bin` (weights): `unzip` gives what any ncnn program loads.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
+from fmnist_edge.runtime.engine import TensorSpec, single
+from fmnist_edge.runtime.native_output import collected
+
+__all__ = ["BIN", "PARAM", "NcnnEngine"]
+
+PARAM, BIN = "model.param", "model.bin"
+FLOAT16_WEIGHTS = (0x01306B47).to_bytes(4, "little")  # ncnn's tag before a layer's weights
+HALF = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic")
+
+
+class NcnnEngine:
+    """See `fmnist_edge.runtime.engine.Engine`. One image a call, as ncnn has no batch axis.
+
+    A file with float16 weights may be computed in float16 where the CPU can, which is ncnn's default for every file.
+    """
+
+    name = "ncnn"
+
+    def __init__(self, path: str, threads: int | None = None) -> None:
+        try:
+            import ncnn
+        except ImportError:
+            raise UnavailableError("ncnn is not installed; run: pip install ncnn") from None
+        self.version = f"ncnn {ncnn.__version__}"
+        param, weights = read(path)
+        self._mat = ncnn.Mat
+        self._net: Any = ncnn.Net()
+        options = self._net.opt
+        if threads is not None:
+            options.num_threads = threads
+        for name in HALF:
+            setattr(options, name, weights.startswith(FLOAT16_WEIGHTS))
+        with collected() as said:  # it gives its reasons on stderr
+            failed = self._net.load_param_mem(param) or load_weights(self._net, weights)
+            if failed:
+                raise ArtifactError(f"{path}: {self.version} refuses the file ({reason(said())})")
+        shapes = {blob.name: shape_of(blob.shape) for blob in self._net.blobs()}
+        self.input = single(specs(self._net.input_names(), shapes, path), "input", path)
+        self.output = single(specs(self._net.output_names(), shapes, path), "output", path)
+        self._answer = self.output.shape[1:]
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        extractor = self._net.create_extractor()
+        extractor.input(self.input.name, self._mat(batch[0]))
+        failed, answer = extractor.extract(self.output.name)
+        scores = np.array(answer)  # a copy: the Mat goes with the extractor
+        if failed or scores.shape != self._answer:
+            raise ArtifactError(f"{self.version} answered {scores.shape} for an image; expected {self._answer}")
+        return scores[None]
+
+    def close(self) -> None:
+        self._net = None
+
+
+def read(path: str) -> tuple[str, bytes]:
+    """The text of the network and its weights. Raises ArtifactError when the file is not as export writes it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if sorted(item.filename for item in entries) != sorted((PARAM, BIN)):
+                raise zipfile.BadZipFile(f"expected {PARAM} and {BIN} in it and nothing else")
+            if any(item.compress_type != zipfile.ZIP_STORED for item in entries):
+                raise zipfile.BadZipFile("expected no compression")
+            return archive.read(PARAM).decode("ascii"), archive.read(BIN)
+    except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        raise ArtifactError(f"{path}: not a .ncnn file ({one_line(error, 120)}); export the model again") from None
+
+
+def load_weights(net: Any, weights: bytes) -> int:
+    """Through a file, which ncnn reads no further than its end; its load from memory knows no end. 0 when it did."""
+    with tempfile.NamedTemporaryFile(suffix=".bin") as file:
+        file.write(weights)
+        file.flush()
+        return net.load_model(file.name)
+
+
+def shape_of(hint: Any) -> tuple[int, ...]:
+    """A blob's shape hint, outermost axis first; () where the file has none."""
+    return {1: (hint.w,), 2: (hint.h, hint.w), 3: (hint.c, hint.h, hint.w)}.get(hint.dims, ())
+
+
+def specs(names: list[str], shapes: dict[str, tuple[int, ...]], path: str) -> list[TensorSpec]:
+    for name in names:
+        if not shapes[name]:
+            raise ArtifactError(f"{path}: says no shape for {name!r}; export the model again")
+    return [TensorSpec(name, (1, *shapes[name]), "float32") for name in names]
+
+
+def reason(said: str) -> str:
+    """ncnn's first line: the cause; it goes on with what follows from it."""
+    return one_line(RuntimeError(said.strip() or "no reason given"), 120)
