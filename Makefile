@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 EDGE := $(BIN)/fmnist-edge
 READY := $(VENV)/.ready
 DEMO := build/demo
+PLAN ?= quick
 MODELS := tiny_resnet tiny_googlenet
 OLD := $(VENV)-tflite-runtime
 OLD_READY := $(OLD)/.ready
@@ -30,7 +31,7 @@ data: $(READY)  ## find or fetch Fashion-MNIST
 demo: $(READY) data  ## load -> export -> parity -> latency -> classify, on the two headline models
 	$(EDGE) export $(MODELS) --out $(DEMO)
 	$(EDGE) check $(DEMO) --report $(DEMO)/parity.json
-	$(EDGE) bench $(DEMO) --engine litert --engine onnxruntime --out $(DEMO)/bench
+	$(EDGE) bench $(DEMO) --plan demo --engine litert --engine onnxruntime --parity $(DEMO)/parity.json --out $(DEMO)/bench
 	$(EDGE) classify $(DEMO)/tiny_resnet/int8.tflite examples/images/*.png
 	$(EDGE) classify $(DEMO)/tiny_googlenet/float32.onnx examples/images/*.png
 
@@ -44,8 +45,8 @@ lint: $(READY)  ## style
 types: $(READY)  ## static types
 	$(BIN)/mypy
 
-bench: $(READY) data  ## time what is in exported/ on this machine
-	$(EDGE) bench exported
+bench: $(READY) data  ## time what is in exported/ on this machine, by the quick plan; PLAN=standard by another
+	$(EDGE) bench exported --plan $(PLAN)
 
 exported: $(READY) data  ## make again what ships in exported/
 	$(EDGE) export $(SHIPPED) --format onnx --precision float32

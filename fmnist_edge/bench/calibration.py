@@ -78,7 +78,7 @@ def fastest(call: Callable[[], object]) -> float:
 def blas() -> str | None:
     """Name and version of NumPy's BLAS."""
     try:
-        found = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload, index]
+        found = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
         return f"{found['name']} {found['version']}"
     except (KeyError, TypeError):  # NumPy before 1.25 prints only
         return None

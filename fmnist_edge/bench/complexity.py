@@ -51,7 +51,8 @@ def totals(ops: Iterable[Op], batch: int) -> Complexity:
     >>> totals([Op(macs=80, constants={"w": (10, 40)}, moved=8), Op(macs=2, constants={"w": (10, 40)})], batch=2)
     {'macs': 41, 'parameters': 10, 'weight_bytes': 40, 'activation_bytes': 4}
     """
-    macs, moved, constants = 0, 0, {}
+    macs, moved = 0, 0
+    constants: dict[str, tuple[int, int]] = {}
     for op in ops:
         macs, moved = macs + op.macs, moved + op.moved
         constants.update(op.constants)

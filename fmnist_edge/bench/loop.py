@@ -156,7 +156,8 @@ def calls(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, leas
 
     Returns the samples (int64) and the numbers of samples at which a window ended.
     """
-    samples, ends = array("q"), []
+    samples = array("q")
+    ends: list[int] = []
     begin = perf_counter_ns()
     enough = begin + int(seconds * NS_PER_S)
     longest = begin + int(max(SLOW_SERIES_S, SLOW_SERIES * seconds) * NS_PER_S)

@@ -138,7 +138,7 @@ def from_dict(values: dict[str, Any], name: str, where: str) -> Plan:
     for key, field in known.items():
         if key not in values and field.default is MISSING:
             raise InputError(f"{where}: {key!r} is missing; benchmarks/plans/quick.toml shows every key")
-    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     try:
         return Plan(name, **plain)
     except InputError as error:

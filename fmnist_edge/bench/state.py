@@ -87,9 +87,9 @@ def on_battery(root: Path = ROOT) -> bool | None:
     """Whether a battery is being discharged; None where there is no power supply to ask."""
     supplies = list((root / "sys/class/power_supply").glob("*"))
     batteries = [supply for supply in supplies if text(supply / "type") == "Battery"]
-    states = [found for supply in batteries if (found := text(supply / "status"))]
-    mains = [found for supply in supplies if (found := integer(supply / "online")) is not None]
-    if states:
+    states = [text(supply / "status") for supply in batteries]
+    mains = [online for online in (integer(supply / "online") for supply in supplies) if online is not None]
+    if any(states):
         return "Discharging" in states and 1 not in mains
     return not any(mains) if mains else None
 
