@@ -42,7 +42,7 @@ class KerasPredictEngine:
             raise ArtifactError(str(error)) from None
         self.input = TensorSpec(model.inputs[0].name, tuple(model.input_shape), "float32")
         self.output = TensorSpec(model.output_names[0], tuple(model.output_shape), "float32")
-        self._answer: Callable[[np.ndarray], Any] | None = self._way(model, tf)
+        self._answer: Any = self._way(model, tf)
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         return np.array(self._answer(batch))

@@ -44,11 +44,11 @@ class MNNEngine:
             except Exception as error:  # that very class is what it raises
                 raise ArtifactError(f"{path}: {self.version} refuses the file ({reason(said(), error)})") from None
         self._interpreter = interpreter
-        self.input = single([spec(*item, MNN, path) for item in inputs.items()], "input", path)
-        self.output = single([spec(*item, MNN, path) for item in outputs.items()], "output", path)
+        self.input = single([spec(name, tensor, MNN, path) for name, tensor in inputs.items()], "input", path)
+        self.output = single([spec(name, tensor, MNN, path) for name, tensor in outputs.items()], "output", path)
         self._input, self._output = inputs[self.input.name], outputs[self.output.name]
         self._tensor, self._kind = MNN.Tensor, MNN.Halide_Type_Float
-        self._answer = self._host(self._output, np.empty(self.output.shape, np.float32))
+        self._answer = self._host(self._output, np.empty(outputs[self.output.name].getShape(), np.float32))
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         # By a tensor in between: what the session's own tensor takes `fromNumpy` is not what was given.
