@@ -207,6 +207,7 @@ def neighbour_seconds(pid):
 
 
 @given(st.floats(0, 1e6), st.floats(0, 100), st.floats(0, 100), st.floats(0.01, 100))
-def test_other_cores_are_never_negative_and_never_more_than_was_busy(start, busy, own, seconds):
-    found = other_cores((start, 0.0), (start + busy, 0.0), own, seconds)
-    assert 0 <= found <= busy / seconds + 1e-3
+def test_other_cores_are_what_was_busy_without_our_own_part(start, others, own, seconds):
+    found = other_cores((start, 0.0), (start + own + others, 0.0), own, seconds)
+    assert found == pytest.approx(others / seconds, rel=1e-3, abs=1e-6)
+    assert other_cores((start, 0.0), (start + others, 0.0), own + others + 1, seconds) == 0

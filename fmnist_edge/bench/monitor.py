@@ -87,8 +87,8 @@ def own_cpu_seconds() -> float:
 def other_cores(before: Jiffies, after: Jiffies, own_seconds: float, seconds: float) -> float:
     """Busy cores that were not ours, at least 0: the kernel counts all in hundredths and ours exactly.
 
-    >>> other_cores((100.0, 0.0), (114.0, 0.0), own_seconds=9.0, seconds=10.0)
-    0.5
+    >>> other_cores((100.0, 0.0), (114.0, 0.0), own_seconds=8.0, seconds=8.0)
+    0.75
     """
     return max(0.0, used(before[0], after[0], seconds) - (own_seconds / seconds if seconds > 0 else 0.0))
 

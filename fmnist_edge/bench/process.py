@@ -15,7 +15,7 @@ from fmnist_edge.runtime.probe import child_environment
 
 __all__ = ["ask", "run_child", "timeout_for"]
 
-START_UP_S = 120  # importing a framework on a slow device, two loads, warm-up
+START_UP_S = 300  # importing a framework on a slow device, two loads, warm-up
 
 
 def run_child(request: Request, python: str = sys.executable, timeout_s: float | None = None) -> dict[str, Any]:
