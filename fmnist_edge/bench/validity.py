@@ -13,7 +13,7 @@ from fmnist_edge.bench.results import Cell, Reason, Result, Round, Verdict
 from fmnist_edge.bench.series import count_of
 from fmnist_edge.bench.summary import repeatability
 
-__all__ = ["INVALID", "VALID", "judge", "judge_cell", "new_throttling"]
+__all__ = ["INVALID", "VALID", "judge", "judge_cell", "new_throttling", "run_reasons"]
 
 VALID, INVALID = "VALID", "INVALID"
 
@@ -38,7 +38,7 @@ UNSEEN: dict[str, Callable[[Round], Any]] = {
 
 def judge(result: Result) -> Verdict:
     """The verdict on a whole run whose cells have theirs: VALID when every measured cell is, and the run itself."""
-    reasons = [*plan_reasons(result["plan"]), *machine_reasons(result)]
+    reasons = run_reasons(result)
     measured = [cell for cell in result["cells"] if cell["rounds"]]
     broken = Counter(rule for cell in measured for rule in {reason["rule"] for reason in verdict_of(cell)["reasons"]})
     for rule, count in broken.items():
@@ -48,6 +48,11 @@ def judge(result: Result) -> Verdict:
         reasons.append({"rule": "nothing measured", "text": "no cell was measured"})
     unseen = {name for cell in measured for name in verdict_of(cell)["unseen"]}
     return verdict(reasons, sorted(unseen | unseen_of_machine(result)))
+
+
+def run_reasons(result: Result) -> list[Reason]:
+    """What speaks against every cell of the run alike."""
+    return [*plan_reasons(result["plan"]), *machine_reasons(result)]
 
 
 def verdict_of(cell: Cell) -> Verdict:
