@@ -1,0 +1,45 @@
+"""Latency by percentile, from the raw samples of a cell, as far into the tail as their number allows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from fmnist_edge.bench.series import merged
+from fmnist_edge.bench.summary import SAMPLES_FOR_P99
+
+__all__ = ["Point", "nines", "percentile_curve"]
+
+Point = tuple[float, float]  # (percentile, µs)
+STEP = 0.1  # of `nines`; ten points from p0 to p90, ten to p99, and so on
+# As many samples beyond the last percentile as 662 leave beyond the 99th, see `summary`.
+BEYOND = SAMPLES_FOR_P99 / 100
+MOST_NINES = 6.0
+
+
+def nines(percentile: float) -> float:
+    """How many nines a percentile below 100 has: the scale of the x axis, which spreads the tail.
+
+    >>> round(nines(90), 6), round(nines(99), 6)
+    (1.0, 2.0)
+    """
+    return -math.log10(1 - percentile / 100)
+
+
+def percentile_curve(windows: Iterable[Sequence[Sequence[int]]]) -> tuple[Point, ...]:
+    """Nearest-rank percentiles of all samples, from the least one on; empty for no sample.
+
+    Raises FileError when a window is none.
+    """
+    values, counts = merged(windows)
+    total = int(counts.sum())
+    if not total:
+        return ()
+    reached = np.cumsum(counts)
+    last = min(math.log10(max(total / BEYOND, 1)), MOST_NINES)
+    shares = 1 - 10.0 ** -np.arange(0, last + 1e-9, STEP)
+    places = np.searchsorted(reached, np.maximum(np.ceil(shares * total - 1e-9), 1))
+    found = values[places] / 1000
+    return tuple((round(100 * float(share), 6), float(value)) for share, value in zip(shares, found, strict=True))

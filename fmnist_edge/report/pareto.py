@@ -1,0 +1,22 @@
+"""The Pareto front: what nothing else beats in every respect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["dominates", "front"]
+
+
+def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Whether `a` is nowhere greater than `b` and somewhere less."""
+    return all(x <= y for x, y in zip(a, b, strict=True)) and any(x < y for x, y in zip(a, b, strict=True))
+
+
+def front(points: Sequence[Sequence[float]]) -> list[int]:
+    """Places of the points that no other dominates, ascending; less is better in every coordinate. Equal points are on
+    the front together.
+
+    >>> front([(1, 5), (2, 4), (3, 4), (4, 1)])
+    [0, 1, 3]
+    """
+    return [place for place, point in enumerate(points) if not any(dominates(other, point) for other in points)]

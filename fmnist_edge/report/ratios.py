@@ -1,0 +1,97 @@
+"""The original, its edge twin and the stock export side by side: the same engine and threads, in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from fmnist_edge.report.runs import Row
+
+__all__ = ["Trio", "by_precision", "fastest"]
+
+STOCK = "stock_"  # precisions: what a converter gives without our rewriting
+TWIN = "_edge"  # models: BatchNorm in place of LRN
+
+
+@dataclass(frozen=True)
+class Trio:
+    """`ours`, with its stock export and its twin, one of which may be missing."""
+
+    ours: Row
+    stock: Row | None
+    twin: Row | None
+
+    @property
+    def stock_by_ours(self) -> float | None:
+        """The stock export's p50 divided by ours."""
+        return None if self.stock is None else quotient(self.stock, self.ours)
+
+    @property
+    def twin_by_ours(self) -> float | None:
+        """The twin's p50 divided by ours."""
+        return None if self.twin is None else quotient(self.twin, self.ours)
+
+    @property
+    def valid(self) -> bool:
+        return all(row is None or row.valid for row in (self.ours, self.stock, self.twin))
+
+    @property
+    def ids(self) -> list[str]:
+        return [row.id for row in (self.ours, self.stock, self.twin) if row is not None]
+
+
+def quotient(a: Row, b: Row) -> float | None:
+    return a.p50_us / b.p50_us if b.p50_us > 0 else None
+
+
+def by_precision(rows: Sequence[Row]) -> list[Trio]:
+    """Each of our exports that has a stock counterpart or a twin of the same format and precision."""
+    place = {(row.model, row.format, row.precision, *setting(row)): row for row in rows}
+    trios = []
+    for row in originals(rows):
+        stock = place.get((row.model, row.format, f"{STOCK}{row.precision}", *setting(row)))
+        twin = place.get((f"{row.model}{TWIN}", row.format, row.precision, *setting(row)))
+        trios.append(Trio(row, stock, twin))
+    return [trio for trio in trios if trio.stock or trio.twin]
+
+
+def fastest(rows: Sequence[Row]) -> list[Trio]:
+    """By model and engine: our fastest export against the fastest stock one and the twin's fastest."""
+    ours: dict[tuple[object, ...], Row] = {}
+    for row in originals(rows):
+        key = (row.model, *setting(row))
+        ours[key] = min(ours.get(key, row), row, key=speed)
+    trios = [Trio(row, stock_of(row, rows), twin_of(row, rows)) for row in ours.values()]
+    return [trio for trio in trios if trio.stock or trio.twin]
+
+
+def stock_of(row: Row, rows: Sequence[Row]) -> Row | None:
+    return least(item for item in alike(row, rows) if item.model == row.model and is_stock(item))
+
+
+def twin_of(row: Row, rows: Sequence[Row]) -> Row | None:
+    return least(item for item in alike(row, rows) if item.model == f"{row.model}{TWIN}" and not is_stock(item))
+
+
+def originals(rows: Sequence[Row]) -> Iterator[Row]:
+    return (row for row in rows if row.model and not row.model.endswith(TWIN) and not is_stock(row))
+
+
+def alike(row: Row, rows: Sequence[Row]) -> Iterator[Row]:
+    return (item for item in rows if setting(item) == setting(row))
+
+
+def setting(row: Row) -> tuple[str, str, int, int]:
+    return row.kind, row.engine, row.threads, row.batch
+
+
+def is_stock(row: Row) -> bool:
+    return (row.precision or "").startswith(STOCK)
+
+
+def least(rows: Iterable[Row]) -> Row | None:
+    return min(rows, key=speed, default=None)
+
+
+def speed(row: Row) -> float:
+    return row.p50_us

@@ -1,0 +1,285 @@
+"""Results files -> what a report shows of them: a Run a file, a Row a measured cell.
+
+Everything that is shown passes through here, text and numbers through `values`; what is null stays None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fmnist_edge.bench import results
+from fmnist_edge.bench.results import Cell, Result
+from fmnist_edge.bench.tables import absent
+from fmnist_edge.bench.validity import INVALID, VALID, run_reasons
+from fmnist_edge.console import track
+from fmnist_edge.errors import FileError
+from fmnist_edge.report.curve import Point, percentile_curve
+from fmnist_edge.report.pareto import front
+from fmnist_edge.report.values import number, perhaps, perhaps_words, words
+
+__all__ = ["Row", "Run", "find", "read", "with_rows"]
+
+SUFFIX = ".json.gz"
+# How a figure came about. Schema 2 holds nothing else; the column is what tells other kinds apart from these.
+MEASURED = "measured"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measured cell. Times in µs, p50 where nothing else is said; shares and accuracies are fractions.
+
+    Attributes:
+        id: unlike that of every other row of the report.
+        validity: VALID or INVALID: the cell's own verdict, and what speaks against its whole run.
+        reasons: (rule, what was found) of an INVALID one.
+        front: whether no cell of the run and the same batch is as accurate and faster, or as fast and more accurate.
+        unbeaten: the same with the artifact's size as a third respect.
+        curve: latency by percentile.
+    """
+
+    id: str
+    device: str
+    kind: str
+    artifact: str
+    model: str | None
+    format: str
+    precision: str | None
+    engine: str
+    engine_version: str | None
+    threads: int
+    batch: int
+    p50_us: float
+    p90_us: float
+    p99_us: float | None
+    samples: int
+    repeatability: float | None
+    end_to_end_us: float
+    images_per_s: float | None
+    cold_load_us: float
+    load_us: float
+    first_us: float
+    burst_us: float | None
+    sustained_us: float | None
+    peak_rss_bytes: float | None
+    size_bytes: float | None
+    accuracy: float | None
+    accuracy_images: float | None
+    share_of_peak: float | None
+    share_of_limit: float | None
+    validity: str
+    reasons: tuple[tuple[str, str], ...]
+    front: bool = False
+    unbeaten: bool = False
+    curve: tuple[Point, ...] = field(default=(), repr=False)
+
+    @property
+    def valid(self) -> bool:
+        return self.validity == VALID
+
+    @property
+    def file(self) -> str:
+        """The artifact's file name; with its folder where that is not the model's name."""
+        folder, _, name = self.artifact.rpartition("/")
+        return name if folder == self.model else self.artifact
+
+    @property
+    def group(self) -> str:
+        """The model, or what stands for it."""
+        return self.model or self.artifact
+
+    @property
+    def sustained_by_burst(self) -> float | None:
+        return None if not self.burst_us or self.sustained_us is None else self.sustained_us / self.burst_us
+
+
+@dataclass(frozen=True)
+class Run:
+    """A results file.
+
+    Attributes:
+        file: its name below benchmarks/results: the device's folder and the file.
+        machine: (what, text) of what was found out about the machine.
+        verdict: VALID or INVALID, with its reasons as (rule, text); unseen: what the machine does not tell.
+        missing: a line per reason for which cells were not measured.
+    """
+
+    path: Path
+    file: str
+    device: str
+    created: str
+    plan: str
+    machine: tuple[tuple[str, str], ...]
+    verdict: str
+    reasons: tuple[tuple[str, str], ...]
+    unseen: tuple[str, ...]
+    missing: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def with_rows(runs: Sequence[Run], rows: Sequence[Row]) -> list[Run]:
+    """The runs with those of their rows that are among `rows`; runs without any left out."""
+    kept = {row.id for row in rows}
+    thinned = [replace(run, rows=tuple(row for row in run.rows if row.id in kept)) for run in runs]
+    return [run for run in thinned if run.rows]
+
+
+def find(paths: Sequence[Path]) -> list[Path]:
+    """`paths` with each folder replaced by the results in it, at any depth; every file once.
+
+    Raises FileError when a folder holds none.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        files = sorted(path.rglob(f"*{SUFFIX}")) if path.is_dir() else [path]
+        if not files:
+            raise FileError(f"{path}: no results file (*{SUFFIX}) in this folder; `fmnist-edge bench` writes one")
+        found.update({file.resolve(): file for file in reversed(files)})
+    return sorted(found.values())
+
+
+def read(paths: Sequence[Path]) -> list[Run]:
+    """The runs in these files and folders, by device, the newest first.
+
+    Raises FileError when a file is missing, damaged or of another schema, or when none has a measured cell.
+    """
+    runs = [run_of(number, path) for number, path in enumerate(track(find(paths), "reading results"))]
+    if not any(run.rows for run in runs):
+        names = ", ".join(run.file for run in runs)
+        raise FileError(f"no measured cell in {names}; run `fmnist-edge bench` and look at what it says")
+    return sorted(sorted(runs, key=lambda run: run.created, reverse=True), key=lambda run: run.device)
+
+
+def run_of(number: int, path: Path) -> Run:
+    result = results.load(path)
+    try:
+        return described(number, path, result)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        kind = type(error).__name__
+        raise FileError(f"{path}: damaged ({kind}: {error}); run `fmnist-edge bench` again") from None
+
+
+def described(number: int, path: Path, result: Result) -> Run:
+    machine, verdict = result["machine"], result["verdict"]
+    device = words(machine.get("device") or "unknown")
+    against = reasons_of(run_reasons(result))
+    rows = []
+    for place, cell in enumerate(result["cells"]):
+        if cell["summary"] is not None:
+            try:
+                rows.append(row_of(f"r{number}c{place}", device, cell, against))
+            except FileError as error:  # a window of samples, which does not know where it is from
+                raise FileError(f"{path}: cells[{place}]: {error}") from None
+    return Run(
+        path=path,
+        file=f"{device}/{words(path.name)}",
+        device=device,
+        created=words(result["created"]),
+        plan=words(result["plan"]["name"]),
+        machine=tuple(machine_facts(result)),
+        verdict=VALID if verdict is not None and verdict["status"] == VALID else INVALID,
+        reasons=(("never finished", "the run was never finished"),)
+        if verdict is None
+        else reasons_of(verdict["reasons"]),
+        unseen=() if verdict is None else tuple(map(words, verdict["unseen"])),
+        missing=tuple(map(words, absent(result))),
+        rows=tuple(with_fronts(rows)),
+    )
+
+
+def row_of(id: str, device: str, cell: Cell, against: tuple[tuple[str, str], ...]) -> Row:
+    summary: dict[str, Any] = cell["summary"] or {}
+    engine, own = summary["engine"], cell["verdict"]
+    accuracy, memory, roofline = cell["accuracy"] or {}, cell["memory"], summary["roofline"] or {}
+    reasons = (*against, *(() if own is None else reasons_of(own["reasons"])))
+    return Row(
+        id=id,
+        device=device,
+        kind=MEASURED,
+        artifact=words(cell["artifact"]),
+        model=perhaps_words(cell["model"]),
+        format=words(cell["format"]),
+        precision=perhaps_words(cell["precision"]),
+        engine=words(cell["engine"]),
+        engine_version=perhaps_words(cell["engine_version"]),
+        threads=int(number(cell["threads"])),
+        batch=int(number(cell["batch"])),
+        p50_us=number(engine["p50"]),
+        p90_us=number(engine["p90"]),
+        p99_us=perhaps(engine["p99"]),
+        samples=int(number(engine["count"])),
+        repeatability=perhaps(engine["repeatability"]["p50"]),
+        end_to_end_us=number(summary["end_to_end"]["p50"]),
+        images_per_s=perhaps(engine["images_per_s"]),
+        cold_load_us=number(summary["cold_load"]["p50"]),
+        load_us=number(summary["load"]["p50"]),
+        first_us=number(summary["first"]["p50"]),
+        burst_us=perhaps(engine["burst_p50"]),
+        sustained_us=perhaps(engine["sustained_p50"]),
+        peak_rss_bytes=None if memory is None else perhaps(memory["peak_rss_bytes"]),
+        size_bytes=perhaps(cell["size_bytes"]),
+        accuracy=perhaps(accuracy.get("accuracy")),
+        accuracy_images=perhaps(accuracy.get("images")),
+        share_of_peak=perhaps(roofline.get("share_of_gemm_peak")),
+        share_of_limit=perhaps(roofline.get("share_of_limit")),
+        validity=VALID if own is not None and own["status"] == VALID and not against else INVALID,
+        reasons=reasons,
+        curve=percentile_curve(window for part in cell["rounds"] for window in part["engine"]["windows"]),
+    )
+
+
+def with_fronts(rows: Sequence[Row]) -> list[Row]:
+    """Marks the fronts, one for each batch: of VALID rows of a known accuracy, and of all where there is none."""
+    marked = {row.id: row for row in rows}
+    for batch in {row.batch for row in rows}:
+        known = [row for row in rows if row.batch == batch and row.accuracy is not None]
+        judged = [row for row in known if row.valid] or known
+        points = [(row.p50_us, -(row.accuracy or 0)) for row in judged]
+        sizes = [math.inf if row.size_bytes is None else row.size_bytes for row in judged]
+        for place in front([(*point, size) for point, size in zip(points, sizes, strict=True)]):
+            marked[judged[place].id] = replace(marked[judged[place].id], unbeaten=True)
+        for place in front(points):
+            marked[judged[place].id] = replace(marked[judged[place].id], front=True)
+    return list(marked.values())
+
+
+def machine_facts(result: Result) -> list[tuple[str, str]]:
+    machine = result["machine"]
+    memory, packages = machine.get("memory_bytes"), machine.get("packages") or {}
+    facts = {
+        "CPU": machine.get("cpu"),
+        "cores": machine.get("affinity_cores") or machine.get("logical_cores"),
+        "architecture": machine.get("architecture"),
+        "memory": None if memory is None else f"{number(memory) / 2**30:.1f} GiB",
+        "virtual machine": yes_or_no(machine.get("hypervisor")),
+        "container": yes_or_no(machine.get("container")),
+        "governor": machine.get("governor"),
+        "OS": machine.get("os"),
+        "kernel": machine.get("kernel"),
+        "Python": machine.get("python"),
+        "packages": ", ".join(f"{name} {version}" for name, version in packages.items() if version),
+        **{f"peak, {count} thread{'s' * (count != '1')}": peak for count, peak in peaks(result)},
+    }
+    return [(words(name), words(value)) for name, value in facts.items() if value not in (None, "")]
+
+
+def peaks(result: Result) -> list[tuple[str, str]]:
+    threads = (result["calibration"] or {}).get("threads", {})
+    return [
+        (
+            count,
+            f"{number(peak['macs_per_s']) / 1e9:,.1f} GMAC/s float32, {number(peak['bytes_per_s']) / 1e9:,.1f} GB/s",
+        )
+        for count, peak in threads.items()
+    ]
+
+
+def yes_or_no(value: bool | None) -> str | None:
+    return None if value is None else "yes" if value else "no"
+
+
+def reasons_of(reasons: Sequence[Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((words(reason["rule"]), words(reason["text"])) for reason in reasons)

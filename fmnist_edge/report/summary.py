@@ -1,0 +1,58 @@
+"""What a report shows, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from fmnist_edge.report import ratios
+from fmnist_edge.report.ratios import Trio
+from fmnist_edge.report.runs import Row, Run
+
+__all__ = ["as_json", "row_as_json"]
+
+SCHEMA = 1
+
+
+def as_json(runs: Sequence[Run]) -> dict[str, Any]:
+    """Every run with its rows, curves included, and its ratios; times in µs, shares as fractions, null for unknown."""
+    return {"schema": SCHEMA, "runs": [run_as_json(run) for run in runs]}
+
+
+def run_as_json(run: Run) -> dict[str, Any]:
+    return {
+        "file": run.file,
+        "device": run.device,
+        "created": run.created,
+        "plan": run.plan,
+        "machine": dict(run.machine),
+        "verdict": {"status": run.verdict, "reasons": reasons(run.reasons), "unseen": run.unseen},
+        "not_measured": run.missing,
+        "rows": [{**row_as_json(row), "curve": row.curve} for row in run.rows],
+        "fastest": list(map(trio_as_json, ratios.fastest(run.rows))),
+        "by_precision": list(map(trio_as_json, ratios.by_precision(run.rows))),
+    }
+
+
+def row_as_json(row: Row) -> dict[str, Any]:
+    """All of a row but its curve."""
+    fields = asdict(row)
+    del fields["curve"]
+    return {**fields, "reasons": reasons(row.reasons)}
+
+
+def trio_as_json(trio: Trio) -> dict[str, Any]:
+    """The rows by their ids."""
+    return {
+        "ours": trio.ours.id,
+        "stock": trio.stock and trio.stock.id,
+        "twin": trio.twin and trio.twin.id,
+        "stock_by_ours": trio.stock_by_ours,
+        "twin_by_ours": trio.twin_by_ours,
+        "valid": trio.valid,
+    }
+
+
+def reasons(found: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"rule": rule, "text": text} for rule, text in found]

@@ -1,0 +1,246 @@
+"""The columns of a report's tables, as data, and the rows of text they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fmnist_edge.report.ratios import by_precision, fastest
+from fmnist_edge.report.runs import Row, Run
+
+__all__ = [
+    "ACCURACY", "BY_PRECISION", "COMPACT", "ENGINE", "FASTEST", "FILE", "FULL", "MODEL", "P50", "PAGE", "RUNS", "SIZE",
+    "THREADS", "VERDICT", "Column", "Table", "facts", "fronts", "latencies", "ratios",
+    "rules", "side_by_side", "summed", "table_of",
+]  # fmt: skip
+
+NONE = "–"
+Value = str | float | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading, what stands under it, and how that is written.
+
+    Attributes:
+        value: of an item; what a table is sorted by.
+        doubtful: whether a value gets a star.
+    """
+
+    heading: str
+    value: Callable[[Any], Value]
+    write: Callable[[Any], str] = str
+    doubtful: Callable[[Any], bool] = lambda item: False
+
+    def text(self, item: Any) -> str:
+        value = self.value(item)
+        return NONE if value is None else self.write(value) + "*" * self.doubtful(item)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is shown of some items, a row each."""
+
+    title: str
+    columns: Sequence[Column]
+    items: Sequence[Any]
+
+    @property
+    def header(self) -> list[str]:
+        return [column.heading for column in self.columns]
+
+    @property
+    def rows(self) -> list[list[str]]:
+        return [[column.text(item) for column in self.columns] for item in self.items]
+
+
+def table_of(title: str, columns: Sequence[Column], items: Sequence[Any]) -> Table:
+    """Without the column of batch sizes where every call has one image."""
+    batches = next(column for column in columns if column.heading == "batch")
+    single = all(batches.value(item) == 1 for item in items)
+    return Table(title, [column for column in columns if not (single and column is batches)], items)
+
+
+def thousands(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def tenths(value: float) -> str:
+    """Whole numbers from 10,000 on.
+
+    >>> tenths(9999.94), tenths(10_000.4)
+    ('9,999.9', '10,000')
+    """
+    return f"{value:,.1f}" if value < 10_000 else thousands(value)
+
+
+def hundredths(value: float) -> str:
+    return f"{value:,.2f}"
+
+
+def percent(value: float) -> str:
+    return f"{value:.0%}".removesuffix("%")
+
+
+def percent_2(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+def scaled(value: float | None, by: float) -> float | None:
+    return None if value is None else value / by
+
+
+def accuracy_of(row: Row | None) -> float | None:
+    return None if row is None else row.accuracy
+
+
+def precision_of(row: Row | None) -> str | None:
+    return None if row is None else row.precision
+
+
+def rules(row: Row) -> str:
+    """The verdict, and by which rules."""
+    broken = dict.fromkeys(rule for rule, _ in row.reasons)
+    return f"{row.validity}: {', '.join(broken)}" if broken else row.validity
+
+
+MODEL = Column("model", lambda row: row.group)
+FILE = Column("file", lambda row: row.file)
+ENGINE = Column("engine", lambda row: row.engine)
+THREADS = Column("thr", lambda row: row.threads)
+BATCH = Column("batch", lambda row: row.batch)
+P50 = Column("p50 µs", lambda row: row.p50_us, tenths)
+P90 = Column("p90 µs", lambda row: row.p90_us, tenths)
+P99 = Column("p99 µs", lambda row: row.p99_us, tenths)
+END_TO_END = Column("end-to-end µs", lambda row: row.end_to_end_us, tenths)
+FIRST = Column("first ms", lambda row: row.first_us / 1000, hundredths)
+LOAD = Column("load ms", lambda row: row.load_us / 1000, hundredths)
+RSS = Column("RSS MB", lambda row: scaled(row.peak_rss_bytes, 1e6), thousands)
+SIZE = Column("kB", lambda row: scaled(row.size_bytes, 1e3), thousands)
+ACCURACY = Column("acc %", accuracy_of, percent_2)
+LIMIT = Column("% limit", lambda row: row.share_of_limit, percent)
+VALID = Column("valid", lambda row: "yes" if row.valid else "no")
+
+COMPACT = (FILE, ENGINE, THREADS, BATCH, P50, P90, P99, ACCURACY, SIZE, LIMIT, VALID)
+PEAK = Column("% peak", lambda row: row.share_of_peak, percent)
+VERDICT = Column("verdict", rules)
+FRONT = (MODEL, FILE, ENGINE, THREADS, BATCH, P50, P99, ACCURACY, SIZE, VALID)
+FULL = (
+    MODEL, FILE, ENGINE, THREADS, BATCH, P50, P90, P99, END_TO_END, FIRST, LOAD, RSS, SIZE, ACCURACY, PEAK, LIMIT,
+    VERDICT,
+)  # fmt: skip
+PAGE = (
+    MODEL,
+    Column("precision", lambda row: row.precision),
+    Column("format", lambda row: row.format),
+    ENGINE, THREADS, BATCH, P50, P90, P99, ACCURACY, SIZE,
+    Column("kind", lambda row: row.kind),
+    VERDICT, END_TO_END, FIRST, LOAD, RSS,
+    Column("images/s", lambda row: row.images_per_s, thousands),
+    PEAK, LIMIT,
+    Column("sustained ÷ burst", lambda row: row.sustained_by_burst, hundredths),
+    Column("± % p50", lambda row: scaled(row.repeatability, 0.01), tenths),
+)  # fmt: skip
+
+TRIO = (
+    Column("stock ×", lambda trio: trio.stock_by_ours, hundredths),
+    Column("twin ×", lambda trio: trio.twin_by_ours, hundredths),
+    Column("ours %", lambda trio: accuracy_of(trio.ours), percent_2),
+    Column("stock %", lambda trio: accuracy_of(trio.stock), percent_2),
+    Column("twin %", lambda trio: accuracy_of(trio.twin), percent_2),
+    Column("valid", lambda trio: "yes" if trio.valid else "no"),
+)
+SETTING = (
+    Column("engine", lambda trio: trio.ours.engine),
+    Column("thr", lambda trio: trio.ours.threads),
+    Column("batch", lambda trio: trio.ours.batch),
+)
+BY_PRECISION = (
+    Column("model", lambda trio: trio.ours.model),
+    Column("file", lambda trio: trio.ours.file),
+    *SETTING,
+    Column("ours p50 µs", lambda trio: trio.ours.p50_us, tenths),
+    *TRIO,
+)
+FASTEST = (
+    Column("model", lambda trio: trio.ours.model),
+    *SETTING,
+    Column("ours", lambda trio: precision_of(trio.ours)),
+    Column("stock", lambda trio: precision_of(trio.stock)),
+    Column("twin", lambda trio: precision_of(trio.twin)),
+    *TRIO,
+)
+CPU = Column("CPU", lambda run: dict(run.machine).get("CPU"))
+RUNS = (
+    Column("device", lambda run: run.device),
+    CPU,
+    Column("created", lambda run: run.created[:16].replace("T", " ")),
+    Column("plan", lambda run: run.plan),
+    Column("cells", lambda run: len(run.rows)),
+    Column("VALID cells", lambda run: sum(row.valid for row in run.rows)),
+    Column("verdict", lambda run: summed(run)),
+)
+
+
+def summed(run: Run) -> str:
+    """The verdict, and by which rules."""
+    broken = dict.fromkeys(rule for rule, _ in run.reasons)
+    return f"{run.verdict}: {', '.join(broken)}" if broken else run.verdict
+
+
+def facts(run: Run) -> list[str]:
+    """What must be known about a run beside its figures, a line each."""
+    text = dict(run.machine)
+    lines = [f"{text.get('CPU', NONE)}, {text.get('cores', NONE)} cores; plan {run.plan}, {run.created}"]
+    lines += [f"{run.verdict}: {rule}: {found}" for rule, found in run.reasons] or [run.verdict]
+    if run.unseen:
+        lines.append(f"not to be seen on this machine: {', '.join(run.unseen)}")
+    return [*lines, *run.missing]
+
+
+def latencies(run: Run) -> Table:
+    """Every measured cell."""
+    return table_of("Every cell", FULL, run.rows)
+
+
+def fronts(run: Run) -> Table:
+    """The cells on the Pareto front of latency and accuracy, the fastest first."""
+    rows = sorted((row for row in run.rows if row.front), key=lambda row: (row.batch, row.p50_us))
+    return table_of("Pareto front of latency and accuracy", FRONT, rows)
+
+
+def ratios(run: Run) -> list[Table]:
+    """Original, twin and stock export; no table where there is nothing to set beside."""
+    tables = [
+        table_of("Fastest of ours, stock exports and twin: p50 in multiples of ours", FASTEST, fastest(run.rows)),
+        table_of("By precision: p50 in multiples of ours", BY_PRECISION, by_precision(run.rows)),
+    ]
+    return [table for table in tables if table.items]
+
+
+def side_by_side(runs: Sequence[Run]) -> Table | None:
+    """p50 of each cell that two devices or more have measured, by device; the newest run that has it. None where there
+    is no such cell."""
+    devices = list(dict.fromkeys(run.device for run in runs))
+    found: dict[tuple[Any, ...], dict[str, Row]] = {}
+    for run in runs:
+        for row in run.rows:
+            key = (row.group, row.file, row.engine, row.threads, row.batch)
+            found.setdefault(key, {}).setdefault(row.device, row)
+    shared = [cells for cells in found.values() if len(cells) > 1]
+    if not shared:
+        return None
+    first = [over_devices(column) for column in (MODEL, FILE, ENGINE, THREADS, BATCH)]
+    return table_of("p50 µs by device, * where INVALID", [*first, *map(column_of, devices)], shared)
+
+
+def over_devices(column: Column) -> Column:
+    return Column(column.heading, lambda cells: column.value(next(iter(cells.values()))), column.write)
+
+
+def column_of(device: str) -> Column:
+    def value(cells: dict[str, Row]) -> float | None:
+        return cells[device].p50_us if device in cells else None
+
+    return Column(device, value, tenths, doubtful=lambda cells: not cells[device].valid)
