@@ -11,7 +11,7 @@ OLD := $(VENV)-tflite-runtime
 OLD_READY := $(OLD)/.ready
 SHIPPED := tiny_resnet tiny_googlenet compact_cnn
 
-.PHONY: help data demo test lint types bench exported matrix compat lock wheel clean
+.PHONY: help data demo test lint types bench report exported matrix compat lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -47,6 +47,9 @@ types: $(READY)  ## static types
 
 bench: $(READY) data  ## time what is in exported/ on this machine, by the quick plan; PLAN=standard by another
 	$(EDGE) bench exported --plan $(PLAN)
+
+report: $(READY)  ## show what is in benchmarks/results, in reports/ and in README's tables
+	$(EDGE) report --readme README.md
 
 exported: $(READY) data  ## make again what ships in exported/
 	$(EDGE) export $(SHIPPED) --format onnx --precision float32

@@ -6,7 +6,20 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fmnist_edge.commands import bench, check, classify, compare, data, explain, export, matrix, models, train, tune
+from fmnist_edge.commands import (
+    bench,
+    check,
+    classify,
+    compare,
+    data,
+    explain,
+    export,
+    matrix,
+    models,
+    report,
+    train,
+    tune,
+)
 from fmnist_edge.console import hide_native_chatter
 from fmnist_edge.errors import FmnistEdgeError, UnavailableError, one_line
 from fmnist_edge.options import parser
@@ -27,6 +40,7 @@ COMMANDS = {
     "matrix": matrix.run,
     "bench": bench.run,
     "compare": compare.run,
+    "report": report.run,
     "classify": classify.run,
 }
 

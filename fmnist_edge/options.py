@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fmnist_edge import __version__
+from fmnist_edge.argument_types import batch_size, number, percentage, seeds, whole_number
 from fmnist_edge.registry import ENGINES, EXPORTERS, MODELS
 
 __all__ = ["parser"]
@@ -45,6 +45,14 @@ PROTOCOL = (
 RATIOS = (
     "B's p50 and p90 divided by A's, with 95 % bootstrap intervals over rounds and seconds; `slower` and `faster` "
     "where the interval leaves 1 out."
+)
+REPORT = (
+    "Reads results of `bench`, prints them, and writes the same three times into reports/: one HTML page with charts "
+    "and filters, which needs no network; Markdown; JSON. `thr`: threads; `% limit`: of what the machine's measured "
+    "float32 peak and memory speed allow; p99 takes 662 samples. The Pareto front is of VALID cells where there are "
+    "any. With --readme FILE, every block of FILE between `<!-- report:NAME -->` and `<!-- /report -->` is written "
+    "anew; NAME is runs, latency, pareto, ratios or devices, and `<!-- report:latency engine=litert threads=1 -->` "
+    "has only the rows that fit."
 )
 
 
@@ -260,6 +268,26 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "--report", type=Path, default=Path("reports/compare.json"), metavar="FILE", help="JSON beside the table"
     )
 
+    sub = command("report", "show results of bench as tables and a page", "report --readme README.md", REPORT)
+    sub.add_argument(
+        "results", nargs="*", type=Path, metavar="RESULTS", help="files or folders (default benchmarks/results)"
+    )
+    sub.add_argument(
+        "--html", type=Path, default=Path("reports/report.html"), metavar="FILE", help="(default %(default)s)"
+    )
+    sub.add_argument(
+        "--markdown", type=Path, default=Path("reports/report.md"), metavar="FILE", help="(default %(default)s)"
+    )
+    sub.add_argument(
+        "--report", type=Path, default=Path("reports/report.json"), metavar="FILE", help="JSON (default %(default)s)"
+    )
+    sub.add_argument("--readme", type=Path, metavar="FILE", help="write this file's blocks anew too")
+    sub.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit code 1 when a block of --readme is not what the results give",
+    )
+
     sub = command("classify", "classify image files", "classify exported/tiny_resnet/int8.tflite a.png")
     sub.add_argument("model", help="an exported file with its manifest beside it, or a zoo name")
     sub.add_argument("images", nargs="+", metavar="IMAGE", help="PNG or JPEG")
@@ -268,36 +296,3 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     sub.add_argument("--invert", action="store_true", help="for dark-on-light photos; Fashion-MNIST is light on dark")
     sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return top
-
-
-def whole_number(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return value
-
-
-def number(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
-    return value
-
-
-def percentage(text: str) -> float:
-    """ "10%" or "10" -> 0.1"""
-    value = number(text.removesuffix("%"))
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return value / 100
-
-
-def seeds(text: str) -> tuple[int, ...]:
-    values = tuple(int(part) for part in text.split(","))
-    if min(values) < 0 or len(set(values)) < len(values):
-        raise argparse.ArgumentTypeError(f"{text}: expected different whole numbers from 0 on, like 0,1,2")
-    return values
-
-
-def batch_size(text: str) -> int | None:
-    return None if text == "dynamic" else whole_number(text)
