@@ -125,7 +125,7 @@ def test_too_few_samples_or_seconds_are_caught(count, seconds):
     for part in rounds:
         for name in ("engine", "end_to_end"):
             part[name]["elapsed_ns"] = int(seconds * 1e9)
-    few = 5 * count < PLAN["min_queries"] or 5 * seconds < PLAN["seconds"] * 0.999
+    few = 5 * count < PLAN["min_queries"] or 5 * int(seconds * 1e9) / 1e9 < PLAN["seconds"] * (1 - 1e-6)
     assert ("too few samples" in rules(judged(rounds))) == few
 
 
