@@ -59,12 +59,14 @@ def round_values(low: float, high: float, count: int = 5) -> tuple[float, ...]:
 
 
 def powers(low: float, high: float) -> tuple[float, ...]:
-    """1, 2 and 5 times powers of ten; the powers alone where the values span many of them.
+    """1, 2 and 5 times powers of ten; the powers alone where the values span many of them, and even steps where they
+    span none.
 
-    >>> powers(8, 220)
-    (10.0, 20.0, 50.0, 100.0, 200.0)
+    >>> powers(8, 220), powers(5.6, 8.8)
+    ((10.0, 20.0, 50.0, 100.0, 200.0), (6.0, 7.0, 8.0))
     """
     factors = (1,) if high / low > 300 else (1, 2, 5)
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     marks = [factor * 10.0**exponent for exponent in exponents for factor in factors]
-    return tuple(mark for mark in marks if low <= mark <= high)
+    inside = tuple(mark for mark in marks if low <= mark <= high)
+    return inside if len(inside) >= 2 else round_values(low, high)

@@ -29,22 +29,23 @@ def scatter(rows: Sequence[Row], signs: Signs) -> Markup:
 
     Cells whose accuracy is not known are in a strip below.
     """
-    unknown = any(row.accuracy is None for row in rows)
-    floor = HEIGHT - BOTTOM - (STRIP if unknown else 0)
-    x = logarithmic([row.p50_us for row in rows], LEFT, WIDTH - RIGHT)
     accuracies = [100 * row.accuracy for row in rows if row.accuracy is not None]
+    unknown = len(accuracies) < len(rows)
+    height = HEIGHT if accuracies else TOP + STRIP + BOTTOM
+    floor = height - BOTTOM - (STRIP if unknown else 0)
+    x = logarithmic([row.p50_us for row in rows], LEFT, WIDTH - RIGHT)
     y = linear(accuracies, floor, TOP, least=0.5) if accuracies else None
     members = sorted((row for row in rows if row.front), key=lambda row: row.p50_us)
     others = sorted((row for row in rows if not row.front), key=lambda row: -(row.size_bytes or 0))  # small ones on top
     middle = floor + 40
 
     def sign(row: Row) -> Markup:
-        height = middle if y is None or row.accuracy is None else y(100 * row.accuracy)
+        down = middle if y is None or row.accuracy is None else y(100 * row.accuracy)
         title = f"{named(row)}: p50 {row.p50_us:,.1f} µs, {sized(row)}, {accurate(row)}, {row.validity}"
         classes = signs.colour(row) + (" unbeaten" if row.unbeaten else "")
-        return marker(signs.shape(row, radius_of(row, rows)), classes, x(row.p50_us), height, row.id, title)
+        return marker(signs.shape(row, radius_of(row, rows)), classes, x(row.p50_us), down, row.id, title)
 
-    drawn = [frame(x, HEIGHT - BOTTOM, TOP, "p50 latency, µs per call")]
+    drawn = [frame(x, height - BOTTOM, TOP, "p50 latency, µs per call")]
     if unknown:
         drawn.append(strip(floor))
     if y is not None:
@@ -52,7 +53,7 @@ def scatter(rows: Sequence[Row], signs: Signs) -> Markup:
     drawn += map(sign, others)
     if y is not None:
         drawn += [staircase(members, x, y), *map(sign, members), *numbers(members, x, y)]
-    return svg(WIDTH, HEIGHT, "Latency against accuracy; the table has the same figures", drawn)
+    return svg(WIDTH, height, "Latency against accuracy; the table has the same figures", drawn)
 
 
 def percentiles(rows: Sequence[Row], signs: Signs) -> Markup:
@@ -95,7 +96,7 @@ def svg(width: float, height: float, label: str, drawn: Sequence[Markup]) -> Mar
 
 
 def frame(x: Axis, bottom: float, top: float, title: str) -> Markup:
-    return baseline([(x(value), f"{value:,g}") for value in x.ticks], bottom, top, x, title)
+    return baseline([(x(value), f"{value:,.10g}") for value in x.ticks], bottom, top, x, title)
 
 
 def baseline(marks: Sequence[tuple[float, str]], bottom: float, top: float, x: Axis, title: str) -> Markup:
@@ -108,7 +109,7 @@ def baseline(marks: Sequence[tuple[float, str]], bottom: float, top: float, x: A
 def side(y: Axis, width: float, title: str) -> Markup:
     """Lines across with their values to the left, and the axis's title along it."""
     lines = [tag("path", d=f"M{LEFT} {y(value):.1f}H{width - RIGHT}", class_="grid") for value in y.ticks]
-    texts = [tag("text", f"{value:,g}", x=LEFT - 8, y=y(value), class_="y") for value in y.ticks]
+    texts = [tag("text", f"{value:,.10g}", x=LEFT - 8, y=y(value), class_="y") for value in y.ticks]
     middle = (y.start + y.end) / 2
     return join(
         *lines, *texts, tag("text", title, class_="x title", transform=f"translate(12 {middle:.1f}) rotate(-90)")

@@ -95,7 +95,7 @@ def scatter(rows: Sequence[Row], signs: Signs) -> Markup:
     members = "VALID cells" if any(row.valid for row in judged) else "all cells, none being VALID"
     caption = (
         "Upper left is better. Larger signs are larger files. The dashed line is the best accuracy that a latency "
-        f"allows (Pareto front of {members}); a dark rim: no other beats it in latency, accuracy and size together."
+        f"allows (Pareto front of {members}); outlined: no other beats it in latency, accuracy and size together."
     )
     if not judged:
         caption = "Larger signs are larger files. No accuracies: run `fmnist-edge check` before `bench`."
