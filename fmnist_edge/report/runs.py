@@ -167,7 +167,7 @@ def described(number: int, path: Path, result: Result) -> Run:
     device = words(machine.get("device") or "unknown")
     against = reasons_of(run_reasons(result))
     rows = []
-    for place, cell in enumerate(result["cells"]):
+    for place, cell in enumerate(track(result["cells"], "cells")):
         if cell["summary"] is not None:
             try:
                 rows.append(row_of(f"r{number}c{place}", device, cell, against))
