@@ -9,7 +9,7 @@ PLAN ?= quick
 MODELS := tiny_resnet tiny_googlenet
 OLD := $(VENV)-tflite-runtime
 OLD_READY := $(OLD)/.ready
-SHIPPED := tiny_resnet tiny_googlenet compact_cnn
+SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
 .PHONY: help data demo test lint types bench report exported matrix compat lock wheel clean
 .DELETE_ON_ERROR:
