@@ -36,9 +36,11 @@ EXPORTERS = {
 ENGINES = {
     "litert": "fmnist_edge.runtime.litert:LiteRTEngine",
     "litert-builtin": "fmnist_edge.runtime.litert:LiteRTBuiltinEngine",
+    "litert-reference": "fmnist_edge.runtime.litert:LiteRTReferenceEngine",
     "litert-compiled": "fmnist_edge.runtime.compiled_model:CompiledModelEngine",
     "tflite-runtime": "fmnist_edge.runtime.litert:TFLiteRuntimeEngine",
     "tflite-micro": "fmnist_edge.runtime.tflite_micro:TFLiteMicroEngine",
+    "numpy": "fmnist_edge.runtime.numpy_engine.engine:NumpyEngine",
     "onnxruntime": "fmnist_edge.runtime.onnxruntime:OnnxRuntimeEngine",
     "onnxruntime-extended": "fmnist_edge.runtime.onnxruntime:OnnxRuntimeExtendedEngine",
     "onnxruntime-basic": "fmnist_edge.runtime.onnxruntime:OnnxRuntimeBasicEngine",

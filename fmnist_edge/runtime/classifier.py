@@ -21,7 +21,16 @@ __all__ = ["Classifier", "Prediction", "engines_for"]
 
 # The engines that can run a kind of file, the default one first.
 ENGINES_OF_SUFFIX = {
-    ".tflite": ("litert", "litert-builtin", "litert-compiled", "tflite-runtime", "tflite-micro", "openvino"),
+    ".tflite": (
+        "litert",
+        "litert-builtin",
+        "litert-reference",
+        "litert-compiled",
+        "tflite-runtime",
+        "tflite-micro",
+        "numpy",
+        "openvino",
+    ),
     ".onnx": ("onnxruntime", "onnxruntime-extended", "onnxruntime-basic", "onnxruntime-disabled", "openvino"),
     ".ncnn": ("ncnn",),
     ".mnn": ("mnn",),

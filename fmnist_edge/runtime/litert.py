@@ -15,7 +15,7 @@ from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
 from fmnist_edge.runtime import tflite_file
 from fmnist_edge.runtime.engine import single
 
-__all__ = ["LiteRTBuiltinEngine", "LiteRTEngine", "TFLiteRuntimeEngine"]
+__all__ = ["LiteRTBuiltinEngine", "LiteRTEngine", "LiteRTReferenceEngine", "TFLiteRuntimeEngine"]
 
 # (module that holds Interpreter, distribution that names its version)
 PROVIDERS = (
@@ -81,6 +81,15 @@ class LiteRTBuiltinEngine(LiteRTEngine):
 
     def _kernels(self, module: Any) -> dict[str, Any]:
         return {"experimental_op_resolver_type": module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
+
+
+class LiteRTReferenceEngine(LiteRTEngine):
+    """TensorFlow Lite's reference kernels: the slowest, and those that its quantisation specification is written in."""
+
+    name = "litert-reference"
+
+    def _kernels(self, module: Any) -> dict[str, Any]:
+        return {"experimental_op_resolver_type": module.OpResolverType.BUILTIN_REF}
 
 
 class TFLiteRuntimeEngine(LiteRTEngine):
