@@ -181,7 +181,16 @@ def run(monkeypatch, artifacts, answers, images: int = 4, **choice):
 class TestSuite:
     def test_cells_are_the_engines_that_claim_the_format_default_first(self):
         names = Choice().engines_of(Path("a.tflite"))
-        assert names == ["litert", "litert-builtin", "litert-compiled", "tflite-runtime", "tflite-micro", "openvino"]
+        assert names == [
+            "litert",
+            "litert-builtin",
+            "litert-reference",
+            "litert-compiled",
+            "tflite-runtime",
+            "tflite-micro",
+            "numpy",
+            "openvino",
+        ]
         assert Choice().engines_of(Path("a.onnx"))[0] == "onnxruntime" and len(Choice().engines_of(Path("a.onnx"))) == 5
         assert Choice(("tflite-micro", "onnxruntime-basic")).engines_of(Path("a.tflite")) == ["litert", "tflite-micro"]
 

@@ -24,6 +24,7 @@ __all__ = ["GATES", "SCHEMA", "Choice", "failures", "run"]
 # integers differently by design, and float sums in another order.
 GATES = {"integer": 0.999, "float": 0.9999}
 COMPARED = ("agreement", "differing", "ties", "first_differing", "bit_equal", "max_abs_delta", "passed")
+REFERENCE_KERNELS = ("tflite-micro", "litert-reference")
 SCHEMA = 2  # of the result; 1: the first; 2: status "crashed" beside "failed"
 
 Progress = Callable[[int, int, str], None]
@@ -35,7 +36,7 @@ class Choice:
 
     Attributes:
         engines: keep to these, and to the default engine of each artifact; None for all.
-        micro_images: how many images TensorFlow Lite Micro gets; its reference kernels take 10 to 20 ms each.
+        micro_images: how many images the engines of REFERENCE_KERNELS get, which take 10 to 20 ms each.
         tflite_runtime: a Python that has tflite-runtime, which is seldom installable beside the rest; None for ours.
     """
 
@@ -52,7 +53,7 @@ class Choice:
         return self.tflite_runtime if engine == "tflite-runtime" and self.tflite_runtime else sys.executable
 
     def images_for(self, engine: str, images: int) -> int:
-        return min(self.micro_images, images) if engine == "tflite-micro" else images
+        return min(self.micro_images, images) if engine in REFERENCE_KERNELS else images
 
 
 def run(

@@ -22,7 +22,7 @@ from fmnist_edge.runtime.numpy_engine.quantization import Function, checked, qua
 
 __all__ = ["sigmoid", "softmax"]
 
-# Where the reference kernels' table of 65,536 · sigmoid(i / 24) has one more than the rounded value: measured on LiteRT.
+# Where the table of 65,536 · sigmoid(i / 24) in the reference kernels is one above the rounded value; measured.
 ONE_MORE = (
     4, 8, 12, 14, 15, 16, 17, 19, 20, 21, 22, 25, 27, 28, 29, 30, 31, 33, 34, 35, 37, 39, 40, 41, 43, 44, 45,
     46, 49, 50, 54, 62, 63, 64, 66, 82, 86, 93, 100, 103, 112, 116, 135,

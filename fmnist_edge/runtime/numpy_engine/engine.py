@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fmnist_edge.errors import ArtifactError
+from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.runtime import tflite_file
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.numpy_engine.flatbuffer import RefusedError
@@ -31,6 +31,8 @@ class NumpyEngine:
             self.input, self.output = spec(self._program.input), spec(self._program.output)
         except RefusedError as reason:
             raise ArtifactError(f"{path}: the numpy engine refuses the file ({reason})") from None
+        except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:  # a check that we forgot
+            raise ArtifactError(f"{path}: the numpy engine cannot make sense of it ({one_line(error, 120)})") from None
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         if self._program is None:

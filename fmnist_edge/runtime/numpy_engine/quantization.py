@@ -23,9 +23,9 @@ EVERY_INT8 = np.arange(256, dtype=np.uint8).view(np.int8)  # by its bits
 def quantization_of(op: Op, tensor: Tensor) -> Quantization:
     """The single scale and zero point of an operand or the output; RefusedError when they make no sense."""
     found = tensor.per_tensor()
-    low, high = tensor.limits
     if tensor.dtype not in ("int8", "int16") or not (math.isfinite(found.scale) and found.scale > 0):
         raise RefusedError(f"{op.kind} {op.output.name!r} on {tensor.dtype} of scale {found.scale}")
+    low, high = tensor.limits
     if not low <= found.zero_point <= high or (tensor.dtype == "int16" and found.zero_point):
         raise RefusedError(f"{op.kind} {op.output.name!r} has {found.zero_point} as a zero point of {tensor.dtype}")
     return found

@@ -1,0 +1,73 @@
+"""Small untrained models with every op that the numpy engine has, as `.tflite` bytes in every precision."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+SHAPE = (14, 14, 8)
+PRECISIONS = ("float32", "float16", "dynamic_int8", "int8_only", "int16x8")
+# int16 SOFTMAX is not among the engine's ops, and no artifact of the zoo has it.
+CASES = [(model, precision) for model in ("windows", "branches") for precision in PRECISIONS
+         if (model, precision) != ("windows", "int16x8")]  # fmt: skip
+
+
+def images(count: int = 24) -> np.ndarray:
+    return np.random.default_rng(8).normal(0, 1, (count, *SHAPE)).astype(np.float32)
+
+
+def windows() -> Any:
+    """Strides, dilation, padding, depthwise convolutions with one and two outputs a channel; ReLU6; probabilities."""
+    import keras
+    from keras import layers
+
+    lively = keras.initializers.RandomNormal(stddev=2.0)  # answers that hardly differ would compare nothing
+    image = keras.Input(SHAPE, batch_size=1)
+    x = layers.DepthwiseConv2D(3, padding="same", strides=2, activation="relu6")(image)
+    x = layers.Conv2D(12, 3, dilation_rate=2, padding="same")(x)
+    x = layers.AveragePooling2D(3, strides=2, padding="same")(x)
+    x = layers.ZeroPadding2D(((1, 0), (2, 1)))(x)
+    x = layers.Activation("sigmoid")(layers.DepthwiseConv2D(3, depth_multiplier=2, depthwise_initializer=lively)(x))
+    x = layers.Dense(7, activation="softmax", kernel_initializer=lively)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(image, x)
+
+
+def branches() -> Any:
+    """Concatenation, broadcast multiplication, addition, both poolings, dense layers of both signs."""
+    import keras
+    from keras import layers
+
+    image = keras.Input(SHAPE, batch_size=1)
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(image)
+    x = layers.AveragePooling2D(2)(layers.MaxPooling2D(3, strides=2, padding="same")(x))
+    x = layers.Concatenate()([x, layers.Conv2D(4, 1)(x)])
+    mean = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    x = layers.Add()([layers.ReLU()(layers.Multiply()([x, mean])), layers.Activation("sigmoid")(x)])
+    x = layers.Dense(20, activation="relu")(layers.Flatten()(x))
+    return keras.Model(image, layers.Dense(7)(x))
+
+
+def converted(name: str, precision: str) -> bytes:
+    import keras
+    import tensorflow as tf
+
+    from fmnist_edge.export.exporter import quiet
+
+    keras.utils.set_random_seed(9)
+    converter = tf.lite.TFLiteConverter.from_keras_model({"windows": windows, "branches": branches}[name]())
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision.startswith("int"):
+        converter.representative_dataset = lambda: ([image[None]] for image in images())
+        sets = tf.lite.OpsSet
+        wide = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS_INT8 if precision == "int8_only" else wide]
+        converter.inference_input_type = tf.int8 if precision == "int8_only" else tf.int16
+        converter.inference_output_type = converter.inference_input_type
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TensorFlow's own
+        return converter.convert()
