@@ -12,6 +12,7 @@ from fmnist_edge.commands import (
     classify,
     compare,
     data,
+    doctor,
     explain,
     export,
     matrix,
@@ -42,6 +43,7 @@ COMMANDS = {
     "compare": compare.run,
     "report": report.run,
     "classify": classify.run,
+    "doctor": doctor.run,
 }
 
 

@@ -28,7 +28,10 @@ ENGINE_MATRIX = (
     "engine (litert, onnxruntime). The top class must be the same on 99.9 % of the images, 99.99 % for floats. "
     "An engine that refuses a file says why in the table; one that crashes or stalls fails, like a missed gate."
 )
-
+GOLDEN = (
+    "An artifact's manifest carries some images with the scores they had at export. Each must have the same here, "
+    "within the tolerance that engines which round differently need; exit code 1 if one has not."
+)
 LAYER_BY_LAYER = (
     "Every layer's output in the file is compared with the Keras model's. SQNR: signal to quantisation noise, in dB; "
     "saturated: integers at their type's limit, unless that stands for zero; own SQNR: against the same layer in float "
@@ -189,7 +192,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         type=whole_number,
         default=1000,
         metavar="N",
-        help="images for tflite-micro, which takes 10 to 20 ms each; the table says so (default 1000)",
+        help="images for tflite-micro and litert-reference, at 10 to 20 ms each; the table says so (default 1000)",
     )
     sub.add_argument(
         "--tflite-runtime",
@@ -287,6 +290,12 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         action="store_true",
         help="write nothing; exit code 1 when a block of --readme is not what the results give",
     )
+
+    sub = command("doctor", "replay artifacts' golden vectors on this device", "doctor exported/tiny_resnet", GOLDEN)
+    sub.add_argument("artifacts", nargs="*", default=["exported"], help="files or folders (default exported)")
+    sub.add_argument("--engine", choices=list(ENGINES), help="(default: by the file's suffix)")
+    sub.add_argument("--threads", type=whole_number, metavar="N", help="engine threads")
+    sub.add_argument("--report", type=Path, default=Path("reports/doctor.json"), metavar="FILE", help="JSON report")
 
     sub = command("classify", "classify image files", "classify exported/tiny_resnet/int8.tflite a.png")
     sub.add_argument("model", help="an exported file with its manifest beside it, or a zoo name")

@@ -1,15 +1,20 @@
 """One contract for every engine and format, and files that break it."""
 
+import base64
 import hashlib
 import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 import zipfile
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +23,13 @@ from conftest import BIAS, LINEAR, MICRO, NEEDS, WEIGHTS, needs, saved, with_man
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fmnist_edge.cli import main
 from fmnist_edge.errors import ArtifactError, FmnistEdgeError, InputError, UnavailableError, UnknownNameError
 from fmnist_edge.registry import ENGINES, resolve
 from fmnist_edge.runtime import Classifier, Contract, Preprocessing
 from fmnist_edge.runtime.classifier import ENGINES_OF_SUFFIX, check_hash
 from fmnist_edge.runtime.contract import manifest_path, read_manifest
+from fmnist_edge.runtime.golden import Golden
 from fmnist_edge.runtime.images import read_image
 from fmnist_edge.runtime.probe import child_environment, probe
 from fmnist_edge.runtime.tflite_micro import TFLiteMicroEngine
@@ -34,6 +41,7 @@ TFLITE = ("float32.tflite", "int8.tflite", "int16x8.tflite")
 CASES = (
     *((model, None) for model in (*TFLITE, "dynamic.tflite", "float32.onnx", "batch8.onnx", "dynamic.onnx")),
     ("dynamic.tflite", "litert-compiled"), ("dynamic.tflite", "tflite-micro"),
+    ("dynamic.tflite", "numpy"), ("dynamic_int8.tflite", "numpy"),
     *((model, engine) for engine in ENGINES_OF_SUFFIX[".tflite"][1:] for model in TFLITE),
     *((model, engine) for engine in ENGINES_OF_SUFFIX[".onnx"][1:] for model in ("float32.onnx", "dynamic.onnx")),
     ("dynamic.tflite", "openvino"), ("batch8.onnx", "openvino"),
@@ -49,7 +57,7 @@ def as_parameter(model, engine):
     return pytest.param((model, engine), id="-".join(filter(None, (model, engine))), marks=marks)
 
 
-TOLERANCE = {"int8.tflite": 0.25, "int16x8.tflite": 0.1}
+TOLERANCE = {"int8.tflite": 0.25, "dynamic_int8.tflite": 0.25, "int16x8.tflite": 0.1}
 
 
 @pytest.fixture(params=[as_parameter(*case) for case in CASES])
@@ -649,3 +657,110 @@ def test_openvino_agrees_on_what_ships(path):
     one, other = scores
     assert np.abs(one - other).max() <= (1e-4 if step is None else 5 * step)
     assert (one.argmax(1) == other.argmax(1)).mean() >= (1 if step is None else 0.99)
+
+
+class TestInUse:
+    """What a device app leans on beyond a single answer."""
+
+    def test_latency_is_of_the_call(self, linear_models, monkeypatch):
+        with Classifier.load(linear_models["int8.tflite"]) as classifier:
+            run = classifier.engine.run
+            monkeypatch.setattr(classifier.engine, "run", lambda batch: (time.sleep(0.02), run(batch))[1])
+            assert classifier(IMAGES[0]).latency_ns >= 20_000_000
+            batch = classifier(IMAGES[:3])
+            assert len({answer.latency_ns for answer in batch}) == 1 and batch[0].latency_ns >= 60_000_000
+
+    def test_warm_up_runs_the_engine(self, linear_models, monkeypatch):
+        with Classifier.load(linear_models["int8.tflite"]) as classifier:
+            run, batches = classifier.engine.run, []
+            monkeypatch.setattr(classifier.engine, "run", lambda batch: (batches.append(batch.copy()), run(batch))[1])
+            classifier.warm_up(4)
+        assert len(batches) == 4 and (batches[0] == -128).all()
+
+    @pytest.mark.parametrize("threads", [None, 2])
+    def test_a_forked_child_goes_on(self, linear_models, name, engine, threads):
+        with Classifier.load(linear_models[name], engine=engine, threads=threads) as classifier:
+            expected = classifier.scores(IMAGES)
+            held = threading.Thread(target=lambda: [classifier.scores(IMAGES) for _ in range(50)])
+            held.start()  # the lock may well be taken at the moment of the fork
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on threads and forks
+                child = os.fork()
+            if child == 0:
+                signal.alarm(60)
+                os._exit(0 if np.array_equal(classifier.scores(IMAGES), expected) else 7)
+            held.join()
+            assert os.waitpid(child, 0)[1] == 0
+            assert np.array_equal(classifier.scores(IMAGES), expected)
+
+    def test_uint8_images_are_looked_up_as_they_are_computed(self, classifier):
+        """Preprocessing and quantisation of a pixel, from the table and by the formula."""
+        levels = np.arange(784, dtype=np.uint16).astype(np.uint8).reshape(28, 28)
+        contract = classifier.contract
+        computed = classifier.engine.input.quantize(contract.preprocessing.apply(levels, contract.input_shape))
+        prepared = classifier._prepared(levels)
+        assert prepared.dtype == computed.dtype and np.array_equal(prepared, computed)
+
+
+class TestSelfTest:
+    @pytest.fixture
+    def golden(self, linear_models):
+        with Classifier.load(linear_models["int8.tflite"]) as classifier:
+            return Golden(IMAGES[:16, ..., None], classifier.scores(IMAGES[:16]), 0.25, "litert")
+
+    def artifact(self, linear_models, folder, golden) -> Path:
+        path = with_manifest(folder / "int8.tflite", linear_models["int8.tflite"].read_bytes())
+        manifest = json.loads(manifest_path(path).read_text())
+        manifest_path(path).write_text(json.dumps(manifest | {"golden": golden}))
+        return path
+
+    def test_every_engine_passes(self, linear_models, tmp_path, golden):
+        path = self.artifact(linear_models, tmp_path, golden.as_dict())
+        for engine in ENGINES_OF_SUFFIX[".tflite"]:
+            if engine == "tflite-micro" and not MICRO:
+                continue
+            with Classifier.load(path, engine=engine, verify=True) as classifier:
+                result = classifier.self_test()
+            assert result.passed and len(result.vectors) == 16 and result.engine.startswith(f"{engine} (")
+            assert result.advice == "nothing to do"
+
+    def test_one_that_is_off_is_found(self, linear_models, tmp_path, golden):
+        scores = golden.scores.copy()
+        scores[3, 5] += 40
+        path = self.artifact(linear_models, tmp_path, replace(golden, scores=scores).as_dict())
+        with Classifier.load(path) as classifier:
+            result = classifier.self_test()
+        assert [vector.number for vector in result.vectors if not vector.passed] == [3]
+        assert result.vectors[3].expected == 5 != result.vectors[3].found
+        assert result.vectors[3].max_abs_delta == pytest.approx(40)
+        refused(path, str(path), "1 of 16 golden vectors", "engine='numpy'", verify=True)
+
+    def test_without_golden_vectors(self, linear_models):
+        refused(linear_models["int8.tflite"], "carries no golden vectors", verify=True)
+
+    def test_damaged(self, linear_models, tmp_path, golden):
+        good = golden.as_dict()
+        bomb = base64.b64encode(zlib.compress(b"\0" * (1 << 24))).decode()
+        for wrong in (
+            [], 5, {}, good | {"tolerance": "nan"}, good | {"tolerance": -1}, good | {"images": good["scores"]},
+            good | {"scores": good["scores"] | {"zlib_base64": "eA=="}},
+            good | {"scores": good["scores"] | {"zlib_base64": bomb}},
+            good | {"scores": good["scores"] | {"shape": [1 << 40, 10]}},
+            good | {"scores": good["scores"] | {"dtype": "object"}},
+            good | {"images": good["images"] | {"zlib_base64": "%%%"}},
+        ):  # fmt: skip
+            refused(self.artifact(linear_models, tmp_path, wrong), "golden vectors: ", "damaged", verify=True)
+
+    def test_doctor(self, linear_models, tmp_path, golden, capsys):
+        path = self.artifact(linear_models, tmp_path, golden.as_dict())
+        report = tmp_path / "doctor.json"
+        assert main(["doctor", str(path), "--engine", "numpy", "--report", str(report)]) == 0
+        shown = capsys.readouterr().out
+        assert "nothing to do" in shown and shown.count("pass") == 16 and "SHA-256 is its manifest's" in shown
+        saved = json.loads(report.read_text())["artifacts"][0]
+        assert saved["passed"] and len(saved["vectors"]) == 16
+        self.artifact(linear_models, tmp_path, replace(golden, scores=golden.scores + 9).as_dict())
+        assert main(["doctor", str(path), "--report", str(report)]) == 1
+        shown = capsys.readouterr()
+        assert shown.out.count("FAIL") == 16
+        assert "16 of 16 golden vectors have other answers" in shown.err

@@ -14,12 +14,14 @@ from fmnist_edge.artifacts import Artifact, tensor_entry, versions_of
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.errors import ExportError, InputError
 from fmnist_edge.export.exporter import translated
+from fmnist_edge.export.golden import golden_for, images_for
 from fmnist_edge.export.layer_names import check_layers
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.export.precisions import PRECISIONS, Precision
 from fmnist_edge.registry import ENGINES, EXPORTERS, resolve
 from fmnist_edge.runtime.classifier import engines_for
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.golden import Golden
 
 __all__ = ["Calibration", "export"]
 
@@ -70,7 +72,8 @@ def export(
             f"{checkpoint.name} has no integer-only form: no integer kernel for {', '.join(census.float_ops[:5])}; "
             "export it as int8, which leaves such ops in float"
         )
-    inputs, outputs = declared_tensors(content, precision.format)
+    images = images_for(contract, calibration.images if calibration else None)
+    inputs, outputs, golden = declared(content, precision.format, contract, images)
     manifest = {
         "format": precision.format,
         "precision": precision.name,
@@ -91,6 +94,7 @@ def export(
         "op_census": census.ops,
         "float_ops": list(census.float_ops) if precision.activations in INTEGER else "all",
         "versions": versions_of(exporter.packages),
+        "golden": golden.as_dict(),
     }
     return Artifact.write(out / precision.filename, content, manifest)
 
@@ -106,16 +110,19 @@ def check_keep_float(model: Any, precision: Precision, keep_float: tuple[str, ..
     check_layers(model, keep_float)
 
 
-def declared_tensors(content: bytes, format: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The input and output as an engine reads them from the file, quantisation parameters included."""
+def declared(
+    content: bytes, format: str, contract: Contract, images: np.ndarray
+) -> tuple[dict[str, Any], dict[str, Any], Golden]:
+    """The input and output as an engine reads them from the file, quantisation included; and its golden vectors."""
     with tempfile.NamedTemporaryFile(suffix=f".{format}") as file:
-        engine_class = resolve("engine", ENGINES, engines_for(Path(file.name))[0])
+        path = Path(file.name)
+        engine_class = resolve("engine", ENGINES, engines_for(path)[0])
         file.write(content)
         file.flush()
         engine = engine_class(file.name)
         entries = tensor_entry(engine.input), tensor_entry(engine.output)
         engine.close()
-    return entries
+        return *entries, golden_for(path, contract, images)
 
 
 def calibration_entry(calibration: Calibration) -> dict[str, Any]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +17,8 @@ from fmnist_edge.errors import ArtifactError, InputError, one_line
 from fmnist_edge.registry import ENGINES, resolve
 from fmnist_edge.runtime.contract import Contract, read_manifest
 from fmnist_edge.runtime.engine import Engine
-from fmnist_edge.runtime.preprocess import Preprocessing
+from fmnist_edge.runtime.golden import Golden, SelfTest
+from fmnist_edge.runtime.preprocess import Preprocessing, as_batch
 from fmnist_edge.runtime.probe import probe
 
 __all__ = ["Classifier", "Prediction", "engines_for"]
@@ -41,12 +45,19 @@ LARGEST_CHUNK = 256  # images per call of a dynamic-batch model
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one image: the likeliest class and all classes' probabilities, float32 (classes,)."""
+    """The answer for one image.
+
+    Attributes:
+        label, index, confidence: the likeliest class: its name, its place among the labels, its probability.
+        probabilities: of all classes, float32 (classes,).
+        latency_ns: nanoseconds from image to probabilities, of the whole call: a batch's images share one.
+    """
 
     label: str
     index: int
     confidence: float
     probabilities: np.ndarray
+    latency_ns: int
 
     def top_k(self, k: int = 3) -> list[int]:
         """Indices of the `k` likeliest classes, likeliest first."""
@@ -56,15 +67,32 @@ class Prediction:
 class Classifier:
     """A model file ready to classify images. Make one with `Classifier.load`.
 
-    Threads may share one: calls take turns. For parallel work load one per thread.
+    Threads may share one: calls take turns, and answers are those of a single thread. For parallel work load one per
+    thread. A forked child may go on with its parent's: at its first call it loads an engine of its own, because an
+    engine's threads do not survive a fork.
     """
 
-    def __init__(self, engine: Engine, contract: Contract) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        contract: Contract,
+        *,
+        golden: dict[str, Any] | None = None,
+        reload: Callable[[], Engine] | None = None,
+    ) -> None:
+        """`golden` is the manifest's section of that name; `reload` makes the engine that a forked child uses."""
         self.engine = engine
         self.contract = contract
-        self._lock = threading.Lock()
+        self._golden = golden
+        self._reload = reload
+        self._process = os.getpid()
+        self._locks: dict[int, threading.Lock] = {}
+        self._parents: list[Engine] = []
         self._closed = False
         check_fit(engine, contract)
+        # Preprocessing and quantisation go value by value, and a pixel has 256.
+        levels = np.arange(256, dtype=np.uint8)
+        self._inputs = engine.input.quantize(contract.preprocessing.apply(levels, levels.shape)[0])
 
     @classmethod
     def load(
@@ -74,6 +102,7 @@ class Classifier:
         threads: int | None = None,
         engine: str | None = None,
         contract: Contract | None = None,
+        verify: bool = False,
     ) -> Classifier:
         """Load an exported file that has its manifest beside it.
 
@@ -82,9 +111,11 @@ class Classifier:
             engine: a registry name, e.g. "litert" or "onnxruntime"; None picks it from the file's suffix.
             contract: for a file without manifest. It is then tried in a child process first, because nothing
                 vouches for it.
+            verify: replay the golden vectors that the manifest carries, see `self_test`.
 
-        Raises ArtifactError when the file is missing, differs from its manifest's SHA-256, or is refused by the
-        engine; UnavailableError when the engine is not installed; InputError on a bad argument.
+        Raises ArtifactError when the file is missing, differs from its manifest's SHA-256, is refused by the engine, or
+        with `verify` has a golden vector that fails; UnavailableError when the engine is not installed; InputError on a
+        bad argument.
         """
         path = Path(path)
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
@@ -93,13 +124,22 @@ class Classifier:
         engine_class = resolve("engine", ENGINES, name)
         if not path.is_file():
             raise ArtifactError(f"{path}: no such file; `fmnist-edge export MODEL` writes one")
+        manifest: dict[str, Any] = {}
         if contract is None:
             manifest = read_manifest(path)
             contract = Contract.from_dict(manifest.get("contract"))
-            check_hash(path, manifest["sha256"])
         else:
             probe(path, name)
-        return cls(engine_class(str(path), threads), contract)
+
+        def engine_of_file() -> Engine:
+            if manifest:
+                check_hash(path, manifest["sha256"])
+            return engine_class(str(path), threads)
+
+        classifier = cls(engine_of_file(), contract, golden=manifest.get("golden"), reload=engine_of_file)
+        if verify:
+            classifier._verify(path)
+        return classifier
 
     def __call__(self, images: np.ndarray) -> Prediction | list[Prediction]:
         """Classify one image (-> Prediction) or a batch (-> list).
@@ -113,7 +153,10 @@ class Classifier:
 
     def classify(self, images: np.ndarray) -> list[Prediction]:
         """Like calling it, but always a list, of one for one image."""
-        return [self._prediction(row) for row in self._probabilities(self.scores(images))]
+        start = time.perf_counter_ns()
+        probabilities = self._probabilities(self.scores(images))
+        latency = time.perf_counter_ns() - start
+        return [self._prediction(row, latency) for row in probabilities]
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         """The model's own outputs, dequantised, float32 (n, classes): logits or probabilities, as the contract says.
@@ -121,13 +164,30 @@ class Classifier:
         Raises InputError for images that do not fit and for a classifier that was closed, ArtifactError when the engine
         fails or answers what is no number.
         """
-        return self._run(self.contract.preprocessing.apply(images, self.contract.input_shape))
+        return self._run(self._prepared(images))
+
+    def warm_up(self, calls: int = 3) -> None:
+        """Classify a black image some times, so that first calls do not pay for memory and caches."""
+        black = np.zeros(self.contract.input_shape, np.uint8)
+        for _ in range(calls):
+            self.scores(black)
+
+    def self_test(self) -> SelfTest:
+        """Replay the golden vectors that the artifact carries, on this device, with this engine.
+
+        Raises ArtifactError when it carries none.
+        """
+        if self._golden is None:
+            raise ArtifactError("the artifact carries no golden vectors; export the model again")
+        golden = Golden.from_dict(self._golden, self.contract.input_shape, len(self.contract.labels))
+        return SelfTest.of(golden, self.scores(golden.images), f"{self.engine.name} ({self.engine.version})")
 
     def close(self) -> None:
         """Give the engine's memory back; the classifier cannot classify afterwards."""
-        with self._lock:
+        with self._lock():
             self._closed = True
-            self.engine.close()
+            if os.getpid() == self._process:
+                self.engine.close()
 
     def __enter__(self) -> Classifier:
         return self
@@ -135,34 +195,57 @@ class Classifier:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _prepared(self, images: np.ndarray) -> np.ndarray:
+        """Images as the engine takes them, (n, *input_shape) of its input's dtype."""
+        shape = self.contract.input_shape
+        batch = as_batch(images, shape)
+        if batch.dtype == np.uint8:
+            return self._inputs[batch]
+        return self.engine.input.quantize(self.contract.preprocessing.apply(batch, shape))
+
     def _run(self, batch: np.ndarray) -> np.ndarray:
-        engine = self.engine
-        quantized = engine.input.quantize(batch)
-        with self._lock:
-            rows = [self._run_chunk(chunk) for chunk in chunks(quantized, engine.input.shape[0])]
+        with self._lock():
+            engine = self._usable_engine()
+            rows = [run_chunk(engine, chunk) for chunk in chunks(batch, engine.input.shape[0])]
         # A fixed-batch model answers its padding too.
-        scores = engine.output.dequantize(np.concatenate(rows)[: len(batch)])
+        scores = engine.output.dequantize((rows[0] if len(rows) == 1 else np.concatenate(rows))[: len(batch)])
         if not np.isfinite(scores).all():
             raise ArtifactError("the model answered NaN or infinity for a valid image; its weights are damaged")
         return scores
 
-    def _run_chunk(self, chunk: np.ndarray) -> np.ndarray:
+    def _lock(self) -> threading.Lock:
+        """This process's lock: a parent's may be held forever in a forked child."""
+        process = os.getpid()
+        return self._locks.get(process) or self._locks.setdefault(process, threading.Lock())
+
+    def _usable_engine(self) -> Engine:
+        """The engine, in a forked child one of its own. Raises InputError for a classifier that was closed."""
         if self._closed:
             raise InputError("the classifier was closed; load the file again")
+        process = os.getpid()
+        if process != self._process:
+            if self._reload is not None:
+                self._parents.append(self.engine)  # kept: giving it back would wait for threads that are not here
+                self.engine = self._reload()
+            self._process = process
+        return self.engine
+
+    def _verify(self, path: Path) -> None:
+        """Close and raise ArtifactError unless every golden vector passes."""
         try:
-            return self.engine.run(chunk)
-        except Exception as error:  # engines raise classes of their own
-            raise ArtifactError(
-                f"{self.engine.version} failed on a batch of {len(chunk)} ({one_line(error, 160)}); "
-                "classify fewer images at a time or export the model again"
-            ) from error
+            result = self.self_test()
+            if not result.passed:
+                raise ArtifactError(f"{result.engine}: {result.advice}")
+        except ArtifactError as error:
+            self.close()
+            raise ArtifactError(f"{path}: {error}") from None
 
     def _probabilities(self, scores: np.ndarray) -> np.ndarray:
         return softmax(scores) if self.contract.output == "logits" else scores
 
-    def _prediction(self, probabilities: np.ndarray) -> Prediction:
+    def _prediction(self, probabilities: np.ndarray, latency: int) -> Prediction:
         index = int(probabilities.argmax())
-        return Prediction(self.contract.labels[index], index, float(probabilities[index]), probabilities)
+        return Prediction(self.contract.labels[index], index, float(probabilities[index]), probabilities, latency)
 
 
 def engines_for(path: Path) -> tuple[str, ...]:
@@ -186,6 +269,17 @@ def chunks(batch: np.ndarray, fixed: int | None) -> Iterator[np.ndarray]:
         if fixed and len(piece) < fixed:
             piece = np.concatenate([piece, np.zeros((fixed - len(piece), *piece.shape[1:]), piece.dtype)])
         yield piece
+
+
+def run_chunk(engine: Engine, chunk: np.ndarray) -> np.ndarray:
+    """The engine's answers; ArtifactError when it fails."""
+    try:
+        return engine.run(chunk)
+    except Exception as error:  # engines raise classes of their own
+        raise ArtifactError(
+            f"{engine.version} failed on a batch of {len(chunk)} ({one_line(error, 160)}); "
+            "classify fewer images at a time or export the model again"
+        ) from error
 
 
 def check_hash(path: Path, expected: str) -> None:

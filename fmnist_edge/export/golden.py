@@ -1,0 +1,58 @@
+"""The golden vectors of an artifact: some images, its default engine's scores, and how far right engines differ."""
+
+from __future__ import annotations
+
+from math import floor, log10
+from pathlib import Path
+
+import numpy as np
+
+from fmnist_edge.errors import ArtifactError, UnavailableError
+from fmnist_edge.registry import ENGINES, resolve
+from fmnist_edge.runtime.classifier import Classifier, engines_for
+from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.golden import Golden
+
+__all__ = ["VECTORS", "golden_for", "images_for"]
+
+VECTORS = 16
+# They round each in its own way, and none of them is wrong.
+WITNESSES = ("litert-builtin", "litert-reference", "numpy", "onnxruntime-disabled")
+MARGIN = 4  # times what the witnesses differ by: other versions and CPUs round in yet other ways
+LEAST = 1e-4  # relative to the largest score
+
+
+def images_for(contract: Contract, images: np.ndarray | None) -> np.ndarray:
+    """VECTORS of `images`, evenly spread, or noise where there are none; uint8 or float32 (n, *input_shape)."""
+    if images is None or len(images) < VECTORS:
+        return np.random.default_rng(0).integers(0, 256, (VECTORS, *contract.input_shape), dtype=np.uint8)
+    chosen = np.asarray(images)[np.linspace(0, len(images) - 1, VECTORS).astype(int)].reshape(-1, *contract.input_shape)
+    return chosen if chosen.dtype == np.uint8 else chosen.astype(np.float32)
+
+
+def golden_for(path: Path, contract: Contract, images: np.ndarray) -> Golden:
+    """The golden vectors of the file at `path`. Engines that are not installed or refuse it are no witnesses."""
+    default, *others = engines_for(path)
+    expected, version = scores_of(path, contract, images, default)
+    spread = 0.0
+    for name in WITNESSES:
+        if name in others:
+            try:
+                spread = max(spread, float(np.abs(scores_of(path, contract, images, name)[0] - expected).max()))
+            except (ArtifactError, UnavailableError):
+                continue
+    tolerance = max(MARGIN * spread, LEAST * float(np.abs(expected).max()))
+    return Golden(images, expected, rounded_up(tolerance), f"{default} ({version})")
+
+
+def scores_of(path: Path, contract: Contract, images: np.ndarray, name: str) -> tuple[np.ndarray, str]:
+    with Classifier(resolve("engine", ENGINES, name)(str(path), 1), contract) as classifier:
+        return classifier.scores(images), classifier.engine.version
+
+
+def rounded_up(value: float) -> float:
+    """To two significant digits: the third is chance."""
+    if value <= 0:
+        return 0.0
+    step = 10.0 ** (floor(log10(value)) - 1)
+    return float(f"{-(-value // step) * step:.6g}")

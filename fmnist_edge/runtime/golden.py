@@ -1,0 +1,125 @@
+"""Golden vectors: inputs with the answers they had at export, replayed on the device that is to give the same."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.errors import ArtifactError
+
+__all__ = ["Golden", "SelfTest", "VectorResult"]
+
+DTYPES = ("uint8", "float32")
+LARGEST = 64 * 1024 * 1024  # bytes of an array, unpacked
+
+
+@dataclass(frozen=True)
+class Golden:
+    """What a manifest holds under "golden".
+
+    Attributes:
+        images: uint8 or float32 (n, *input_shape), as given to the classifier.
+        scores: float32 (n, classes), the model's own outputs for them.
+        tolerance: largest difference of a score that counts as the same; right engines round differently.
+        engine: whose scores they are, name and version.
+    """
+
+    images: np.ndarray
+    scores: np.ndarray
+    tolerance: float
+    engine: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "images": packed(self.images),
+            "scores": packed(self.scores),
+            "tolerance": self.tolerance,
+            "engine": self.engine,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Any, input_shape: tuple[int, ...], classes: int) -> Golden:
+        """Raises ArtifactError when `value` is not what `as_dict` writes, for a model of these shapes."""
+        try:
+            images, scores = unpacked(value["images"]), unpacked(value["scores"])
+            tolerance = float(value["tolerance"])
+            if images.shape[1:] != input_shape or scores.shape != (len(images), classes) or not len(images):
+                raise ValueError(f"{images.shape} and {scores.shape} for a model of {input_shape} and {classes}")
+            if scores.dtype != np.float32 or not math.isfinite(tolerance) or tolerance < 0:
+                raise ValueError(f"{scores.dtype} scores, tolerance {tolerance}")
+            return cls(images, scores, tolerance, str(value.get("engine")))
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, zlib.error, binascii.Error) as error:
+            raise ArtifactError(
+                f"golden vectors: {type(error).__name__} at {error}; the manifest is damaged, export the model again"
+            ) from None
+
+
+@dataclass(frozen=True)
+class VectorResult:
+    """One golden vector on this device: the largest difference of a score, and the top class expected and found."""
+
+    number: int
+    passed: bool
+    max_abs_delta: float
+    expected: int
+    found: int
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """All of them, with the engine that answered."""
+
+    engine: str
+    tolerance: float
+    vectors: tuple[VectorResult, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(vector.passed for vector in self.vectors)
+
+    @property
+    def advice(self) -> str:
+        """What to do about it, one sentence."""
+        failed = sum(not vector.passed for vector in self.vectors)
+        if not failed:
+            return "nothing to do"
+        return (
+            f"{failed} of {len(self.vectors)} golden vectors have other answers than at export: load the file with "
+            "another engine (engine='numpy' needs no package) and upgrade or report the one that is off"
+        )
+
+    @classmethod
+    def of(cls, golden: Golden, scores: np.ndarray, engine: str) -> SelfTest:
+        """Compare `scores`, float32 (n, classes), of golden's images with golden's own."""
+        deltas = np.abs(golden.scores - scores).max(axis=1)
+        results = [
+            VectorResult(number, bool(delta <= golden.tolerance), float(delta), int(want.argmax()), int(have.argmax()))
+            for number, (delta, want, have) in enumerate(zip(deltas, golden.scores, scores, strict=True))
+        ]
+        return cls(engine, golden.tolerance, tuple(results))
+
+
+def packed(array: np.ndarray) -> dict[str, Any]:
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    content = base64.b64encode(zlib.compress(little.tobytes(), 9)).decode()
+    return {"dtype": array.dtype.name, "shape": list(array.shape), "zlib_base64": content}
+
+
+def unpacked(value: Any) -> np.ndarray:
+    shape, dtype = value["shape"], value["dtype"]
+    if dtype not in DTYPES or not isinstance(shape, list) or any(type(size) is not int or size < 0 for size in shape):
+        raise ValueError(f"an array of {dtype!r}, shape {shape!r}")
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size > LARGEST:
+        raise ValueError(f"an array of {size:,} bytes")
+    # Never more than promised: a few kB of zlib can unpack to gigabytes.
+    content = zlib.decompressobj().decompress(base64.b64decode(value["zlib_base64"], validate=True), size + 1)
+    if len(content) != size:
+        raise ValueError(f"{len(content):,} bytes for an array of {size:,}")
+    return np.frombuffer(content, np.dtype(dtype).newbyteorder("<")).reshape(shape).astype(dtype)
