@@ -19,6 +19,8 @@ from fmnist_edge.export.precisions import PRECISIONS, Precision, select
 from fmnist_edge.export.via_onnx import convert_in_child
 from fmnist_edge.registry import EXPORTERS, MODELS, resolve
 from fmnist_edge.runtime import Classifier, Contract
+from fmnist_edge.runtime.classifier import engines_for
+from fmnist_edge.runtime.golden import Golden
 
 CONTRACT = Contract((28, 28, 1), "logits", data.LABELS)
 
@@ -91,6 +93,24 @@ class TestEveryArtifact:
         assert (manifest["inputs"][0]["scale"] is not None) == (precision.io != "float32")
         assert (manifest["calibration"] is not None) == precision.calibrated
         assert None not in manifest["versions"].values()
+
+    def test_golden_vectors_pass_in_every_engine(self, artifacts, name):
+        """The tolerance is wide enough for engines that round otherwise, and too narrow for another model."""
+        path = artifacts[name].path
+        for engine in engines_for(path):
+            try:
+                classifier = Classifier.load(path, engine=engine)
+            except UnavailableError:
+                continue
+            except ArtifactError:
+                assert engine == "tflite-micro", "the others run all that we export"
+                continue
+            with classifier:
+                result = classifier.self_test()
+            assert result.passed and len(result.vectors) == 16, f"{engine}: {result}"
+        golden = Golden.from_dict(artifacts[name].manifest["golden"], (28, 28, 1), 10)
+        assert golden.tolerance < golden.scores.std() / 2
+        assert len(set(golden.scores.argmax(axis=1))) > 1
 
     def test_two_exports_are_byte_identical(self, artifacts, compact, calibration, tmp_path, name, precision):
         again = export(compact, precision, CONTRACT, tmp_path / "elsewhere", calibration=calibration)
