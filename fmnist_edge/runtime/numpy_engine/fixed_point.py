@@ -57,7 +57,7 @@ def quantize_multipliers(factors: np.ndarray) -> Multiplier:
 
 
 def multiplier(factor: float) -> Multiplier:
-    return quantize_multipliers(np.float64(factor))
+    return quantize_multipliers(np.asarray(factor))
 
 
 def multiply(x: np.ndarray, by: Multiplier) -> np.ndarray:

@@ -28,7 +28,7 @@ def weighted(op: Op, budget: Budget) -> Kernel:
     floats(op, 0)
     scales = weight_scales(op, found)
     dtype = exact_dtype(found, LARGEST)
-    weights = np.ascontiguousarray(found.weights, dtype)
+    weights: np.ndarray = np.ascontiguousarray(found.weights, dtype)
     bias = np.float32(0) if found.bias is None else found.bias.astype(np.float32)
     fused = activate(op, found.activation)
     quantize = symmetrically if is_symmetric(op, scales) else asymmetrically

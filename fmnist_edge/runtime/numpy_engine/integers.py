@@ -38,7 +38,7 @@ def weighted(op: Op, budget: Budget) -> Kernel:
     same_dtype(op, 0)
     low, high = op.operand(0).limits
     dtype = exact_dtype(found, max(high - source.zero_point, source.zero_point - low))
-    weights = np.ascontiguousarray(found.weights, dtype)
+    weights: np.ndarray = np.ascontiguousarray(found.weights, dtype)
     factors = checked(op, quantize_multipliers(output_factors(op, found, source)))
     bias = np.int64(0) if found.bias is None else found.bias.astype(np.int64)
     # The bias's dtype is that of the sum.
@@ -73,9 +73,9 @@ def output_factors(op: Op, found: Linear, source: Quantization) -> np.ndarray:
         raise RefusedError(f"damaged: {op.kind} {op.output.name!r} has weight scales that are not finite, or too few")
     target = np.float64(quantization_of(op, op.output).scale)
     if op.kind == "FULLY_CONNECTED" and len(scales) == 1:  # here the original multiplies in float32
-        return np.float64(np.float32(source.scale) * scales[0]) / target
+        return (np.float32(source.scale) * scales).astype(np.float64).reshape(()) / target
     factors = np.float64(source.scale) * scales.astype(np.float64) / target
-    return factors if len(scales) > 1 else factors[0]
+    return factors if len(scales) > 1 else factors.reshape(())
 
 
 def add(op: Op, budget: Budget) -> Kernel:

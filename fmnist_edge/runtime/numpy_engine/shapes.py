@@ -67,18 +67,17 @@ def pad(op: Op, budget: Budget) -> Kernel:
     return lambda x: np.pad(x, widths, constant_values=value)
 
 
-def pool_of(op: Op, budget: Budget) -> tuple[Window, tuple[int, int, int]]:
-    """(windows, output shape per image) of a pooling op."""
+def pool_of(op: Op, budget: Budget) -> Window:
+    """The windows of a pooling op."""
     same_values(op, 0)
     size = op.integer(4, "int32"), op.integer(3, "int32")
     window = window_of(op, size, (op.integer(2, "int32", 1), op.integer(1, "int32", 1)), budget)
-    shape = window.rows.count, window.columns.count, op.operand(0).shape[3]
-    op.produces(shape)
-    return window, shape
+    op.produces((window.rows.count, window.columns.count, op.operand(0).shape[3]))
+    return window
 
 
 def max_pool(op: Op, budget: Budget) -> Kernel:
-    window, _ = pool_of(op, budget)
+    window = pool_of(op, budget)
     code = op.integer(5, "int8")
     if op.output.dtype == "float32":
         lowest, fused = -np.inf, activate(op, code)
@@ -100,27 +99,32 @@ def max_pool(op: Op, budget: Budget) -> Kernel:
 
 def average_pool(op: Op, budget: Budget) -> Kernel:
     """Of the values that lie in the image: padding does not count."""
-    window, shape = pool_of(op, budget)
+    window = pool_of(op, budget)
     is_float = op.output.dtype == "float32"
     code = op.integer(5, "int8")
     wide = np.float32 if is_float else np.int64
-    inside = np.ones((1, *op.operand(0).shape[1:3], 1), wide)
-    counts = sum(values for _, _, values in window.taps(window.pad(inside, 0)))
+    counts = tap_sums(window, np.ones((1, *op.operand(0).shape[1:3], 1), wide), wide)
     if is_float:
         fused = activate(op, code)
     else:
         low, high = quantized_range(op, code)
 
     def kernel(x: np.ndarray) -> np.ndarray:
-        sums = np.zeros((len(x), *shape), wide)
-        for _, _, values in window.taps(window.pad(x, 0)):
-            sums += values
+        sums = tap_sums(window, x, wide)
         if is_float:
             return fused(sums / counts)
         nearest = np.sign(sums) * ((np.abs(sums) + counts // 2) // counts)  # halves away from zero
         return np.clip(nearest, low, high).astype(op.output.dtype)
 
     return kernel
+
+
+def tap_sums(window: Window, x: np.ndarray, dtype: type) -> np.ndarray:
+    """The sum of every window, (n, rows, columns, channels)."""
+    sums: np.ndarray = np.zeros((len(x), window.rows.count, window.columns.count, x.shape[3]), dtype)
+    for _, _, values in window.taps(window.pad(x, 0)):
+        sums += values
+    return sums
 
 
 def mean(op: Op, budget: Budget) -> Kernel:
@@ -139,10 +143,10 @@ def quantize(op: Op, budget: Budget) -> Kernel:
         zero_point, finish = quantization_of(op, source).zero_point, finished(op, 0)
         return tabled(op, lambda x: finish(multiply(x - zero_point, factor)), 1)
     low, high = op.output.limits
-    scale, zero_point = np.float32(out.scale), np.float32(out.zero_point)
+    scale, offset = np.float32(out.scale), np.float32(out.zero_point)
 
     def kernel(x: np.ndarray) -> np.ndarray:
-        steps = round_half_away(x / scale) + zero_point
+        steps = round_half_away(x / scale) + offset
         return np.clip(np.nan_to_num(steps), low, high).astype(op.output.dtype)
 
     return kernel

@@ -81,10 +81,8 @@ def window_of(
         raise RefusedError(
             f"damaged: {op.kind} {op.output.name!r} slides {size} by {stride} over {image.shape}, padding {padding}"
         )
-    axes = [
-        axis(length, *numbers, padding == SAME)
-        for length, *numbers in zip(image.shape[1:3], size, stride, dilation, strict=True)
-    ]
+    numbers = zip(image.shape[1:3], size, stride, dilation, strict=True)
+    axes = [axis(length, extent, step, apart, padding == SAME) for length, extent, step, apart in numbers]
     if min(item.count for item in axes) < 1:
         raise RefusedError(f"damaged: {op.kind} {op.output.name!r} slides {size} over an image of {image.shape[1:3]}")
     rows, columns = axes
