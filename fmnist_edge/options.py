@@ -183,7 +183,10 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     sub = with_data(command("matrix", "compare engines' answers on artifacts", "matrix exported", ENGINE_MATRIX))
     sub.add_argument("artifacts", nargs="*", default=["exported"], help="files or folders (default exported)")
     sub.add_argument(
-        "--engine", action="append", choices=list(ENGINES), help="repeatable (default every one that fits)"
+        "--engine",
+        action="append",
+        choices=list(ENGINES),
+        help="repeatable (default every one that fits but litert-reference)",
     )
     sub.add_argument("--images", metavar="FILE.npy", help="compare on these instead of the 10,000 test images")
     sub.add_argument("--limit", type=whole_number, metavar="N", help="the first N images only; the table says so")

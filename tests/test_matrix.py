@@ -184,13 +184,13 @@ class TestSuite:
         assert names == [
             "litert",
             "litert-builtin",
-            "litert-reference",
             "litert-compiled",
             "tflite-runtime",
             "tflite-micro",
             "numpy",
             "openvino",
         ]
+        assert Choice(("litert-reference",)).engines_of(Path("a.tflite")) == ["litert", "litert-reference"]
         assert Choice().engines_of(Path("a.onnx"))[0] == "onnxruntime" and len(Choice().engines_of(Path("a.onnx"))) == 5
         assert Choice(("tflite-micro", "onnxruntime-basic")).engines_of(Path("a.tflite")) == ["litert", "tflite-micro"]
 
@@ -296,7 +296,7 @@ class TestCommand:
             for row in result["rows"]
             for entry in row["cells"]
         }
-        assert len(statuses) == 17
+        assert len(statuses) == 19
         refused = {key for key, status in statuses.items() if status == "failed"}
         assert refused == {("dynamic_int8.tflite", "tflite-micro")}
         missing = {engine for (_, engine), status in statuses.items() if status == "unavailable"}

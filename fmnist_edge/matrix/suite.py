@@ -25,6 +25,8 @@ __all__ = ["GATES", "SCHEMA", "Choice", "failures", "run"]
 GATES = {"integer": 0.999, "float": 0.9999}
 COMPARED = ("agreement", "differing", "ties", "first_differing", "bit_equal", "max_abs_delta", "passed")
 REFERENCE_KERNELS = ("tflite-micro", "litert-reference")
+# Compared when named. LiteRT's reference kernel of LRN sums a window without its last channel, as no other engine does.
+ASKED_FOR = ("litert-reference",)
 SCHEMA = 2  # of the result; 1: the first; 2: status "crashed" beside "failed"
 
 Progress = Callable[[int, int, str], None]
@@ -35,7 +37,7 @@ class Choice:
     """Which cells there are.
 
     Attributes:
-        engines: keep to these, and to the default engine of each artifact; None for all.
+        engines: keep to these, and to the default engine of each artifact; None for all but ASKED_FOR.
         micro_images: how many images the engines of REFERENCE_KERNELS get, which take 10 to 20 ms each.
         tflite_runtime: a Python that has tflite-runtime, which is seldom installable beside the rest; None for ours.
     """
@@ -47,7 +49,8 @@ class Choice:
     def engines_of(self, path: Path) -> list[str]:
         """The default engine of a file, then the others."""
         reference, *others = engines_for(path)
-        return [reference, *(name for name in others if self.engines is None or name in self.engines)]
+        chosen = set(others) - set(ASKED_FOR) if self.engines is None else self.engines
+        return [reference, *(name for name in others if name in chosen)]
 
     def python_for(self, engine: str) -> str:
         return self.tflite_runtime if engine == "tflite-runtime" and self.tflite_runtime else sys.executable

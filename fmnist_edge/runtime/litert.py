@@ -84,7 +84,10 @@ class LiteRTBuiltinEngine(LiteRTEngine):
 
 
 class LiteRTReferenceEngine(LiteRTEngine):
-    """TensorFlow Lite's reference kernels: the slowest, and those that its quantisation specification is written in."""
+    """TensorFlow Lite's reference kernels: slow, and what integer kernels are held against.
+
+    Its LOCAL_RESPONSE_NORMALIZATION is not to be: it leaves the last channel of each window out (LiteRT 2.3).
+    """
 
     name = "litert-reference"
 
