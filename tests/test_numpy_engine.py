@@ -2,13 +2,14 @@
 
 import math
 import struct
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import MICRO, with_manifest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tflite_models import CASES, SHAPE, converted, images
 
@@ -16,9 +17,9 @@ from fmnist_edge.errors import ArtifactError
 from fmnist_edge.registry import ENGINES, resolve
 from fmnist_edge.runtime import Classifier
 from fmnist_edge.runtime.numpy_engine import fixed_point, integers
-from fmnist_edge.runtime.numpy_engine.budget import LIMITS
+from fmnist_edge.runtime.numpy_engine.budget import LIMITS, Budget
 from fmnist_edge.runtime.numpy_engine.engine import NumpyEngine
-from fmnist_edge.runtime.numpy_engine.flatbuffer import RefusedError
+from fmnist_edge.runtime.numpy_engine.flatbuffer import RefusedError, root
 from fmnist_edge.runtime.numpy_engine.model import read_model
 from fmnist_edge.runtime.numpy_engine.program import program_of
 
@@ -115,6 +116,9 @@ def truncated(a: int, b: int) -> int:
 
 class TestFixedPoint:
     @given(int32, st.integers(0, (1 << 31) - 1))
+    @example(1 << 15, 1 << 15)
+    @example(-(1 << 15), 1 << 15)
+    @example(-(1 << 15) - 1, 1 << 15)
     def test_high_mul(self, a, b):
         product = a * b
         expected = truncated(product + ((1 << 30) if product >= 0 else 1 - (1 << 30)), 1 << 31)
@@ -224,6 +228,36 @@ class TestHostileFiles:
             assert content.count(image) == 1
             refused(content.replace(image, struct.pack("<5i", 4, 1, size, size, 8)), "limit is")
         assert max(LIMITS.values()) <= 1 << 34
+
+    def test_costs_add_up(self):
+        budget = Budget()
+        for _ in range(4):
+            budget.spend("weights", LIMITS["weights"] // 4)
+        with pytest.raises(RefusedError, match="weights an image; this engine's limit is"):
+            budget.spend("weights", 1)
+        with pytest.raises(RefusedError, match="scratch"):
+            budget.scratch(LIMITS["scratch"] + 1)
+
+    def test_a_vector_ends_inside_the_file(self):
+        """A table with one field, an offset to a vector of four int32."""
+        vtable, table = struct.pack("<HHH", 6, 8, 4), struct.pack("<iI", 8, 4)
+        content = struct.pack("<I", 12) + vtable + b"\0\0" + table + struct.pack("<5i", 4, 10, 20, 30, 40)
+        assert list(root(content).array(0, "int32")) == [10, 20, 30, 40]
+        assert root(content).array(1, "int32") is None
+        for cut in range(1, len(content)):
+            with pytest.raises(RefusedError, match="damaged"):
+                root(content[:-cut]).array(0, "int32")
+        with pytest.raises(RefusedError, match="4 numbers where this engine takes 3"):
+            root(content).integers(0, 3)
+
+    def test_ops_run_in_the_order_of_the_file(self, contents):
+        model = read_model(contents[0])
+        with pytest.raises(RefusedError, match="reads what no op before it computes"):
+            program_of(replace(model, ops=model.ops[::-1]))
+        with pytest.raises(RefusedError, match="no op computes the output"):
+            program_of(replace(model, ops=model.ops[:-1]))
+        with pytest.raises(RefusedError, match="which has a value"):
+            program_of(replace(model, ops=model.ops + model.ops[-1:]))
 
     def test_an_op_that_is_not_there_is_named(self, tmp_path):
         import keras
