@@ -272,9 +272,9 @@ class TestNcnn:
             (lambda files: files.pop("model.bin"), "expected model.param and model.bin"),
             (lambda files: files.update(more=b"x"), "and nothing else"),
             (lambda files: files.update({"model.bin": files["model.bin"][:900]}), "refuses the file (ModelBin read"),
-            (lambda files: substitute(files, b"InnerProduct", b"NoSuchLayer"), "refuses the file (layer NoSuchLayer not"),
-            (lambda files: substitute(files, b"-23330=4,3,1,28,28", b""), "says no shape for 'image'"),
-            (lambda files: substitute(files, b"7767517", b"1234567"), "refuses the file"),
+            (lambda files: swap(files, b"InnerProduct", b"NoSuchLayer"), "refuses the file (layer NoSuchLayer not"),
+            (lambda files: swap(files, b"-23330=4,3,1,28,28", b""), "says no shape for 'image'"),
+            (lambda files: swap(files, b"7767517", b"1234567"), "refuses the file"),
             (lambda files: files.update({"model.param": b"\xff"}), "not a .ncnn file"),
         ],
     )
@@ -306,7 +306,7 @@ class TestNcnn:
             assert not (options.use_fp16_storage or options.use_fp16_packed or options.use_fp16_arithmetic)
 
 
-def substitute(files: dict[str, bytes], old: bytes, new: bytes) -> None:
+def swap(files: dict[str, bytes], old: bytes, new: bytes) -> None:
     files["model.param"] = files["model.param"].replace(old, new)
 
 
