@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -66,6 +67,16 @@ class Artifact:
         """Write both files atomically, the model first: a manifest never describes a file that is not there yet."""
         complete = {"schema": SCHEMA, "artifact": path.name, **manifest, "size_bytes": len(content)}
         write_atomic(path, content)
+        write_json(manifest_path(path), complete)
+        return cls(path, complete)
+
+    @classmethod
+    def write_folder(cls, path: Path, files: dict[str, str], manifest: dict[str, Any]) -> Artifact:
+        """Write a folder of texts, each atomically, and last the manifest beside it with their SHA-256."""
+        hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
+        complete = {"schema": SCHEMA, "artifact": path.name, **manifest, "files": hashes}
+        for name, text in files.items():
+            write_atomic(path / name, text)
         write_json(manifest_path(path), complete)
         return cls(path, complete)
 

@@ -31,6 +31,7 @@ EXPORTERS = {
     "ncnn": "fmnist_edge.export.ncnn:EXPORTER",
     "mnn": "fmnist_edge.export.mnn:EXPORTER",
     "keras": "fmnist_edge.export.keras:EXPORTER",
+    "c-array": "fmnist_edge.export.c_array:EXPORTER",
 }
 
 ENGINES = {

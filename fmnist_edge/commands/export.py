@@ -23,6 +23,8 @@ def run(options: argparse.Namespace) -> None:
     if options.tune_accuracy is not None and not any(precision.calibrated for precision in precisions):
         names = ", ".join(precision.filename for precision in precisions)
         raise InputError(f"--tune-accuracy is for calibrated precisions, such as int8; {names} has no use for it")
+    if options.tune_accuracy is not None and options.format == "c-array":
+        raise InputError("--tune-accuracy judges files that run here, a c-array does not; use it with --format tflite")
     preprocessing = Preprocessing(options.scale, options.mean, options.std)
     artifacts = []
     for name in options.models:
@@ -49,7 +51,7 @@ def row(artifact: Any) -> list[str]:
     manifest, islands = artifact.manifest, artifact.manifest["float_ops"]
     return [
         str(artifact.path),
-        f"{artifact.size_bytes / 1000:,.0f}",
+        f"{manifest['size_bytes'] / 1000:,.0f}",
         f"{sum(manifest['op_census'].values())}",
         "all" if islands == "all" else str(len(islands)),
         manifest["sha256"][:12],

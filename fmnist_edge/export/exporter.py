@@ -13,8 +13,9 @@ import numpy as np
 
 from fmnist_edge.errors import ExportError, FmnistEdgeError, UnavailableError, one_line
 from fmnist_edge.export.precisions import Precision
+from fmnist_edge.runtime.contract import Contract
 
-__all__ = ["Census", "Exporter", "Owners", "quiet", "translated"]
+__all__ = ["Census", "Exporter", "Owners", "SourceExporter", "Sources", "quiet", "translated"]
 
 Owners = dict[str, tuple[str, ...]]  # an op's output -> layers; several where they were fused
 
@@ -60,6 +61,25 @@ class Exporter(Protocol):
 
     def owners(self, content: bytes, model: Any) -> Owners:
         """Which layers of `model` the ops of a file that `convert` wrote are of: those that `keep_float` can name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a SourceExporter writes: file name -> text, and what the manifest is to say beyond the usual."""
+
+    files: dict[str, str]
+    facts: dict[str, Any]
+
+
+class SourceExporter(Exporter, Protocol):
+    """A format that is a folder of sources around a file of another: `contains` names that, `convert` returns it."""
+
+    contains: str
+
+    def sources(self, content: bytes, manifest: dict[str, Any], contract: Contract, image: np.ndarray) -> Sources:
+        """The sources around `content`. `manifest`: what is known of it so far; `image`: uint8 or float32, one image
+        that the contract takes, to go with them. Raises ExportError where the file cannot run from sources."""
         ...
 
 

@@ -46,7 +46,7 @@ def export(
     calibration: Calibration | None = None,
     keep_float: tuple[str, ...] = (),
 ) -> Artifact:
-    """Convert `checkpoint` and write `out/<precision>.<format>` with its manifest.
+    """Convert `checkpoint` and write `out/<precision>.<format>`, a file or a folder of sources, with its manifest.
 
     `batch=None` leaves the batch axis open; the layers in `keep_float` compute in float. Raises ExportError when the
     converter refuses the model, InputError when `precision` needs calibration images and there are none or cannot keep
@@ -70,10 +70,11 @@ def export(
     if precision.integer_only and census.float_ops:
         raise ExportError(
             f"{checkpoint.name} has no integer-only form: no integer kernel for {', '.join(census.float_ops[:5])}; "
-            "export it as int8, which leaves such ops in float"
+            "export it as tflite int8, which leaves such ops in float"
         )
     images = images_for(contract, calibration.images if calibration else None)
-    inputs, outputs, golden = declared(content, precision.format, contract, images)
+    inside = getattr(exporter, "contains", precision.format)
+    inputs, outputs, golden = declared(content, inside, contract, images)
     manifest = {
         "format": precision.format,
         "precision": precision.name,
@@ -96,7 +97,11 @@ def export(
         "versions": versions_of(exporter.packages),
         "golden": golden.as_dict(),
     }
-    return Artifact.write(out / precision.filename, content, manifest)
+    path = out / precision.filename
+    if not hasattr(exporter, "sources"):
+        return Artifact.write(path, content, manifest)
+    sources = exporter.sources(content, manifest, contract, images[0])
+    return Artifact.write_folder(path, sources.files, {**manifest, **sources.facts, "size_bytes": len(content)})
 
 
 def check_keep_float(model: Any, precision: Precision, keep_float: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from fmnist_edge.errors import InputError, UnknownNameError
 from fmnist_edge.registry import EXPORTERS
 
-__all__ = ["PEERS", "PRECISIONS", "Precision", "select"]
+__all__ = ["PRECISIONS", "WHEN_NAMED", "Precision", "select"]
 
 INTEGER = ("int8", "int16")
 CHOICES = {
@@ -107,24 +107,27 @@ PRECISIONS = (
     Precision("float16", "mnn", weights="float16", activations="float32"),
     Precision("dynamic_int8", "mnn", weights="int8", activations="dynamic"),
     Precision("float32", "keras", weights="float32", activations="float32", stock=True),
+    Precision("int8_only", "c-array", **INT8, io="int8", lrn="fitted", integer_only=True),
     Precision("stock_float32", "tflite", weights="float32", activations="float32", lrn="native", stock=True),
     Precision("stock_dynamic_int8", "tflite", weights="int8", activations="dynamic", lrn="native", stock=True),
     Precision("stock_int8", "tflite", **INT8, io="int8", lrn="native", stock=True),
 )
 
 
-# Formats of other engines, to compare with, and of Keras itself: exported when named. "all" is what devices get.
-PEERS = ("ncnn", "mnn", "keras")
+# Formats of other engines, to compare with, of Keras itself, and sources for firmware: exported when named.
+WHEN_NAMED = ("ncnn", "mnn", "keras", "c-array")
 
 
 def select(format: str, names: Sequence[str] | None = None) -> list[Precision]:
-    """The precisions of `format`, or of all formats but PEERS for "all"; with `names`, only those.
+    """The precisions of `format`, or of all formats but WHEN_NAMED for "all"; with `names`, only those.
 
     Without names, stock ones are left out where the format has others.
 
     Raises UnknownNameError, which lists the choices, when a name fits no precision of the format.
     """
-    offered = [item for item in PRECISIONS if item.format == format or (format == "all" and item.format not in PEERS)]
+    offered = [
+        item for item in PRECISIONS if item.format == format or (format == "all" and item.format not in WHEN_NAMED)
+    ]
     choices = list(dict.fromkeys(item.name for item in offered))
     for name in names or ():
         if name not in choices:

@@ -1,0 +1,195 @@
+"""The text of a C++ header, source and README around a `.tflite` file, for firmware. Pure: facts in, text out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.engine import TensorSpec
+
+__all__ = ["CModel", "identifier", "resolver_call"]
+
+COLUMNS = 16  # numbers a line
+ALIGNMENT = 16  # bytes: what flatbuffers ask for at most
+# Where TensorFlow Lite Micro's resolver does not spell an op as the schema does.
+SPELLINGS = {
+    "BATCH_MATMUL": "BatchMatMul",
+    "CUMSUM": "CumSum",
+    "PADV2": "PadV2",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
+}
+
+
+@dataclass(frozen=True)
+class CModel:
+    """What the sources say.
+
+    Attributes:
+        name: namespace and stem of the files, see `identifier`.
+        content, sha256: the `.tflite` file.
+        arena_size: bytes of tensor arena; `measured_by` says with what.
+        ops: names of the schema's, e.g. "CONV_2D", each once.
+        input, output: int8, of one image.
+        golden_input, golden_output: int8, a quantised image and the model's answer to it.
+    """
+
+    name: str
+    content: bytes
+    sha256: str
+    arena_size: int
+    measured_by: str
+    ops: tuple[str, ...]
+    input: TensorSpec
+    output: TensorSpec
+    contract: Contract
+    golden_input: np.ndarray
+    golden_output: np.ndarray
+
+    def files(self) -> dict[str, str]:
+        """File name -> text."""
+        return {f"{self.name}.h": self.header(), f"{self.name}.cc": self.source(), "README.md": self.readme()}
+
+    def header(self) -> str:
+        guard = f"{self.name}_h_".upper()
+        shape, prep = self.contract.input_shape, self.contract.preprocessing
+        calls = " &&\n         ".join(f"resolver.{resolver_call(op)}() == 0" for op in self.ops)
+        return f"""\
+// Written by `fmnist-edge export --format c-array`; export again rather than edit.
+#ifndef {guard}
+#define {guard}
+
+#include <cstddef>
+#include <cstdint>
+
+namespace {self.name} {{
+
+// The .tflite file. SHA-256: {self.sha256}
+constexpr std::size_t kModelLength = {len(self.content)};
+extern const unsigned char kModel[kModelLength];
+
+// Bytes of tensor arena, as measured with the reference kernels of {self.measured_by} on a 64-bit
+// machine. 32-bit pointers take less; kernels that have scratch buffers, such as CMSIS-NN's, take more.
+constexpr std::size_t kArenaSize = {self.arena_size};
+
+// The ops of the model, for a tflite::MicroMutableOpResolver<kOpCount>. False where one cannot be added.
+constexpr unsigned int kOpCount = {len(self.ops)};
+template <typename Resolver>
+bool AddOps(Resolver& resolver) {{
+  return {calls};
+}}
+
+// Input: int8, one image as {" x ".join(map(str, shape))}. kPixelToInput has the value of each uint8 pixel, which is
+// (pixel * kPixelScale - kPixelMean) / kPixelStd / kInputScale + kInputZeroPoint, rounded half to even and saturated.
+constexpr std::size_t kInputShape[] = {{{", ".join(map(str, shape))}}};
+constexpr std::size_t kInputLength = {self.golden_input.size};
+constexpr float kPixelScale = {real(prep.scale)};
+constexpr float kPixelMean = {real(prep.mean)};
+constexpr float kPixelStd = {real(prep.std)};
+constexpr float kInputScale = {real(self.input.scale)};
+constexpr std::int32_t kInputZeroPoint = {self.input.zero_point};
+extern const std::int8_t kPixelToInput[256];
+
+// Output: int8, {self.contract.output}, one of each class. The largest one's index is the class.
+constexpr std::size_t kClassCount = {len(self.contract.labels)};
+constexpr bool kOutputIsLogits = {"true" if self.contract.output == "logits" else "false"};
+constexpr float kOutputScale = {real(self.output.scale)};
+constexpr std::int32_t kOutputZeroPoint = {self.output.zero_point};
+extern const char* const kLabels[kClassCount];  // UTF-8
+inline float Score(std::int8_t output) {{ return kOutputScale * static_cast<float>(output - kOutputZeroPoint); }}
+
+// An image and the answer of the reference kernels, bit for bit, to try a port with.
+extern const std::int8_t kGoldenInput[kInputLength];
+extern const std::int8_t kGoldenOutput[kClassCount];
+
+}}  // namespace {self.name}
+
+#endif  // {guard}
+"""
+
+    def source(self) -> str:
+        labels = "\n".join(f"    {literal(label)}," for label in self.contract.labels)
+        return f"""\
+// Written by `fmnist-edge export --format c-array`; export again rather than edit.
+#include "{self.name}.h"
+
+namespace {self.name} {{
+
+alignas({ALIGNMENT}) const unsigned char kModel[kModelLength] = {{
+{rows(self.content)}
+}};
+
+const std::int8_t kPixelToInput[256] = {{
+{rows(pixel_values(self.input, self.contract))}
+}};
+
+const char* const kLabels[kClassCount] = {{
+{labels}
+}};
+
+const std::int8_t kGoldenInput[kInputLength] = {{
+{rows(self.golden_input.reshape(-1).tolist())}
+}};
+
+const std::int8_t kGoldenOutput[kClassCount] = {{
+{rows(self.golden_output.reshape(-1).tolist())}
+}};
+
+}}  // namespace {self.name}
+"""
+
+    def readme(self) -> str:
+        """Ten lines."""
+        flash, ram = f"{len(self.content):,}", f"{self.arena_size:,}"
+        name, shape = self.name, " x ".join(map(str, self.contract.input_shape))
+        classes = len(self.contract.labels)
+        return f"""\
+# {name}: {flash} bytes of flash, {ram} bytes of RAM
+
+Add `{name}.cc` to a firmware that has TensorFlow Lite Micro. One {shape} image in, {classes} scores out:
+
+    alignas(16) static uint8_t arena[{name}::kArenaSize];
+    tflite::MicroMutableOpResolver<{name}::kOpCount> ops; {name}::AddOps(ops);
+    tflite::MicroInterpreter interpreter(tflite::GetModel({name}::kModel), ops, arena, sizeof(arena));
+    interpreter.AllocateTensors();  // input(0)->data.int8[i] = kPixelToInput[pixel[i]]; Invoke(); output(0)->data.int8
+
+Try a port with `kGoldenInput`: the answer is `kGoldenOutput`. `kLabels` has the names of the classes; see the header.
+"""
+
+
+def identifier(name: str) -> str:
+    """A model's name as a C++ namespace that no keyword or reserved name can be: "My net" -> "my_net_model"."""
+    words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return "_".join(filter(None, ("m" if words[:1].isdigit() else "", words, "model")))
+
+
+def resolver_call(op: str) -> str:
+    """The method of MicroMutableOpResolver that adds an op: "CONV_2D" -> "AddConv2D"."""
+    return "Add" + SPELLINGS.get(op, "".join(word.title() for word in op.split("_")))
+
+
+def pixel_values(spec: TensorSpec, contract: Contract) -> list[int]:
+    """The input's value of each uint8 pixel, as the runtime has them."""
+    levels = np.arange(256, dtype=np.uint8)
+    return spec.quantize(contract.preprocessing.apply(levels, levels.shape)[0]).tolist()
+
+
+def rows(numbers: Iterable[int] | Sequence[int]) -> str:
+    texts = [str(number) for number in numbers]
+    lines = (", ".join(texts[start : start + COLUMNS]) for start in range(0, len(texts), COLUMNS))
+    return "\n".join(f"    {line}," for line in lines)
+
+
+def real(value: float | None) -> str:
+    """A float32 literal that reads back as the same float32."""
+    text = f"{np.float32(value or 0):.9g}"
+    return f"{text}f" if set(text) & set(".e") else f"{text}.0f"
+
+
+def literal(text: str) -> str:
+    """A string literal of UTF-8; what is not plain ASCII as octal, which cannot run into the character after it."""
+    plain = set(range(0x20, 0x7F)) - set(b'"\\?')  # "?" could begin a trigraph
+    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'
