@@ -22,7 +22,7 @@ import pytest
 from hypothesis import settings
 
 from fmnist_edge.export import mnn
-from fmnist_edge.export.precisions import Precision
+from fmnist_edge.export.precisions import PRECISIONS, Precision
 from fmnist_edge.runtime import Contract
 
 settings.register_profile("untimed", deadline=None)
@@ -35,6 +35,7 @@ BIAS = np.linspace(-1, 1, 10, dtype=np.float32)
 # What peer engines and their converters need; the tests of those that are not installed are skipped.
 NEEDS = {"openvino": "openvino", "ncnn": "ncnn", "mnn": "MNN"}
 CONVERTERS = {"ncnn": ("ncnn", "pnnx"), "mnn": ("MNN",)}
+RUNNABLE = tuple(item for item in PRECISIONS if item.format != "c-array")  # that is sources: test_c_array.py
 MICRO = sys.platform == "linux" and platform.machine() == "x86_64"  # where tflite-micro has wheels
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from conftest import CONVERTERS, exportable, installed
+from conftest import CONVERTERS, RUNNABLE, exportable, installed
 
 from fmnist_edge import checkpoints, data
 from fmnist_edge.artifacts import Artifact, collect
@@ -15,7 +15,7 @@ from fmnist_edge.errors import ArtifactError, ExportError, FileError, InputError
 from fmnist_edge.export.lowering import fold_batch_norm, lower, with_lrn
 from fmnist_edge.export.lrn import TOLERANCE
 from fmnist_edge.export.pipeline import Calibration, export
-from fmnist_edge.export.precisions import PRECISIONS, Precision, select
+from fmnist_edge.export.precisions import Precision, select
 from fmnist_edge.export.via_onnx import convert_in_child
 from fmnist_edge.registry import EXPORTERS, MODELS, resolve
 from fmnist_edge.runtime import Classifier, Contract
@@ -40,7 +40,7 @@ def artifacts(compact, calibration, tmp_path_factory):
     out = tmp_path_factory.mktemp("exported")
     return {
         precision.filename: export(compact, precision, CONTRACT, out, calibration=calibration)
-        for precision in PRECISIONS
+        for precision in RUNNABLE
         if installed(*CONVERTERS.get(precision.format, ()))
     }
 
@@ -51,7 +51,7 @@ def reference(compact):
     return images, np.asarray(compact.model.predict(CONTRACT.preprocessing.apply(images, (28, 28, 1)), verbose=0))
 
 
-@pytest.fixture(params=exportable(PRECISIONS))
+@pytest.fixture(params=exportable(RUNNABLE))
 def precision(request):
     return request.param
 
@@ -357,6 +357,7 @@ def test_precision_names():
     assert {item.format for item in select("all", ["float32"])} == {"tflite", "onnx"}, "peers are exported when named"
     assert [item.name for item in select("mnn")] == ["float32", "float16", "dynamic_int8"]
     assert [item.name for item in select("keras")] == ["float32"]
+    assert [item.name for item in select("c-array")] == ["int8_only"]
     with pytest.raises(UnknownNameError, match="choose from: float32"):
         select("onnx", ["int3"])
 

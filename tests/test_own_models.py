@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import exportable
+from conftest import RUNNABLE, exportable
 
 from fmnist_edge import cli
-from fmnist_edge.export.precisions import PRECISIONS
 from fmnist_edge.runtime import Classifier
 
 
@@ -97,7 +96,7 @@ def patterns(count, shape, classes):
     return np.clip(clean[labels] + rng.normal(0, 30, (count, *shape)), 0, 255).astype(np.uint8), labels
 
 
-@pytest.mark.parametrize("precision", exportable(item for item in PRECISIONS if not item.stock))
+@pytest.mark.parametrize("precision", exportable(item for item in RUNNABLE if not item.stock))
 def test_every_precision_answers_like_the_model(own, precision, tmp_path):
     folder, images, expected = own
     arguments = ["--format", precision.format, "--precision", precision.name, "--out", str(tmp_path)]
