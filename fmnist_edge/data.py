@@ -19,11 +19,21 @@ import numpy as np
 from fmnist_edge.errors import DataError, InputError, UnavailableError, one_line
 from fmnist_edge.files import write_atomic
 
-__all__ = ["LABELS", "Split", "calibration_images", "candidate_folders", "find", "load", "train_and_validation"]
+__all__ = [
+    "LABELS",
+    "POLARITY",
+    "Split",
+    "calibration_images",
+    "candidate_folders",
+    "find",
+    "load",
+    "train_and_validation",
+]
 
 LABELS = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
+POLARITY = "light-on-dark"
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 MIRRORS = (
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",

@@ -26,11 +26,29 @@ JUDGES = 5000
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def contract_for(checkpoint: Checkpoint, preprocessing: Preprocessing, labels: Path | None) -> Contract:
-    """The contract of an export: shapes from the model, labels from a text file or the default."""
+def contract_for(
+    checkpoint: Checkpoint,
+    preprocessing: Preprocessing,
+    labels: Path | None,
+    polarity: str | None = None,
+    resize: str = "bilinear",
+) -> Contract:
+    """The contract of an export: shapes from the model, labels from a text file or the default.
+
+    `polarity`: of the images it was trained on, "either" for none; None takes Fashion-MNIST's for its models.
+    """
     shape = tuple(checkpoint.model.input_shape[1:])
     classes = checkpoint.model.output_shape[-1]
-    return Contract(shape, checkpoint.output, class_names(labels, shape, classes), preprocessing)
+    if polarity is None:
+        polarity = data.POLARITY if labels is None and is_fashion_mnist(shape, classes) else "either"
+    return Contract(
+        shape,
+        checkpoint.output,
+        class_names(labels, shape, classes),
+        preprocessing,
+        polarity=None if polarity == "either" else polarity,
+        resize=resize,
+    )
 
 
 def class_names(file: Path | None, shape: tuple[int, ...], classes: int) -> tuple[str, ...]:

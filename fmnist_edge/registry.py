@@ -11,7 +11,7 @@ from typing import Any
 
 from fmnist_edge.errors import UnknownNameError
 
-__all__ = ["ENGINES", "EXPORTERS", "LOADERS", "MODELS", "PROBES", "resolve"]
+__all__ = ["EMBEDDERS", "ENGINES", "EXPORTERS", "LOADERS", "MODELS", "PROBES", "resolve"]
 
 MODELS = {
     "tiny_resnet": "fmnist_edge.models.tiny_resnet:SPEC",
@@ -32,6 +32,12 @@ EXPORTERS = {
     "mnn": "fmnist_edge.export.mnn:EXPORTER",
     "keras": "fmnist_edge.export.keras:EXPORTER",
     "c-array": "fmnist_edge.export.c_array:EXPORTER",
+}
+
+# What writes the contract into a file, where its format has a place for it.
+EMBEDDERS = {
+    "tflite": "fmnist_edge.export.tflite_metadata:embed",
+    "onnx": "fmnist_edge.export.onnx_metadata:embed",
 }
 
 ENGINES = {

@@ -26,7 +26,7 @@ HEAVY = {
 }  # fmt: skip
 # Lower floors never import higher ones.
 FLOORS = [
-    {"errors", "registry", "files", "console", "argument_types", "options", "__init__"},
+    {"errors", "registry", "files", "console", "argument_types", "help_texts", "options", "__init__"},
     {"runtime"},
     {"data", "models", "artifacts", "parity"},
     {
@@ -117,7 +117,9 @@ def test_formats_and_engines_do_not_know_their_siblings():
             assert not imports_of(path) & (modules - {module}), module
 
 
-@pytest.mark.parametrize("table", [registry.MODELS, registry.EXPORTERS, registry.ENGINES, registry.PROBES])
+@pytest.mark.parametrize(
+    "table", [registry.MODELS, registry.EXPORTERS, registry.EMBEDDERS, registry.ENGINES, registry.PROBES]
+)
 def test_every_registry_line_resolves(table):
     for name in table:
         assert registry.resolve("entry", table, name) is not None
@@ -129,7 +131,7 @@ def test_unknown_name_lists_the_choices_and_the_near_miss():
 
 
 def test_public_names():
-    assert runtime.__all__ == ["Classifier", "Contract", "Prediction", "Preprocessing"]
+    assert runtime.__all__ == ["Classifier", "Contract", "PolarityWarning", "Prediction", "Preprocessing"]
     assert errors.__all__ == [
         "ArtifactError", "CheckpointError", "DataError", "ExportError", "FileError", "FmnistEdgeError", "GateError",
         "InputError", "UnavailableError", "UnknownNameError", "one_line",

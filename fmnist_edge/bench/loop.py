@@ -23,6 +23,7 @@ import numpy as np
 from fmnist_edge.bench.series import encode
 from fmnist_edge.errors import ArtifactError, FmnistEdgeError, UnavailableError, one_line
 from fmnist_edge.runtime.classifier import Classifier
+from fmnist_edge.runtime.runner import Runner, model_input
 
 __all__ = ["Request", "measure"]
 
@@ -129,10 +130,9 @@ def images_for(classifier: Classifier, path: str) -> tuple[np.ndarray, str]:
 
 
 def prepared(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    """`images` as the engine takes them: scaled, quantised, contiguous."""
-    contract = classifier.contract
-    batch = contract.preprocessing.apply(images, contract.input_shape)
-    return np.ascontiguousarray(classifier.engine.input.quantize(batch))
+    """`images` as the engine takes them: scaled, quantised, contiguous, in an array of its own."""
+    batch, _ = model_input(images, classifier.contract)
+    return Runner(classifier.engine, classifier.contract).prepared(batch).copy()
 
 
 def series(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, least: int) -> dict[str, Any]:

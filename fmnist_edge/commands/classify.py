@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,7 @@ __all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge.runtime import Classifier
-    from fmnist_edge.runtime.images import read_image
+    from fmnist_edge.runtime import Classifier, PolarityWarning
 
     answers = []
     shipped = Path("exported") / options.model / "int8.tflite"
@@ -24,8 +25,11 @@ def run(options: argparse.Namespace) -> None:
         shipped if options.model in MODELS else options.model, threads=options.threads, engine=options.engine
     ) as classifier:
         for path in options.images:
-            image = read_image(path, classifier.contract.input_shape)
-            answers += [(path, answer) for answer in classifier.classify(255 - image if options.invert else image)]
+            with warnings.catch_warnings(record=True) as noticed:
+                warnings.simplefilter("always", PolarityWarning)
+                answers.append((path, classifier.from_file(path, invert=options.invert)))
+            for warning in noticed:
+                print(f"fmnist-edge: {path}: {warning.message} (--invert auto)", file=sys.stderr)
         labels = classifier.contract.labels
     if options.json:
         print(json.dumps([answer_entry(path, prediction, labels) for path, prediction in answers], indent=2))

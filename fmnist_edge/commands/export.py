@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     artifacts = []
     for name in options.models:
         checkpoint = checkpoints.load(name, folder=options.trained)
-        contract = inputs.contract_for(checkpoint, preprocessing, options.labels)
+        contract = inputs.contract_for(checkpoint, preprocessing, options.labels, options.polarity, options.resize)
         calibration = None
         if any(precision.calibrated for precision in precisions):
             calibration = inputs.calibration_for(contract, options.calibration, options.data)

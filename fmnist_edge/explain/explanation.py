@@ -20,7 +20,7 @@ from fmnist_edge.export.lowering import fold_batch_norm, with_fits, with_lrn
 from fmnist_edge.export.lrn import Fit
 from fmnist_edge.export.precisions import Precision, select
 from fmnist_edge.registry import EXPORTERS, PROBES, resolve
-from fmnist_edge.runtime.classifier import check_hash
+from fmnist_edge.runtime.loading import check_hash, read_whole
 
 __all__ = ["Explanation", "Remedy", "explain"]
 
@@ -154,7 +154,7 @@ def explain(artifact: Artifact, checkpoint: Checkpoint, images: np.ndarray, *, p
     """
     check_origin(artifact, checkpoint)
     check_weights(artifact)
-    check_hash(artifact.path, artifact.manifest["sha256"])
+    check_hash(artifact.path, read_whole(artifact.path), artifact.manifest["sha256"])
     prepared = artifact.contract.preprocessing.apply(images, artifact.contract.input_shape)
     recipe, origin = recipe_of(artifact), origin_of(artifact, checkpoint)
     reference = checkpoint.model if recipe.stock else fold_batch_norm(checkpoint.model)

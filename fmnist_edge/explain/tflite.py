@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.explain.probe import INPUT, OUTPUT, Key, numbered
-from fmnist_edge.runtime.classifier import chunks
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.litert import LiteRTBuiltinEngine
+from fmnist_edge.runtime.runner import chunks
 from fmnist_edge.runtime.tflite_file import spec
 
 __all__ = ["TFLiteProbe"]

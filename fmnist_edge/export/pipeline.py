@@ -18,9 +18,10 @@ from fmnist_edge.export.golden import golden_for, images_for
 from fmnist_edge.export.layer_names import check_layers
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.export.precisions import PRECISIONS, Precision
-from fmnist_edge.registry import ENGINES, EXPORTERS, resolve
+from fmnist_edge.registry import EMBEDDERS, ENGINES, EXPORTERS, resolve
 from fmnist_edge.runtime.classifier import engines_for
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.embedded import KEY, contract_text
 from fmnist_edge.runtime.golden import Golden
 
 __all__ = ["Calibration", "export"]
@@ -72,8 +73,10 @@ def export(
             f"{checkpoint.name} has no integer-only form: no integer kernel for {', '.join(census.float_ops[:5])}; "
             "export it as tflite int8, which leaves such ops in float"
         )
-    images = images_for(contract, calibration.images if calibration else None)
     inside = getattr(exporter, "contains", precision.format)
+    if inside in EMBEDDERS:
+        content = resolve("format", EMBEDDERS, inside)(content, KEY, contract_text(contract))
+    images = images_for(contract, calibration.images if calibration else None)
     inputs, outputs, golden = declared(content, inside, contract, images)
     manifest = {
         "format": precision.format,

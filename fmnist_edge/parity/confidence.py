@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fmnist_edge.errors import InputError
-from fmnist_edge.runtime.classifier import softmax
+from fmnist_edge.runtime.prediction import softmax
 
 __all__ = ["ConfidenceDrift", "calibration_error", "confidence_drift", "top_probability"]
 

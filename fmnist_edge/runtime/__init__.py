@@ -6,8 +6,10 @@ with Classifier.load("exported/tiny_resnet/int8.tflite") as classify:
     print(classify(image).label)          # image: uint8 (28, 28)
 """
 
-from fmnist_edge.runtime.classifier import Classifier, Prediction
+from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.polarity import PolarityWarning
+from fmnist_edge.runtime.prediction import Prediction
 from fmnist_edge.runtime.preprocess import Preprocessing
 
-__all__ = ["Classifier", "Contract", "Prediction", "Preprocessing"]
+__all__ = ["Classifier", "Contract", "PolarityWarning", "Prediction", "Preprocessing"]

@@ -11,8 +11,8 @@ from fmnist_edge.errors import FileError, InputError, UnavailableError, one_line
 __all__ = ["read_image"]
 
 
-def read_image(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
-    """A PNG or JPEG as uint8 `shape` (height, width, 1 or 3): greyscale or RGB, resized bilinearly.
+def read_image(path: str | Path, shape: tuple[int, ...], resize: str = "bilinear") -> np.ndarray:
+    """A PNG or JPEG as uint8 `shape` (height, width, 1 or 3): greyscale or RGB, stretched by a contract's `resize`.
 
     Cameras store what the sensor saw and, as EXIF orientation, how it was held: the image is turned upright.
 
@@ -31,7 +31,7 @@ def read_image(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
             if image.mode.startswith("I"):  # 16-bit greyscale, which Pillow's convert clips at 255
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
             converted = upright.convert("L" if channels == 1 else "RGB")
-            resized = converted.resize((width, height), Image.Resampling.BILINEAR)
+            resized = converted.resize((width, height), Image.Resampling[resize.upper()])
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise FileError(f"{path}: not a readable PNG or JPEG ({one_line(error, 100)})") from None
     return np.asarray(resized, np.uint8).reshape(shape)

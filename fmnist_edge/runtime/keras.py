@@ -22,6 +22,7 @@ class KerasPredictEngine:
     """
 
     name = "keras-predict"
+    survives_fork = False
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

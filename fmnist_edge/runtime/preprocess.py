@@ -9,7 +9,7 @@ import numpy as np
 
 from fmnist_edge.errors import InputError
 
-__all__ = ["Preprocessing", "as_batch"]
+__all__ = ["Preprocessing", "as_batch", "forms"]
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,7 @@ def as_batch(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     array = np.asarray(images)
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise InputError(f"image dtype is {array.dtype}; expected uint8 (0..255) or a float type (0..1)")
-    accepted = {shape}
-    if shape[-1] == 1:
-        accepted.add(shape[:-1])
+    accepted = forms(shape)
     for item in accepted:
         if array.shape == item:
             return array.reshape(1, *shape)
@@ -67,8 +65,13 @@ def as_batch(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
             if len(array) == 0:
                 raise InputError("the batch holds no image; expected at least 1")
             return array.reshape(-1, *shape)
-    wanted = " or ".join(str(item) for item in sorted(accepted, key=len))
+    wanted = " or ".join(map(str, reversed(accepted)))
     raise InputError(f"image shape is {array.shape}; expected {wanted}, or a batch of those")
+
+
+def forms(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """The shapes that one image may come in: `shape`, and without its channel axis if that is 1."""
+    return (shape, shape[:-1]) if shape[-1] == 1 else (shape,)
 
 
 def check_unit_range(batch: np.ndarray) -> None:

@@ -52,7 +52,7 @@ class Table:
     """One table of a flatbuffer. Fields go by their number in the schema; absent ones have their default."""
 
     def __init__(self, content: bytes, position: int) -> None:
-        self._content, self._position = content, position
+        self._content, self.position = content, position
         self._vtable = position - integer_at(content, position, "int32")
         self._fields = max(0, integer_at(content, self._vtable, "uint16") // 2 - 2)
 
@@ -61,10 +61,19 @@ class Table:
         if field >= self._fields:
             return None
         offset = integer_at(self._content, self._vtable + 4 + 2 * field, "uint16")
-        return self._position + offset if offset else None
+        return self.position + offset if offset else None
 
     def has(self, field: int) -> bool:
         return self._find(field) is not None
+
+    def present(self) -> list[int]:
+        """Numbers of the fields that are not absent."""
+        return [field for field in range(self._fields) if self.has(field)]
+
+    def target(self, field: int) -> int | None:
+        """Where a field's offset leads, unchecked; None when it is absent."""
+        at = self._find(field)
+        return None if at is None else offset_at(self._content, at)
 
     def integer(self, field: int, kind: str, default: int = 0) -> int:
         at = self._find(field)

@@ -1,0 +1,109 @@
+"""A named text in a `.tflite` file's metadata, without writing the rest of the file anew.
+
+A flatbuffer's offsets lead forward only, and count from where they stand. So a new root table goes in front of the
+whole old file, with the two vectors that get longer; it leads to everything else where that was, shifted by a multiple
+of its alignment. To pack the file again would move the weights, which Python's flatbuffer library does not align as
+kernels want.
+
+Layout: https://flatbuffers.dev/internals/; field numbers: tensorflow/compiler/mlir/lite/schema/schema.fbs.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from fmnist_edge.errors import ExportError
+from fmnist_edge.runtime.embedded import BUFFERS, METADATA, MOST_BUFFERS, MOST_ENTRIES
+from fmnist_edge.runtime.numpy_engine.flatbuffer import RefusedError, Table, root
+from fmnist_edge.runtime.tflite_file import IDENTIFIER
+
+__all__ = ["embed"]
+
+FIELDS = 8  # of a Model: version, codes, graphs, description, buffers, metadata buffer, metadata, signatures
+VERSION = 0  # the only one of them that is a number and no offset
+ALIGNMENT = 16  # of a buffer's content
+ROOT_AT, BUFFERS_AT = 28, 28 + 4 + 4 * FIELDS  # behind: root offset and identifier, the root's vtable; the root
+# Of a Metadata and a Buffer: sizes of vtable and table, places of the fields. The second is filled up to four bytes.
+ENTRY_VTABLE, ENTRY = struct.Struct("<4H"), struct.Struct("<iII")
+BUFFER_VTABLE, BUFFER = struct.Struct("<3Hxx"), struct.Struct("<iI")
+
+
+def embed(content: bytes, name: str, text: str) -> bytes:
+    """`content` with `text` in UTF-8 as its metadata `name`.
+
+    Raises ExportError when the name is taken, or the file has what this writer does not know.
+    """
+    try:
+        return fronted(content, root(content), name.encode(), text.encode())
+    except RefusedError as reason:
+        raise ExportError(f"the contract cannot go into the TFLite file ({reason})") from None
+
+
+def fronted(content: bytes, model: Table, name: bytes, text: bytes) -> bytes:
+    buffers, entries = model.tables(BUFFERS, MOST_BUFFERS), model.tables(METADATA, MOST_ENTRIES)
+    check(content, model, buffers, entries, name)
+    entries_at = BUFFERS_AT + 4 * (len(buffers) + 2)
+    entry = entries_at + 4 * (len(entries) + 2)
+    buffer, described = entry_and_buffer(entry, name, len(buffers), text)
+    shift = entry + len(described)
+    targets = {field: model.target(field) for field in range(1, FIELDS)}
+    moved = {field: at + shift for field, at in targets.items() if at is not None}
+    moved |= {BUFFERS: BUFFERS_AT, METADATA: entries_at}
+    front = b"".join(
+        (
+            struct.pack("<I4s", ROOT_AT, IDENTIFIER),
+            root_table(model.integer(VERSION, "uint32"), moved),
+            vector(BUFFERS_AT, [*(item.position + shift for item in buffers), buffer]),
+            vector(entries_at, [*(item.position + shift for item in entries), entry + ENTRY_VTABLE.size]),
+            described,
+        )
+    )
+    return front + content
+
+
+def check(content: bytes, model: Table, buffers: list[Table], entries: list[Table], name: bytes) -> None:
+    unknown = [field for field in model.present() if field >= FIELDS]
+    if content[4:8] != IDENTIFIER or unknown:
+        raise RefusedError(f"it has unknown fields {unknown}" if unknown else "it has no 'TFL3' identifier")
+    if any(entry.text(0) == name.decode() for entry in entries):
+        raise RefusedError(f"it has a {name.decode()!r} already")
+    if any(buffer.integer(1, "uint64") > 1 for buffer in buffers):
+        raise RefusedError("it has weights behind the flatbuffer's end, counted from its start")
+
+
+def root_table(version: int, targets: dict[int, int]) -> bytes:
+    """The root's vtable and, at ROOT_AT, the root: each field in its own place, absent ones left out of the vtable."""
+    present = {VERSION, *targets}
+    slots = [4 + 4 * field if field in present else 0 for field in range(FIELDS)]
+    vtable = struct.pack(f"<{2 + FIELDS}H", 4 + 2 * FIELDS, 4 + 4 * FIELDS, *slots)
+    values = [targets[field] - (ROOT_AT + 4 + 4 * field) if field in targets else 0 for field in range(FIELDS)]
+    values[VERSION] = version
+    return vtable + struct.pack(f"<i{FIELDS}I", len(vtable), *values)
+
+
+def vector(at: int, targets: list[int]) -> bytes:
+    """A vector, at position `at`, of offsets that lead to `targets`."""
+    offsets = (target - (at + 4 + 4 * index) for index, target in enumerate(targets))
+    return struct.pack(f"<{1 + len(targets)}I", len(targets), *offsets)
+
+
+def entry_and_buffer(at: int, name: bytes, number: int, text: bytes) -> tuple[int, bytes]:
+    """The new Metadata, its name, and the Buffer, number `number`, with the text; to stand at `at`, a multiple of four.
+
+    Returns where the Buffer then is, and the bytes, up to a multiple of ALIGNMENT from the file's start.
+    """
+    written = struct.pack("<I", len(name)) + name + b"\0"
+    written += bytes(-len(written) % 4)
+    buffer = at + ENTRY_VTABLE.size + ENTRY.size + len(written) + BUFFER_VTABLE.size
+    behind = buffer + BUFFER.size
+    gap = -(behind + 4) % ALIGNMENT  # so that the text starts at a multiple of it
+    parts = (
+        ENTRY_VTABLE.pack(ENTRY_VTABLE.size, ENTRY.size, 4, 8),
+        ENTRY.pack(ENTRY_VTABLE.size, ENTRY.size - 4, number),
+        written,
+        BUFFER_VTABLE.pack(6, BUFFER.size, 4),
+        BUFFER.pack(BUFFER_VTABLE.size, 4 + gap),
+        bytes(gap) + struct.pack("<I", len(text)) + text,
+        bytes(-len(text) % ALIGNMENT),
+    )
+    return buffer, b"".join(parts)

@@ -1,0 +1,92 @@
+"""What may be believed of a file before an engine sees it: its manifest's hash, and the contract inside it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fmnist_edge.errors import ArtifactError
+from fmnist_edge.runtime.contract import Contract, manifest_path, read_manifest
+from fmnist_edge.runtime.probe import probe
+
+__all__ = ["Source", "check_hash", "read_whole"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model file that may be loaded, and what is known of it.
+
+    Attributes:
+        contract: how to feed it.
+        golden: the manifest's section of that name, None without one.
+        sha256: of the content that was found fit to load.
+    """
+
+    path: Path
+    contract: Contract
+    sha256: str
+    golden: Any = None
+
+    @classmethod
+    def of(cls, path: Path, engine: str, contract: Contract | None) -> Source:
+        """By the manifest beside the file; with `contract`, by that; and with neither by the contract inside the file.
+
+        A manifest's SHA-256 vouches for the file. Without one the file is tried in a child process first. Raises
+        ArtifactError when the file fails either, has no contract, or has another one than its manifest.
+        """
+        if contract is not None or not manifest_path(path).is_file():
+            return cls._tried(path, engine, contract)
+        manifest = read_manifest(path)
+        content = read_whole(path)
+        check_hash(path, content, manifest["sha256"])
+        contract, inside = Contract.from_dict(manifest.get("contract")), contract_in(path, content)
+        different = contract.differences(inside) if inside else []
+        if different:
+            raise ArtifactError(
+                f"{path}: its manifest and the contract inside it differ in {'; '.join(different)}; export it again"
+            )
+        return cls(path, contract, manifest["sha256"], manifest.get("golden"))
+
+    @classmethod
+    def _tried(cls, path: Path, engine: str, contract: Contract | None) -> Source:
+        content = read_whole(path)
+        contract = contract or contract_in(path, content)
+        if contract is None:
+            raise ArtifactError(
+                f"{path}: no manifest {manifest_path(path).name} beside it, and no contract inside; copy both files "
+                "that `fmnist-edge export` wrote, or pass a Contract to Classifier.load"
+            )
+        probe(path, engine)
+        source = cls(path, contract, hashlib.sha256(content).hexdigest())
+        source.check()
+        return source
+
+    def check(self) -> None:
+        """Raises ArtifactError when the file is no longer the one that was found fit, or cannot be read."""
+        check_hash(self.path, read_whole(self.path), self.sha256)
+
+
+def contract_in(path: Path, content: bytes) -> Contract | None:
+    # Only now: importing the runtime is to load nothing of an engine.
+    from fmnist_edge.runtime.embedded import embedded_contract
+
+    return embedded_contract(path, content)
+
+
+def read_whole(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def check_hash(path: Path, content: bytes, expected: str) -> None:
+    """Raises ArtifactError when the SHA-256 of the file's content is not the `expected` one."""
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != expected:
+        raise ArtifactError(
+            f"{path}: SHA-256 is {digest[:12]}…, expected {expected[:12]}…; "
+            "the file was truncated or altered, export it again"
+        )

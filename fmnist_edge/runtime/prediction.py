@@ -1,0 +1,47 @@
+"""What a classifier answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fmnist_edge.errors import InputError
+
+__all__ = ["Prediction", "softmax"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one image.
+
+    Attributes:
+        label, index, confidence: the likeliest class: its name, its place among the labels, its probability.
+        probabilities: of all classes, float32 (classes,).
+        latency_ns: nanoseconds from image to probabilities, of the whole call: a batch's images share one.
+    """
+
+    label: str
+    index: int
+    confidence: float
+    probabilities: np.ndarray
+    latency_ns: int
+
+    def top_k(self, k: int = 3) -> list[int]:
+        """Indices of the `k` likeliest classes, likeliest first; all of them where there are fewer.
+
+        Raises InputError for a `k` below 1.
+
+        >>> Prediction("Bag", 1, 0.7, np.array([0.1, 0.7, 0.2], np.float32), 0).top_k(2)
+        [1, 2]
+        """
+        if k < 1:
+            raise InputError(f"k is {k}; expected at least 1")
+        return [int(index) for index in np.argsort(-self.probabilities, kind="stable")[:k]]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """float32 (n, classes) -> rows that sum to 1, by the shift that cannot overflow."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    powers /= powers.sum(axis=1, keepdims=True)
+    return powers
