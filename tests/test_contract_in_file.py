@@ -12,8 +12,14 @@ from conftest import BIAS, LINEAR, MICRO, WEIGHTS, installed, with_manifest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fmnist_edge import checkpoints
+from fmnist_edge.cli import COMMANDS
 from fmnist_edge.errors import ArtifactError, ExportError, FmnistEdgeError
 from fmnist_edge.export import onnx_metadata, tflite_metadata
+from fmnist_edge.export.pipeline import export
+from fmnist_edge.export.precisions import select
+from fmnist_edge.inputs import contract_for
+from fmnist_edge.options import parser
 from fmnist_edge.runtime import Classifier, Contract, Preprocessing, loading
 from fmnist_edge.runtime.contract import manifest_path, read_manifest
 from fmnist_edge.runtime.embedded import KEY, LARGEST, contract_text, embedded_contract
@@ -349,3 +355,36 @@ def test_shipped_hashes_are_not_those_of_the_files_with_it(tmp_path):
     shutil.copy(manifest_path(SMALL[".tflite"]), manifest_path(path))
     assert hashlib.sha256(path.read_bytes()).hexdigest() != read_manifest(path)["sha256"]
     refused(path, "truncated or altered")
+
+
+def test_export_writes_it_and_the_same_bytes_each_time(tmp_path):
+    from small_model import CONTRACT, small_checkpoint
+
+    checkpoint = small_checkpoint(tmp_path)
+    contract = replace(CONTRACT, polarity="dark-on-light", labels=tuple("äöüßxy"))
+    for precision in select("all", ["float32"]):
+        one, two = (export(checkpoint, precision, contract, tmp_path / name) for name in ("one", "two"))
+        content = one.path.read_bytes()
+        assert content == two.path.read_bytes() and one.manifest == two.manifest
+        assert embedded_contract(one.path, content) == contract == one.contract
+        manifest_path(one.path).unlink()
+        with Classifier.load(one.path) as alone_, Classifier.load(two.path, verify=True) as vouched:
+            images = np.random.default_rng(3).integers(0, 256, (4, 12, 12), np.uint8)
+            assert np.array_equal(alone_.scores(images), vouched.scores(images))
+
+
+def test_what_the_user_says_is_in_the_contract(tmp_path):
+    from small_model import small_checkpoint
+
+    checkpoint = small_checkpoint(tmp_path)
+    given_by = parser(dict.fromkeys(COMMANDS)).parse_args(
+        ["export", "x", "--polarity", "dark-on-light", "--resize", "box"]
+    )
+    contract = contract_for(checkpoint, Preprocessing(), None, given_by.polarity, given_by.resize)
+    assert (contract.polarity, contract.resize) == ("dark-on-light", "box")
+    assert contract_for(checkpoint, Preprocessing(), None).polarity is None
+    zoo = checkpoints.load("compact_cnn")
+    assert contract_for(zoo, Preprocessing(), None).polarity == "light-on-dark"
+    assert contract_for(zoo, Preprocessing(), None, "either").polarity is None
+    (tmp_path / "names.txt").write_text("\n".join("abcdefghij"))
+    assert contract_for(zoo, Preprocessing(), tmp_path / "names.txt").polarity is None
