@@ -70,6 +70,12 @@ class Artifact:
         write_json(manifest_path(path), complete)
         return cls(path, complete)
 
+    def record(self, name: str, section: dict[str, Any]) -> Artifact:
+        """Write `section` under `name` into the manifest; the model file and its SHA-256 stay as they are."""
+        complete = {**self.manifest, name: section}
+        write_json(manifest_path(self.path), complete)
+        return Artifact(self.path, complete)
+
     @classmethod
     def write_folder(cls, path: Path, files: dict[str, str], manifest: dict[str, Any]) -> Artifact:
         """Write a folder of texts, each atomically, and last the manifest beside it with their SHA-256."""

@@ -14,6 +14,7 @@ from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.checkpoints import load as load_checkpoint
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.parity import ParityReport, compare, gate_for
+from fmnist_edge.parity.passport import ParityVerdict
 from fmnist_edge.registry import MODELS, resolve
 from fmnist_edge.runtime import Classifier, Preprocessing
 from fmnist_edge.runtime.contract import Contract
@@ -43,6 +44,12 @@ class CheckedArtifact:
     artifact: Artifact
     engine: str
     report: ParityReport
+
+    def record(self, source: str) -> Artifact:
+        """Write the verdict into the artifact's manifest; `source` names the images. The model file stays as it is."""
+        sha256 = self.artifact.manifest["sha256"]
+        verdict = ParityVerdict.of(self.report, sha256=sha256, engine=self.engine, source=source)
+        return self.artifact.record("parity", verdict.as_dict())
 
     def as_dict(self) -> dict[str, Any]:
         return {

@@ -157,6 +157,9 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     sub.add_argument("--labels", metavar="FILE.npy", help="their class indices; accuracy gates need them")
     sub.add_argument("--limit", type=whole_number, metavar="N", help="the first N images only; the report says so")
     sub.add_argument("--report", type=Path, default=Path("reports/parity.json"), metavar="FILE", help="JSON report")
+    sub.add_argument(
+        "--record", action="store_true", help="write each verdict into the artifact's manifest, where `doctor` reads it"
+    )
 
     sub = with_data(command("matrix", "compare engines' answers on artifacts", "matrix exported", ENGINE_MATRIX))
     sub.add_argument("artifacts", nargs="*", default=["exported"], help="files or folders (default exported)")

@@ -55,7 +55,7 @@ def run(monkeypatch, tmp_path, rows: list[CheckedArtifact]) -> dict:
     monkeypatch.setattr("fmnist_edge.artifacts.collect", lambda _: [row.artifact for row in rows])
     monkeypatch.setattr(checks, "check", lambda *_, **__: iter(rows))
     monkeypatch.setattr(Artifact, "size_bytes", 1000)
-    names = ("artifacts", "images", "labels", "limit", "data", "trained", "reference")
+    names = ("artifacts", "images", "labels", "limit", "data", "trained", "reference", "record")
     report = tmp_path / "parity.json"
     try:
         command.run(argparse.Namespace(report=report, **dict.fromkeys(names)))

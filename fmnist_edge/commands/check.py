@@ -49,12 +49,15 @@ def run(options: argparse.Namespace) -> None:
             "rows": [r.as_dict() for r in checked],
         },
     )
+    if options.record:
+        for row in checked:
+            row.record(evaluation.source)
     print(f"Parity on {len(evaluation.images):,} images of {evaluation.source}:\n")
     print(table(PARITY_HEADER, [parity_row(row) for row in checked]))
     open_verdicts = inconclusive(checked)
     if open_verdicts:
         print(f"\n{open_verdicts}")
-    print(f"\nwrote {options.report}")
+    print(f"\nwrote {options.report}{' and the verdicts into the manifests' if options.record else ''}")
     for row in checked:
         if not row.report.passed:
             worst = ", ".join(map(str, row.report.worst_images))

@@ -8,10 +8,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.console import table
-from fmnist_edge.errors import GateError
+from fmnist_edge.errors import ArtifactError, GateError
 
 if TYPE_CHECKING:
     from fmnist_edge.artifacts import Artifact
+    from fmnist_edge.parity.passport import ParityVerdict
     from fmnist_edge.runtime.golden import SelfTest, VectorResult
 
 __all__ = ["run"]
@@ -27,25 +28,60 @@ def run(options: argparse.Namespace) -> None:
     check_writable(options.report.parent)
     tested = []
     for artifact in collect(options.artifacts):
+        parity_of(artifact)  # raises for a damaged one before anything runs
         with Classifier.load(artifact.path, threads=options.threads, engine=options.engine) as classifier:
             tested.append((artifact, classifier.self_test()))
     write_json(options.report, {"schema": 1, "artifacts": [entry(*pair) for pair in tested]})
     for artifact, result in tested:
         show(artifact, result)
     print(f"wrote {options.report}")
-    failed = [(artifact, result) for artifact, result in tested if not result.passed]
-    for artifact, result in failed:
-        print(f"FAILED {artifact.path} in {result.engine}: {result.advice}", file=sys.stderr)
+    failed = 0
+    for artifact, result in tested:
+        lines = failures(artifact, result)
+        failed += bool(lines)
+        for line in lines:
+            print(f"FAILED {artifact.path}{line}", file=sys.stderr)
     if failed:
-        raise GateError(f"{len(failed)} of {len(tested)} artifacts do not answer as at export")
+        raise GateError(f"{failed} of {len(tested)} artifacts are not fit to use here")
 
 
 def show(artifact: Artifact, result: SelfTest) -> None:
     made_by = ", ".join(f"{name} {version}" for name, version in artifact.manifest.get("versions", {}).items())
     print(f"{artifact.path}: SHA-256 is its manifest's; made by {made_by or 'unknown versions'}")
+    print(f"parity: {parity_line(artifact)}")
     print(f"in {result.engine}: {result.advice}\n")
     labels = artifact.contract.labels
     print(table(HEADER, [row(vector, result.tolerance, labels) for vector in result.vectors]), end="\n\n")
+
+
+def parity_of(artifact: Artifact) -> ParityVerdict | None:
+    """What the manifest says of this very file; None when nothing. Raises ArtifactError when it is damaged."""
+    from fmnist_edge.parity.passport import ParityVerdict
+
+    section = artifact.manifest.get("parity")
+    if section is None:
+        return None
+    try:
+        verdict = ParityVerdict.from_dict(section)
+    except ArtifactError as error:
+        raise ArtifactError(f"{artifact.path}: {error}") from None
+    return verdict if verdict.sha256 == artifact.manifest["sha256"] else None
+
+
+def parity_line(artifact: Artifact) -> str:
+    verdict = parity_of(artifact)
+    return (
+        verdict.line if verdict else "not recorded for this file; `fmnist-edge check --record` does, beside its model"
+    )
+
+
+def failures(artifact: Artifact, result: SelfTest) -> list[str]:
+    """What keeps the artifact from being used here, as the end of a line that starts with its path."""
+    verdict = parity_of(artifact)
+    lines = [f" in {result.engine}: {result.advice}"] * (not result.passed)
+    if verdict is not None and not verdict.passed:
+        lines.append(f": it failed its parity check ({'; '.join(verdict.failures)}); export the model again")
+    return lines
 
 
 def row(vector: VectorResult, tolerance: float, labels: tuple[str, ...]) -> list[str]:
@@ -59,6 +95,7 @@ def entry(artifact: Artifact, result: SelfTest) -> dict[str, Any]:
         "artifact": str(artifact.path),
         "sha256": artifact.manifest["sha256"],
         "versions": artifact.manifest.get("versions"),
+        "parity": artifact.manifest.get("parity"),
         "passed": result.passed,
         "advice": result.advice,
         **asdict(result),

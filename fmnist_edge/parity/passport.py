@@ -1,0 +1,103 @@
+"""What an artifact's manifest keeps of its parity check, so that it travels with the file."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from fmnist_edge.errors import ArtifactError
+from fmnist_edge.parity.report import ParityReport
+
+__all__ = ["ParityVerdict"]
+
+
+@dataclass(frozen=True)
+class ParityVerdict:
+    """The outcome of a check. No date: the same check writes the same bytes.
+
+    Attributes:
+        sha256: of the file that was checked.
+        engine: which ran it, name and version.
+        images, source: on how many of what.
+        accuracy, reference_accuracy: fractions, None without labels.
+        agreement: share of images with the same top class as the Keras model.
+        max_abs_delta: largest difference of a score.
+        verdict: of the accuracy's interval: "non-inferior", "inferior" or "inconclusive"; None where it was not asked.
+        passed, failures: whether it met its precision's gate, and one line for each part that it did not meet.
+    """
+
+    sha256: str
+    engine: str
+    images: int
+    source: str
+    accuracy: float | None
+    reference_accuracy: float | None
+    agreement: float
+    max_abs_delta: float
+    verdict: str | None
+    passed: bool
+    failures: tuple[str, ...]
+
+    @classmethod
+    def of(cls, report: ParityReport, *, sha256: str, engine: str, source: str) -> ParityVerdict:
+        paired = report.statistics.accuracy
+        return cls(
+            sha256=sha256,
+            engine=engine,
+            images=report.images,
+            source=source,
+            accuracy=report.accuracy,
+            reference_accuracy=report.reference_accuracy,
+            agreement=report.agreement,
+            max_abs_delta=report.max_abs_delta,
+            verdict=paired.verdict if paired else None,
+            passed=report.passed,
+            failures=tuple(report.failures),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "failures": list(self.failures)}
+
+    @classmethod
+    def from_dict(cls, value: Any) -> ParityVerdict:
+        """Raises ArtifactError when `value` is not what `as_dict` writes."""
+        wrong = [item.name for item in fields(cls) if not fits(value, item.name, str(item.type))]
+        if wrong:
+            raise ArtifactError(f"parity: {', '.join(wrong)} damaged in the manifest; run `fmnist-edge check --record`")
+        known = {item.name: value[item.name] for item in fields(cls)}
+        return cls(**{**known, "failures": tuple(known["failures"])})
+
+    @property
+    def line(self) -> str:
+        """All that matters of it in one line.
+
+        >>> ParityVerdict("0" * 64, "e 1", 10_000, "a set", 0.9317, 0.9324, 0.996, 2.6, "non-inferior", True, ()).line
+        'pass, 93.17 % accuracy (Keras 93.24 %), non-inferior, 99.60 % agreement on 10,000 images of a set, by e 1'
+        """
+        parts = ["pass" if self.passed else f"FAIL ({'; '.join(self.failures)})"]
+        if self.accuracy is not None and self.reference_accuracy is not None:
+            parts.append(f"{self.accuracy * 100:.2f} % accuracy (Keras {self.reference_accuracy * 100:.2f} %)")
+        if self.verdict:
+            parts.append(self.verdict)
+        parts.append(f"{self.agreement * 100:.2f} % agreement on {self.images:,} images of {self.source}")
+        return f"{', '.join(parts)}, by {self.engine}"
+
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "str | None": (str, type(None)),
+    "float | None": (int, float, type(None)),
+    "tuple[str, ...]": (list,),
+}
+
+
+def fits(value: Any, name: str, kind: str) -> bool:
+    """Whether a JSON object has a field of that kind, as a dataclass annotates it."""
+    found = value.get(name, ...) if isinstance(value, dict) else ...
+    if type(found) not in KINDS[kind] or (type(found) is list and any(type(item) is not str for item in found)):
+        return False
+    return not isinstance(found, float) or math.isfinite(found)
