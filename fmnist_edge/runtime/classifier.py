@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -161,8 +161,10 @@ class Classifier:
         batch, _ = model_input(images, self.contract)
         return self._answers(self._polarity.applied(batch, invert, 2), start)
 
-    def from_file(self, path: str | Path, *, invert: str = "never") -> Prediction:
-        """Classify a PNG or JPEG, made upright, grey or RGB, and as large as the contract says. Needs Pillow.
+    def from_file(self, path: str | Path | BinaryIO, *, invert: str = "never") -> Prediction:
+        """Classify a PNG or JPEG, a path or an open file: upright, grey or RGB, as large as the contract says.
+
+        Needs Pillow, which is imported now.
 
         Raises FileError when the file is missing or not a readable image, UnavailableError without Pillow.
 

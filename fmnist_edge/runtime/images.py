@@ -3,35 +3,51 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from fmnist_edge.errors import FileError, InputError, UnavailableError, one_line
 
-__all__ = ["read_image"]
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["fitted", "read_image"]
+
+LARGEST = 1 << 26  # pixels: a file of some kB may unpack to gigabytes
 
 
-def read_image(path: str | Path, shape: tuple[int, ...], resize: str = "bilinear") -> np.ndarray:
-    """A PNG or JPEG as uint8 `shape` (height, width, 1 or 3): greyscale or RGB, stretched by a contract's `resize`.
+def read_image(path: str | Path | BinaryIO, shape: tuple[int, ...], resize: str = "bilinear") -> np.ndarray:
+    """A PNG or JPEG, by its path or as an open file, as uint8 `shape` (height, width, 1 or 3), see `fitted`.
 
     Cameras store what the sensor saw and, as EXIF orientation, how it was held: the image is turned upright.
 
-    Raises FileError when the file is missing or not a readable image, UnavailableError without Pillow.
+    Raises FileError when the file is missing, not a readable image or of more than 67 million pixels, UnavailableError
+    without Pillow.
     """
     try:
         from PIL import Image, ImageOps
     except ImportError:
         raise UnavailableError("reading image files needs Pillow; run: pip install pillow") from None
-    if len(shape) != 3 or shape[2] not in (1, 3):
-        raise InputError(f"the model takes {shape}; image files can feed (height, width, 1) or (height, width, 3)")
-    height, width, channels = shape
+    name = path if isinstance(path, (str, Path)) else "the image"
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as image:
+            if image.width * image.height > LARGEST:
+                raise ValueError(f"{image.width} x {image.height} pixels; expected {LARGEST:,} at most")
             upright: Image.Image = ImageOps.exif_transpose(image)
             if image.mode.startswith("I"):  # 16-bit greyscale, which Pillow's convert clips at 255
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            converted = upright.convert("L" if channels == 1 else "RGB")
-            resized = converted.resize((width, height), Image.Resampling[resize.upper()])
+            return fitted(upright, shape, resize)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise FileError(f"{path}: not a readable PNG or JPEG ({one_line(error, 100)})") from None
-    return np.asarray(resized, np.uint8).reshape(shape)
+        raise FileError(f"{name}: not a readable PNG or JPEG ({one_line(error, 100)})") from None
+
+
+def fitted(image: Image.Image, shape: tuple[int, ...], resize: str = "bilinear") -> np.ndarray:
+    """A Pillow image as uint8 `shape` (height, width, 1 or 3): greyscale or RGB, stretched by a contract's `resize`."""
+    from PIL import Image
+
+    if len(shape) != 3 or shape[2] not in (1, 3):
+        raise InputError(f"the model takes {shape}; image files can feed (height, width, 1) or (height, width, 3)")
+    height, width, channels = shape
+    converted = image.convert("L" if channels == 1 else "RGB")
+    return np.asarray(converted.resize((width, height), Image.Resampling[resize.upper()]), np.uint8).reshape(shape)
