@@ -11,7 +11,7 @@ OLD := $(VENV)-tflite-runtime
 OLD_READY := $(OLD)/.ready
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test lint types bench report exported matrix compat lock wheel clean
+.PHONY: help data demo test lint types bench report exported matrix compat aarch64 microcontroller lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -63,15 +63,24 @@ $(OLD_READY):
 matrix: $(READY) $(OLD_READY) data  ## what is in exported/ in every engine: the same answers?
 	$(EDGE) matrix exported --tflite-runtime $(OLD)/bin/python
 
-compat: $(READY) $(OLD_READY) data  ## the shipped int8 artifacts in tflite-runtime 2.14 and NumPy 1: the same answers?
+compat: $(READY) $(OLD_READY) data wheel  ## the wheel and the shipped int8 artifacts in tflite-runtime 2.14 and NumPy 1: the same answers?
 	mkdir -p build
+	$(OLD)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --force-reinstall dist/*.whl
+	$(OLD)/bin/python scripts/readme_example.py exported/*/int8.tflite
 	PYTHONPATH=. $(OLD)/bin/python scripts/compat.py run litert build/old.json
 	$(BIN)/python scripts/compat.py run litert-builtin build/builtin.json
 	$(BIN)/python scripts/compat.py run litert build/xnnpack.json
 	$(BIN)/python scripts/compat.py compare build/xnnpack.json build/old.json
 	$(BIN)/python scripts/compat.py same build/builtin.json build/old.json
 
+aarch64: $(READY) wheel  ## the wheel and what is in exported/ on emulated 64-bit Arm cores: the same answers? (needs qemu-user)
+	PYTHON=$(BIN)/python sh scripts/aarch64.sh build/aarch64 dist/*.whl exported/*/int8.tflite exported/*/float32.onnx
+
+microcontroller: $(READY) data  ## c-array sources, cross-compiled and read by emulated Cortex-M (needs gcc-arm-none-eabi, qemu-system-arm)
+	$(BIN)/python -m pytest tests/test_c_array.py
+
 wheel: $(READY)  ## build dist/*.whl
+	rm -rf build/lib dist
 	$(BIN)/python -m build --no-isolation --wheel
 
 lock:  ## choose dependency versions anew (needs uv)
