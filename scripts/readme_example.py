@@ -23,10 +23,9 @@ PATH = re.compile(r'(?<=Classifier\.load\(")[^"]+')
 
 
 def readme_example() -> str:
-    """The only Python block of the README that loads a classifier."""
+    """The first Python block of the README that loads a classifier."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    (example,) = (block for block in blocks if PATH.search(block))
-    return example
+    return next(block for block in blocks if PATH.search(block))
 
 
 def run(artifact: str) -> str:
