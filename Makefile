@@ -65,7 +65,7 @@ matrix: $(READY) $(OLD_READY) data  ## what is in exported/ in every engine: the
 
 compat: $(READY) $(OLD_READY) data wheel  ## the wheel and the shipped int8 artifacts in tflite-runtime 2.14 and NumPy 1: the same answers?
 	mkdir -p build
-	$(OLD)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --force-reinstall dist/*.whl
+	$(OLD)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --force-reinstall dist/fmnist_edge_runtime-*.whl
 	$(OLD)/bin/python scripts/readme_example.py exported/*/int8.tflite
 	PYTHONPATH=. $(OLD)/bin/python scripts/compat.py run litert build/old.json
 	$(BIN)/python scripts/compat.py run litert-builtin build/builtin.json
@@ -74,14 +74,15 @@ compat: $(READY) $(OLD_READY) data wheel  ## the wheel and the shipped int8 arti
 	$(BIN)/python scripts/compat.py same build/builtin.json build/old.json
 
 aarch64: $(READY) wheel  ## the wheel and what is in exported/ on emulated 64-bit Arm cores: the same answers? (needs qemu-user)
-	PYTHON=$(BIN)/python sh scripts/aarch64.sh build/aarch64 dist/*.whl exported/*/int8.tflite exported/*/float32.onnx
+	PYTHON=$(BIN)/python sh scripts/aarch64.sh build/aarch64 dist/fmnist_edge_runtime-*.whl exported/*/int8.tflite exported/*/float32.onnx
 
 microcontroller: $(READY) data  ## c-array sources, cross-compiled and read by emulated Cortex-M (needs gcc-arm-none-eabi, qemu-system-arm)
 	$(BIN)/python -m pytest tests/test_c_array.py
 
-wheel: $(READY)  ## build dist/*.whl
+wheel: $(READY)  ## build dist/*.whl: everything, and the runtime alone for devices
 	rm -rf build/lib dist
 	$(BIN)/python -m build --no-isolation --wheel
+	$(BIN)/python scripts/runtime_wheel.py dist
 
 lock:  ## choose dependency versions anew (needs uv)
 	uv pip compile --no-strip-markers --python-version 3.11 --no-header --no-annotate --generate-hashes --extra dev pyproject.toml --upgrade -o requirements.lock

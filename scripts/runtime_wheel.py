@@ -1,0 +1,65 @@
+"""Build the wheel for devices: the runtime alone, as the distribution `fmnist-edge-runtime`. Run by `make wheel`.
+
+python scripts/runtime_wheel.py FOLDER   write it there
+
+It has the same modules under the same names as `fmnist-edge`: a device gets the one or the other, not both.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+MODULES = ("__init__.py", "errors.py", "registry.py", "py.typed", "runtime")  # all that the runtime imports
+EXTRAS = ("litert", "onnx", "images")
+
+
+def project() -> str:
+    """Its pyproject.toml: what the whole project's says, as far as it is about the runtime."""
+    whole = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    said = whole["project"]
+    fields = {name: said[name] for name in ("license", "license-files", "requires-python", "dependencies")}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items()]
+    extras = [f"{name} = {json.dumps(said['optional-dependencies'][name])}" for name in EXTRAS]
+    return "\n".join([
+        "[build-system]",
+        *(f"{name} = {json.dumps(value)}" for name, value in whole["build-system"].items()),
+        "[project]",
+        'name = "fmnist-edge-runtime"',
+        'description = "The runtime of fmnist-edge: classify images with an exported model, NumPy and one engine."',
+        'dynamic = ["version"]',
+        *lines,
+        "[project.optional-dependencies]",
+        *extras,
+        "[tool.setuptools]",
+        'packages.find.include = ["fmnist_edge*"]',
+        'package-data.fmnist_edge = ["py.typed"]',
+        'dynamic.version.attr = "fmnist_edge.__version__"',
+        "",
+    ])  # fmt: skip
+
+
+def build(folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name)
+        (copy / "fmnist_edge").mkdir()
+        for module in MODULES:
+            source, target = ROOT / "fmnist_edge" / module, copy / "fmnist_edge" / module
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, target)
+        shutil.copy(ROOT / "LICENSE", copy)
+        (copy / "pyproject.toml").write_text(project())
+        command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", folder, copy]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]).resolve())
