@@ -240,6 +240,12 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         action="store_true",
         help="instead: what our loop adds to an engine's own time, by a bare loop; exit code 1 above 2 µs and 2 %%",
     )
+    sub.add_argument(
+        "--check-cost",
+        action="store_true",
+        help="instead: what the runtime costs an app beyond NumPy and the bare engine (import, modules, a call, "
+        "memory, size of the package), into reports/cost.json; exit code 1 above a limit",
+    )
 
     sub = command("compare", "compare two results of bench", "compare before.json.gz after.json.gz", RATIOS)
     sub.add_argument("a", type=Path, metavar="A", help="results file to compare with")

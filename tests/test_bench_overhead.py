@@ -6,7 +6,7 @@ from bench_models import write_onnx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fmnist_edge.bench import calibration, overhead
+from fmnist_edge.bench import bare, calibration, overhead
 from fmnist_edge.bench.overhead import Overhead
 from fmnist_edge.registry import ENGINES
 
@@ -39,11 +39,11 @@ def test_both_loops_run_the_same_file(tmp_path, monkeypatch):
     assert found.bare_ns > 0
 
 
-@pytest.mark.parametrize("engine", overhead.BARE)
+@pytest.mark.parametrize("engine", bare.BARE)
 def test_every_bare_loop_is_of_an_engine_and_runs_its_file(engine, linear_models):
     assert engine in ENGINES
     path = linear_models["float32.tflite" if engine == "litert" else "float32.onnx"]
-    loop = overhead.BARE[engine](str(path))
+    loop = bare.BARE[engine](str(path))
     loop([np.zeros((1, 28, 28, 1), np.float32)], 2)
     with pytest.raises(Exception, match=r".+"):  # it does look at its tensors
         loop([np.zeros((1, 2), np.float32)], 1)

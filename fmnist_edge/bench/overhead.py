@@ -1,6 +1,8 @@
-"""What our loop adds to an engine's own time: its samples against a bare loop over the engine's own API, in turns.
+"""What we add to an engine's own time, against a bare loop over the engine's own API, in turns: the bench suite's loop
+around the engine, or a whole call of a Classifier.
 
-`python -m fmnist_edge.bench.overhead` reads {"artifact", "engine", "images"} as JSON on stdin and prints its figures.
+`python -m fmnist_edge.bench.overhead` reads {"artifact", "engine", "images", "whole"} as JSON on stdin and prints its
+figures.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
@@ -16,22 +18,21 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_edge.bench.bare import BARE
 from fmnist_edge.bench.loop import calls, prepared, without_gc
 from fmnist_edge.bench.process import ask
 from fmnist_edge.errors import FmnistEdgeError, one_line
 from fmnist_edge.runtime.classifier import Classifier
 
-__all__ = ["BARE", "Overhead", "overhead", "overhead_of"]
+__all__ = ["Overhead", "overhead", "overhead_of"]
 
-ALLOWED_NS, ALLOWED_SHARE = 2000, 0.02  # whichever is more
+ALLOWED_NS, ALLOWED_SHARE = 2000, 0.02  # of the suite's loop, whichever is more
 PAIRS, LEAST_PAIRS = 1000, 30
 LONGEST_S = 15  # then the least number of pairs has to do
 BLOCK_S = 0.002  # short, so that what else the machine does falls on few blocks, which the median passes over
 WARM_UP_S = 0.5
 REPLICATES = 2000
 TIMEOUT_S = 300
-
-Loop = Callable[[Sequence[np.ndarray], int], None]
 
 
 @dataclass(frozen=True)
@@ -52,48 +53,17 @@ class Overhead:
         return self.upper_ns <= self.allowed_ns
 
 
-def litert(path: str) -> Loop:
-    from ai_edge_litert.interpreter import Interpreter
+def overhead_of(artifact: Path, engine: str, images: Path, whole: bool = False) -> Overhead | str:
+    """Measure in a child process; `images` is a .npy file, uint8 (n, height, width). A line of text when it failed.
 
-    interpreter = Interpreter(path, num_threads=1)
-    interpreter.allocate_tensors()
-    given, made = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-
-    def loop(tensors: Sequence[np.ndarray], count: int) -> None:
-        for index in range(count):
-            interpreter.set_tensor(given, tensors[index % len(tensors)])
-            interpreter.invoke()
-            interpreter.get_tensor(made)
-
-    return loop
-
-
-def onnxruntime(path: str) -> Loop:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    given, made = session.get_inputs()[0].name, [session.get_outputs()[0].name]
-
-    def loop(tensors: Sequence[np.ndarray], count: int) -> None:
-        for index in range(count):
-            session.run(made, {given: tensors[index % len(tensors)]})
-
-    return loop
-
-
-BARE: dict[str, Callable[[str], Loop]] = {"litert": litert, "onnxruntime": onnxruntime}
-
-
-def overhead_of(artifact: Path, engine: str, images: Path) -> Overhead | str:
-    """Measure in a child process; `images` is a .npy file, uint8 (n, height, width). A line of text when it failed."""
-    question = {"artifact": str(artifact), "engine": engine, "images": str(images)}
+    `whole`: of a Classifier's calls with an image each, and not of the suite's loop.
+    """
+    question = {"artifact": str(artifact), "engine": engine, "images": str(images), "whole": whole}
     answer = ask([sys.executable, "-m", "fmnist_edge.bench.overhead"], question, TIMEOUT_S, engine)
     return answer["reason"] if "reason" in answer else Overhead(**answer)
 
 
-def measure(artifact: str, engine: str, images: np.ndarray) -> Overhead:
+def measure(artifact: str, engine: str, images: np.ndarray, whole: bool = False) -> Overhead:
     """Blocks of both loops in turns, so that drift falls on each alike. Raises what Classifier.load raises."""
     bare = BARE[engine](artifact)
     with Classifier.load(artifact, threads=1, engine=engine) as classifier, without_gc():
@@ -106,19 +76,26 @@ def measure(artifact: str, engine: str, images: np.ndarray) -> Overhead:
             samples, _ = calls(classifier.engine.run, tensors, 0, count)
             return sum(samples) / count
 
+        def calls_of_ours() -> float:
+            start = perf_counter_ns()
+            for index in range(count):
+                classifier(images[index % len(images)])
+            return (perf_counter_ns() - start) / count
+
         def theirs() -> float:
             start = perf_counter_ns()
             bare(tensors, count)
             return (perf_counter_ns() - start) / count
 
+        measured = calls_of_ours if whole else ours
         pairs: list[tuple[float, float]] = []
         end = perf_counter_ns() + LONGEST_S * 10**9
         while len(pairs) < PAIRS and (len(pairs) < LEAST_PAIRS or perf_counter_ns() < end):
             if len(pairs) % 2:  # who goes first alternates too
-                pairs.append((ours(), theirs()))
+                pairs.append((measured(), theirs()))
             else:
                 bare_ns = theirs()
-                pairs.append((ours(), bare_ns))
+                pairs.append((measured(), bare_ns))
     return overhead(pairs)
 
 
@@ -142,7 +119,7 @@ def main() -> None:
         question: dict[str, Any] = json.load(sys.stdin)
         images = np.load(question["images"], allow_pickle=False)
         try:
-            reply = vars(measure(question["artifact"], question["engine"], images))
+            reply = vars(measure(question["artifact"], question["engine"], images, question["whole"]))
         except (FmnistEdgeError, ImportError) as error:
             reply = {"reason": one_line(error)}
         print(json.dumps(reply), file=answer)

@@ -13,6 +13,7 @@ from fmnist_edge.console import progress_bar, table
 from fmnist_edge.errors import GateError, InputError, UnavailableError
 
 if TYPE_CHECKING:
+    from fmnist_edge.artifacts import Artifact
     from fmnist_edge.bench.suite import Session
 
 __all__ = ["run"]
@@ -21,6 +22,7 @@ INTERRUPTED = 130
 BENCH_IMAGES = 64  # real ones, cycled
 PYTHON_VARIABLE = "FMNIST_EDGE_TFLITE_RUNTIME"
 PARITY = Path("reports/parity.json")
+COST = Path("reports/cost.json")
 
 
 def run(options: argparse.Namespace) -> int | None:
@@ -29,6 +31,8 @@ def run(options: argparse.Namespace) -> int | None:
     images = data.load("test", options.data).images[:BENCH_IMAGES]
     if options.check_overhead:
         return check_overhead(options, images)
+    if options.check_cost:
+        return check_cost(options, images)
     session = resumed(options, images) if options.resume else begun(options, images)
     return measure(session)
 
@@ -98,16 +102,10 @@ def check_overhead(options: argparse.Namespace, images: Any) -> int:
 
     import numpy as np
 
-    from fmnist_edge.artifacts import collect
-    from fmnist_edge.bench.overhead import BARE, Overhead, overhead_of
+    from fmnist_edge.bench.overhead import Overhead, overhead_of
     from fmnist_edge.console import track
-    from fmnist_edge.runtime.classifier import engines_for
 
-    artifacts = [artifact.path for artifact in collect(options.artifacts or ["exported"])]
-    pairs = [(path, engine) for path in artifacts for engine in engines_for(path) if engine in (options.engine or BARE)]
-    pairs = [(path, engine) for path, engine in pairs if engine in BARE]
-    if not pairs:
-        raise InputError(f"no artifact that {' or '.join(BARE)} can run, which have a bare loop to compare with")
+    pairs = [(artifact.path, engine) for artifact, engine in bare_pairs(options)]
     with tempfile.TemporaryDirectory(prefix="fmnist-edge-bench-") as folder:
         file = Path(folder) / "images.npy"
         np.save(file, images)
@@ -119,6 +117,47 @@ def check_overhead(options: argparse.Namespace, images: Any) -> int:
         if isinstance(item, str):
             print(f"FAILED {path} on {engine}: {item}", file=sys.stderr)
     return 0 if all(isinstance(item, Overhead) and item.passed for item in results) else GateError.exit_code
+
+
+def bare_pairs(options: argparse.Namespace) -> list[tuple[Artifact, str]]:
+    """The artifacts, each with the engines that have a bare loop; raises InputError when there are none."""
+    from fmnist_edge.artifacts import collect
+    from fmnist_edge.bench.bare import BARE
+    from fmnist_edge.runtime.classifier import engines_for
+
+    wanted = set(options.engine or BARE) & set(BARE)
+    artifacts = collect(options.artifacts or ["exported"])
+    pairs = [(artifact, engine) for artifact in artifacts for engine in engines_for(artifact.path) if engine in wanted]
+    if not pairs:
+        raise InputError(f"no artifact that {' or '.join(BARE)} can run, which have a bare loop to compare with")
+    return pairs
+
+
+def check_cost(options: argparse.Namespace, images: Any) -> int:
+    """What the runtime costs an app; table and JSON."""
+    import tempfile
+
+    import numpy as np
+
+    from fmnist_edge.bench.cost import LIMITS, artifact_figures, package_figures
+    from fmnist_edge.console import track
+    from fmnist_edge.files import check_writable, write_json
+
+    check_writable(COST.parent)
+    pairs = bare_pairs(options)
+    figures = package_figures()
+    with tempfile.TemporaryDirectory(prefix="fmnist-edge-bench-") as folder:
+        file = Path(folder) / "images.npy"
+        np.save(file, images)
+        for artifact, engine in track(pairs, "cost"):
+            figures += artifact_figures(artifact.path, engine, artifact.manifest["inputs"][0], file)
+    write_json(COST, {"schema": 1, "figures": [item.as_dict() for item in figures]})
+    rows = [
+        [item.kind, f"{item.value:.3g}", f"{LIMITS[item.kind]:g}", "pass" if item.passed else "FAIL", item.note]
+        for item in figures
+    ]
+    print(table(["cost", "found", "limit", "gate", "what"], rows) + f"\n\nwrote {COST}")
+    return 0 if all(item.passed for item in figures) else GateError.exit_code
 
 
 def overhead_row(path: Path, engine: str, found: Any) -> list[str]:

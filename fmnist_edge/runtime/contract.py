@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import reprlib
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -116,7 +115,7 @@ class Contract:
 
 def is_plain(text: str) -> bool:
     """Nothing in it that a terminal would obey."""
-    return not any(unicodedata.category(character) == "Cc" for character in text)
+    return not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text)
 
 
 def sequence(value: Any) -> tuple[Any, ...]:

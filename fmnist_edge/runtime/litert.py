@@ -6,7 +6,7 @@ Three packages carry the same Interpreter; the first one installed is used: `ai_
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ class LiteRTEngine:
         """(module that holds Interpreter, "distribution version") of the first provider that imports."""
         for module, distribution in self.providers:
             try:
-                return import_module(module), f"{distribution} {version_of(distribution)}"
+                return import_module(module), f"{distribution} {version_of(module, distribution)}"
             except ImportError:
                 continue
         raise UnavailableError(self.how_to_get)
@@ -105,7 +105,13 @@ class TFLiteRuntimeEngine(LiteRTEngine):
     )
 
 
-def version_of(distribution: str) -> str:
+def version_of(module: str, distribution: str) -> str:
+    """What the package says itself, else what was installed, which takes some MB to find out."""
+    known = getattr(import_module(module.partition(".")[0]), "__version__", None)
+    if isinstance(known, str):
+        return known
+    from importlib import metadata
+
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:  # e.g. tensorflow-cpu provides the module tensorflow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,7 @@ class Source:
                 "that `fmnist-edge export` wrote, or pass a Contract to Classifier.load"
             )
         probe(path, engine)
-        source = cls(path, contract, hashlib.sha256(content).hexdigest())
+        source = cls(path, contract, sha256_of(content))
         source.check()
         return source
 
@@ -84,9 +83,15 @@ def read_whole(path: Path) -> bytes:
 
 def check_hash(path: Path, content: bytes, expected: str) -> None:
     """Raises ArtifactError when the SHA-256 of the file's content is not the `expected` one."""
-    digest = hashlib.sha256(content).hexdigest()
+    digest = sha256_of(content)
     if digest != expected:
         raise ArtifactError(
             f"{path}: SHA-256 is {digest[:12]}…, expected {expected[:12]}…; "
             "the file was truncated or altered, export it again"
         )
+
+
+def sha256_of(content: bytes) -> str:
+    import hashlib  # only now: it brings OpenSSL
+
+    return hashlib.sha256(content).hexdigest()

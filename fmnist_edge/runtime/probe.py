@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -26,6 +25,8 @@ def probe(path: str | Path, engine: str, timeout_s: float = TIMEOUT_S) -> None:
 
     Raises ArtifactError when the child refuses the file, crashes, or is not done after `timeout_s` seconds.
     """
+    import subprocess  # only now: most files are vouched for
+
     command = [sys.executable, "-m", "fmnist_edge.runtime.probe", engine, str(path)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=timeout_s, env=child_environment(), check=False)

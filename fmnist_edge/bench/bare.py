@@ -1,0 +1,86 @@
+"""Engines by their own APIs and nothing of ours around them: what our figures are held against.
+
+`python -m fmnist_edge.bench.bare` reads {"artifact", "engine", "shape", "dtype", "calls", "ours"} as JSON on stdin,
+runs the file that often on zeros and prints the process's resident memory. It imports nothing else of this package,
+unless "ours" asks for a Classifier in the bare loop's place.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+__all__ = ["BARE", "Loop", "resident_bytes"]
+
+Loop = Callable[[Sequence[np.ndarray], int], None]
+
+
+def litert(path: str) -> Loop:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(path, num_threads=1)
+    interpreter.allocate_tensors()
+    given, made = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def loop(tensors: Sequence[np.ndarray], count: int) -> None:
+        for index in range(count):
+            interpreter.set_tensor(given, tensors[index % len(tensors)])
+            interpreter.invoke()
+            interpreter.get_tensor(made)
+
+    return loop
+
+
+def onnxruntime(path: str) -> Loop:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    given, made = session.get_inputs()[0].name, [session.get_outputs()[0].name]
+
+    def loop(tensors: Sequence[np.ndarray], count: int) -> None:
+        for index in range(count):
+            session.run(made, {given: tensors[index % len(tensors)]})
+
+    return loop
+
+
+BARE: dict[str, Callable[[str], Loop]] = {"litert": litert, "onnxruntime": onnxruntime}
+
+
+def resident_bytes() -> int | None:
+    """What this process has in memory now; None where the system does not tell as Linux does."""
+    gc.collect()
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
+
+
+def main() -> None:
+    """The child. What engines print to file descriptor 1 goes to stderr, so that stdout holds the reply alone."""
+    with os.fdopen(os.dup(1), "w") as answer:
+        os.dup2(2, 1)
+        question = json.load(sys.stdin)
+        if question["ours"]:
+            from fmnist_edge.runtime import Classifier
+
+            classify = Classifier.load(question["artifact"], threads=1, engine=question["engine"])
+            image = np.zeros(classify.contract.input_shape, np.uint8)
+            for _ in range(question["calls"]):
+                classify(image)
+        else:
+            loop = BARE[question["engine"]](question["artifact"])
+            loop([np.zeros(question["shape"], question["dtype"])], question["calls"])
+        print(json.dumps({"resident_bytes": resident_bytes()}), file=answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""What the runtime costs an app beyond NumPy and its engine: import, a call, memory, the size of the package."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fmnist_edge
+from fmnist_edge.bench.overhead import Overhead, overhead_of
+from fmnist_edge.bench.process import ask
+from fmnist_edge.errors import ArtifactError
+
+__all__ = ["LIMITS", "Figure", "artifact_figures", "package_figures"]
+
+# Of the issue that the runtime was built to: seconds, modules, microseconds, bytes.
+LIMITS = {"import s": 0.1, "modules": 0, "call µs": 15, "memory MB": 10, "package kB": 200}
+IMPORTS, MEMORY_ROUNDS = 11, 5
+CALLS = 200
+TIMEOUT_S = 120
+RUNTIME = ("runtime", "errors.py", "registry.py", "__init__.py")
+# Only what the measured line itself loads may be loaded here.
+IMPORT_PROGRAM = """
+import sys, time
+start = time.perf_counter()
+import numpy
+between, before = time.perf_counter(), set(sys.modules)
+import fmnist_edge.runtime
+end = time.perf_counter()
+foreign = sorted({name.partition('.')[0] for name in set(sys.modules) - before}
+                 - sys.stdlib_module_names - {'numpy', 'fmnist_edge'})
+import json
+print(json.dumps({'all_s': end - start, 'ours_s': end - between, 'foreign': foreign}))
+"""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured cost: `value` in the unit that `kind`, a key of LIMITS, names; `note` says what is in it."""
+
+    kind: str
+    value: float
+    note: str
+
+    @property
+    def passed(self) -> bool:
+        return self.value <= LIMITS[self.kind]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**vars(self), "limit": LIMITS[self.kind], "passed": self.passed}
+
+
+def package_figures() -> list[Figure]:
+    """What does not depend on an artifact. Raises ArtifactError when a child fails."""
+    found = [answer([sys.executable, "-c", IMPORT_PROGRAM], None) for _ in range(IMPORTS)]
+    total, ours = (statistics.median(item[name] for item in found) for name in ("all_s", "ours_s"))
+    foreign = found[0]["foreign"]
+    runtime = compressed_bytes(RUNTIME) / 1000
+    return [
+        Figure("import s", total, f"median of {IMPORTS} processes; {ours:.3f} s of it after NumPy"),
+        Figure("modules", len(foreign), ", ".join(foreign) or "beyond NumPy and Python's, before an engine is chosen"),
+        Figure("package kB", compressed_bytes() / 1000, f"{runtime:.0f} kB of it is the runtime"),
+    ]
+
+
+def artifact_figures(artifact: Path, engine: str, entry: Mapping[str, Any], images: Path) -> list[Figure]:
+    """What a call and a loaded file cost beyond the bare `engine`, one of BARE.
+
+    `entry`: the input's entry in the manifest, for its shape and dtype; `images`: a .npy file, uint8 (n, height,
+    width). Raises ArtifactError when a child fails.
+    """
+    name = f"{artifact.parent.name}/{artifact.name} on {engine}"
+    call = overhead_of(artifact, engine, images, whole=True)
+    if not isinstance(call, Overhead):
+        raise ArtifactError(f"{name}: {call}")
+    shape = [size or 1 for size in entry["shape"]]
+    question = {"artifact": str(artifact), "engine": engine, "shape": shape, "dtype": entry["dtype"], "calls": CALLS}
+    bare, ours = (resident(question | {"ours": ours}) for ours in (False, True))
+    interval = f"{call.lower_ns / 1000:.1f} to {call.upper_ns / 1000:.1f}"
+    return [
+        Figure("call µs", call.upper_ns / 1000, f"{name}: {interval} beyond {call.bare_ns / 1000:.1f}, uint8 to label"),
+        Figure("memory MB", (ours - bare) / 1e6, f"{name}: {ours / 1e6:.0f}, the bare engine {bare / 1e6:.0f}"),
+    ]
+
+
+def resident(question: dict[str, Any]) -> float:
+    """Bytes that a process which runs the file has in memory, the median of some."""
+    command = [sys.executable, "-m", "fmnist_edge.bench.bare"]
+    found = [answer(command, question)["resident_bytes"] for _ in range(MEMORY_ROUNDS)]
+    if None in found:
+        raise ArtifactError("this system does not tell what a process has in memory; /proc/self/statm does on Linux")
+    return statistics.median(found)
+
+
+def compressed_bytes(parts: tuple[str, ...] = ()) -> int:
+    """What the package's modules, or those in `parts` of it, take in a wheel, which compresses file by file."""
+    folder = Path(fmnist_edge.__file__).parent
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*.py")):
+            inside = path.relative_to(folder)
+            if not parts or inside.parts[0] in parts:
+                archive.write(path, Path(folder.name) / inside)
+    return len(packed.getvalue())
+
+
+def answer(command: list[str], question: Any) -> dict[str, Any]:
+    found = ask(command, question, TIMEOUT_S, "the runtime")
+    if "reason" in found:
+        raise ArtifactError(found["reason"])
+    return found
