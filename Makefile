@@ -30,7 +30,7 @@ data: $(READY)  ## find or fetch Fashion-MNIST
 
 demo: $(READY) data  ## load -> export -> parity -> latency -> classify, on the two headline models
 	$(EDGE) export $(MODELS) --out $(DEMO)
-	$(EDGE) check $(DEMO) --report $(DEMO)/parity.json
+	$(EDGE) check $(DEMO) --record --report $(DEMO)/parity.json
 	$(EDGE) bench $(DEMO) --plan demo --engine litert --engine onnxruntime --parity $(DEMO)/parity.json --out $(DEMO)/bench
 	$(EDGE) classify $(DEMO)/tiny_resnet/int8.tflite examples/images/*.png
 	$(EDGE) classify $(DEMO)/tiny_googlenet/float32.onnx examples/images/*.png
