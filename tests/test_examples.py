@@ -62,10 +62,13 @@ class TestWatchFolder:
 
     def test_a_file_that_is_still_written_is_waited_for(self, watched):
         folder, answer = watched
+        shutil.copy(IMAGES / "0002-trouser.png", folder / "first.png")
+        assert answer()["label"] == "Trouser"  # it is at work
         content = (IMAGES / "0001-pullover.png").read_bytes()
         end = time.monotonic() + 1
         with open(folder / "slow.png", "wb") as file:
             file.write(content[:50])
+            file.flush()
             while time.monotonic() < end:  # it never is the same from one look to the next
                 os.utime(folder / "slow.png", ns=(0, time.monotonic_ns()))
             file.write(content[50:])

@@ -57,6 +57,21 @@ class TestVerdict:
         except ArtifactError as error:
             assert str(error).startswith(f"parity: {field} damaged")
 
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("accuracy", float("nan")),
+            ("agreement", True),
+            ("images", 5.0),
+            ("passed", 1),
+            ("failures", [5]),
+            ("engine", None),
+        ],
+    )
+    def test_what_is_nearly_right(self, field, value):
+        with pytest.raises(ArtifactError, match=f"{field} damaged"):
+            ParityVerdict.from_dict(GOOD.as_dict() | {field: value})
+
     @pytest.mark.parametrize("value", [None, [], 5, "x", {}])
     def test_what_is_no_verdict_at_all(self, value):
         with pytest.raises(ArtifactError, match="sha256, engine, images"):

@@ -91,7 +91,7 @@ def in_onnx(content: bytes) -> list[bytes]:
     for number, entry in fields(memoryview(content)):
         if number == METADATA_PROPS:
             pair = dict(fields(entry))
-            if pair.get(1) == KEY.encode():
+            if bytes(pair.get(1, memoryview(b""))[: len(KEY) + 1]) == KEY.encode():
                 found.append(bytes(pair.get(2, memoryview(b""))[: LARGEST + 1]))
     return found
 
