@@ -9,6 +9,7 @@ import io
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import warnings
@@ -28,6 +29,7 @@ from fmnist_edge.runtime import Contract
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would children
 
 LINEAR = Contract((28, 28, 1), "logits", tuple(f"class {index}" for index in range(10)))
 WEIGHTS = np.random.default_rng(7).normal(0, 0.2, (784, 10)).astype(np.float32)

@@ -302,10 +302,9 @@ class TestInterruption:
 
     def test_a_real_ctrl_c_keeps_what_was_measured(self, models, tmp_path):
         code = (
-            "import signal, sys, numpy as np\n"
+            "import sys, numpy as np\n"
             "from pathlib import Path\n"
             "from fmnist_edge.bench import cells, suite\n"
-            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
             "from fmnist_edge.bench.plan import Plan\n"
             "plan = Plan('long', 1, 60, 60, 3, 2, 0)\n"
             "images = np.zeros((4, 28, 28), np.uint8)\n"
