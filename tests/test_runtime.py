@@ -209,6 +209,28 @@ def test_onnxruntime_optimises_as_far_as_its_name_says(linear_models):
             assert classifier.engine._session.get_session_options().graph_optimization_level.name == level
 
 
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [
+        ("float32.keras", "keras-call"),
+        pytest.param("float32.ncnn", "ncnn", marks=needs("ncnn")),
+        pytest.param("float32.mnn", "mnn", marks=needs("MNN")),
+    ],
+)
+def test_a_forked_child_of_an_engine_that_cannot_fork_is_told_and_does_not_hang(linear_models, name, engine):
+    with Classifier.load(linear_models[name], engine=engine) as classifier:
+        classifier(IMAGES[0])
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            try:
+                classifier(IMAGES[0])
+            except UnavailableError as error:
+                os._exit(0 if "does not survive a fork" in str(error) else 7)
+            os._exit(8)
+        assert os.waitpid(child, 0)[1] == 0
+
+
 class TestKeras:
     def test_threads_are_those_of_the_process(self, linear_models):
         code = (
@@ -227,19 +249,6 @@ class TestKeras:
         assert refusal == (
             "TensorFlow already runs in this process with another number of threads than 1; use a new process"
         )
-
-    def test_a_forked_child_is_told_and_does_not_hang(self, linear_models):
-        with Classifier.load(linear_models["float32.keras"], engine="keras-call") as classifier:
-            classifier(IMAGES[0])
-            child = os.fork()
-            if child == 0:
-                signal.alarm(60)
-                try:
-                    classifier(IMAGES[0])
-                except UnavailableError as error:
-                    os._exit(0 if "does not survive a fork" in str(error) else 7)
-                os._exit(8)
-            assert os.waitpid(child, 0)[1] == 0
 
     def test_code_in_a_file_is_not_run(self, tmp_path, capfd):
         import keras
@@ -694,8 +703,8 @@ class TestInUse:
 
     @pytest.mark.parametrize("threads", [None, 2])
     def test_a_forked_child_goes_on(self, linear_models, name, engine, threads):
-        if name.endswith(".keras"):
-            pytest.skip("TensorFlow does not survive a fork; TestKeras has that")
+        if name.endswith((".keras", ".ncnn", ".mnn")):
+            pytest.skip("does not survive a fork, which has a test of its own")
         with Classifier.load(linear_models[name], engine=engine, threads=threads) as classifier:
             expected = classifier.scores(IMAGES)
             held = threading.Thread(target=lambda: [classifier.scores(IMAGES) for _ in range(50)])

@@ -35,7 +35,7 @@ class Leaky(Classifier):
     held: list = []  # noqa: RUF012
 
     def __call__(self, images, *, invert="never"):
-        self.held.append(np.ones(10_000, np.uint8))
+        self.held.append(np.ones(100_000, np.uint8))
         return super().__call__(images, invert=invert)
 
 

@@ -46,7 +46,8 @@ def golden_for(path: Path, contract: Contract, images: np.ndarray) -> Golden:
 
 
 def scores_of(path: Path, contract: Contract, images: np.ndarray, name: str) -> tuple[np.ndarray, str]:
-    with Classifier(resolve("engine", ENGINES, name)(str(path), 1), contract) as classifier:
+    threads = None if path.suffix == ".keras" else 1  # TensorFlow's are the process's, and it runs already
+    with Classifier(resolve("engine", ENGINES, name)(str(path), threads), contract) as classifier:
         return classifier.scores(images), classifier.engine.version
 
 

@@ -23,6 +23,7 @@ class MNNEngine:
     """See `fmnist_edge.runtime.engine.Engine`. It runs float32 in, float32 out; weights may be float16 or int8."""
 
     name = "mnn"
+    survives_fork = False
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         with collected() as said:  # it announces the CPU on import, and gives its reasons on stdout

@@ -30,6 +30,7 @@ class NcnnEngine:
     """
 
     name = "ncnn"
+    survives_fork = False
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         try:
