@@ -62,7 +62,7 @@ class KerasCallEngine(KerasPredictEngine):
     name = "keras-call"
 
     def _way(self, model: Any, tf: Any) -> Callable[[np.ndarray], Any]:
-        return lambda batch: model(batch, training=False)
+        return lambda batch: model(as_inputs(model, batch), training=False)
 
 
 class KerasFunctionEngine(KerasPredictEngine):
@@ -72,8 +72,13 @@ class KerasFunctionEngine(KerasPredictEngine):
 
     def _way(self, model: Any, tf: Any) -> Callable[[np.ndarray], Any]:
         signature = [tf.TensorSpec(model.input_shape, tf.float32)]
-        function = tf.function(lambda batch: model(batch, training=False), input_signature=signature)
+        function = tf.function(lambda batch: model(as_inputs(model, batch), training=False), input_signature=signature)
         return lambda batch: function(tf.constant(batch))
+
+
+def as_inputs(model: Any, batch: Any) -> Any:
+    """`batch` in the structure that the model was built with; Keras warns of another one."""
+    return [batch] if isinstance(model.input, list) else batch
 
 
 def use_threads(tf: Any, threads: int) -> None:
