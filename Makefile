@@ -29,7 +29,7 @@ data: $(READY)  ## find or fetch Fashion-MNIST
 	@$(EDGE) data 2>/dev/null || PATH="$(abspath $(BIN)):$$PATH" sh scripts/get-data.sh
 
 demo: $(READY) data  ## load -> export -> parity -> latency -> classify, on the two headline models
-	$(EDGE) export $(MODELS) --out $(DEMO)
+	$(EDGE) export $(MODELS) --precision float32 --precision dynamic_int8 --precision int8 --out $(DEMO)
 	$(EDGE) check $(DEMO) --record --report $(DEMO)/parity.json
 	$(EDGE) bench $(DEMO) --plan demo --engine litert --engine onnxruntime --parity $(DEMO)/parity.json --out $(DEMO)/bench
 	$(EDGE) classify $(DEMO)/tiny_resnet/int8.tflite examples/images/*.png
