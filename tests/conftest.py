@@ -22,7 +22,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from fmnist_edge import checkpoints, data
 from fmnist_edge.export import mnn
+from fmnist_edge.export.pipeline import Calibration
 from fmnist_edge.export.precisions import PRECISIONS, Precision
 from fmnist_edge.runtime import Contract
 
@@ -135,6 +137,16 @@ def linear_ncnn() -> bytes:
         archive.writestr("model.param", param)
         archive.writestr("model.bin", bytes(4) + WEIGHTS.T.tobytes() + BIAS.tobytes())  # tag 0: float32 weights
     return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def calibration():
+    return Calibration(data.calibration_images(100), "100 training images")
+
+
+@pytest.fixture(scope="module")
+def compact():
+    return checkpoints.load("compact_cnn")
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from conftest import needs
 from fmnist_edge import checkpoints, cli, data
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.c_source import identifier, literal, real, resolver_call
-from fmnist_edge.export.pipeline import Calibration, export
+from fmnist_edge.export.pipeline import export
 from fmnist_edge.export.precisions import select
 from fmnist_edge.runtime import Classifier, Contract
 from fmnist_edge.runtime.tflite_micro import TFLiteMicroEngine
@@ -32,16 +32,6 @@ def needs_program(*names):
     missing = [name for name in names if not shutil.which(name)]
     packages = "gcc-arm-none-eabi libstdc++-arm-none-eabi-newlib qemu-system-arm"
     return pytest.mark.skipif(bool(missing), reason=f"no {', '.join(missing)}; run: apt-get install {packages}")
-
-
-@pytest.fixture(scope="module")
-def calibration():
-    return Calibration(data.calibration_images(100), "100 training images")
-
-
-@pytest.fixture(scope="module")
-def compact():
-    return checkpoints.load("compact_cnn")
 
 
 @pytest.fixture(scope="module")

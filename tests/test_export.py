@@ -26,16 +26,6 @@ CONTRACT = Contract((28, 28, 1), "logits", data.LABELS)
 
 
 @pytest.fixture(scope="module")
-def calibration():
-    return Calibration(data.calibration_images(100), "100 training images")
-
-
-@pytest.fixture(scope="module")
-def compact():
-    return checkpoints.load("compact_cnn")
-
-
-@pytest.fixture(scope="module")
 def artifacts(compact, calibration, tmp_path_factory):
     out = tmp_path_factory.mktemp("exported")
     return {

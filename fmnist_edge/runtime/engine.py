@@ -47,7 +47,8 @@ class Engine(Protocol):
     """A loaded model file: one image tensor in, one score tensor out.
 
     Construct with (path, threads); `threads=None` leaves the engine's own default. Raises UnavailableError when
-    the engine is not installed and ArtifactError when it refuses the file. Not safe to share between threads.
+    the engine is not installed and ArtifactError when it refuses the file. Not safe to share between threads. One that
+    cannot be loaded again in a forked child says `survives_fork = False`.
     """
 
     name: str
