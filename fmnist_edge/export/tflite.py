@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from fmnist_edge.errors import ExportError
+from fmnist_edge.export.calibration import calibrated
 from fmnist_edge.export.exporter import Census, Owners, quiet, translated
 from fmnist_edge.export.flatbuffer import pack, schema_module, unpack
 from fmnist_edge.export.layer_names import LayerNames, check_ops, output_layer
@@ -21,7 +23,7 @@ class TFLiteExporter:
     """See `fmnist_edge.export.exporter.Exporter`."""
 
     format = "tflite"
-    packages = ("tensorflow-cpu", "keras")
+    packages = ("tensorflow-cpu", "keras", "ai-edge-litert")
 
     def convert(
         self,
@@ -34,8 +36,8 @@ class TFLiteExporter:
         with translated(f"TFLite {precision.name} conversion"), quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the converter's own, about its own calibration API
             converter = configured(fixed_batch(model, batch), precision, calibration)
-            if keep_float:
-                content = quantized_except(keep_float, converter, lambda content: self.owners(content, model))
+            if precision.activations == "int8" and not precision.stock:
+                content = quantized(converter, keep_float, lambda content: self.owners(content, model))
             else:
                 content = converter.convert()
             return content if precision.stock else pack(unpack(content))
@@ -109,20 +111,23 @@ def operator_sets(precision: Precision) -> list[Any]:
     return [sets.TFLITE_BUILTINS_INT8] if precision.integer_only else [sets.TFLITE_BUILTINS]
 
 
-def quantized_except(keep_float: tuple[str, ...], converter: Any, owners: Callable[[bytes], Owners]) -> bytes:
-    """What `converter` makes of its model, with the ops of some layers in float; `owners` finds them in a file.
+def quantized(converter: Any, keep_float: tuple[str, ...], owners: Callable[[bytes], Owners]) -> bytes:
+    """What `converter` makes of its model in int8, with the ops of some layers in float; `owners` finds them in a file.
 
-    The converter's own way is to calibrate and then to quantise, and only the second step can be told what to leave
-    out. TensorFlow's QuantizationDebugger takes the same two steps, but gives the file a float interface.
+    The converter's own way is to calibrate and then to quantise. Between the two its ranges are put right, and only the
+    second step can be told what to leave out. TensorFlow's QuantizationDebugger takes the same two steps, but gives
+    the file a float interface.
     """
     from tensorflow.lite.python.convert import mlir_quantize
 
+    images = converter.representative_dataset
+    converter.representative_dataset = lambda: islice(images(), 1)
     converter._experimental_calibrate_only = True
-    calibrated = converter.convert()
-    made_by = owners(calibrated)
+    content = calibrated(converter.convert(), (batch for (batch,) in images()))
+    made_by = owners(content) if keep_float else {}
     check_ops(keep_float, {layer for made in made_by.values() for layer in made})
     return mlir_quantize(
-        calibrated,
+        content,
         disable_per_channel=converter._experimental_disable_per_channel,
         input_data_type=converter.inference_input_type,
         output_data_type=converter.inference_output_type,

@@ -1,0 +1,69 @@
+"""The ranges of an int8 export are those that the calibration images cause, of every tensor."""
+
+import numpy as np
+import pytest
+
+from fmnist_edge.export.calibration import calibrated
+from fmnist_edge.export.flatbuffer import schema_module, unpack
+from fmnist_edge.export.precisions import select
+from fmnist_edge.export.tflite import EXPORTER, configured, fixed_batch
+
+
+@pytest.fixture(scope="module")
+def chain():
+    """Elementwise ops, each of which can work in the memory of the one before, with ranges far from one another."""
+    import keras
+
+    class Chain(keras.layers.Layer):
+        def call(self, x):
+            small = keras.ops.sigmoid(x) * np.float32(0.02)
+            return (small + np.float32(0.01)) * np.float32(50)
+
+    inputs = keras.Input((4, 4, 1), name="image")
+    x = keras.layers.Conv2D(2, 1, kernel_initializer="ones", name="conv")(inputs)
+    return keras.Model(inputs, Chain(name="chain")(x), name="chained")
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.linspace(-1, 1, 8 * 16, dtype=np.float32).reshape(8, 4, 4, 1)
+
+
+def ranges(content):
+    """(op, its output's smallest and largest number) of an int8 file."""
+    schema, model = schema_module(), unpack(content)
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+    graph, found = model.subgraphs[0], []
+    for op in graph.operators:
+        quantization = graph.tensors[op.outputs[0]].quantization
+        scale, zero = quantization.scale[0], quantization.zeroPoint[0]
+        code = model.operatorCodes[op.opcodeIndex]
+        kind = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        found.append((kind, float((-128 - zero) * scale), float((127 - zero) * scale)))
+    return found
+
+
+def test_no_tensor_gets_the_range_of_its_reader(chain, images):
+    (precision,) = select("tflite", ["int8"])
+    (conv, sigmoid, small, more, large) = ranges(EXPORTER.convert(chain, precision, 1, images))
+    top = 1 / (1 + np.exp(-1.0))
+    assert [kind for kind, _, _ in (conv, sigmoid, small, more, large)] == ["CONV_2D", "LOGISTIC", "MUL", "ADD", "MUL"]
+    assert small[2] == pytest.approx(0.02 * top, rel=0.02)  # of the converter's own: 0.0246, then 1.23
+    assert more[2] == pytest.approx(0.01 + 0.02 * top, rel=0.02)
+    assert large[2] == pytest.approx(0.5 + top, rel=0.02)
+
+
+@pytest.mark.filterwarnings("ignore:Statistics for quantized inputs")
+def test_ranges_are_those_of_all_images_and_not_of_the_converters_one(chain, images):
+    converter = configured(fixed_batch(chain, 1), select("tflite", ["int8"])[0], images[:1])
+    converter._experimental_calibrate_only = True
+    content = converter.convert()
+    tensors = unpack(calibrated(content, (image[None] for image in images))).subgraphs[0].tensors
+    before = {tensor.name: tensor.quantization for tensor in unpack(content).subgraphs[0].tensors}
+    (conv,) = (tensor for tensor in tensors if b"conv" in tensor.name and len(tensor.shape) == 4 and has_range(tensor))
+    assert (conv.quantization.min[0], conv.quantization.max[0]) == (-1, 1)
+    assert before[conv.name].max[0] < 0.5  # the first image is the darkest
+
+
+def has_range(tensor):
+    return tensor.quantization is not None and tensor.quantization.min is not None
