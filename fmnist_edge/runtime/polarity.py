@@ -39,9 +39,12 @@ class Polarity:
         """bool (n,): the images of `batch`, uint8 or float (n, height, width, channels), that look inverted."""
         if self._border is None:
             return np.zeros(len(batch), bool)
-        border = batch.reshape(len(batch), -1).take(self._border, axis=1)
-        # Sums, because a mean takes longer; a float image's range is 0 to 1.
-        twice = 2 * np.add.reduce(border, axis=1)
+        count = len(batch)
+        # Sums, because a mean takes longer, and one image without an axis; a float image's range is 0 to 1.
+        if count == 1:
+            twice = 2 * np.add.reduce(batch.reshape(-1).take(self._border), keepdims=True)
+        else:
+            twice = 2 * np.add.reduce(batch.reshape(count, -1).take(self._border, axis=1), axis=1)
         middle = len(self._border) * full(batch)
         return twice > middle if self._wanted == "light-on-dark" else twice < middle
 
@@ -57,7 +60,7 @@ class Polarity:
         if self._border is None:
             return batch
         wrong = self.wrong(batch)
-        if not np.logical_or.reduce(wrong):
+        if not (wrong[0] if len(wrong) == 1 else wrong.any()):
             return batch
         if invert == "auto":
             return np.where(wrong.reshape(-1, 1, 1, 1), full(batch) - batch, batch)
