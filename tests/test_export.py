@@ -199,8 +199,9 @@ def inputs():
 
 
 class TestLowering:
-    def test_native_form_computes_the_same(self, model, inputs):
-        lowered = with_lrn(model, "native").model
+    @pytest.mark.parametrize("form", ["blocked", "native"])
+    def test_other_forms_compute_the_same(self, model, inputs, form):
+        lowered = with_lrn(model, form).model
         assert lowered is not model
         assert lowered.count_params() == model.count_params()
         assert np.abs(np.asarray(lowered(inputs)) - np.asarray(model(inputs))).max() < 1e-5
@@ -213,13 +214,13 @@ class TestLowering:
         assert all(0 < fit.rms_error <= TOLERANCE for fit in lowered.lrn_fits.values())
 
     def test_model_without_lrn_is_left_alone(self, compact, inputs):
-        for form in ("native", "composed", "fitted"):
+        for form in ("native", "composed", "blocked", "fitted"):
             assert with_lrn(compact.model, form, inputs).model is compact.model
         assert lower(compact.model, select("tflite", ["float32"])[0]).model is compact.model
 
     @pytest.mark.parametrize("form", ["magic", "fitted"])
     def test_unknown_form_or_a_fit_without_images_is_refused(self, model, form):
-        with pytest.raises(InputError, match="'composed', 'native'"):
+        with pytest.raises(InputError, match="'composed', 'blocked', 'native'"):
             with_lrn(model, form)
 
     def test_stock_is_what_the_converter_gets_without_us(self, model):
@@ -359,7 +360,7 @@ def test_precision_names():
         ({"weights": "int4"}, "weights is 'int4'; expected float32, float16, int8"),
         ({"activations": "int4"}, "activations is 'int4'"),
         ({"io": "uint8"}, "io is 'uint8'"),
-        ({"lrn": "fited"}, "lrn is 'fited'; expected composed, fitted, native"),
+        ({"lrn": "fited"}, "lrn is 'fited'; expected composed, blocked, fitted, native"),
         ({"calibrated": False}, "int8 activations need calibration images"),
         ({"activations": "dynamic"}, "calibrated is True, and dynamic activations have no use for calibration"),
         ({"activations": "dynamic", "calibrated": False, "lrn": "composed"}, "io int8"),

@@ -189,9 +189,9 @@ def matched(origin: Origin, recipe: Precision, reference: Any, probe: Probe, sam
 
 def lowered_again(origin: Origin, recipe: Precision, reference: Any) -> Any:
     """The model in the form that the converter got."""
-    if recipe.lrn == "native":
-        return with_lrn(reference, "native").model
-    return with_fits(reference, origin.lrn_fits)
+    if recipe.lrn == "fitted":
+        return with_fits(reference, origin.lrn_fits)
+    return with_lrn(reference, recipe.lrn).model
 
 
 def check_weights(artifact: Artifact) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.errors import InputError
-from fmnist_edge.export.lrn import Fit, fits_of, fitted_layer, native_layer
+from fmnist_edge.export.lrn import Fit, blocked_layer, fits_of, fitted_layer, native_layer
 from fmnist_edge.export.precisions import Precision
 
 __all__ = ["Lowered", "fold_batch_norm", "lower", "with_fits", "with_lrn"]
+
+LRN_LAYERS = {"blocked": blocked_layer, "native": native_layer}
 
 Weights = dict[str, list[np.ndarray]]
 
@@ -39,8 +41,8 @@ def lower(
 
 
 def with_lrn(model: Any, lrn: str, images: np.ndarray | None = None, keep_float: Collection[str] = ()) -> Lowered:
-    """`model` with every LRN layer in the form `lrn`: "composed" (the layer's own ops), "native" (one LRN op), or
-    "fitted" (sigmoids, see `export.lrn`; except for layers in `keep_float`).
+    """`model` with every LRN layer in the form `lrn`: "composed" (the layer's own ops), "blocked" (the same with fewer
+    weights), "native" (one LRN op), or "fitted" (sigmoids, except for layers in `keep_float`). See `export.lrn`.
 
     A model without LRN comes back as it is.
     """
@@ -49,10 +51,10 @@ def with_lrn(model: Any, lrn: str, images: np.ndarray | None = None, keep_float:
     layers = [layer for layer in model.layers if isinstance(layer, LocalResponseNormalization)]
     if lrn == "composed":
         return Lowered(model)
-    if lrn == "native":
-        return Lowered(rebuilt(model, {layer.name: native_layer(layer) for layer in layers}, {}))
+    if lrn in LRN_LAYERS:
+        return Lowered(rebuilt(model, {layer.name: LRN_LAYERS[lrn](layer) for layer in layers}, {}))
     if lrn != "fitted" or images is None:
-        raise InputError(f"LRN lowering is {lrn!r}; expected 'composed', 'native', or 'fitted' with images")
+        raise InputError(f"LRN lowering is {lrn!r}; expected 'composed', 'blocked', 'native', or 'fitted' with images")
     fits = {name: fit for name, fit in fits_of(model, images).items() if name not in keep_float}
     return Lowered(with_fits(model, fits), fits)
 

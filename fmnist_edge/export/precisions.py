@@ -17,7 +17,7 @@ CHOICES = {
     "weights": ("float32", "float16", "int8"),
     "activations": ("float32", "float16", "dynamic", *INTEGER),
     "io": ("float32", *INTEGER),
-    "lrn": ("composed", "fitted", "native"),
+    "lrn": ("composed", "blocked", "fitted", "native"),
 }
 
 
@@ -31,8 +31,9 @@ class Precision:
         io: dtype of the model's input and output tensors.
         calibrated: needs images to set its activation ranges.
         lrn: how local response normalisation is written: "composed", a convolution, RSQRT and MUL, which is the fastest
-            wherever the network around it is float; "fitted", sigmoids in RSQRT's place, which integer arithmetic has
-            in every engine; "native", one op, of which TFLite has a float32 kernel alone.
+            wherever the network around it is float; "blocked", the same with fewer weights where there are many
+            channels; "fitted", sigmoids in RSQRT's place, which integer arithmetic has in every engine; "native", one
+            op, of which TFLite has a float32 kernel alone.
         integer_only: a float op left in the file is an error.
         stock: what the converter gives without any of our rewriting, to measure ours against. Exported when named.
 
@@ -82,9 +83,9 @@ class Precision:
 INT8: dict[str, Any] = {"weights": "int8", "activations": "int8", "calibrated": True}
 
 PRECISIONS = (
-    Precision("float32", "tflite", weights="float32", activations="float32"),
-    Precision("float16", "tflite", weights="float16", activations="float32"),
-    Precision("dynamic_int8", "tflite", weights="int8", activations="dynamic"),
+    Precision("float32", "tflite", weights="float32", activations="float32", lrn="blocked"),
+    Precision("float16", "tflite", weights="float16", activations="float32", lrn="blocked"),
+    Precision("dynamic_int8", "tflite", weights="int8", activations="dynamic", lrn="blocked"),
     Precision("int8", "tflite", **INT8, io="int8", lrn="fitted"),
     Precision("int8_only", "tflite", **INT8, io="int8", lrn="fitted", integer_only=True),
     Precision(
