@@ -35,7 +35,8 @@ def calibrated(content: bytes, batches: Iterable[np.ndarray]) -> bytes:
         lows = np.minimum(lows, [value.min() for value in values])
         highs = np.maximum(highs, [value.max() for value in values])
     for index, low, high in zip(found, lows, highs, strict=True):
-        tensors[index].quantization.min, tensors[index].quantization.max = np.float32([low]), np.float32([high])
+        quantization = tensors[index].quantization
+        quantization.min, quantization.max = np.array([low], np.float32), np.array([high], np.float32)
     return pack(model)
 
 
