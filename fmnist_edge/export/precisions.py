@@ -33,7 +33,7 @@ class Precision:
         lrn: how local response normalisation is written: "composed", a convolution, RSQRT and MUL, which is the fastest
             wherever the network around it is float; "blocked", the same with fewer weights where there are many
             channels; "fitted", sigmoids in RSQRT's place, which integer arithmetic has in every engine; "native", one
-            op, of which TFLite has a float32 kernel alone.
+            op, of which engines have a float32 kernel alone.
         integer_only: a float op left in the file is an error.
         stock: what the converter gives without any of our rewriting, to measure ours against. Exported when named.
 
@@ -112,6 +112,7 @@ PRECISIONS = (
     Precision("stock_float32", "tflite", weights="float32", activations="float32", lrn="native", stock=True),
     Precision("stock_dynamic_int8", "tflite", weights="int8", activations="dynamic", lrn="native", stock=True),
     Precision("stock_int8", "tflite", **INT8, io="int8", lrn="native", stock=True),
+    Precision("stock_float32", "onnx", weights="float32", activations="float32", lrn="native", stock=True),
 )
 
 
