@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Optional
 
 from fmnist_edge import __version__
 from fmnist_edge.argument_types import batch_size, number, percentage, seeds, whole_number
@@ -22,7 +23,7 @@ from fmnist_edge.registry import ENGINES, EXPORTERS, MODELS
 
 __all__ = ["parser"]
 
-Command = Callable[[argparse.Namespace], int | None]
+Command = Callable[[argparse.Namespace], Optional[int]]
 
 
 def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import math
 import sys
-import tomllib
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,7 @@ class Plan:
                 self.refuse(field, "a whole number of at least 1")
         for field in ("seconds", "end_to_end_seconds", "warm_up_seconds", "cool_down_seconds"):
             value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
                 self.refuse(field, "seconds, 0 or more")
         if not is_list(self.threads) or any(item != "all" and not is_count(item) for item in self.threads):
             self.refuse("threads", "a list of whole numbers of at least 1, or 'all'")
@@ -118,6 +117,10 @@ def find(name: str) -> Plan:
 
 def read(path: Path) -> Plan:
     """A plan from its file, named after it. Raises FileError when it is no TOML, InputError when it is no plan."""
+    try:
+        import tomllib
+    except ModuleNotFoundError:  # before Python 3.11
+        import tomli as tomllib
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

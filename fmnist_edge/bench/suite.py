@@ -127,11 +127,13 @@ def resume(path: Path, images: np.ndarray) -> Session:
         plan = from_dict({k: v for k, v in result["plan"].items() if k != "name"}, result["plan"]["name"], str(path))
         entries = {(line["round"], line["cell"]): line for line in lines}
         schema, sha256s = result["schema"], [cell["sha256"] for cell in result["cells"]]
+        if len(cells) != len(sha256s):
+            raise TypeError("cells")
     except (KeyError, TypeError, AttributeError) as error:
         raise FileError(f"{path}: not the file of an interrupted run ({type(error).__name__} at {error})") from None
     if schema != results.SCHEMA:
         raise FileError(f"{path}: its schema is {schema!r}, this version writes {results.SCHEMA}; measure again")
-    changed = [cell.name for cell, digest in zip(cells, sha256s, strict=True) if identity(cell.artifact)[1] != digest]
+    changed = [cell.name for cell, digest in zip(cells, sha256s) if identity(cell.artifact)[1] != digest]
     unlike = machine_differences(result["machine"], environment.describe())
     if changed or unlike or described(images) != result["images"]:
         what = changed[0] if changed else f"the machine ({unlike[0]})" if unlike else "the set of images"
