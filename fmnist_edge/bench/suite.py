@@ -17,7 +17,7 @@ from fmnist_edge.bench import environment, results, validity
 from fmnist_edge.bench.calibration import calibrate
 from fmnist_edge.bench.cells import Cell, entry_for, identity, order
 from fmnist_edge.bench.comparison import machine_differences
-from fmnist_edge.bench.journal import SUFFIX, Journal
+from fmnist_edge.bench.journal import SUFFIX, Journal, resuming
 from fmnist_edge.bench.loop import Request
 from fmnist_edge.bench.monitor import Monitor
 from fmnist_edge.bench.plan import Plan, from_dict
@@ -176,7 +176,7 @@ def write(session: Session) -> None:
 
 
 def how_to_resume(session: Session) -> str:
-    return f"go on with: fmnist-edge bench --resume {session.journal.path}"
+    return f"go on with: {resuming(session.journal.path)}"
 
 
 def measure_all(session: Session, progress: Progress) -> None:
