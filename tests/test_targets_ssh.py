@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -45,6 +46,13 @@ def make_board(tmp_path):
 def board(make_board, device_python):
     """A device that has NumPy and one engine."""
     return make_board(f"{device_python.parent}:{SYSTEM}")
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A folder with a Python that has nothing."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    return tmp_path / "bare/bin"
 
 
 def target(board, patience_s=60):
@@ -100,10 +108,9 @@ class TestTheWholeWay:
         file.write_text("broken")
         assert measure(board, tmp_path)["cells"][0]["status"] == "ok"
 
-    def test_a_device_with_nothing_gets_an_environment_of_its_own_once(self, make_board, device_python, tmp_path):
+    def test_a_device_with_nothing_gets_an_environment_of_its_own_once(self, make_board, device_python, bare, tmp_path):
         """`device_python` shows that pip reaches an index."""
-        base = Path(sys.executable).resolve().parent
-        board = make_board(f"{base}:{SYSTEM}")
+        board = make_board(f"{bare}:{SYSTEM}")
         said = []
         result = measure(board, tmp_path, progress=lambda done, total, text: said.append(text))
         assert result["cells"][0]["status"] == "ok" and any("Successfully installed" in text for text in said)
@@ -254,11 +261,10 @@ class TestWhatCannotWork:
         (folder / "python3").chmod(0o755)
         self.fails(make_board(str(folder)), tmp_path, capsys, said)
 
-    def test_no_engine_and_no_network_to_get_one(self, make_board, tmp_path, capsys):
-        base = Path(sys.executable).resolve().parent
+    def test_no_engine_and_no_network_to_get_one(self, make_board, bare, tmp_path, capsys):
         nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": "/dev/null"}
-        board = make_board(f"{base}:{SYSTEM}", **nowhere)
-        self.fails(board, tmp_path, capsys, "NumPy is not installed", "pip found no network")
+        board = make_board(f"{bare}:{SYSTEM}", **nowhere)
+        self.fails(board, tmp_path, capsys, "NumPy is not installed", "pip found no network", "ai-edge-litert>=2.1,<3")
 
     def test_an_engine_too_few_costs_its_own_cells_alone(self, make_board, device_python, tmp_path):
         """LiteRT is there, ONNX Runtime cannot be had."""

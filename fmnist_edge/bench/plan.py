@@ -6,10 +6,12 @@ import difflib
 import math
 import sys
 from dataclasses import MISSING, dataclass, fields
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from fmnist_edge.errors import FileError, InputError, UnknownNameError
+from fmnist_edge.errors import FileError, InputError, UnavailableError, UnknownNameError
 
 __all__ = ["Plan", "find", "names", "read"]
 
@@ -117,17 +119,24 @@ def find(name: str) -> Plan:
 
 def read(path: Path) -> Plan:
     """A plan from its file, named after it. Raises FileError when it is no TOML, InputError when it is no plan."""
+    toml = toml_reader()
     try:
-        import tomllib
-    except ModuleNotFoundError:  # before Python 3.11
-        import tomli as tomllib
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = toml.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (toml.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FileError(f"{path}: not TOML ({error})") from None
     return from_dict(values, path.stem, str(path))
+
+
+def toml_reader() -> ModuleType:
+    """Python's own since 3.11, which before was the package tomli."""
+    for name in ("tomllib", "tomli"):
+        try:
+            return import_module(name)
+        except ModuleNotFoundError:
+            continue
+    raise UnavailableError("plans are TOML files, which this Python cannot read; run: pip install tomli")
 
 
 def from_dict(values: dict[str, Any], name: str, where: str) -> Plan:

@@ -98,8 +98,10 @@ class SshTarget:
             if SPACE in str(error):
                 raise FileError(f"{self.host}: its disk is full; free some space and give the command again") from None
             if found["lacking"]:
+                reason = one_line(error).removeprefix(f"{self.host}: ")
+                how = f"install there: {' '.join(found['missing'])}"
                 raise UnavailableError(
-                    f"{self.host}: {found['lacking']}, and could not be installed: {one_line(error)}"
+                    f"{self.host}: {found['lacking']}, and could not be installed: {reason}; mend that, or {how}"
                 ) from None
             return "python3"  # cells of an engine that is not there say so
         return own
