@@ -38,7 +38,7 @@ def start(folder: Path) -> dict[str, Any]:
     Raises UnavailableError when another bundle is being measured here, and FileError when the disk is full.
     """
     state = read_state(folder)
-    if state["status"] == "done":
+    if state["status"] == "done" and (folder / state["result"]).is_file():
         return state
     with open(folder.parent / LOCK, "a+b") as lock:
         try:

@@ -32,7 +32,7 @@ PAUSES_S = (1, 2, 4, 8, 15, 30)
 STARTS = 4  # a run that something ends is gone on with, but not forever
 STEP = re.compile(r"(\d+)/(\d+) (.*)")
 SPACE = "No space left on device"
-GOES_ON = "the run goes on there; the same command picks it up"
+GOES_ON = "a run that has begun there goes on; the same command picks it up"
 T = TypeVar("T")
 
 
@@ -90,13 +90,15 @@ class SshTarget:
         if not found["missing"]:
             return "python3"
         progress(0, 1, "installing")
+
+        def say(line: str) -> None:
+            progress(0, 1, read(line).get("line", "installing"))
+
         try:
-            self._ask(facts, "python3", "install", facts.environment, say=lambda line: progress(0, 1, line))
+            self._ask(facts, "python3", "install", facts.environment, say=say)
         except UnreachableError:
             raise
         except UnavailableError as error:
-            if SPACE in str(error):
-                raise FileError(f"{self.host}: its disk is full; free some space and give the command again") from None
             if found["lacking"]:
                 reason = one_line(error).removeprefix(f"{self.host}: ")
                 how = f"install there: {' '.join(found['missing'])}"
