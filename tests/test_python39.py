@@ -16,7 +16,8 @@ from fmnist_edge.targets.bundle import DEVICE_SIDE, archive
 
 # Beside the bundle's files: the command line, for those who install the package on a device.
 COMMAND_LINE = (
-    "__main__.py", "cli.py", "commands", "data.py", "option_types.py", "options.py", "options_bench.py",
+    "__main__.py", "cli.py", "commands", "data.py", "argument_types.py", "help_texts.py", "options.py",
+    "options_bench.py",
 )  # fmt: skip
 
 

@@ -93,23 +93,28 @@ class TestRequirements:
     def test_every_engine_says_what_to_install_or_that_it_is_not_for_devices(self):
         import tomllib
 
-        extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        extras = project["optional-dependencies"]
         runtimes = [line for extra in ("litert", "onnx", "openvino", "ncnn", "mnn") for line in extras[extra]]
-        offered = {ready.distribution(line): line for line in runtimes}
+        offered = {ready.distribution(line): line for line in [*project["dependencies"], *runtimes]}
         for name in registry.ENGINES:
             requirement = registry.resolve("engine", registry.ENGINES, name).requirement
             if requirement is not None:
                 assert requirement.startswith(offered[ready.distribution(requirement)].partition(",")[0]), name
 
-    def test_numpy_is_the_packages_own_range(self):
-        assert 'dependencies = ["numpy>=1.24"]' in (ROOT / "pyproject.toml").read_text()
-        assert bundle.NUMPY.startswith("numpy>=1.24")
+    def test_numpy_is_there_once_whatever_the_engine(self):
+        assert bundle.requirements(["numpy"]) == ["numpy>=1.24,<3"]
+        assert bundle.requirements(["numpy", "litert"]) == ["numpy>=1.24,<3", "ai-edge-litert>=2.1,<3"]
 
     def test_what_is_missing_and_what_is_too_little(self):
         assert ready.missing(["numpy>=1.24", "nowhere>=1"]) == ["nowhere>=1"]
-        assert ready.lacking(["numpy>=1.24", "nowhere>=1"]) == "no engine is installed (of nowhere)"
-        assert ready.lacking(["numpy>=1.24", "nowhere>=1", "pytest>=8"]) is None
-        assert ready.lacking(["numpy>=1.24", "pytest>=8"]) is None
+        assert ready.lacking(["numpy>=1.24", "nowhere>=1"], ["litert"]) == "no engine is installed (of nowhere)"
+        assert ready.lacking(["numpy>=1.24", "nowhere>=1", "pytest>=8"], ["litert", "onnxruntime"]) is None
+        assert ready.lacking(["numpy>=1.24", "pytest>=8"], ["litert"]) is None
+
+    def test_the_numpy_engine_lacks_nothing_but_numpy(self):
+        assert ready.lacking(["numpy>=1.24"], ["numpy"]) is None
+        assert ready.lacking(["numpy>=1.24", "nowhere>=1"], ["litert", "numpy"]) is None
 
     @pytest.mark.parametrize(
         "said, means",

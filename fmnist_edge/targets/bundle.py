@@ -25,10 +25,9 @@ from fmnist_edge.registry import ENGINES, resolve
 from fmnist_edge.runtime.contract import manifest_path
 from fmnist_edge.targets.unpacked import CODE, IMAGES, JOB, REQUIREMENTS, RUN, SCHEMA, SUMS
 
-__all__ = ["DEFAULT_ENGINES", "FOLDER", "NUMPY", "archive", "contents", "engines_of", "requirements"]
+__all__ = ["DEFAULT_ENGINES", "FOLDER", "archive", "contents", "engines_of", "requirements"]
 
 FOLDER = "fmnist-edge-bench"  # what `tar x` makes is called so, and the start of a digest
-NUMPY = "numpy>=1.24,<3"
 # What one would ship; its peers when they are named.
 DEFAULT_ENGINES = ("litert", "litert-builtin", "onnxruntime")
 # The package's part that runs on the device: files, and folders whole.
@@ -126,7 +125,7 @@ def requirements(engines: Iterable[str]) -> list[str]:
     >>> requirements(["litert", "litert-builtin"])
     ['numpy>=1.24,<3', 'ai-edge-litert>=2.1,<3']
     """
-    return list(dict.fromkeys([NUMPY, *(resolve("engine", ENGINES, name).requirement for name in engines)]))
+    return list(dict.fromkeys(resolve("engine", ENGINES, name).requirement for name in ("numpy", *engines)))
 
 
 def artifact_files(artifacts: Sequence[Path]) -> dict[str, bytes]:

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def measure_and_show(folder: Path) -> int:
     unpacked.verify(folder)
-    lacking = ready.lacking(unpacked.read_requirements(folder))
+    lacking = ready.lacking(unpacked.read_requirements(folder), unpacked.read_engines(folder))
     if lacking:
         raise UnavailableError(f"{lacking}; {HOW_TO_INSTALL.format(folder=folder)}")
     from fmnist_edge.bench import outcome
@@ -110,7 +110,7 @@ def serve(folder: Path, verb: str, *rest: str) -> int:
 def check(folder: Path) -> None:
     unpacked.verify(folder)
     requirements = unpacked.read_requirements(folder)
-    say({"missing": ready.missing(requirements), "lacking": ready.lacking(requirements)})
+    say({"missing": ready.missing(requirements), "lacking": ready.lacking(requirements, unpacked.read_engines(folder))})
 
 
 def install(folder: Path, environment: str) -> None:

@@ -19,7 +19,7 @@ PIP = (
     "--retries", "1", "--timeout", "15", "-r",
 )  # fmt: skip
 NO_NETWORK = ("name resolution", "NewConnectionError", "ConnectTimeout", "Network is unreachable", "ProxyError")
-NUMPY = "numpy"
+NUMPY = "numpy"  # the distribution, and the engine that needs no other
 
 
 def missing(requirements: Sequence[str]) -> list[str]:
@@ -27,14 +27,16 @@ def missing(requirements: Sequence[str]) -> list[str]:
     return [item for item in requirements if not installed(distribution(item))]
 
 
-def lacking(requirements: Sequence[str]) -> str | None:
-    """Why nothing at all can be measured with what is installed: no NumPy, or none of the engines."""
+def lacking(requirements: Sequence[str], engines: Sequence[str]) -> str | None:
+    """Why nothing at all can be measured with what is installed: no NumPy, or none of what `engines` need beside it."""
     absent = missing(requirements)
     if any(distribution(item) == NUMPY for item in absent):
         return "NumPy is not installed"
-    engines = [item for item in requirements if distribution(item) != NUMPY]
-    names = " and ".join(map(distribution, engines))
-    return f"no engine is installed (of {names})" if set(engines) <= set(absent) else None
+    if NUMPY in engines:
+        return None
+    more = [item for item in requirements if distribution(item) != NUMPY]
+    names = " and ".join(map(distribution, more))
+    return f"no engine is installed (of {names})" if set(more) <= set(absent) else None
 
 
 def distribution(requirement: str) -> str:

@@ -12,7 +12,19 @@ from fmnist_edge.files import sha256_of
 if TYPE_CHECKING:
     from fmnist_edge.bench.job import Job
 
-__all__ = ["CODE", "IMAGES", "JOB", "REQUIREMENTS", "RUN", "SCHEMA", "SUMS", "read", "read_requirements", "verify"]
+__all__ = [
+    "CODE",
+    "IMAGES",
+    "JOB",
+    "REQUIREMENTS",
+    "RUN",
+    "SCHEMA",
+    "SUMS",
+    "read",
+    "read_engines",
+    "read_requirements",
+    "verify",
+]
 
 SCHEMA = 1  # of job.json
 CODE, IMAGES, JOB, REQUIREMENTS, RUN, SUMS = (
@@ -34,6 +46,14 @@ def verify(folder: Path) -> None:
 
 def read_requirements(folder: Path) -> list[str]:
     return (folder / REQUIREMENTS).read_text(encoding="utf-8").split()
+
+
+def read_engines(folder: Path) -> list[str]:
+    """Without NumPy, which may be missing. Raises FileError when the job is none."""
+    try:
+        return list(json.loads((folder / JOB).read_bytes())["engines"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise no_job(folder / JOB, error) from None
 
 
 def read(folder: Path) -> Job:
@@ -58,4 +78,8 @@ def read(folder: Path) -> Job:
             seed=value["seed"],
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FileError(f"{where}: not a bundle's job ({type(error).__name__}); unpack the bundle again") from None
+        raise no_job(where, error) from None
+
+
+def no_job(where: Path, error: Exception) -> FileError:
+    return FileError(f"{where}: not a bundle's job ({type(error).__name__}); unpack the bundle again")
