@@ -6,13 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from devices import ARTIFACT, SHORT, job
-from ssh_board import Board, end, processes, sshd
+from ssh_board import Board, sshd
 
 from fmnist_edge.bench import results
 from fmnist_edge.bench.plan import Plan
@@ -20,12 +18,13 @@ from fmnist_edge.cli import main
 from fmnist_edge.errors import FileError, InputError, UnavailableError, UnreachableError
 from fmnist_edge.targets import bundle, ssh, wire
 from fmnist_edge.targets.link import Link
+from fmnist_edge.targets.probe import probe
 from fmnist_edge.targets.ssh import SshTarget
 
 SYSTEM = "/usr/bin:/bin"
 TOOLS = ("sh", "bash", "cat", "mkdir", "wc", "tar", "gzip", "cp", "rm")
 # Long enough to be interfered with, and no longer.
-SLOW = Plan("slow", 3, 0, 0, min_queries=3, warm_up_runs=2, warm_up_seconds=0, threads=(1,), cool_down_seconds=1)
+SLOW = Plan("slow", 4, 0, 0, min_queries=4, warm_up_runs=2, warm_up_seconds=0, threads=(1,), cool_down_seconds=1)
 
 
 @pytest.fixture
@@ -78,14 +77,27 @@ def once(step, action):
 
 
 class TestTheWholeWay:
-    def test_from_an_empty_device_to_a_result_here(self, board, tmp_path, capsys):
+    def test_from_an_empty_device_to_a_result_here(self, board, tmp_path, capsys, monkeypatch):
         plan = tmp_path / "tiny.toml"
         plan.write_text(
             "rounds = 1\nseconds = 0\nend_to_end_seconds = 0\nmin_queries = 3\nwarm_up_runs = 1\nwarm_up_seconds = 0\n"
             "threads = [1]\n"
         )
-        arguments = ["--on", "board", "--ssh-config", str(board.config), "--plan", str(plan), "--engine", "litert"]
-        assert main(["bench", str(ARTIFACT), *arguments, "--out", str(tmp_path / "out")]) == 0
+        command = ["bench", str(ARTIFACT), "--on", "board", "--ssh-config", str(board.config), "--plan", str(plan)]
+        command += ["--engine", "litert", "--out", str(tmp_path / "out")]
+        with monkeypatch.context() as patch:
+            patch.setattr(ssh, "saved", interrupt)  # before it is fetched
+            assert main(command) == 130
+        (there,) = board.base.glob("bundles/*/results/*/*")
+        (code,) = board.base.glob("bundles/*/fmnist_edge/bench/loop.py")
+        assert results.load(there)["cells"][0]["status"] == "ok" and not list((tmp_path / "out").glob("*/*"))
+
+        # What is damaged there is sent again, and a result that is gone is measured again.
+        code.write_text("broken")
+        there.unlink()
+        capsys.readouterr()
+        assert main(command) == 0
+        assert code.read_text() != "broken"
         out = capsys.readouterr().out
         (file,) = (tmp_path / "out").glob("*/*")
         assert "| compact_cnn/int8.tflite | litert |" in out and f"wrote {file}" in out and "INVALID: " not in out
@@ -96,103 +108,89 @@ class TestTheWholeWay:
         assert there.read_bytes() == file.read_bytes()
         assert not list(board.base.glob("bundles/*/state.json")) and not list(board.base.glob("bundles/*.part"))
 
-        # Again: nothing is sent anew, and everything measured anew.
-        digest = next(board.base.glob("bundles/*/run.py")).stat().st_mtime_ns
-        time.sleep(1.1)  # results are named by the second
-        assert main(["bench", str(ARTIFACT), *arguments, "--out", str(tmp_path / "out")]) == 0
-        assert len(list((tmp_path / "out").glob("*/*"))) == 2
-        assert next(board.base.glob("bundles/*/run.py")).stat().st_mtime_ns == digest
-
-    def test_what_is_damaged_on_the_device_is_sent_again(self, board, tmp_path):
-        measure(board, tmp_path)
-        (file,) = board.base.glob("bundles/*/fmnist_edge/bench/loop.py")
-        file.write_text("broken")
-        assert measure(board, tmp_path)["cells"][0]["status"] == "ok"
-
     def test_a_device_with_nothing_gets_an_environment_of_its_own_once(self, make_board, device_python, bare, tmp_path):
-        """`device_python` shows that pip reaches an index."""
+        """`device_python` shows that pip reaches an index. NumPy alone is soon installed."""
         board = make_board(f"{bare}:{SYSTEM}")
-        said = []
-        result = measure(board, tmp_path, progress=lambda done, total, text: said.append(text))
-        assert result["cells"][0]["status"] == "ok" and any("Successfully installed" in text for text in said)
-        (mark,) = board.base.glob("venvs/*/ready")
-        before = mark.stat().st_mtime_ns
-        measure(board, tmp_path)
-        assert mark.stat().st_mtime_ns == before
+        alone = job(engines=("numpy",))
+        there, said = target(board), []
+        link = Link("board", ("-F", str(board.config)))
+        facts = probe(link, ssh.digest(bundle.archive(alone)), "environment")
+        there._deliver(facts, bundle.archive(alone), lambda done, total, text: said.append(text))
+        python = there._python(facts, lambda done, total, text: said.append(text))
+        assert python == facts.environment + "/bin/python" and not facts.has_environment
+        assert any("Successfully installed" in text for text in said)
+        facts = probe(link, ssh.digest(bundle.archive(alone)), "environment")
+        assert facts.has_bundle and facts.has_environment
+        assert there._python(facts, refuse) == python
 
 
-class TestBrokenLinks:
-    def test_a_killed_ssh_is_picked_up_where_it_was(self, board, tmp_path):
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def refuse(done, total, text):
+    raise AssertionError(f"{text}: nothing was to be done")
+
+
+class TestWhatInterferes:
+    def test_whatever_becomes_of_the_link_the_run_goes_on(self, board, tmp_path, monkeypatch, capsys):
+        # The link breaks, for longer than one waits. The run is held meanwhile, so that it has not ended before.
+        def vanish():
+            os.kill(board.owner(), signal.SIGSTOP)
+            board.stop()
+
+        with pytest.raises(UnreachableError, match=r"refuses the connection.*the same command picks it up"):
+            measure(board, tmp_path, SLOW, once(1, vanish), patience_s=1)
+        owner = board.owner()
+        board.start()
+
+        # A device measures one thing at a time.
+        with pytest.raises(UnavailableError, match=rf"another run is under way on it; .*kill {owner}"):
+            measure(board, tmp_path, SHORT)
+
+        # Ctrl-C here is nothing to it.
+        with monkeypatch.context() as patch:
+            patch.setattr(SshTarget, "measure", interfered(SshTarget.measure, once(1, interrupt)))
+            patch.setattr("fmnist_edge.commands.bench.job_of", lambda options, engines: job(SLOW))
+            command = ["bench", "--on", "board", "--ssh-config", str(board.config), "--out", str(tmp_path / "out")]
+            assert main(command) == 130
+        assert "the same command picks it up" in capsys.readouterr().err
+
+        # The link breaks for a moment.
         said, cut = [], []
 
         def progress(done, total, text):
             said.append(text)
-            interfere(done, total, text)
+            break_off(done, total, text)
+            if text == "no link, trying again":
+                os.kill(owner, signal.SIGCONT)
 
-        interfere = once(0, lambda: cut.append(board.cut()))
-        result = measure(board, tmp_path, SLOW, progress)
-        assert cut == [1] and "no link, trying again" in said
-        assert len(result["sessions"]) == 1 and len(result["cells"][0]["rounds"]) == 3  # the run there never noticed
+        break_off = once(1, lambda: cut.append(board.cut()))
+        with monkeypatch.context() as patch:
+            patch.setattr(ssh.base64, "b64decode", lambda text: b"x")
+            with pytest.raises(FileError, match="arrived damaged"):
+                measure(board, tmp_path, SLOW, progress)
+        assert cut == [1] and "no link, trying again" in said and "sending" not in said
+        assert not list(tmp_path.glob("out/*/*"))
 
-    def test_a_link_that_stays_broken_ends_the_command_and_not_the_run(self, board, tmp_path):
-        with pytest.raises(UnreachableError, match=r"refuses the connection.*the same command picks it up"):
-            measure(board, tmp_path, SLOW, once(1, board.stop), patience_s=2)
-        owner = board.owner()
-        board.start()
+        # It arrives at last, and no measurement knows of any of that.
         result = measure(board, tmp_path, SLOW)
-        assert board.owner() == owner and len(result["sessions"]) == 1 and len(result["cells"][0]["rounds"]) == 3
+        assert board.owner() == owner and len(result["sessions"]) == 1 and len(result["cells"][0]["rounds"]) == 4
 
-    def test_ctrl_c_leaves_the_run_alone_and_says_so(self, board, tmp_path, monkeypatch, capsys):
-        def interrupt():
-            raise KeyboardInterrupt
+    def test_whatever_ends_the_run_nothing_measured_is_lost(self, board, tmp_path):
+        # Killed, and gone on with by itself; then told to stop.
+        ended: list[int] = []
 
-        monkeypatch.setattr(SshTarget, "measure", interfered(SshTarget.measure, once(1, interrupt)))
-        monkeypatch.setattr("fmnist_edge.commands.bench.job_of", lambda options, engines: job(SLOW))
-        assert (
-            main(["bench", "--on", "board", "--ssh-config", str(board.config), "--out", str(tmp_path / "out")]) == 130
-        )
-        assert "the same command picks it up" in capsys.readouterr().err
-        assert not processes(str(board.config)) or board.server is not None
-        monkeypatch.undo()
-        assert len(measure(board, tmp_path, SLOW)["sessions"]) == 1
+        def kill_and_stop(done, total, text):
+            if "int8.tflite" in text and done >= 2 and len(ended) < 2 and board.owner() not in ended:
+                os.kill(board.owner(), signal.SIGTERM if ended else signal.SIGKILL)
+                ended.append(board.owner())
 
-    def test_a_run_that_something_ends_goes_on_after_its_last_measurement(self, board, tmp_path):
-        result = measure(board, tmp_path, SLOW, once(2, lambda: end(board.owner())))
-        assert len(result["sessions"]) == 2 and not result["interrupted"]
-        assert [part["round"] for part in result["cells"][0]["rounds"]] == [0, 1, 2]
-
-    def test_a_run_that_is_stopped_on_the_device_is_kept_and_gone_on_with(self, board, tmp_path):
-        stop = once(2, lambda: os.kill(board.owner(), signal.SIGTERM))
         with pytest.raises(UnavailableError, match="it was stopped on the device"):
-            measure(board, tmp_path, SLOW, stop)
-        result = measure(board, tmp_path, SLOW)
-        assert len(result["sessions"]) == 2 and len(result["cells"][0]["rounds"]) == 3
+            measure(board, tmp_path, SLOW, kill_and_stop)
+        assert len(ended) == 2
 
-    def test_a_device_measures_one_thing_at_a_time(self, board, tmp_path):
-        with pytest.raises(UnreachableError):
-            measure(board, tmp_path, replace(SLOW, cool_down_seconds=600), once(0, board.cut), patience_s=0)
-        with pytest.raises(UnavailableError, match=rf"another run is under way on it; .*kill {board.owner()}"):
-            measure(board, tmp_path, SHORT)
-        os.kill(board.owner(), signal.SIGTERM)  # as it says
-        assert measure(board, tmp_path, SHORT)["cells"][0]["status"] == "ok"
-
-
-def interfered(method, progress):
-    return lambda self, job, out, ignored: method(self, job, out, progress)
-
-
-class TestDisks:
-    def test_a_disk_that_is_full_before_the_bundle_is_there(self, board, tmp_path):
-        digest = ssh.digest(bundle.archive(job()))
-        part = board.base / f"bundles/{digest}.part"
-        part.mkdir(parents=True)
-        (part / "a.tar.gz").symlink_to("/dev/full")
-        with pytest.raises(FileError, match="board: its disk is full") as caught:
-            measure(board, tmp_path)
-        assert "\n" not in str(caught.value) and not part.exists()
-        assert measure(board, tmp_path)["cells"][0]["status"] == "ok"
-
-    def test_a_disk_that_fills_up_meanwhile_loses_nothing(self, board, tmp_path):
+        # The disk is full.
         def fill():
             (journal,) = board.base.glob("bundles/*/results/*/*.partial.jsonl")
             journal.rename(tmp_path / "kept")
@@ -205,9 +203,23 @@ class TestDisks:
         kept = (tmp_path / "kept").read_text()
         filled[0].unlink()
         shutil.copy(tmp_path / "kept", filled[0])
+
         result = measure(board, tmp_path, SLOW)
-        assert len(result["sessions"]) == 2 and kept.count("\n") >= 2
-        assert len(result["cells"][0]["rounds"]) == 3
+        assert kept.count("\n") >= 3 and len(result["sessions"]) > 1 and not result["interrupted"]
+        assert [part["round"] for part in result["cells"][0]["rounds"]] == [0, 1, 2, 3]
+
+    def test_a_disk_that_is_full_before_the_bundle_is_there(self, make_board, tmp_path):
+        board = make_board()
+        part = board.base / f"bundles/{ssh.digest(bundle.archive(job()))}.part"
+        part.mkdir(parents=True)
+        (part / "a.tar.gz").symlink_to("/dev/full")
+        with pytest.raises(FileError, match="board: its disk is full") as caught:
+            measure(board, tmp_path)
+        assert "\n" not in str(caught.value) and not part.exists()
+
+
+def interfered(method, progress):
+    return lambda self, job, out, ignored: method(self, job, out, progress)
 
 
 class TestWhatCannotWork:
@@ -268,34 +280,16 @@ class TestWhatCannotWork:
         self.fails(board, tmp_path, capsys, "NumPy is not installed", "pip found no network", "ai-edge-litert>=2.1,<3")
 
     def test_an_engine_too_few_costs_its_own_cells_alone(self, make_board, device_python, tmp_path):
-        """LiteRT is there, ONNX Runtime cannot be had."""
-        nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": "/dev/null"}
-        board = make_board(f"{device_python.parent}:{SYSTEM}", **nowhere)
+        """LiteRT is there, ONNX Runtime cannot be had: what should be the folder of its environment is a file."""
+        board = make_board(f"{device_python.parent}:{SYSTEM}")
+        (board.base / "venvs").mkdir(parents=True)
+        needed = bundle.requirements(["litert", "onnxruntime"])
+        (board.base / "venvs" / ssh.digest(repr(needed))).touch()
         both = (ARTIFACT, ARTIFACT.with_name("float32.onnx"))
         path = target(board).measure(job(engines=("litert", "onnxruntime"), artifacts=both), tmp_path / "out", print)
         cells = {cell["engine"]: cell for cell in results.load(path)["cells"]}
         assert cells["litert"]["status"] == "ok" and cells["onnxruntime"]["status"] == "unavailable"
         assert "pip install onnxruntime" in cells["onnxruntime"]["reason"]
-
-    def test_a_result_that_was_deleted_before_it_was_fetched_is_measured_anew(self, board, tmp_path, monkeypatch):
-        def interrupt(*_):
-            raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch:
-            patch.setattr(ssh, "saved", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                measure(board, tmp_path)
-        (there,) = board.base.glob("bundles/*/results/*/*")
-        there.unlink()
-        assert measure(board, tmp_path)["cells"][0]["status"] == "ok"
-
-    def test_a_result_that_arrives_damaged_is_not_kept(self, board, tmp_path, monkeypatch):
-        monkeypatch.setattr(ssh.base64, "b64decode", lambda text: b"x")
-        with pytest.raises(FileError, match="arrived damaged"):
-            measure(board, tmp_path)
-        monkeypatch.undo()
-        assert not list(tmp_path.glob("out/*/*"))
-        assert len(measure(board, tmp_path)["sessions"]) == 1  # fetched, not measured again
 
 
 def tools(tmp_path):
