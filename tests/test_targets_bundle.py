@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -54,6 +55,10 @@ class TestArchive:
         assert len(lines) <= 10 and all(len(line) <= 120 for line in lines)
         assert not [name for name in files if re.search("training|export|checkpoints|commands", name)]
         assert sum(map(len, files.values())) < 2_000_000
+
+    def test_all_of_the_wheel_for_devices_is_in_it(self):
+        modules = set(runpy.run_path(str(ROOT / "scripts/runtime_wheel.py"))["MODULES"])
+        assert modules - {"py.typed"} < set(bundle.DEVICE_SIDE)
 
     def test_every_checksum_is_there_and_right(self, tmp_path):
         folder = unpack(bundle.archive(job()), tmp_path)
