@@ -11,7 +11,7 @@ OLD := $(VENV)-tflite-runtime
 OLD_READY := $(OLD)/.ready
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test lint types bench report exported matrix compat aarch64 microcontroller lock wheel clean
+.PHONY: help data demo test sshd lint types bench report exported matrix compat aarch64 microcontroller lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -35,8 +35,11 @@ demo: $(READY) data  ## load -> export -> parity -> latency -> classify, on the 
 	$(EDGE) classify $(DEMO)/tiny_resnet/int8.tflite examples/images/*.png
 	$(EDGE) classify $(DEMO)/tiny_googlenet/float32.onnx examples/images/*.png
 
-test: $(READY) data  ## all tests
+test: $(READY) data sshd  ## all tests
 	$(BIN)/python -m pytest
+
+sshd:  # a real one, for the tests of `bench --on`; they are skipped where it cannot be had
+	@sh scripts/get-sshd.sh || echo "no sshd: the tests of bench --on will be skipped" >&2
 
 lint: $(READY)  ## style
 	$(BIN)/ruff check .

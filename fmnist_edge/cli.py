@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from fmnist_edge.commands import (
     bench,
+    bundle,
     check,
     classify,
     compare,
@@ -40,6 +41,7 @@ COMMANDS = {
     "explain": explain.run,
     "matrix": matrix.run,
     "bench": bench.run,
+    "bundle": bundle.run,
     "compare": compare.run,
     "report": report.run,
     "classify": classify.run,

@@ -30,12 +30,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     def draw(cells: Sequence[str]) -> str:
         padded = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(cells, widths, numeric, strict=True)
+            cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(cells, widths, numeric)
         ]
         return f"| {' | '.join(padded)} |"
 
-    rule = ["-" * (width - 1) + ":" if right else "-" * width for width, right in zip(widths, numeric, strict=True)]
+    rule = ["-" * (width - 1) + ":" if right else "-" * width for width, right in zip(widths, numeric)]
     return "\n".join([draw(lines[0]), draw(rule), *map(draw, lines[1:])])
 
 

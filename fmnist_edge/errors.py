@@ -9,6 +9,7 @@ FmnistEdgeError                 anything below; `.exit_code` is what the command
 │   └── ArtifactError           an exported model file or its manifest that cannot be trusted or loaded
 ├── ExportError         (2)     a model that cannot be converted as asked
 ├── UnavailableError    (3)     something to install or fetch first: an engine, an extra, the data
+│   └── UnreachableError        a device that cannot be reached now; it may be later
 └── GateError           (1)     the work was done and the verdict is "no"
 """
 
@@ -25,6 +26,7 @@ __all__ = [
     "InputError",
     "UnavailableError",
     "UnknownNameError",
+    "UnreachableError",
     "one_line",
 ]
 
@@ -67,6 +69,10 @@ class UnavailableError(FmnistEdgeError):
     """Something must be installed or fetched before this can work."""
 
     exit_code = 3
+
+
+class UnreachableError(UnavailableError):
+    """The link to a device cannot be made or broke; trying again may help."""
 
 
 class GateError(FmnistEdgeError):

@@ -14,6 +14,8 @@ from fmnist_edge.errors import FileError
 
 __all__ = ["check_writable", "sha256_of", "write_atomic", "write_json", "write_via"]
 
+READ_BYTES = 1 << 20
+
 
 def write_via(path: str | Path, writer: Callable[[Path], object]) -> Path:
     """Let `writer` fill a temporary file beside `path`, flush it to disk, then rename it over `path`.
@@ -67,5 +69,8 @@ def check_writable(folder: str | Path) -> None:
 
 def sha256_of(path: str | Path) -> str:
     """SHA-256 of a file's content, hexadecimal."""
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while piece := file.read(READ_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 __all__ = [
+    "ARCHIVE",
     "ENGINE_MATRIX",
     "EXIT_CODES",
     "GOLDEN",
     "LAYER_BY_LAYER",
+    "ON_A_DEVICE",
     "PROTOCOL",
     "RATIOS",
+    "REPORT",
     "STATISTICS",
 ]
 
@@ -42,6 +45,15 @@ PROTOCOL = (
     "of all samples, which the gzipped JSON keeps; p99 takes 662 of them. A run is VALID, or INVALID for other load, "
     "steal time, a change of frequency, throttling, battery, a spread too wide or too few samples. `% of limit`: of "
     "what the machine's measured float32 peak and memory speed allow."
+)
+ON_A_DEVICE = (
+    "With --on, all of it happens on a device by ssh: your config, keys and known hosts, no password asked. The run "
+    "there goes on when the link breaks or this command ends; the same command picks it up."
+)
+ARCHIVE = (
+    "One small archive, without TensorFlow: on a Raspberry Pi with its 64-bit system, or any machine with Python 3.9 "
+    "or later, it is `tar x`, one line to install and one to run, both in its README.txt; results/ then has a file "
+    "that `compare` reads. The same job gives the same bytes. `bench --on user@host` does all of that."
 )
 RATIOS = (
     "B's p50 and p90 divided by A's, with 95 % bootstrap intervals over rounds and seconds; `slower` and `faster` "

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Optional
 
-from fmnist_edge import __version__
-from fmnist_edge.argument_types import batch_size, number, percentage, seeds, whole_number
+from fmnist_edge import __version__, options_bench
+from fmnist_edge.argument_types import batch_size, number, seeds, whole_number
 from fmnist_edge.help_texts import (
+    ARCHIVE,
     ENGINE_MATRIX,
     EXIT_CODES,
     GOLDEN,
     LAYER_BY_LAYER,
+    ON_A_DEVICE,
     PROTOCOL,
     RATIOS,
     REPORT,
@@ -22,7 +25,7 @@ from fmnist_edge.registry import ENGINES, EXPORTERS, MODELS
 
 __all__ = ["parser"]
 
-Command = Callable[[argparse.Namespace], int | None]
+Command = Callable[[argparse.Namespace], Optional[int]]
 
 
 def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
@@ -204,62 +207,18 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         help="JSON report, the plot beside it as .png (default reports/explain-<model>-<precision>.<format>.json)",
     )
 
-    sub = with_data(command("bench", "time artifacts on this machine", "bench exported/tiny_resnet", PROTOCOL))
-    sub.add_argument("artifacts", nargs="*", help="files or folders (default exported)")
-    sub.add_argument(
-        "--plan",
-        metavar="NAME|FILE.toml",
-        help="how long to measure: demo (8 s a cell), quick (21 s, default), standard (2 min), mlperf-style (11 min), "
-        "of benchmarks/plans/, or a file of one's own",
+    sub = with_data(
+        command(
+            "bench", "time artifacts, here or on a device", "bench exported/tiny_resnet", f"{PROTOCOL} {ON_A_DEVICE}"
+        )
     )
-    sub.add_argument(
-        "--threads", type=whole_number, action="append", metavar="N", help="repeatable (default: the plan)"
+    options_bench.add_bench(sub)
+    sub = with_data(
+        command("bundle", "pack what a device measures by", "bundle exported --plan quick --out pi.tar.gz", ARCHIVE)
     )
-    sub.add_argument(
-        "--batch", type=whole_number, action="append", metavar="N", help="repeatable; images a call (default: the plan)"
-    )
-    sub.add_argument(
-        "--engine",
-        action="append",
-        choices=[*ENGINES, "all"],
-        help="repeatable (default: litert, litert-builtin, onnxruntime, peers that are installed, and Keras)",
-    )
-    sub.add_argument("--tflite-runtime", metavar="PYTHON", help="as in `matrix`: times tflite-runtime too")
-    sub.add_argument(
-        "--parity",
-        type=Path,
-        metavar="FILE",
-        help="report of `check`: accuracies to write beside the latencies (default reports/parity.json if it is there)",
-    )
-    sub.add_argument("--out", type=Path, default=Path("benchmarks/results"), metavar="DIR", help="results folder")
-    sub.add_argument(
-        "--resume", type=Path, metavar="FILE", help="go on with an interrupted run: the .partial.jsonl it left"
-    )
-    sub.add_argument(
-        "--check-overhead",
-        action="store_true",
-        help="instead: what our loop adds to an engine's own time, by a bare loop; exit code 1 above 2 µs and 2 %%",
-    )
-    sub.add_argument(
-        "--check-cost",
-        action="store_true",
-        help="instead: what the runtime costs an app beyond NumPy and the bare engine (import, modules, a call, "
-        "memory, size of the package), into reports/cost.json; exit code 1 above a limit",
-    )
-
+    options_bench.add_bundle(sub)
     sub = command("compare", "compare two results of bench", "compare before.json.gz after.json.gz", RATIOS)
-    sub.add_argument("a", type=Path, metavar="A", help="results file to compare with")
-    sub.add_argument("b", type=Path, metavar="B", help="results file that is judged")
-    sub.add_argument("--force", action="store_true", help="compare results of unlike machines all the same")
-    sub.add_argument(
-        "--fail-if-slower",
-        type=percentage,
-        metavar="P%",
-        help="exit code 1 when a cell's p50 rose by more than P %% beyond doubt, or a cell of A failed in B",
-    )
-    sub.add_argument(
-        "--report", type=Path, default=Path("reports/compare.json"), metavar="FILE", help="JSON beside the table"
-    )
+    options_bench.add_compare(sub)
 
     sub = command("report", "show results of bench as tables and a page", "report --readme README.md", REPORT)
     sub.add_argument(

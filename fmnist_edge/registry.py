@@ -11,7 +11,7 @@ from typing import Any
 
 from fmnist_edge.errors import UnknownNameError
 
-__all__ = ["EMBEDDERS", "ENGINES", "EXPORTERS", "LOADERS", "MODELS", "PROBES", "resolve"]
+__all__ = ["EMBEDDERS", "ENGINES", "EXPORTERS", "LOADERS", "MODELS", "PROBES", "TARGETS", "resolve"]
 
 MODELS = {
     "tiny_resnet": "fmnist_edge.models.tiny_resnet:SPEC",
@@ -67,6 +67,10 @@ LOADERS = {
 PROBES = {
     "tflite": "fmnist_edge.explain.tflite:TFLiteProbe",
     "onnx": "fmnist_edge.explain.onnx:OnnxProbe",
+}
+
+TARGETS = {
+    "ssh": "fmnist_edge.targets.ssh:SshTarget",
 }
 
 

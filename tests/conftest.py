@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import device_python
 from hypothesis import settings
 
 from fmnist_edge import checkpoints, data
@@ -27,6 +28,8 @@ from fmnist_edge.export import mnn
 from fmnist_edge.export.pipeline import Calibration
 from fmnist_edge.export.precisions import PRECISIONS, Precision
 from fmnist_edge.runtime import Contract
+
+__all__ = ["device_python"]
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

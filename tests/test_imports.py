@@ -26,7 +26,7 @@ HEAVY = {
 }  # fmt: skip
 # Lower floors never import higher ones.
 FLOORS = [
-    {"errors", "registry", "files", "console", "argument_types", "help_texts", "options", "__init__"},
+    {"errors", "registry", "files", "console", "argument_types", "help_texts", "options", "options_bench", "__init__"},
     {"runtime"},
     {"data", "models", "artifacts", "parity"},
     {
@@ -41,6 +41,7 @@ FLOORS = [
         "report",
         "tuning",
         "recovery",
+        "targets",
     },
     {"commands"},
     {"cli", "__main__"},
@@ -118,7 +119,8 @@ def test_formats_and_engines_do_not_know_their_siblings():
 
 
 @pytest.mark.parametrize(
-    "table", [registry.MODELS, registry.EXPORTERS, registry.EMBEDDERS, registry.ENGINES, registry.PROBES]
+    "table",
+    [registry.MODELS, registry.EXPORTERS, registry.EMBEDDERS, registry.ENGINES, registry.PROBES, registry.TARGETS],
 )
 def test_every_registry_line_resolves(table):
     for name in table:
@@ -134,7 +136,7 @@ def test_public_names():
     assert runtime.__all__ == ["Classifier", "Contract", "PolarityWarning", "Prediction", "Preprocessing"]
     assert errors.__all__ == [
         "ArtifactError", "CheckpointError", "DataError", "ExportError", "FileError", "FmnistEdgeError", "GateError",
-        "InputError", "UnavailableError", "UnknownNameError", "one_line",
+        "InputError", "UnavailableError", "UnknownNameError", "UnreachableError", "one_line",
     ]  # fmt: skip
 
 

@@ -150,7 +150,7 @@ def lack(name: str, cell: Cell | None) -> str | None:
 
 
 def ratios_of(a: Sequence[Round], b: Sequence[Round], name: str, rng: np.random.Generator) -> dict[str, Ratio]:
-    points, replicates = zip(*(bootstrap(rounds, name, rng) for rounds in (a, b)), strict=True)
+    points, replicates = zip(*(bootstrap(rounds, name, rng) for rounds in (a, b)))
     tail = (1 - CONFIDENCE) / 2
     found = {}
     for place, percentile in enumerate(PERCENTILES):
@@ -198,5 +198,5 @@ def resampled(round_of: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def ranks(values: np.ndarray, reached: np.ndarray) -> np.ndarray:
     """Nearest-rank percentiles (rows, percentiles) of rows of cumulated counts (rows, values)."""
     targets = np.ceil(np.asarray(PERCENTILES) / 100 * reached[:, -1:] - 1e-9)
-    places = np.stack([np.searchsorted(row, target) for row, target in zip(reached, targets, strict=True)])
+    places = np.stack([np.searchsorted(row, target) for row, target in zip(reached, targets)])
     return values[places]

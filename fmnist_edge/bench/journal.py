@@ -10,9 +10,14 @@ from typing import Any
 
 from fmnist_edge.errors import FileError
 
-__all__ = ["SUFFIX", "Journal"]
+__all__ = ["SUFFIX", "Journal", "resuming"]
 
 SUFFIX = ".partial.jsonl"
+
+
+def resuming(path: Path) -> str:
+    """The command that goes on with the run whose journal is `path`."""
+    return f"fmnist-edge bench --resume {path}"
 
 
 class Journal:
@@ -30,7 +35,7 @@ class Journal:
     def create(cls, path: Path, header: dict[str, Any]) -> Journal:
         """A new file that begins with `header`. Raises FileError when it exists or cannot be written."""
         if path.exists():
-            raise FileError(f"{path}: exists; go on with `fmnist-edge bench --resume {path}`, or delete it")
+            raise FileError(f"{path}: exists; go on with `{resuming(path)}`, or delete it")
         journal = cls(path, 0)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +75,7 @@ class Journal:
         except OSError as error:
             raise FileError(
                 f"{self.path}: cannot be written ({error.strerror or error}); the {self.lines} measurements before are "
-                f"in it: free some space, then fmnist-edge bench --resume {self.path}"
+                f"in it: free some space, then {resuming(self.path)}"
             ) from None
         self.lines += 1
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import math
 import sys
-import tomllib
 from dataclasses import MISSING, dataclass, fields
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from fmnist_edge.errors import FileError, InputError, UnknownNameError
+from fmnist_edge.errors import FileError, InputError, UnavailableError, UnknownNameError
 
 __all__ = ["Plan", "find", "names", "read"]
 
@@ -58,7 +59,7 @@ class Plan:
                 self.refuse(field, "a whole number of at least 1")
         for field in ("seconds", "end_to_end_seconds", "warm_up_seconds", "cool_down_seconds"):
             value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
                 self.refuse(field, "seconds, 0 or more")
         if not is_list(self.threads) or any(item != "all" and not is_count(item) for item in self.threads):
             self.refuse("threads", "a list of whole numbers of at least 1, or 'all'")
@@ -118,13 +119,24 @@ def find(name: str) -> Plan:
 
 def read(path: Path) -> Plan:
     """A plan from its file, named after it. Raises FileError when it is no TOML, InputError when it is no plan."""
+    toml = toml_reader()
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = toml.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (toml.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FileError(f"{path}: not TOML ({error})") from None
     return from_dict(values, path.stem, str(path))
+
+
+def toml_reader() -> ModuleType:
+    """Python's own since 3.11, which before was the package tomli."""
+    for name in ("tomllib", "tomli"):
+        try:
+            return import_module(name)
+        except ModuleNotFoundError:
+            continue
+    raise UnavailableError("plans are TOML files, which this Python cannot read; run: pip install tomli")
 
 
 def from_dict(values: dict[str, Any], name: str, where: str) -> Plan:

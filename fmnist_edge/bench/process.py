@@ -50,7 +50,7 @@ def ask(
             capture_output=True,
             timeout=timeout_s,
             env={**child_environment(), **(more or {})},
-            process_group=0,  # Ctrl-C reaches the parent alone, which then ends the child
+            start_new_session=True,  # Ctrl-C reaches the parent alone, which then ends the child
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -12,7 +12,7 @@ import json
 import re
 import zlib
 from pathlib import Path
-from typing import Any, TypedDict, cast, get_type_hints
+from typing import Any, TypedDict, cast
 
 from fmnist_edge.errors import FileError
 from fmnist_edge.files import write_atomic
@@ -230,11 +230,12 @@ def check_fields(result: dict[str, Any], path: str | Path) -> None:
 
 
 def check(value: Any, kind: type, where: str) -> None:
-    fields = get_type_hints(kind)
+    # As text: Python 3.9 cannot evaluate `float | None`.
+    fields = {name: hint.__forward_arg__ for name, hint in kind.__annotations__.items()}
     missing = sorted(set(fields) - set(value)) if isinstance(value, dict) else sorted(fields)
     if missing:
         raise FileError(f"{where}{missing[0]} is missing; the file is damaged, run `fmnist-edge bench` again")
     for name, hint in fields.items():
-        if getattr(hint, "__origin__", None) is list and not isinstance(value[name], list):
+        if hint.startswith("list[") and not hint.endswith("None") and not isinstance(value[name], list):
             kind_found = type(value[name]).__name__
             raise FileError(f"{where}{name} is a {kind_found}, expected a list; the file is damaged")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 from fmnist_edge.bench.environment import ROOT, cpu_info, governor, hypervisor, integer, memory_bytes, text
@@ -35,7 +35,7 @@ def state(root: Path = ROOT) -> State:
 
 
 def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def load_average() -> list[float] | None:

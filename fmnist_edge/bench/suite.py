@@ -17,7 +17,7 @@ from fmnist_edge.bench import environment, results, validity
 from fmnist_edge.bench.calibration import calibrate
 from fmnist_edge.bench.cells import Cell, entry_for, identity, order
 from fmnist_edge.bench.comparison import machine_differences
-from fmnist_edge.bench.journal import SUFFIX, Journal
+from fmnist_edge.bench.journal import SUFFIX, Journal, resuming
 from fmnist_edge.bench.loop import Request
 from fmnist_edge.bench.monitor import Monitor
 from fmnist_edge.bench.plan import Plan, from_dict
@@ -127,11 +127,13 @@ def resume(path: Path, images: np.ndarray) -> Session:
         plan = from_dict({k: v for k, v in result["plan"].items() if k != "name"}, result["plan"]["name"], str(path))
         entries = {(line["round"], line["cell"]): line for line in lines}
         schema, sha256s = result["schema"], [cell["sha256"] for cell in result["cells"]]
+        if len(cells) != len(sha256s):
+            raise TypeError("cells")
     except (KeyError, TypeError, AttributeError) as error:
         raise FileError(f"{path}: not the file of an interrupted run ({type(error).__name__} at {error})") from None
     if schema != results.SCHEMA:
         raise FileError(f"{path}: its schema is {schema!r}, this version writes {results.SCHEMA}; measure again")
-    changed = [cell.name for cell, digest in zip(cells, sha256s, strict=True) if identity(cell.artifact)[1] != digest]
+    changed = [cell.name for cell, digest in zip(cells, sha256s) if identity(cell.artifact)[1] != digest]
     unlike = machine_differences(result["machine"], environment.describe())
     if changed or unlike or described(images) != result["images"]:
         what = changed[0] if changed else f"the machine ({unlike[0]})" if unlike else "the set of images"
@@ -174,7 +176,7 @@ def write(session: Session) -> None:
 
 
 def how_to_resume(session: Session) -> str:
-    return f"go on with: fmnist-edge bench --resume {session.journal.path}"
+    return f"go on with: {resuming(session.journal.path)}"
 
 
 def measure_all(session: Session, progress: Progress) -> None:

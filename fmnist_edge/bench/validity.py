@@ -174,7 +174,7 @@ def mean_cores(rounds: Sequence[Round], name: str) -> float | None:
     seconds = [part["during"]["seconds"] for part in rounds]
     if any(value is None for value in values) or sum(seconds) < LEAST_SECONDS_SEEN:
         return None
-    return sum(value * length for value, length in zip(values, seconds, strict=True)) / sum(seconds)
+    return sum(value * length for value, length in zip(values, seconds)) / sum(seconds)
 
 
 def frequency_change(cell: Cell, plan: dict[str, Any]) -> Found:

@@ -1,4 +1,4 @@
-"""`fmnist-edge bench`: time artifacts on this machine, by a plan."""
+"""`fmnist-edge bench`: time artifacts by a plan, on this machine or on a device."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.console import progress_bar, table
-from fmnist_edge.errors import GateError, InputError, UnavailableError
+from fmnist_edge.errors import GateError, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fmnist_edge.artifacts import Artifact
+    from fmnist_edge.bench.job import Job
     from fmnist_edge.bench.suite import Session
 
-__all__ = ["run"]
+__all__ = ["job_of", "run"]
 
-INTERRUPTED = 130
 BENCH_IMAGES = 64  # real ones, cycled
 PYTHON_VARIABLE = "FMNIST_EDGE_TFLITE_RUNTIME"
 PARITY = Path("reports/parity.json")
@@ -27,14 +29,20 @@ COST = Path("reports/cost.json")
 
 def run(options: argparse.Namespace) -> int | None:
     from fmnist_edge import data
+    from fmnist_edge.bench import cells
 
+    if options.on is not None:
+        return run_on_device(options)
     images = data.load("test", options.data).images[:BENCH_IMAGES]
     if options.check_overhead:
         return check_overhead(options, images)
     if options.check_cost:
         return check_cost(options, images)
-    session = resumed(options, images) if options.resume else begun(options, images)
-    return measure(session)
+    if options.resume:
+        return measure(resumed(options, images))
+    python = options.tflite_runtime or os.environ.get(PYTHON_VARIABLE)
+    job = job_of(options, [*cells.TIMED, *(["tflite-runtime"] if python else [])])
+    return measure(job.begin(options.out, {"tflite-runtime": python} if python else {}))
 
 
 def resumed(options: argparse.Namespace, images: Any) -> Session:
@@ -47,32 +55,55 @@ def resumed(options: argparse.Namespace, images: Any) -> Session:
     return suite.resume(options.resume, images)
 
 
-def begun(options: argparse.Namespace, images: Any) -> Session:
+def job_of(options: argparse.Namespace, engines: Sequence[str]) -> Job:
+    """What the options of `bench` and `bundle` ask for; `engines` where they name none."""
+    from fmnist_edge import data
     from fmnist_edge.artifacts import collect
-    from fmnist_edge.bench import cells, environment, plan, suite
+    from fmnist_edge.bench import cells, plan
+    from fmnist_edge.bench.job import Job
 
-    artifacts = [artifact.path for artifact in collect(options.artifacts or ["exported"])]
+    artifacts = tuple(artifact.path for artifact in collect(options.artifacts or ["exported"]))
     chosen = plan.find(options.plan or "quick")
     if options.threads:
         chosen = replace(chosen, threads=tuple(options.threads))
     if options.batch:
         chosen = replace(chosen, batches=tuple(options.batch))
-    python = options.tflite_runtime or os.environ.get(PYTHON_VARIABLE)
-    engines = options.engine or [*cells.TIMED, *(["tflite-runtime"] if python else [])]
-    threads = chosen.thread_counts(environment.usable_cores())
     report = options.parity or (PARITY if PARITY.exists() else None)
-    return suite.begin(
-        cells.cells_for(artifacts, threads, engines, chosen.batches),
-        images,
+    return Job(
+        artifacts,
         chosen,
-        options.out,
-        accuracies=cells.accuracies_of(report) if report else {},
-        pythons={"tflite-runtime": python} if python else {},
+        data.load("test", options.data).images[:BENCH_IMAGES],
+        tuple(options.engine or engines),
+        cells.accuracies_of(report) if report else {},
     )
 
 
+def run_on_device(options: argparse.Namespace) -> int:
+    from fmnist_edge.bench import outcome, results
+    from fmnist_edge.files import check_writable
+    from fmnist_edge.registry import TARGETS, resolve
+    from fmnist_edge.targets.bundle import DEFAULT_ENGINES
+
+    given = [name for name in ("resume", "check_overhead", "check_cost", "tflite_runtime") if getattr(options, name)]
+    if given:
+        raise InputError(f"--{given[0].replace('_', '-')} is for this machine; leave it out with --on, or --on")
+    more = ("-F", str(options.ssh_config)) if options.ssh_config else ()
+    target = resolve("target", TARGETS, "ssh")(options.on, more)
+    job = job_of(options, DEFAULT_ENGINES)
+    check_writable(options.out)
+    try:
+        with progress_bar(target.host) as progress:
+            path = target.measure(job, options.out, progress)
+    except KeyboardInterrupt:
+        print("fmnist-edge: a run on the device goes on; the same command picks it up", file=sys.stderr)
+        raise
+    result = results.load(path)
+    print(f"{outcome.text(result)}\n\nwrote {path}")
+    return outcome.exit_code(result)
+
+
 def measure(session: Session) -> int:
-    from fmnist_edge.bench import suite, tables, validity
+    from fmnist_edge.bench import outcome, suite, validity
 
     count = len(session.cells)
     minutes = session.plan.estimate_s(count) / 60
@@ -82,18 +113,10 @@ def measure(session: Session) -> int:
         print(f"fmnist-edge: other programs use {idle:.2f} cores; such a run will be INVALID", file=sys.stderr)
     with progress_bar("measuring") as progress:
         result = suite.run(session, progress)
-    rows = tables.rows(result)
-    if rows:
-        print(table(tables.HEADER, rows) + "\n")
-    for line in [*tables.absent(result), *tables.verdict_lines(result)]:
-        print(line)
-    print(f"\nwrote {session.path}")
+    print(f"{outcome.text(result)}\n\nwrote {session.path}")
     if result["interrupted"]:
         print(f"fmnist-edge: interrupted; what was measured is kept, {suite.how_to_resume(session)}", file=sys.stderr)
-        return INTERRUPTED
-    if any(cell["status"] in ("failed", "partial") for cell in result["cells"]):
-        return GateError.exit_code
-    return 0 if rows else UnavailableError.exit_code
+    return outcome.exit_code(result)
 
 
 def check_overhead(options: argparse.Namespace, images: Any) -> int:

@@ -47,5 +47,5 @@ def answer_entry(path: str, prediction: Any, labels: Sequence[str]) -> dict[str,
         "label": prediction.label,
         "index": prediction.index,
         "confidence": prediction.confidence,
-        "probabilities": dict(zip(labels, map(float, prediction.probabilities), strict=True)),
+        "probabilities": dict(zip(labels, map(float, prediction.probabilities))),
     }

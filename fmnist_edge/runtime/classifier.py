@@ -222,7 +222,7 @@ class Classifier:
         rows = softmax(scores) if self.contract.output == "logits" else scores
         latency = time.perf_counter_ns() - start
         labels = self.contract.labels
-        return [Prediction(labels[i := int(row.argmax())], i, float(row[i]), row, latency) for row in rows]
+        return [Prediction(labels[(i := int(row.argmax()))], i, float(row[i]), row, latency) for row in rows]
 
     def _lock(self) -> threading.Lock:
         """This process's lock: a parent's may be held forever in a forked child."""

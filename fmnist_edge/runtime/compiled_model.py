@@ -22,6 +22,7 @@ class CompiledModelEngine:
     """See `fmnist_edge.runtime.engine.Engine`."""
 
     name = "litert-compiled"
+    requirement = "ai-edge-litert>=2.1,<3"
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         content = tflite_file.read(path)

@@ -46,12 +46,16 @@ class TensorSpec:
 class Engine(Protocol):
     """A loaded model file: one image tensor in, one score tensor out.
 
+    Attributes:
+        requirement: what pip is asked for on a device, by range; None where no device is given this engine.
+
     Construct with (path, threads); `threads=None` leaves the engine's own default. Raises UnavailableError when
     the engine is not installed and ArtifactError when it refuses the file. Not safe to share between threads. One that
     cannot be loaded again in a forked child says `survives_fork = False`.
     """
 
     name: str
+    requirement: str | None
     version: str
     input: TensorSpec
     output: TensorSpec

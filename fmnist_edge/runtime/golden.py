@@ -100,7 +100,7 @@ class SelfTest:
         deltas = np.abs(golden.scores - scores).max(axis=1)
         results = [
             VectorResult(number, bool(delta <= golden.tolerance), float(delta), int(want.argmax()), int(have.argmax()))
-            for number, (delta, want, have) in enumerate(zip(deltas, golden.scores, scores, strict=True))
+            for number, (delta, want, have) in enumerate(zip(deltas, golden.scores, scores))
         ]
         return cls(engine, golden.tolerance, tuple(results))
 

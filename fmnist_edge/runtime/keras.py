@@ -23,6 +23,7 @@ class KerasPredictEngine:
 
     name = "keras-predict"
     survives_fork = False
+    requirement: str | None = None  # TensorFlow is for a computer
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

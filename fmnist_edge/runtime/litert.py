@@ -29,6 +29,7 @@ class LiteRTEngine:
     """See `fmnist_edge.runtime.engine.Engine`."""
 
     name = "litert"
+    requirement: str | None = "ai-edge-litert>=2.1,<3"
     providers: tuple[tuple[str, str], ...] = PROVIDERS
     how_to_get = "no LiteRT engine is installed; run: pip install ai-edge-litert"
 
@@ -99,6 +100,7 @@ class TFLiteRuntimeEngine(LiteRTEngine):
     """`tflite_runtime` and nothing else: the package that devices had before `ai_edge_litert`; 2.14 is its last."""
 
     name = "tflite-runtime"
+    requirement = None  # needs a NumPy that the other engines are past
     providers = PROVIDERS[1:2]
     how_to_get = (
         "tflite-runtime is not installed; in an environment of its own run: pip install tflite-runtime 'numpy<2'"

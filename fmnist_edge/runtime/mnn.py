@@ -24,6 +24,7 @@ class MNNEngine:
 
     name = "mnn"
     survives_fork = False
+    requirement = "MNN>=3.6,<4"
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         with collected() as said:  # it announces the CPU on import, and gives its reasons on stdout

@@ -31,6 +31,7 @@ class NcnnEngine:
 
     name = "ncnn"
     survives_fork = False
+    requirement = "ncnn>=1.0.20261020,<2"
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         try:

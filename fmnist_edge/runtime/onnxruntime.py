@@ -22,6 +22,7 @@ class OnnxRuntimeEngine:
     """See `fmnist_edge.runtime.engine.Engine`."""
 
     name = "onnxruntime"
+    requirement = "onnxruntime>=1.19,<2"
     level = "ORT_ENABLE_ALL"  # of onnxruntime.GraphOptimizationLevel; this one is its default
 
     def __init__(self, path: str, threads: int | None = None) -> None:

@@ -24,6 +24,7 @@ class OpenVINOEngine:
     """See `fmnist_edge.runtime.engine.Engine`."""
 
     name = "openvino"
+    requirement = "openvino>=2026.4"
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         try:

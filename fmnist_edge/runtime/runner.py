@@ -114,8 +114,8 @@ def check_fit(engine: Engine, contract: Contract) -> None:
     """Raises ArtifactError when the file's tensors are not those the contract promises, or cannot hold its images."""
     expected = (contract.model_shape, (len(contract.labels),))
     found = (engine.input.shape[1:], engine.output.shape[1:])
-    for kind, want, have in zip(("input", "output"), expected, found, strict=True):
-        if len(want) != len(have) or any(b is not None and a != b for a, b in zip(want, have, strict=True)):
+    for kind, want, have in zip(("input", "output"), expected, found):
+        if len(want) != len(have) or any(b is not None and a != b for a, b in zip(want, have)):
             raise ArtifactError(f"the model's {kind} is {have} per image, its contract says {want}; export it again")
     for tensor in (engine.input, engine.output):
         if tensor.scale is not None and not (math.isfinite(tensor.scale) and tensor.scale > 0):

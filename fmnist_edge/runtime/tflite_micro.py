@@ -29,6 +29,7 @@ class TFLiteMicroEngine:
     """See `fmnist_edge.runtime.engine.Engine`. It has one thread, whatever `threads` says."""
 
     name = "tflite-micro"
+    requirement: str | None = None  # has no wheel but for x86-64
     arena_size = ARENA_BYTES
 
     def __init__(self, path: str, threads: int | None = None) -> None:

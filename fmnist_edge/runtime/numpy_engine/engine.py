@@ -23,6 +23,7 @@ class NumpyEngine:
     """
 
     name = "numpy"
+    requirement = "numpy>=1.24,<3"
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         self.version = f"numpy {np.__version__}"

@@ -62,7 +62,7 @@ def pad(op: Op, budget: Budget) -> Kernel:
     if borders.dtype.kind != "i" or borders.shape != (len(shape), 2) or borders.min() < 0 or borders[0].any():
         raise RefusedError(f"damaged: PAD {op.output.name!r} by a table {borders.shape} of {borders.dtype}")
     widths = [(int(before), int(after)) for before, after in borders]
-    op.produces(tuple(b + size + a for size, (b, a) in zip(shape[1:], widths[1:], strict=True)))
+    op.produces(tuple(b + size + a for size, (b, a) in zip(shape[1:], widths[1:])))
     value = 0 if op.output.dtype == "float32" else quantization_of(op, op.output).zero_point
     return lambda x: np.pad(x, widths, constant_values=value)
 

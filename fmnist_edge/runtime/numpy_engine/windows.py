@@ -81,13 +81,13 @@ def window_of(
         raise RefusedError(
             f"damaged: {op.kind} {op.output.name!r} slides {size} by {stride} over {image.shape}, padding {padding}"
         )
-    numbers = zip(image.shape[1:3], size, stride, dilation, strict=True)
+    numbers = zip(image.shape[1:3], size, stride, dilation)
     axes = [axis(length, extent, step, apart, padding == SAME) for length, extent, step, apart in numbers]
     if min(item.count for item in axes) < 1:
         raise RefusedError(f"damaged: {op.kind} {op.output.name!r} slides {size} over an image of {image.shape[1:3]}")
     rows, columns = axes
     window = Window(rows, columns)
-    height, width = (item.before + length + item.after for item, length in zip(axes, image.shape[1:3], strict=True))
+    height, width = (item.before + length + item.after for item, length in zip(axes, image.shape[1:3]))
     budget.scratch(height * width * image.shape[3])
     values = rows.count * columns.count * image.shape[3] + PER_TAP
     budget.spend("multiply-accumulates", rows.size * columns.size * values)

@@ -1,0 +1,42 @@
+"""What is to be measured, wherever that is: artifacts, a plan, engines, images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.bench import environment, suite
+from fmnist_edge.bench.cells import cells_for
+from fmnist_edge.bench.plan import Plan
+
+__all__ = ["Job"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a run needs but the machine.
+
+    Attributes:
+        images: uint8 (n, height, width), cycled.
+        engines: registry names; an artifact gets those that can run it.
+        accuracies: SHA-256 of an artifact -> its accuracy, see `cells.accuracies_of`.
+    """
+
+    artifacts: tuple[Path, ...]
+    plan: Plan
+    images: np.ndarray
+    engines: tuple[str, ...]
+    accuracies: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    seed: int = 0
+
+    def begin(self, out: Path, pythons: Mapping[str, str] | None = None) -> suite.Session:
+        """A session on this machine, the plan's "all" threads being its cores; raises what `suite.begin` raises."""
+        threads = self.plan.thread_counts(environment.usable_cores())
+        cells = cells_for(self.artifacts, threads, self.engines, self.plan.batches)
+        return suite.begin(
+            cells, self.images, self.plan, out, seed=self.seed, accuracies=self.accuracies, pythons=pythons
+        )

@@ -1,0 +1,29 @@
+"""What a person or a script is told of a result: its table and verdict, and an exit code."""
+
+from __future__ import annotations
+
+from fmnist_edge.bench import tables
+from fmnist_edge.bench.results import Result
+from fmnist_edge.console import table
+from fmnist_edge.errors import GateError, UnavailableError
+
+__all__ = ["INTERRUPTED", "exit_code", "text"]
+
+INTERRUPTED = 130
+
+
+def text(result: Result) -> str:
+    """The table, a line for what was not measured, and the verdict."""
+    rows = tables.rows(result)
+    parts = [table(tables.HEADER, rows) + "\n"] if rows else []
+    return "\n".join([*parts, *tables.absent(result), *tables.verdict_lines(result)])
+
+
+def exit_code(result: Result) -> int:
+    """130 when it was interrupted, 1 when a cell failed, 3 when nothing could be measured, else 0. INVALID is no
+    failure: what was measured stands, with its reasons."""
+    if result["interrupted"]:
+        return INTERRUPTED
+    if any(cell["status"] in ("failed", "partial") for cell in result["cells"]):
+        return GateError.exit_code
+    return 0 if any(cell["rounds"] for cell in result["cells"]) else UnavailableError.exit_code

@@ -1,0 +1,92 @@
+"""Has this device what the bundle needs, and how does it get that? The standard library alone: NumPy may be missing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from fmnist_edge.errors import UnavailableError, one_line
+
+__all__ = ["MARK", "install", "lacking", "missing"]
+
+MARK = "ready"  # a file in a virtual environment: pip has ended well
+PIP = (
+    "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--only-binary", ":all:",
+    "--retries", "1", "--timeout", "15", "-r",
+)  # fmt: skip
+NO_NETWORK = ("name resolution", "NewConnectionError", "ConnectTimeout", "Network is unreachable", "ProxyError")
+NUMPY = "numpy"  # the distribution, and the engine that needs no other
+
+
+def missing(requirements: Sequence[str]) -> list[str]:
+    """Those of `requirements` of which no version is installed for this Python; pip sees to the versions."""
+    return [item for item in requirements if not installed(distribution(item))]
+
+
+def lacking(requirements: Sequence[str], engines: Sequence[str]) -> str | None:
+    """Why nothing at all can be measured with what is installed: no NumPy, or none of what `engines` need beside it."""
+    absent = missing(requirements)
+    if any(distribution(item) == NUMPY for item in absent):
+        return "NumPy is not installed"
+    if NUMPY in engines:
+        return None
+    more = [item for item in requirements if distribution(item) != NUMPY]
+    names = " and ".join(map(distribution, more))
+    return f"no engine is installed (of {names})" if set(more) <= set(absent) else None
+
+
+def distribution(requirement: str) -> str:
+    """
+    >>> distribution("numpy>=1.24,<3")
+    'numpy'
+    """
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+
+
+def installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def install(requirements: Path, environment: Path, say: Callable[[str], object]) -> None:
+    """A virtual environment with the file `requirements` in it; `say` gets a line of progress at a time.
+
+    Raises UnavailableError, saying why, when there is no venv, no network, no space or no wheel for this machine.
+    """
+    python = environment / "bin/python"
+    run([sys.executable, "-m", "venv", "--clear", str(environment)], say)
+    run([str(python), "-m", "pip", *PIP, str(requirements)], say)
+    (environment / MARK).touch()
+
+
+def run(command: list[str], say: Callable[[str], object]) -> None:
+    lines = []
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as child:
+        for line in child.stdout or ():
+            lines.append(line.rstrip())
+            say(lines[-1])
+    if child.returncode:
+        raise UnavailableError(why(lines))
+
+
+def why(lines: Sequence[str]) -> str:
+    """The line that matters of a venv or pip that failed."""
+    text = "\n".join(lines)
+    if "No space left on device" in text:
+        return "No space left on device"
+    if "ensurepip is not" in text or "No module named venv" in text or "No module named ensurepip" in text:
+        return "its Python has no venv; run there: sudo apt install python3-venv"
+    if any(sign in text for sign in NO_NETWORK):
+        return "pip found no network"
+    errors = [line for line in lines if line.startswith("ERROR: ")]
+    last = (errors or [line for line in lines if line.strip()] or ["no message"])[-1]
+    return f"pip: {one_line(ValueError(last.replace('ERROR: ', '')), 200)}"

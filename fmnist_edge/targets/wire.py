@@ -1,0 +1,42 @@
+"""What a device tells over ssh: lines of JSON behind a sign, because a login's start-up files may print lines too."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+__all__ = ["SIGN", "printable", "read", "say"]
+
+SIGN = "fmnist-edge:"
+UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\U0010ffff]+")
+
+
+def say(value: dict[str, Any]) -> None:
+    print(SIGN, json.dumps(value), flush=True)
+
+
+def read(line: str) -> dict[str, Any]:
+    """What `say` printed, fit for a terminal; nothing for any other line.
+
+    >>> read('fmnist-edge: {"offset": 3}'), read("Welcome!")
+    ({'offset': 3}, {})
+    """
+    if not line.startswith(SIGN):
+        return {}
+    try:
+        found = json.loads(line[len(SIGN) :])
+    except ValueError:
+        return {}
+    return cleaned(found) if isinstance(found, dict) else {}
+
+
+def cleaned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: cleaned(item) for key, item in value.items()}
+    return printable(value) if isinstance(value, str) else value
+
+
+def printable(text: str) -> str:
+    """Text from a machine that nobody vouches for, without what would steer a terminal."""
+    return UNPRINTABLE.sub(" ", text)
