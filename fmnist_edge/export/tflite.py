@@ -21,7 +21,7 @@ class TFLiteExporter:
     """See `fmnist_edge.export.exporter.Exporter`."""
 
     format = "tflite"
-    packages = ("tensorflow-cpu", "keras")
+    packages = ("tensorflow-cpu", "keras", "flatbuffers")
 
     def convert(
         self,
