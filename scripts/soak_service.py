@@ -187,18 +187,26 @@ def held(pid: int) -> tuple[int, int]:
     return (len(list(Path(f"/proc/{pid}/task").iterdir())), len(list(Path(f"/proc/{pid}/fd").iterdir())))
 
 
+def when_idle(pid: int, idle: tuple[int, int]) -> tuple[int, int]:
+    """What it holds when it is back to `idle`, or after TIMEOUT_S."""
+    end = time.monotonic() + TIMEOUT_S
+    while any(now > then for now, then in zip(held(pid), idle, strict=True)) and time.monotonic() < end:
+        time.sleep(0.1)
+    return held(pid)
+
+
 def soak(model: str, seconds: float) -> dict:
     """The whole run as numbers."""
     asked = questions(model)
     with service(model) as (process, port):
         bearable = capacity(port, asked, min(10.0, seconds / 5))
+        time.sleep(1)
         idle = held(process.pid)
         tally, memory, rates = Tally(), [], []
         for _ in range(LOOKS):
             rates.append(load(port, asked, 2 * bearable, seconds / LOOKS, tally))
             memory.append(resident_mb(process.pid))
-        time.sleep(1)
-        left = held(process.pid)
+        left = when_idle(process.pid, idle)
         healthy = ask(port, b"GET /health HTTP/1.1\r\n\r\n").endswith(b'{"status": "ok"}\n')
     tail = np.percentile(tally.latencies, [50, 99]) * 1e3 if tally.latencies else [0.0, 0.0]
     return {
