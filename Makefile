@@ -9,9 +9,15 @@ PLAN ?= quick
 MODELS := tiny_resnet tiny_googlenet
 OLD := $(VENV)-tflite-runtime
 OLD_READY := $(OLD)/.ready
+TOOLS := $(VENV)-release
+TOOLS_READY := $(TOOLS)/.ready
+LOCKS := requirements.lock requirements-runtime.lock requirements-tflite-runtime.lock requirements-release.lock
+# Nothing but what a lock file names, with one of its hashes.
+INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes
+SERVED := exported/tiny_resnet/int8.tflite
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test sshd lint types bench report exported matrix compat aarch64 microcontroller lock wheel clean
+.PHONY: help data demo test sshd lint types bench report exported matrix compat aarch64 microcontroller soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -21,7 +27,7 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing locked dependencies into $(VENV) (about 2 GB on disk, some minutes the first time)"
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python $(INSTALL) --progress-bar on -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -58,9 +64,14 @@ exported: $(READY) data  ## make again what ships in exported/
 	$(EDGE) export $(SHIPPED) --format onnx --precision float32
 	$(EDGE) export $(SHIPPED) --format tflite --precision int8
 
-$(OLD_READY):
+$(OLD_READY): requirements-tflite-runtime.lock
 	$(PYTHON) -m venv $(OLD)
-	$(OLD)/bin/python -m pip install --disable-pip-version-check --quiet tflite-runtime==2.14.0 'numpy<2'
+	$(OLD)/bin/python $(INSTALL) -r $<
+	@touch $@
+
+$(TOOLS_READY): requirements-release.lock
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python $(INSTALL) -r $<
 	@touch $@
 
 matrix: $(READY) $(OLD_READY) data  ## what is in exported/ in every engine: the same answers?
@@ -87,8 +98,31 @@ wheel: $(READY)  ## build dist/*.whl: everything, and the runtime alone for devi
 	$(BIN)/python -m build --no-isolation --wheel
 	$(BIN)/python scripts/runtime_wheel.py dist
 
-lock:  ## choose dependency versions anew (needs uv)
-	uv pip compile --no-strip-markers --python-version 3.11 --no-header --no-annotate --generate-hashes --extra dev pyproject.toml --upgrade -o requirements.lock
+soak: $(READY)  ## the example service: 10 minutes at twice its capacity, and 10,000 malformed requests
+	$(BIN)/python scripts/soak_service.py $(SERVED)
+	$(BIN)/python scripts/malformed_requests.py $(SERVED)
+
+audit: $(TOOLS_READY)  ## known vulnerabilities of everything that is locked, by pip-audit (asks pypi.org)
+	$(TOOLS)/bin/python scripts/audit.py $(LOCKS)
+
+licences: $(READY) $(TOOLS_READY)  ## the table in docs/licences.md, from what is installed
+	$(TOOLS)/bin/python scripts/licences.py $(BIN)/python
+
+release: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
+release: wheel $(TOOLS_READY)  ## build/release: wheels, their SBOMs, licences and locks, and SHA256SUMS over all of it
+	rm -rf build/release
+	mkdir -p build/release
+	cp dist/*.whl LICENSE docs/licences.md $(LOCKS) build/release
+	$(TOOLS)/bin/python scripts/sbom.py $(BIN)/python build/release dist/*.whl
+	cd build/release && LC_ALL=C sha256sum * >../SHA256SUMS && mv ../SHA256SUMS . && sha256sum --check --strict --quiet SHA256SUMS
+	@echo "build/release is whole: cd there and run sha256sum --check SHA256SUMS"
+
+COMPILE = $(TOOLS)/bin/uv pip compile --no-strip-markers --python-version 3.11 --no-header --no-annotate --generate-hashes --upgrade
+lock: $(TOOLS_READY)  ## choose dependency versions anew, and write every lock file
+	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --extra litert --extra onnx -c requirements.lock pyproject.toml -o requirements-runtime.lock
+	$(COMPILE) --group tflite-runtime -o requirements-tflite-runtime.lock
+	$(COMPILE) --group release -o requirements-release.lock
 
 clean:  ## remove what make made
-	rm -rf $(VENV) $(OLD) build dist reports runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLD) $(TOOLS) build dist reports runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,6 +19,7 @@ from fmnist_edge.commands import (
     matrix,
     models,
     report,
+    reproduce,
     train,
     tune,
 )
@@ -37,6 +38,7 @@ COMMANDS = {
     "train": train.run,
     "tune": tune.run,
     "export": export.run,
+    "reproduce": reproduce.run,
     "check": check.run,
     "explain": explain.run,
     "matrix": matrix.run,

@@ -6,6 +6,7 @@ __all__ = [
     "ARCHIVE",
     "ENGINE_MATRIX",
     "EXIT_CODES",
+    "FROM_MANIFEST",
     "GOLDEN",
     "LAYER_BY_LAYER",
     "ON_A_DEVICE",
@@ -28,6 +29,11 @@ ENGINE_MATRIX = (
     "Each artifact runs in each engine that claims its format, a process per cell, and is compared with its default "
     "engine (litert, onnxruntime). The top class must be the same on 99.9 % of the images, 99.99 % for floats. "
     "An engine that refuses a file says why in the table; one that crashes or stalls fails, like a missed gate."
+)
+FROM_MANIFEST = (
+    "From the manifest alone, into a temporary folder; model and calibration images must have its SHA-256. Prints "
+    "`identical`, or the bytes, sections and tensors that differ and each package whose version changed; exit code 1 "
+    "if anything differs."
 )
 GOLDEN = (
     "An artifact's manifest carries some images with the scores they had at export. Each must have the same here, "

@@ -22,6 +22,7 @@ from fmnist_edge.runtime.preprocess import Preprocessing, as_batch
 __all__ = ["calibration_for", "contract_for", "evaluation_for", "judge_for"]
 
 CALIBRATION_IMAGES = 500
+SEED = 0  # of their selection
 JUDGES = 5000
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -67,16 +68,18 @@ def is_fashion_mnist(shape: tuple[int, ...], classes: int) -> bool:
     return (shape, classes) == ((28, 28, 1), len(data.LABELS))
 
 
-def calibration_for(contract: Contract, images: str | None, folder: str | None) -> Calibration | None:
-    """The user's `.npy` or folder of images, or 500 of Fashion-MNIST's training split, or None where neither fits."""
+def calibration_for(
+    contract: Contract, images: str | None, folder: str | None, *, count: int = CALIBRATION_IMAGES, seed: int = SEED
+) -> Calibration | None:
+    """The user's `.npy` or folder of images, or `count` of Fashion-MNIST's training split; None where neither fits."""
     if images is not None:
         shape = contract.input_shape
         array = read_folder(images, shape) if Path(images).is_dir() else read_images(images, shape)
         return Calibration(array, Path(images).name)
     if not is_fashion_mnist(contract.input_shape, len(contract.labels)):
         return None
-    source = f"Fashion-MNIST training split, {CALIBRATION_IMAGES} class-balanced images, seed 0"
-    return Calibration(data.calibration_images(CALIBRATION_IMAGES, folder), source)
+    source = f"Fashion-MNIST training split, {count} class-balanced images, seed {seed}"
+    return Calibration(data.calibration_images(count, folder, seed), source, seed)
 
 
 def evaluation_for(

@@ -13,6 +13,7 @@ from fmnist_edge.help_texts import (
     ARCHIVE,
     ENGINE_MATRIX,
     EXIT_CODES,
+    FROM_MANIFEST,
     GOLDEN,
     LAYER_BY_LAYER,
     ON_A_DEVICE,
@@ -54,9 +55,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     sub.add_argument("--download", action="store_true", help="fetch it from the official mirrors if it is nowhere")
 
     sub = command("models", "list the zoo with its cards' figures", "models")
-    sub.add_argument(
-        "--trained", type=Path, default=Path("trained_model"), metavar="DIR", help="(default trained_model)"
-    )
+    sub.add_argument("--trained", type=Path, default=Path("trained_model"), metavar="DIR", help="zoo models' folder")
     sub.add_argument("--pages", action="store_true", help="write each card's .md and .png anew from its .json")
 
     sub = with_data(command("train", "train a model of the zoo", "train compact_cnn --epochs 3"))
@@ -151,6 +150,13 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     )
     sub.add_argument("--mean", type=float, default=0.0, help="see --scale (default 0)")
     sub.add_argument("--std", type=float, default=1.0, help="see --scale (default 1)")
+
+    sub = with_data(command("reproduce", "export again, and compare", "reproduce int8.tflite.json", FROM_MANIFEST))
+    sub.add_argument("manifests", nargs="+", type=Path, metavar="MANIFEST", help="the .json beside an exported file")
+    sub.add_argument("--model", metavar="MODEL", help="the Keras file it was made from (default for the zoo: its own)")
+    sub.add_argument("--trained", type=Path, default=Path("trained_model"), metavar="DIR", help="zoo models' folder")
+    sub.add_argument("--calibration", metavar="FILE.npy|DIR", help="the images that `export` was given, if any")
+    sub.add_argument("--report", type=Path, default=Path("reports/reproduce.json"), metavar="FILE", help="JSON report")
 
     sub = with_data(command("check", "prove artifacts equal their Keras model", "check exported", STATISTICS))
     sub.add_argument("artifacts", nargs="*", default=["exported"], help="files or folders (default exported)")

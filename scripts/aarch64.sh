@@ -39,8 +39,10 @@ fi
 
 rm -rf "$site"
 platforms=$(for minor in $(seq 17 36); do echo "--platform manylinux_2_${minor}_aarch64"; done)
-"$PYTHON" -m pip install --disable-pip-version-check --quiet --target "$site" --only-binary :all: \
-    --python-version 3.11 --implementation cp $platforms --platform manylinux2014_aarch64 "$wheel[litert,onnx]"
+for what in "--require-hashes -r $(dirname "$0")/../requirements-runtime.lock" "$wheel"; do
+    "$PYTHON" -m pip install --disable-pip-version-check --quiet --target "$site" --only-binary :all: --no-deps \
+        --python-version 3.11 --implementation cp $platforms --platform manylinux2014_aarch64 $what
+done
 
 failed=0
 for core in $cores; do

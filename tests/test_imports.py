@@ -39,6 +39,7 @@ FLOORS = [
         "inputs",
         "matrix",
         "report",
+        "reproduce",
         "tuning",
         "recovery",
         "targets",

@@ -76,12 +76,21 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
-def install(python: Path, what: str) -> None:
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", what]
+def pip(python: str | Path, *arguments: str | Path) -> None:
+    command = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True)
     if done.returncode and any(sign in done.stderr for sign in OFFLINE):
         pytest.skip("the package index cannot be reached")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """A folder of what the runtime's extras need, each file with a hash of the lock: pip may choose from it alone."""
+    folder = tmp_path_factory.mktemp("packages")
+    lock = ROOT / "requirements-runtime.lock"
+    pip(sys.executable, "download", "--no-deps", "--require-hashes", "--requirement", lock, "--dest", folder)
+    return folder
 
 
 @pytest.mark.network
@@ -90,10 +99,11 @@ def install(python: Path, what: str) -> None:
     ("device_wheel", "litert", "exported/compact_cnn/int8.tflite", "ai-edge-litert"),
     ("device_wheel", "onnx", "exported/compact_cnn/float32.onnx", "onnxruntime"),
 ])  # fmt: skip
-def test_a_fresh_environment_runs_the_readmes_example(request, name, tmp_path, extra, artifact, engine):
+def test_a_fresh_environment_runs_the_readmes_example(request, packages, name, tmp_path, extra, artifact, engine):
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], env=environment(), check=True)
     binaries = tmp_path / "venv" / "bin"
-    install(binaries / "python", f"{request.getfixturevalue(name)}[{extra}]")
+    wheel = f"{request.getfixturevalue(name)}[{extra}]"
+    pip(binaries / "python", "install", "--no-index", "--find-links", packages, wheel)
 
     def says(*command) -> str:
         done = subprocess.run(command, env=environment(), cwd=tmp_path, capture_output=True, text=True)

@@ -25,7 +25,7 @@ class CArrayExporter:
     """See `fmnist_edge.export.exporter.SourceExporter`."""
 
     format = "c-array"
-    packages = ("tensorflow-cpu", "keras", "ai-edge-litert", MICRO)
+    packages = ("tensorflow-cpu", "keras", "ai-edge-litert", "flatbuffers", MICRO)
     contains = "tflite"
 
     def convert(

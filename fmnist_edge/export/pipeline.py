@@ -27,14 +27,24 @@ from fmnist_edge.runtime.golden import Golden
 __all__ = ["Calibration", "export"]
 
 INTEGER = ("int8", "int16")
+PACKAGES = ("numpy", "scipy")  # calibration and the fits of LRN are theirs, whatever the format
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Images that set activation ranges, uint8 or float (n, *input_shape), and where they came from."""
+    """Images that set activation ranges, uint8 or float (n, *input_shape), and where they came from.
+
+    `seed`: of their selection from Fashion-MNIST's training split; None for a user's own images.
+    """
 
     images: np.ndarray
     source: str
+    seed: int | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Of the images' bytes, in C order."""
+        return hashlib.sha256(np.ascontiguousarray(self.images).tobytes()).hexdigest()
 
 
 def export(
@@ -46,10 +56,12 @@ def export(
     batch: int | None = 1,
     calibration: Calibration | None = None,
     keep_float: tuple[str, ...] = (),
+    golden_images: np.ndarray | None = None,
 ) -> Artifact:
     """Convert `checkpoint` and write `out/<precision>.<format>`, a file or a folder of sources, with its manifest.
 
-    `batch=None` leaves the batch axis open; the layers in `keep_float` compute in float. Raises ExportError when the
+    `batch=None` leaves the batch axis open; the layers in `keep_float` compute in float; `golden_images`, shaped and
+    typed as a Golden's, are by default some of the calibration images. Raises ExportError when the
     converter refuses the model, InputError when `precision` needs calibration images and there are none or cannot keep
     a layer in float, UnknownNameError for a layer the model does not have, FileError when `out` cannot be written.
     """
@@ -76,7 +88,9 @@ def export(
     inside = getattr(exporter, "contains", precision.format)
     if inside in EMBEDDERS:
         content = resolve("format", EMBEDDERS, inside)(content, KEY, contract_text(contract))
-    images = images_for(contract, calibration.images if calibration else None)
+    images = golden_images
+    if images is None:
+        images = images_for(contract, calibration.images if calibration else None)
     inputs, outputs, golden = declared(content, inside, contract, images)
     manifest = {
         "format": precision.format,
@@ -97,7 +111,7 @@ def export(
         "lrn_fits": {layer: fit.as_dict() for layer, fit in lowered.lrn_fits.items()},
         "op_census": census.ops,
         "float_ops": list(census.float_ops) if precision.activations in INTEGER else "all",
-        "versions": versions_of(exporter.packages),
+        "versions": versions_of((*PACKAGES, *exporter.packages)),
         "golden": golden.as_dict(),
     }
     path = out / precision.filename
@@ -134,9 +148,9 @@ def declared(
 
 
 def calibration_entry(calibration: Calibration) -> dict[str, Any]:
-    images = np.ascontiguousarray(calibration.images)
     return {
-        "images": len(images),
+        "images": len(calibration.images),
         "source": calibration.source,
-        "sha256": hashlib.sha256(images.tobytes()).hexdigest(),
+        "seed": calibration.seed,
+        "sha256": calibration.sha256,
     }

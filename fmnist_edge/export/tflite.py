@@ -23,7 +23,7 @@ class TFLiteExporter:
     """See `fmnist_edge.export.exporter.Exporter`."""
 
     format = "tflite"
-    packages = ("tensorflow-cpu", "keras", "ai-edge-litert")
+    packages = ("tensorflow-cpu", "keras", "ai-edge-litert", "flatbuffers")
 
     def convert(
         self,

@@ -67,7 +67,8 @@ class Step:
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Without the seconds: they are another time others, and a manifest is not."""
+        return {name: value for name, value in asdict(self).items() if name != "seconds"}
 
 
 def equalised(start: Candidate, material: Material) -> Candidate:
