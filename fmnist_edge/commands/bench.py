@@ -33,8 +33,11 @@ def run(options: argparse.Namespace) -> int | None:
         return check_overhead(options, images)
     if options.check_cost:
         return check_cost(options, images)
-    session = resumed(options, images) if options.resume else begun(options, images)
-    return measure(session)
+    from fmnist_edge.files import locked
+
+    # Two runs at once would also disturb each other. A journal lies in its device's folder of the results.
+    with locked(options.resume.resolve().parents[1] if options.resume else options.out):
+        return measure(resumed(options, images) if options.resume else begun(options, images))
 
 
 def resumed(options: argparse.Namespace, images: Any) -> Session:

@@ -1,0 +1,61 @@
+"""Every hostile file, by number: the same seed and number give the same bytes."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from torture import bytes_attacks, hdf5_attacks, keras_attacks, onnx_attacks, tflite_attacks
+from torture.bases import NAME, PRECISIONS
+
+__all__ = ["Case", "cases"]
+
+Attack = Callable[[bytes, np.random.Generator], bytes]
+SPECIFIC: dict[str, dict[str, Attack]] = {
+    "tflite": tflite_attacks.ATTACKS,
+    "onnx": onnx_attacks.ATTACKS,
+    "keras": keras_attacks.ATTACKS,
+    "h5": hdf5_attacks.ATTACKS,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One hostile file: what it pretends to be, how it was made, and its bytes."""
+
+    format: str
+    attack: str
+    number: int
+    base: Path
+    content: bytes
+
+    @property
+    def name(self) -> str:
+        return f"{self.attack.replace(' ', '-')}-{self.number}.{self.format}"
+
+
+def cases(bases: Path, each: int, seed: int = 0) -> Iterator[Case]:
+    """`each` files of every attack on every format, in an order that mixes them.
+
+    Attacks that know their format come twice as often as those that know none.
+    """
+    for number in range(each):
+        for form, specific in SPECIFIC.items():
+            for name, attack in specific.items():
+                yield case(bases, form, name, attack, number, seed)
+            if number % 2 == 0:
+                for name, attack in bytes_attacks.ATTACKS.items():
+                    yield case(bases, form, name, attack, number, seed)
+
+
+def case(bases: Path, form: str, name: str, attack: Attack, number: int, seed: int) -> Case:
+    rng = np.random.default_rng([seed, number, zlib.crc32(f"{form} {name}".encode())])
+    if form in ("keras", "h5"):
+        base = bases / f"{NAME}.{form}"
+    else:
+        base = bases / NAME / f"{PRECISIONS[number % len(PRECISIONS)]}.{form}"
+    return Case(form, name, number, base, attack(base.read_bytes(), rng))
