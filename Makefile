@@ -9,9 +9,11 @@ PLAN ?= quick
 MODELS := tiny_resnet tiny_googlenet
 OLD := $(VENV)-tflite-runtime
 OLD_READY := $(OLD)/.ready
+FUZZER := $(VENV)-fuzz
+TORTURE := PYTHONPATH=.:tests $(BIN)/python -m torture
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test lint types bench report exported matrix compat aarch64 microcontroller lock wheel clean
+.PHONY: help data demo test torture lint types bench report exported matrix compat aarch64 microcontroller lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -37,6 +39,19 @@ demo: $(READY) data  ## load -> export -> parity -> latency -> classify, on the 
 
 test: $(READY) data  ## all tests
 	$(BIN)/python -m pytest
+
+torture: $(READY) $(FUZZER)/.ready data  ## hostile files, kills, full disks, numerical edges, fuzzing, into docs/reliability.md (an hour)
+	$(TORTURE) hostile
+	$(TORTURE) interrupt
+	$(TORTURE) refusals
+	$(TORTURE) edges
+	PYTHONPATH=.:tests $(FUZZER)/bin/python -m torture fuzz
+	$(TORTURE) report
+
+$(FUZZER)/.ready:
+	$(PYTHON) -m venv $(FUZZER)
+	$(FUZZER)/bin/python -m pip install --disable-pip-version-check --quiet atheris==3.0.0 numpy
+	@touch $@
 
 lint: $(READY)  ## style
 	$(BIN)/ruff check .
@@ -88,4 +103,4 @@ lock:  ## choose dependency versions anew (needs uv)
 	uv pip compile --no-strip-markers --python-version 3.11 --no-header --no-annotate --generate-hashes --extra dev pyproject.toml --upgrade -o requirements.lock
 
 clean:  ## remove what make made
-	rm -rf $(VENV) $(OLD) build dist reports runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLD) $(FUZZER) build dist reports runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

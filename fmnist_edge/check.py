@@ -104,7 +104,7 @@ def check(
 
 
 def check_loads(artifact: Artifact) -> None:
-    """Raises ArtifactError unless it loads and runs, which is tried in a child: its manifest may be as hostile as it."""
+    """Raises ArtifactError unless it loads and runs; tried in a child, for its manifest may be as hostile as it is."""
     Classifier.load(artifact.path, try_first=True).close()
 
 

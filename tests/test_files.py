@@ -2,13 +2,17 @@
 
 import hashlib
 import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fmnist_edge.errors import FileError
-from fmnist_edge.files import sha256_of, write_atomic, write_json, write_via
+from fmnist_edge.files import locked, remove_folder, sha256_of, write_all, write_atomic, write_json, write_via
 
 
 @given(st.binary(max_size=2000))
@@ -54,4 +58,83 @@ def test_places_that_cannot_be_written(tmp_path):
 def test_json_has_no_nan(tmp_path, value):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "x.json", value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_that_belong_together_are_all_filled_before_the_first_is_replaced(tmp_path):
+    first, second = tmp_path / "a.bin", tmp_path / "b.json"
+    for path in (first, second):
+        path.write_text("old")
+
+    def fails(temporary):
+        temporary.write_text("new")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(FileError, match=r"b\.json: cannot be written \(No space left on device\)"):
+        write_all({first: lambda temporary: temporary.write_text("new"), second: fails})
+    assert {item.name: item.read_text() for item in tmp_path.iterdir()} == {"a.bin": "old", "b.json": "old"}
+    write_all({path: lambda temporary: temporary.write_text("new") for path in (first, second)})
+    assert {item.name: item.read_text() for item in tmp_path.iterdir()} == {"a.bin": "new", "b.json": "new"}
+
+
+def python(code: str, folder: Path) -> subprocess.Popen:
+    """A process that runs `code` in `folder`, and has printed a line."""
+    program = [sys.executable, "-c", f"import os, signal, time\nfrom fmnist_edge.files import *\n{code}"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(program, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_what_a_killed_run_left_goes_with_the_next_and_what_a_living_one_has_stays(tmp_path):
+    writes = "write_via('x.json', lambda path: (path.write_text('half'), print('ready', flush=True), time.sleep(60)))"
+    dead, living = python(writes, tmp_path), python(writes, tmp_path)
+    dead.kill()
+    dead.wait()
+    left = set(tmp_path.iterdir())
+    write_json(tmp_path / "x.json", 1)
+    living.send_signal(signal.SIGSTOP)
+    remaining = set(tmp_path.iterdir()) - {tmp_path / "x.json"}
+    living.kill()
+    living.wait()
+    assert len(left) in (1, 2) and len(remaining) == 1  # the second run may have swept before it wrote
+    write_json(tmp_path / "x.json", 2)
+    assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [("x.json", "2\n")]
+
+
+def test_one_run_at_a_time_in_a_folder(tmp_path):
+    folder = tmp_path / "out"
+    holder = python("with locked('out'):\n    print('ready', flush=True)\n    time.sleep(60)", tmp_path)
+    with (
+        pytest.raises(FileError, match="out: another run writes to it; wait until it is done, or name another"),
+        locked(folder),
+    ):
+        pytest.fail("two at once")
+    holder.kill()  # and with the process its lock is gone
+    holder.wait()
+    with locked(folder), pytest.raises(FileError), locked(folder):
+        pytest.fail("nested")
+    with locked(folder, wait=True):
+        assert not list(folder.iterdir())
+
+
+def test_a_folder_that_is_removed_by_who_holds_it_is_made_anew_for_who_waited(tmp_path):
+    waiting = "print('ready', flush=True)\nwith locked('out', wait=True):\n    open('out/mine', 'w').close()"
+    with locked(tmp_path / "out"):
+        waiter = python(waiting, tmp_path)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiter.wait(0.5)
+        remove_folder(tmp_path / "out")
+    assert waiter.wait(30) == 0
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "mine"]
+
+
+def test_a_folder_is_gone_at_once(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/curve.json").write_text("{}")
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)  # killed before anything is deleted
+    remove_folder(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    monkeypatch.undo()
+    remove_folder(tmp_path / "run")
     assert not list(tmp_path.iterdir())

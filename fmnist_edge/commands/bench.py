@@ -35,8 +35,10 @@ def run(options: argparse.Namespace) -> int | None:
         return check_cost(options, images)
     from fmnist_edge.files import locked
 
+    if options.resume and not options.resume.exists():
+        resumed(options, images)  # says so
     # Two runs at once would also disturb each other. A journal lies in its device's folder of the results.
-    with locked(options.resume.resolve().parents[1] if options.resume else options.out):
+    with locked(options.resume.resolve().parent.parent if options.resume else options.out):
         return measure(resumed(options, images) if options.resume else begun(options, images))
 
 

@@ -57,12 +57,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def hostile(options: argparse.Namespace, folder: Path) -> int:
-    from torture.corpus import cases
+    from torture.corpus import FORMS, cases
     from torture.hostile import attempt
 
     first, step = map(int, options.part.split("/"))
-    forms = options.format or ["tflite", "onnx", "keras", "h5"]
-    chosen = [case for case in cases(OUT / "bases", options.each, options.seed) if case.format in forms][first::step]
+    forms = options.format or FORMS
+    chosen = list(cases(OUT / "bases", options.each, options.seed, forms=forms, part=(first, step)))
     rows: list[dict[str, Any]] = []
     with progress_bar("hostile files") as progress:
         for done, case in enumerate(chosen):

@@ -1,4 +1,4 @@
-"""The sound files that attacks start from: one small CNN as `.keras`, `.h5`, `.tflite` and `.onnx`, with manifests."""
+"""The sound files that attacks start from: a small CNN as `.keras`, `.h5`, `.tflite` and `.onnx`, with manifests."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def make_bases(folder: Path) -> Path:
         other.parent.mkdir()
         small_cnn(seed=4).save(other)
         model.save(folder / f"{NAME}.h5")
+        pooled().save(folder / "pooled.keras")
         calibration = folder / "calibration.npy"
         np.save(calibration, np.random.default_rng(1).integers(0, 256, (32, 28, 28, 1), np.uint8))
         chosen = [word for precision in PRECISIONS for word in ("--precision", precision)]
@@ -35,6 +36,16 @@ def make_bases(folder: Path) -> Path:
                 raise RuntimeError(f"the sound model could not be exported to {form}")
         (folder / "done").touch()
     return folder
+
+
+def pooled() -> Any:
+    """Any picture is averaged before the only weights: what makes it larger needs none more."""
+    import keras
+    from keras import layers
+
+    image = keras.Input((28, 28, 1))
+    x = layers.GlobalAveragePooling2D()(layers.Identity(name="huge")(image))
+    return keras.Model(image, layers.Dense(10)(x), name="pooled")
 
 
 def small_cnn(seed: int = 3) -> Any:

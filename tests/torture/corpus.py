@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from torture import bytes_attacks, hdf5_attacks, keras_attacks, onnx_attacks, tflite_attacks
 from torture.bases import NAME, PRECISIONS
 
-__all__ = ["Case", "cases"]
+__all__ = ["FORMS", "Case", "cases"]
 
 Attack = Callable[[bytes, np.random.Generator], bytes]
 SPECIFIC: dict[str, dict[str, Attack]] = {
@@ -21,6 +21,7 @@ SPECIFIC: dict[str, dict[str, Attack]] = {
     "keras": keras_attacks.ATTACKS,
     "h5": hdf5_attacks.ATTACKS,
 }
+FORMS = tuple(SPECIFIC)
 
 
 @dataclass(frozen=True)
@@ -38,23 +39,28 @@ class Case:
         return f"{self.attack.replace(' ', '-')}-{self.number}.{self.format}"
 
 
-def cases(bases: Path, each: int, seed: int = 0) -> Iterator[Case]:
-    """`each` files of every attack on every format, in an order that mixes them.
+def cases(
+    bases: Path, each: int, seed: int = 0, *, forms: Sequence[str] = FORMS, part: tuple[int, int] = (0, 1)
+) -> Iterator[Case]:
+    """`each` files of every attack on the formats named, in an order that mixes them; with `part`, every so many-th.
 
     Attacks that know their format come twice as often as those that know none.
     """
-    for number in range(each):
-        for form, specific in SPECIFIC.items():
-            for name, attack in specific.items():
-                yield case(bases, form, name, attack, number, seed)
-            if number % 2 == 0:
-                for name, attack in bytes_attacks.ATTACKS.items():
-                    yield case(bases, form, name, attack, number, seed)
+    chosen = [
+        (form, name, attack, number)
+        for number in range(each)
+        for form in forms
+        for name, attack in {**SPECIFIC[form], **(bytes_attacks.ATTACKS if number % 2 == 0 else {})}.items()
+    ]
+    for form, name, attack, number in chosen[part[0] :: part[1]]:
+        yield case(bases, form, name, attack, number, seed)
 
 
 def case(bases: Path, form: str, name: str, attack: Attack, number: int, seed: int) -> Case:
     rng = np.random.default_rng([seed, number, zlib.crc32(f"{form} {name}".encode())])
-    if form in ("keras", "h5"):
+    if name == keras_attacks.HUGE:
+        base = bases / "pooled.keras"
+    elif form in ("keras", "h5"):
         base = bases / f"{NAME}.{form}"
     else:
         base = bases / NAME / f"{PRECISIONS[number % len(PRECISIONS)]}.{form}"

@@ -203,7 +203,7 @@ def check(bases: Path, folder: Path, number: int) -> list[str]:
     copied = folder / "artifacts"
     if not copied.exists():
         copied.mkdir()
-        for file in (bases / NAME).glob("int8.tflite*"):
+        for file in (bases / NAME).glob("float32.tflite*"):
             (copied / file.name).write_bytes(file.read_bytes())
     images = ["--images", str(bases / "calibration.npy"), "--limit", str(8 + number % 2)]
     return ["check", "artifacts", "--reference", str(bases / f"{NAME}.keras"), *images, "--record"]

@@ -14,7 +14,7 @@ from torture.bytes_attacks import ATTACKS as ANY
 from torture.bytes_attacks import Random
 from torture.gadgets import gadgets
 
-__all__ = ["ATTACKS", "with_config"]
+__all__ = ["ATTACKS", "HUGE"]
 
 NAMES = (
     "../outside/written", "/tmp/fmnist-edge-torture-written", "..\\outside\\written", "assets/../../outside/written",
@@ -22,6 +22,7 @@ NAMES = (
     "config.json ",
 )  # fmt: skip
 SIZES = (0, -1, 1 << 16, 1 << 31, 1 << 40, 1 << 62, 10**30, 1.5, float("inf"), "28", None, [], {"a": 1}, True)
+HUGE = "huge outputs"
 Members = dict[str, bytes]
 
 
@@ -128,16 +129,18 @@ def places(node: Any) -> Any:
 
 
 def expansion(content: bytes, rng: Random) -> bytes:
-    """A layer without weights whose output is huge."""
+    """A layer without weights whose output is huge, before the picture is averaged."""
     size = int(pick(rng, (100, 1000, 10_000, 1 << 20, 1 << 31)))
-    layer = pick(rng, (
+    name, settings = pick(rng, (
         ("UpSampling2D", {"size": [size, size]}),
         ("ZeroPadding2D", {"padding": [[size, size], [size, size]]}),
-        ("RepeatVector", {"n": size}),
         ("Resizing", {"height": size, "width": size}),
-        ("Reshape", {"target_shape": [size, -1, 1]}),
     ))  # fmt: skip
-    return inserted(content, built_in(layer[0], layer[1]))
+    config = json.loads(members_of(content)["config.json"])
+    (layer,) = (item for item in config["config"]["layers"] if item["config"]["name"] == "huge")
+    layer.update(class_name=name, build_config={})
+    layer["config"] |= settings
+    return with_config(content, config)
 
 
 def built_in(name: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -215,7 +218,7 @@ ATTACKS = {
     "missing members": missing,
     "weights damaged": weights,
     "settings": settings,
-    "huge outputs": expansion,
+    HUGE: expansion,
     "code": code,
     "deep nesting": nesting,
     "config damaged": noisy_config,

@@ -27,6 +27,7 @@ MEMORY = 6 << 30  # bytes a child may have: the machine is to survive what the t
 EVENTS = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "pickle.find_class", "socket.connect", "ctypes.dlopen"}
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "shutil.rmtree"}
 PROBE = "fmnist_edge.runtime.probe"
+PROGRAMS = (sys.executable, "vcgencmd")  # a Raspberry Pi's, asked whether it throttles
 MODULES = (
     "ai_edge_litert.interpreter", "h5py", "keras", "onnx", "onnxruntime", "tensorflow.lite.python.schema_py_generated",
     "tf2onnx", "tqdm", "PIL.Image", "matplotlib.pyplot", "fmnist_edge.commands.explain", "fmnist_edge.export.pipeline",
@@ -177,7 +178,7 @@ def watch(folder: Path, working: Path, log: int) -> None:
             os.write(log, f"{event} {args[0]!r}\n".encode())
         elif event in EVENTS:
             os.write(log, f"{event} {args!r:.100}\n".encode())
-        elif event == "subprocess.Popen" and args[0] != sys.executable:
+        elif event == "subprocess.Popen" and args[0] not in PROGRAMS:
             os.write(log, f"{event} {args[1]!r:.100}\n".encode())
 
     sys.addaudithook(hook)
