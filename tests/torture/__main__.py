@@ -6,17 +6,23 @@ Each part writes what it counted to build/torture/<part>.json; `report` puts tha
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.console import progress_bar
 from fmnist_edge.files import write_json
+
+if TYPE_CHECKING:
+    from torture.corpus import Case
+    from torture.server import Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "build/torture"
@@ -49,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--each", type=int, default=40, help="hostile: files of every attack (default 40)")
     top.add_argument("--format", action="append", choices=["tflite", "onnx", "keras", "h5"], help="hostile: repeatable")
     top.add_argument("--part", default="0/1", metavar="I/N", help="hostile: every N-th file, from the I-th on")
+    top.add_argument("--resume", action="store_true", help="hostile: keep what held in a run before")
     top.add_argument("--command", action="append", choices=["train", "export", "check", "bench"], help="interrupt")
     top.add_argument("--kills", type=int, default=30, help="interrupt: of each command (default 30)")
     top.add_argument("--seconds", type=int, default=120, help="fuzz: of each parser (default 120)")
@@ -62,15 +69,30 @@ def hostile(options: argparse.Namespace, folder: Path) -> int:
 
     first, step = map(int, options.part.split("/"))
     forms = options.format or FORMS
-    chosen = list(cases(OUT / "bases", options.each, options.seed, forms=forms, part=(first, step)))
+    name = f"hostile-{'-'.join(forms)}-{first}-of-{step}"
     rows: list[dict[str, Any]] = []
-    with progress_bar("hostile files") as progress:
-        for done, case in enumerate(chosen):
-            progress(done, len(chosen), case.name)
-            for command, outcome in attempt(case, OUT / "bases", folder / "files", ROOT):
-                found = outcome.as_dict() | {"format": case.format, "attack": case.attack, "number": case.number}
-                rows.append(found | {"command": command, "said": outcome.said[:300] if outcome.faults() else ""})
-    return saved(f"hostile-{'-'.join(forms)}-{first}-of-{step}", rows)
+    if options.resume and (OUT / f"{name}.json").exists():
+        rows = json.loads((OUT / f"{name}.json").read_text())
+        broken = {(row["format"], row["attack"], row["number"]) for row in rows if row["faults"]}
+        rows = [row for row in rows if (row["format"], row["attack"], row["number"]) not in broken]
+    known = {(row["format"], row["attack"], row["number"]) for row in rows}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with progress_bar("hostile files") as progress:
+            for done, case in enumerate(cases(OUT / "bases", options.each, options.seed, forms, (first, step), known)):
+                progress(done, 0, case.name)
+                found = attempt(case, OUT / "bases", folder / "files", ROOT)
+                rows += [row_of(case, command, outcome) for command, outcome in found]
+    except KeyboardInterrupt:
+        print("interrupted; go on with --resume", file=sys.stderr)
+        saved(name, rows)
+        return 130
+    return saved(name, rows)
+
+
+def row_of(case: Case, command: str, outcome: Outcome) -> dict[str, Any]:
+    found = {"format": case.format, "attack": case.attack, "number": case.number, "command": command}
+    return outcome.as_dict() | found | {"said": outcome.said[:300] if outcome.faults() else ""}
 
 
 def interrupt(options: argparse.Namespace, folder: Path) -> int:

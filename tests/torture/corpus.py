@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,11 +40,16 @@ class Case:
 
 
 def cases(
-    bases: Path, each: int, seed: int = 0, *, forms: Sequence[str] = FORMS, part: tuple[int, int] = (0, 1)
+    bases: Path,
+    each: int,
+    seed: int = 0,
+    forms: Sequence[str] = FORMS,
+    part: tuple[int, int] = (0, 1),
+    but: Collection[tuple[str, str, int]] = (),
 ) -> Iterator[Case]:
-    """`each` files of every attack on the formats named, in an order that mixes them; with `part`, every so many-th.
+    """`each` files of every attack on the formats named, in an order that mixes them, without those in `but`.
 
-    Attacks that know their format come twice as often as those that know none.
+    With `part`, every so many-th. Attacks that know their format come twice as often as those that know none.
     """
     chosen = [
         (form, name, attack, number)
@@ -53,7 +58,8 @@ def cases(
         for name, attack in {**SPECIFIC[form], **(bytes_attacks.ATTACKS if number % 2 == 0 else {})}.items()
     ]
     for form, name, attack, number in chosen[part[0] :: part[1]]:
-        yield case(bases, form, name, attack, number, seed)
+        if (form, name, number) not in but:
+            yield case(bases, form, name, attack, number, seed)
 
 
 def case(bases: Path, form: str, name: str, attack: Attack, number: int, seed: int) -> Case:
