@@ -2,9 +2,10 @@
 
 import hashlib
 import os
-import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -77,55 +78,51 @@ def test_files_that_belong_together_are_all_filled_before_the_first_is_replaced(
     assert {item.name: item.read_text() for item in tmp_path.iterdir()} == {"a.bin": "new", "b.json": "new"}
 
 
-def python(code: str, folder: Path) -> subprocess.Popen:
-    """A process that runs `code` in `folder`, and has printed a line."""
-    program = [sys.executable, "-c", f"import os, signal, time\nfrom fmnist_edge.files import *\n{code}"]
+@contextmanager
+def running(code: str, folder: Path) -> Iterator[subprocess.Popen]:
+    """A process that runs `code` in `folder`, and has printed a line; killed at the end."""
+    program = [sys.executable, "-c", f"import time\nfrom fmnist_edge.files import *\n{code}"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    process = subprocess.Popen(program, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "ready\n"
-    return process
+    with subprocess.Popen(program, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
 
 
 def test_what_a_killed_run_left_goes_with_the_next_and_what_a_living_one_has_stays(tmp_path):
+    path = tmp_path / "x.json"
     writes = "write_via('x.json', lambda path: (path.write_text('half'), print('ready', flush=True), time.sleep(60)))"
-    dead, living = python(writes, tmp_path), python(writes, tmp_path)
-    dead.kill()
-    dead.wait()
-    left = set(tmp_path.iterdir())
-    write_json(tmp_path / "x.json", 1)
-    living.send_signal(signal.SIGSTOP)
-    remaining = set(tmp_path.iterdir()) - {tmp_path / "x.json"}
-    living.kill()
-    living.wait()
-    assert len(left) in (1, 2) and len(remaining) == 1  # the second run may have swept before it wrote
-    write_json(tmp_path / "x.json", 2)
+    with running(writes, tmp_path):
+        with running(writes, tmp_path):
+            assert len(list(tmp_path.iterdir())) == 2
+        assert len(list(tmp_path.iterdir())) == 2
+        write_json(path, 1)
+        assert len(set(tmp_path.iterdir()) - {path}) == 1
+    write_json(path, 2)
     assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [("x.json", "2\n")]
 
 
 def test_one_run_at_a_time_in_a_folder(tmp_path):
     folder = tmp_path / "out"
-    holder = python("with locked('out'):\n    print('ready', flush=True)\n    time.sleep(60)", tmp_path)
-    with (
-        pytest.raises(FileError, match="out: another run writes to it; wait until it is done, or name another"),
-        locked(folder),
-    ):
+    holds = "with locked('out'):\n    print('ready', flush=True)\n    time.sleep(60)"
+    said = "out: another run writes to it; wait until it is done, or name another"
+    with running(holds, tmp_path), pytest.raises(FileError, match=said), locked(folder):
         pytest.fail("two at once")
-    holder.kill()  # and with the process its lock is gone
-    holder.wait()
-    with locked(folder), pytest.raises(FileError), locked(folder):
+    with locked(folder), pytest.raises(FileError), locked(folder):  # with the process its lock is gone
         pytest.fail("nested")
     with locked(folder, wait=True):
         assert not list(folder.iterdir())
 
 
 def test_a_folder_that_is_removed_by_who_holds_it_is_made_anew_for_who_waited(tmp_path):
-    waiting = "print('ready', flush=True)\nwith locked('out', wait=True):\n    open('out/mine', 'w').close()"
-    with locked(tmp_path / "out"):
-        waiter = python(waiting, tmp_path)
-        with pytest.raises(subprocess.TimeoutExpired):
-            waiter.wait(0.5)
-        remove_folder(tmp_path / "out")
-    assert waiter.wait(30) == 0
+    waits = "print('ready', flush=True)\nwith locked('out', wait=True):\n    open('out/mine', 'w').close()"
+    with ExitStack() as stack:
+        with locked(tmp_path / "out"):
+            waiter = stack.enter_context(running(waits, tmp_path))
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiter.wait(0.5)
+            remove_folder(tmp_path / "out")
+        assert waiter.wait(30) == 0
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "mine"]
 
 
