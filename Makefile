@@ -9,6 +9,8 @@ PLAN ?= quick
 MODELS := tiny_resnet tiny_googlenet
 OLD := $(VENV)-tflite-runtime
 OLD_READY := $(OLD)/.ready
+FUZZER := $(VENV)-fuzz
+TORTURE := PYTHONPATH=.:tests $(BIN)/python -m torture
 TOOLS := $(VENV)-release
 TOOLS_READY := $(TOOLS)/.ready
 LOCKS := requirements.lock requirements-runtime.lock requirements-tflite-runtime.lock requirements-release.lock
@@ -17,7 +19,7 @@ INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --requir
 SERVED := exported/tiny_resnet/int8.tflite
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test sshd lint types bench report exported matrix compat aarch64 microcontroller soak audit licences release lock wheel clean
+.PHONY: help data demo test sshd torture lint types bench report exported matrix compat aarch64 microcontroller soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -46,6 +48,19 @@ test: $(READY) data sshd  ## all tests
 
 sshd:  # a real one, for the tests of `bench --on`; they are skipped where it cannot be had
 	@sh scripts/get-sshd.sh || echo "no sshd: the tests of bench --on will be skipped" >&2
+
+torture: $(READY) $(FUZZER)/.ready data  ## hostile files, kills, full disks, numerical edges, fuzzing, into docs/reliability.md (an hour)
+	$(TORTURE) hostile
+	$(TORTURE) interrupt
+	$(TORTURE) refusals
+	$(TORTURE) edges
+	PYTHONPATH=.:tests $(FUZZER)/bin/python -m torture fuzz
+	$(TORTURE) report
+
+$(FUZZER)/.ready:
+	$(PYTHON) -m venv $(FUZZER)
+	$(FUZZER)/bin/python -m pip install --disable-pip-version-check --quiet atheris==3.0.0 numpy
+	@touch $@
 
 lint: $(READY)  ## style
 	$(BIN)/ruff check .
@@ -125,4 +140,4 @@ lock: $(TOOLS_READY)  ## choose dependency versions anew, and write every lock f
 	$(COMPILE) --group release -o requirements-release.lock
 
 clean:  ## remove what make made
-	rm -rf $(VENV) $(OLD) $(TOOLS) build dist reports runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLD) $(TOOLS) $(FUZZER) build dist reports runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

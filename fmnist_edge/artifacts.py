@@ -11,7 +11,7 @@ from typing import Any
 
 from fmnist_edge import __version__
 from fmnist_edge.errors import ArtifactError
-from fmnist_edge.files import write_atomic, write_json
+from fmnist_edge.files import json_text, locked, write_all, write_atomic, write_json, writer_of
 from fmnist_edge.runtime.contract import SCHEMA, Contract, manifest_path, read_manifest
 from fmnist_edge.runtime.engine import TensorSpec
 
@@ -66,14 +66,22 @@ class Artifact:
     def write(cls, path: Path, content: bytes, manifest: dict[str, Any]) -> Artifact:
         """Write both files atomically, the model first: a manifest never describes a file that is not there yet."""
         complete = {"schema": SCHEMA, "artifact": path.name, **manifest, "size_bytes": len(content)}
-        write_atomic(path, content)
-        write_json(manifest_path(path), complete)
+        write_all({path: writer_of(content), manifest_path(path): writer_of(json_text(complete))})
         return cls(path, complete)
 
     def record(self, name: str, section: dict[str, Any]) -> Artifact:
-        """Write `section` under `name` into the manifest; the model file and its SHA-256 stay as they are."""
-        complete = {**self.manifest, name: section}
-        write_json(manifest_path(self.path), complete)
+        """Write `section` under `name` into the manifest; the model file and its SHA-256 stay as they are.
+
+        Raises ArtifactError when the file was exported anew since this was opened: the section is about the old one.
+        """
+        with locked(self.path.parent, wait=True):
+            current = read_manifest(self.path)
+            if current["sha256"] != self.manifest["sha256"]:
+                raise ArtifactError(
+                    f"{self.path}: was exported again meanwhile; {name} of the old file is not recorded"
+                )
+            complete = {**current, name: section}
+            write_json(manifest_path(self.path), complete)
         return Artifact(self.path, complete)
 
     @classmethod
@@ -97,7 +105,7 @@ def collect(paths: Sequence[str | Path]) -> list[Artifact]:
         if not path.is_dir():
             found.append(Artifact.open(path))
             continue
-        inside = [item for item in sorted(path.rglob("*")) if item.suffix in SUFFIXES and item.is_file()]
+        inside = [item for item in sorted(path.rglob("[!.]*")) if item.suffix in SUFFIXES and item.is_file()]
         if not inside:
             raise ArtifactError(f"{path}: no {', '.join(SUFFIXES)} file in it; `fmnist-edge export MODEL` writes some")
         found += [Artifact.open(item) for item in inside]

@@ -80,6 +80,8 @@ def check(
     a precision without a gate.
     """
     gates = [gate_for(artifact.precision) for artifact in artifacts]  # unknown ones before minutes of work
+    for artifact in artifacts:
+        check_loads(artifact)  # so too
     references: dict[tuple[str, Preprocessing], np.ndarray] = {}
     for artifact, gate in zip(artifacts, gates, strict=True):
         key = (artifact.model_sha256, artifact.contract.preprocessing)
@@ -99,6 +101,11 @@ def check(
             output=artifact.contract.output,
         )
         yield CheckedArtifact(artifact, engine, report)
+
+
+def check_loads(artifact: Artifact) -> None:
+    """Raises ArtifactError unless it loads and runs; tried in a child, for its manifest may be as hostile as it is."""
+    Classifier.load(artifact.path, try_first=True).close()
 
 
 def scores_of(classifier: Classifier, images: np.ndarray, track: Track, label: str) -> np.ndarray:

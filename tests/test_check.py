@@ -78,6 +78,7 @@ def check(monkeypatch, artifacts, evaluation, classifiers, predict) -> list[Chec
     """`check` on classifiers, given in the artifacts' order, and a Keras model that are not real."""
     waiting = iter(classifiers)
     monkeypatch.setattr(checks.Classifier, "load", lambda path: next(waiting))
+    monkeypatch.setattr(checks, "check_loads", lambda artifact: None)
     checkpoint = SimpleNamespace(sha256="2" * 64, name="mine", model=SimpleNamespace(predict_on_batch=predict))
     monkeypatch.setattr(checks, "load_checkpoint", lambda *_, **__: checkpoint)
     return list(checks.check(artifacts, evaluation, trained=Path("unused"), track=lambda pieces, _: iter(pieces)))

@@ -12,11 +12,13 @@ from fmnist_edge import checkpoints, data
 from fmnist_edge.artifacts import Artifact
 from fmnist_edge.cli import main
 from fmnist_edge.commands.explain import advice
+from fmnist_edge.errors import ArtifactError
 from fmnist_edge.explain.explanation import Explanation, explain, readers, remedy
 from fmnist_edge.explain.graph import LayerGraph
 from fmnist_edge.explain.layers import LayerReport, blank, compare_layers
 from fmnist_edge.explain.matching import Match, Matching
 from fmnist_edge.explain.metrics import Saturation
+from fmnist_edge.explain.probe import OUTPUT
 from fmnist_edge.export.pipeline import Calibration, export
 from fmnist_edge.export.precisions import PRECISIONS, select
 from fmnist_edge.registry import PROBES
@@ -377,3 +379,10 @@ class TestCommand:
         ):
             code, out, err = command(capsys, *arguments)
             assert (code, out) == (2, "") and err.count("\n") == 1 and said in err, err
+
+
+@pytest.mark.parametrize("shape", [(4, 49), (4,), (1, 4, 10, 2), ()])
+def test_a_tensor_of_another_size_than_its_layer_is_refused(shape):
+    """Sound bytes that an engine runs, with another op's tensor for its output."""
+    with pytest.raises(ArtifactError, match=r"the file's tensor 'output' is .* where its model's layer is"):
+        Match(OUTPUT).arranged(np.zeros(shape, np.float32), np.zeros((4, 10), np.float32))

@@ -2,13 +2,18 @@
 
 import hashlib
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fmnist_edge.errors import FileError
-from fmnist_edge.files import sha256_of, write_atomic, write_json, write_via
+from fmnist_edge.files import locked, remove_folder, sha256_of, write_all, write_atomic, write_json, write_via
 
 
 @given(st.binary(max_size=2000))
@@ -54,4 +59,79 @@ def test_places_that_cannot_be_written(tmp_path):
 def test_json_has_no_nan(tmp_path, value):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "x.json", value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_that_belong_together_are_all_filled_before_the_first_is_replaced(tmp_path):
+    first, second = tmp_path / "a.bin", tmp_path / "b.json"
+    for path in (first, second):
+        path.write_text("old")
+
+    def fails(temporary):
+        temporary.write_text("new")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(FileError, match=r"b\.json: cannot be written \(No space left on device\)"):
+        write_all({first: lambda temporary: temporary.write_text("new"), second: fails})
+    assert {item.name: item.read_text() for item in tmp_path.iterdir()} == {"a.bin": "old", "b.json": "old"}
+    write_all({path: lambda temporary: temporary.write_text("new") for path in (first, second)})
+    assert {item.name: item.read_text() for item in tmp_path.iterdir()} == {"a.bin": "new", "b.json": "new"}
+
+
+@contextmanager
+def running(code: str, folder: Path) -> Iterator[subprocess.Popen]:
+    """A process that runs `code` in `folder`, and has printed a line; killed at the end."""
+    program = [sys.executable, "-c", f"import time\nfrom fmnist_edge.files import *\n{code}"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(program, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+def test_what_a_killed_run_left_goes_with_the_next_and_what_a_living_one_has_stays(tmp_path):
+    path = tmp_path / "x.json"
+    writes = "write_via('x.json', lambda path: (path.write_text('half'), print('ready', flush=True), time.sleep(60)))"
+    with running(writes, tmp_path):
+        with running(writes, tmp_path):
+            assert len(list(tmp_path.iterdir())) == 2
+        assert len(list(tmp_path.iterdir())) == 2
+        write_json(path, 1)
+        assert len(set(tmp_path.iterdir()) - {path}) == 1
+    write_json(path, 2)
+    assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [("x.json", "2\n")]
+
+
+def test_one_run_at_a_time_in_a_folder(tmp_path):
+    folder = tmp_path / "out"
+    holds = "with locked('out'):\n    print('ready', flush=True)\n    time.sleep(60)"
+    said = "out: another run writes to it; wait until it is done, or name another"
+    with running(holds, tmp_path), pytest.raises(FileError, match=said), locked(folder):
+        pytest.fail("two at once")
+    with locked(folder), pytest.raises(FileError), locked(folder):  # with the process its lock is gone
+        pytest.fail("nested")
+    with locked(folder, wait=True):
+        assert not list(folder.iterdir())
+
+
+def test_a_folder_that_is_removed_by_who_holds_it_is_made_anew_for_who_waited(tmp_path):
+    waits = "print('ready', flush=True)\nwith locked('out', wait=True):\n    open('out/mine', 'w').close()"
+    with ExitStack() as stack:
+        with locked(tmp_path / "out"):
+            waiter = stack.enter_context(running(waits, tmp_path))
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiter.wait(0.5)
+            remove_folder(tmp_path / "out")
+        assert waiter.wait(30) == 0
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "mine"]
+
+
+def test_a_folder_is_gone_at_once(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/curve.json").write_text("{}")
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)  # killed before anything is deleted
+    remove_folder(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    monkeypatch.undo()
+    remove_folder(tmp_path / "run")
     assert not list(tmp_path.iterdir())

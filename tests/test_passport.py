@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fmnist_edge.artifacts import Artifact
+from fmnist_edge.artifacts import Artifact, collect
 from fmnist_edge.cli import main
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.files import sha256_of
@@ -143,3 +143,23 @@ def test_check_records_when_asked_and_only_then(artifact, tmp_path, capsys):
     assert verdict.sha256 == before and verdict.engine.startswith("ai-edge-litert ")
     assert {**written, "parity": None} == {**json.loads(manifest), "parity": None}
     assert doctor(artifact, tmp_path) == 0
+
+
+def test_a_verdict_on_a_file_that_was_exported_again_meanwhile_is_not_recorded(artifact):
+    opened = Artifact.open(artifact)
+    manifest = json.loads(manifest_path(artifact).read_text()) | {"sha256": "0" * 64}
+    manifest_path(artifact).write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match="was exported again meanwhile"):
+        opened.record("parity", GOOD.as_dict())
+    assert json.loads(manifest_path(artifact).read_text()) == manifest
+
+
+def test_what_others_recorded_meanwhile_stays(artifact):
+    opened = Artifact.open(artifact)
+    Artifact.open(artifact).record("note", {"by": "another"})
+    assert opened.record("parity", GOOD.as_dict()).manifest["note"] == {"by": "another"}
+
+
+def test_what_a_killed_run_left_is_no_artifact(artifact):
+    (artifact.parent / ".int8.abcd1234.tflite").write_bytes(b"half of a file")
+    assert [item.path for item in collect([artifact.parent])] == [artifact]

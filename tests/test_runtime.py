@@ -23,6 +23,7 @@ from conftest import BIAS, LINEAR, MICRO, NEEDS, WEIGHTS, installed, needs, save
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fmnist_edge import data
 from fmnist_edge.cli import main
 from fmnist_edge.errors import ArtifactError, FmnistEdgeError, InputError, UnavailableError, UnknownNameError
 from fmnist_edge.registry import ENGINES, resolve
@@ -178,8 +179,6 @@ class TestContract:
 
 def test_engines_agree_on_a_real_int8_model():
     """Golden across kernels: XNNPACK rounds otherwise than LiteRT's own kernels, by few steps, and ties may flip."""
-    from fmnist_edge import data
-
     images = data.load("test").images[:300]
     path = Path(__file__).parents[1] / "exported/compact_cnn/int8.tflite"
     scores = {}
@@ -650,6 +649,30 @@ class TestProbe:
         monkeypatch.setattr("fmnist_edge.runtime.loading.probe", lambda *_: pytest.fail("probed"))
         Classifier.load(linear_models["float32.onnx"]).close()
 
+    def test_a_vouched_for_file_is_tried_where_its_manifest_is_as_foreign(self, tmp_path):
+        """Sound bytes, an operand that makes no sense: LiteRT 2.3 dies of it, and would take us along."""
+        content = (Path(__file__).parent / "hostile/litert-2.3-sigsegv.tflite").read_bytes()
+        hostile = with_manifest(tmp_path / "x.tflite", content, Contract((28, 28, 1), "logits", data.LABELS))
+        refused(hostile, "x.tflite", try_first=True)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_DATA")
+    def test_a_file_that_asks_for_more_memory_than_any_edge_model_is_refused(self, tmp_path):
+        from onnx import TensorProto, helper, numpy_helper
+
+        size = numpy_helper.from_array(np.array([1 << 31], np.int64), "size")  # 8 GiB of float32
+        info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("image", "scores")]
+        nodes = [
+            helper.make_node("ConstantOfShape", ["size"], ["huge"]),
+            helper.make_node("ReduceSum", ["huge"], ["sum"], keepdims=0),
+            helper.make_node("Add", ["image", "sum"], ["scores"]),
+        ]
+        graph = helper.make_graph(nodes, "huge", info[:1], info[1:], [size])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        path = tmp_path / "huge.onnx"
+        path.write_bytes(model.SerializeToString())
+        with pytest.raises(ArtifactError, match=r"huge\.onnx: .*(refuses|cannot run|crashed)"):
+            probe(path, "onnxruntime")
+
 
 SHIPPED = sorted((Path(__file__).parents[1] / "exported").glob("*/*[ex]"))  # .tflite and .onnx
 
@@ -657,8 +680,6 @@ SHIPPED = sorted((Path(__file__).parents[1] / "exported").glob("*/*[ex]"))  # .t
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_what_ships_is_whole_and_classifies(path):
     """Every committed artifact, on real images."""
-    from fmnist_edge import data
-
     test = data.load("test").part(0, 200)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == read_manifest(path)["sha256"]
     with Classifier.load(path) as classifier:
@@ -670,8 +691,6 @@ def test_what_ships_is_whole_and_classifies(path):
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_openvino_agrees_on_what_ships(path):
     """Another implementation altogether: float scores alike, int8 ones within some steps."""
-    from fmnist_edge import data
-
     images = data.load("test").images[:300]
     scores = []
     for engine in (None, "openvino"):

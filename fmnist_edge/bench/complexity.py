@@ -151,7 +151,7 @@ def of_onnx(path: Path) -> Complexity | None:
     """By ONNX's shape inference, an open batch taken as 1; None where it does not know the shape of a product."""
     import onnx
 
-    model = onnx.load(path)
+    model = onnx.load(path, load_external_data=False)
     for item in model.graph.input:
         first = item.type.tensor_type.shape.dim[0]
         if not first.HasField("dim_value"):

@@ -100,6 +100,8 @@ def begin(
         "cells": [entry_for(cell, accuracies or {}) for cell in cells],
     }
     path = results.path_for(result, out)
+    if path.exists():
+        raise FileError(f"{path}: exists already, from a run at {created}; look whether the clock is right")
     # Only this file, which stays on this machine, knows where the artifacts are.
     where = {"cells": [{**asdict(cell), "artifact": str(cell.artifact)} for cell in cells], "pythons": pythons or {}}
     journal = Journal.create(partial_path(path), {"result": result, **where})

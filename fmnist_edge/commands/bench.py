@@ -29,7 +29,6 @@ COST = Path("reports/cost.json")
 
 def run(options: argparse.Namespace) -> int | None:
     from fmnist_edge import data
-    from fmnist_edge.bench import cells
 
     if options.on is not None:
         return run_on_device(options)
@@ -38,11 +37,13 @@ def run(options: argparse.Namespace) -> int | None:
         return check_overhead(options, images)
     if options.check_cost:
         return check_cost(options, images)
-    if options.resume:
-        return measure(resumed(options, images))
-    python = options.tflite_runtime or os.environ.get(PYTHON_VARIABLE)
-    job = job_of(options, [*cells.TIMED, *(["tflite-runtime"] if python else [])])
-    return measure(job.begin(options.out, {"tflite-runtime": python} if python else {}))
+    from fmnist_edge.files import locked
+
+    if options.resume and not options.resume.exists():
+        resumed(options, images)  # says so
+    # Two runs at once would also disturb each other. A journal lies in its device's folder of the results.
+    with locked(options.resume.resolve().parent.parent if options.resume else options.out):
+        return measure(resumed(options, images) if options.resume else begun(options, images))
 
 
 def resumed(options: argparse.Namespace, images: Any) -> Session:
@@ -53,6 +54,14 @@ def resumed(options: argparse.Namespace, images: Any) -> Session:
         names = " and ".join(name if name == "artifacts" else f"--{name}" for name in given)
         raise InputError(f"--resume goes on as the run began; leave {names} out")
     return suite.resume(options.resume, images)
+
+
+def begun(options: argparse.Namespace, images: Any) -> Session:
+    from fmnist_edge.bench import cells
+
+    python = options.tflite_runtime or os.environ.get(PYTHON_VARIABLE)
+    job = job_of(options, [*cells.TIMED, *(["tflite-runtime"] if python else [])])
+    return job.begin(options.out, {"tflite-runtime": python} if python else {})
 
 
 def job_of(options: argparse.Namespace, engines: Sequence[str]) -> Job:

@@ -33,22 +33,23 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge import inputs
     from fmnist_edge.artifacts import collect
     from fmnist_edge.check import check
-    from fmnist_edge.files import check_writable, write_json
+    from fmnist_edge.files import check_writable, locked, write_json
 
     check_writable(options.report.parent)
     artifacts = collect(options.artifacts)
     shape = artifacts[0].contract.input_shape
     evaluation = inputs.evaluation_for(options.images, options.labels, options.limit, options.data, shape)
     checked = list(check(artifacts, evaluation, trained=options.trained, reference=options.reference, track=track))
-    write_json(  # first: it took minutes
-        options.report,
-        {
-            "schema": 1,
-            "images": len(evaluation.images),
-            "source": evaluation.source,
-            "rows": [r.as_dict() for r in checked],
-        },
-    )
+    with locked(options.report.parent, wait=True):
+        write_json(  # first: it took minutes
+            options.report,
+            {
+                "schema": 1,
+                "images": len(evaluation.images),
+                "source": evaluation.source,
+                "rows": [r.as_dict() for r in checked],
+            },
+        )
     if options.record:
         for row in checked:
             row.record(evaluation.source)

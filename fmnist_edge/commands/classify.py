@@ -22,7 +22,10 @@ def run(options: argparse.Namespace) -> None:
     answers = []
     shipped = Path("exported") / options.model / "int8.tflite"
     with Classifier.load(
-        shipped if options.model in MODELS else options.model, threads=options.threads, engine=options.engine
+        shipped if options.model in MODELS else options.model,
+        threads=options.threads,
+        engine=options.engine,
+        try_first=True,
     ) as classifier:
         for path in options.images:
             with warnings.catch_warnings(record=True) as noticed:

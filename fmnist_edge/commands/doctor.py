@@ -29,7 +29,9 @@ def run(options: argparse.Namespace) -> None:
     tested = []
     for artifact in collect(options.artifacts):
         parity_of(artifact)  # raises for a damaged one before anything runs
-        with Classifier.load(artifact.path, threads=options.threads, engine=options.engine) as classifier:
+        with Classifier.load(
+            artifact.path, threads=options.threads, engine=options.engine, try_first=True
+        ) as classifier:
             tested.append((artifact, classifier.self_test()))
     write_json(options.report, {"schema": 1, "artifacts": [entry(*pair) for pair in tested]})
     for artifact, result in tested:

@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge import checkpoints, inputs
     from fmnist_edge.artifacts import Artifact
     from fmnist_edge.errors import InputError
-    from fmnist_edge.explain.explanation import explain
+    from fmnist_edge.explain.explanation import check_loads, explain
     from fmnist_edge.files import check_writable, write_json
     from fmnist_edge.report.layers import draw_layers
 
@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> None:
     plot = report.with_suffix(".png")
     if plot == report:
         raise InputError(f"--report {report}: that is where the plot goes; name a .json file")
+    check_loads(artifact)
     checkpoint = checkpoints.load(options.reference or artifact.model, folder=options.trained)
     calibration = inputs.calibration_for(artifact.contract, options.calibration, options.data)
     if calibration is None:

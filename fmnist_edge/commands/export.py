@@ -15,6 +15,7 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge import checkpoints, inputs
     from fmnist_edge.export.pipeline import export
     from fmnist_edge.export.precisions import select
+    from fmnist_edge.files import locked
     from fmnist_edge.runtime.preprocess import Preprocessing
 
     precisions = select(options.format, options.precision)
@@ -34,12 +35,14 @@ def run(options: argparse.Namespace) -> None:
         if any(precision.calibrated for precision in precisions):
             calibration = inputs.calibration_for(contract, options.calibration, options.data)
         arguments = {"batch": options.batch, "calibration": calibration}
-        for precision in track(precisions, f"exporting {checkpoint.name}"):
-            what = (checkpoint, precision, contract, options.out / checkpoint.name)
-            if options.tune_accuracy is not None and precision.calibrated and calibration is not None:
-                artifacts.append(tuned(options, *what, **arguments))
-            else:
-                artifacts.append(export(*what, **arguments, keep_float=tuple(options.keep_float)))
+        folder = options.out / checkpoint.name
+        with locked(folder):
+            for precision in track(precisions, f"exporting {checkpoint.name}"):
+                what = (checkpoint, precision, contract, folder)
+                if options.tune_accuracy is not None and precision.calibrated and calibration is not None:
+                    artifacts.append(tuned(options, *what, **arguments))
+                else:
+                    artifacts.append(export(*what, **arguments, keep_float=tuple(options.keep_float)))
     print(table(["artifact", "kB", "ops", "float ops", "sha256"], [row(artifact) for artifact in artifacts]))
     short = [item for item in artifacts if "recovery" in item.manifest and not item.manifest["recovery"]["passed"]]
     if short:

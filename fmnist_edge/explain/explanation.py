@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 from fmnist_edge.artifacts import Artifact
 from fmnist_edge.check import check_origin
 from fmnist_edge.checkpoints import Checkpoint
-from fmnist_edge.errors import ArtifactError, InputError
+from fmnist_edge.errors import ArtifactError, FmnistEdgeError, InputError, one_line
 from fmnist_edge.explain.graph import LayerGraph
 from fmnist_edge.explain.layers import LayerReport, Progress, compare_layers
 from fmnist_edge.explain.matching import Matching, match
@@ -21,8 +23,9 @@ from fmnist_edge.export.lrn import Fit
 from fmnist_edge.export.precisions import Precision, select
 from fmnist_edge.registry import EXPORTERS, PROBES, resolve
 from fmnist_edge.runtime.loading import check_hash, read_whole
+from fmnist_edge.runtime.probe import probe as try_in_child
 
-__all__ = ["Explanation", "Remedy", "explain"]
+__all__ = ["Explanation", "Remedy", "check_loads", "explain"]
 
 SCHEMA = 1
 SAMPLE = 4  # images that tensors are recognised by
@@ -142,6 +145,25 @@ def readers(reports: dict[str, LayerReport], name: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def check_loads(artifact: Artifact) -> None:
+    """Raises ArtifactError when the file is not the manifest's, or does not load and run, tried in a child process."""
+    probe_class = resolve("format", PROBES, recipe_of(artifact).format)
+    check_hash(artifact.path, read_whole(artifact.path), artifact.manifest["sha256"])
+    try_in_child(artifact.path, probe_class.name)
+
+
+@contextmanager
+def readable(artifact: Artifact) -> Iterator[None]:
+    """What libraries raise on a file that engines run, and that still is not what export writes, as ArtifactError."""
+    try:
+        yield
+    except FmnistEdgeError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {one_line(error, 120)}"
+        raise ArtifactError(f"{artifact.path}: its layers cannot be read ({reason}); export the model again") from error
+
+
 def explain(artifact: Artifact, checkpoint: Checkpoint, images: np.ndarray, *, progress: Progress) -> Explanation:
     """Compare `artifact` with the model it was made from, layer by layer.
 
@@ -159,11 +181,13 @@ def explain(artifact: Artifact, checkpoint: Checkpoint, images: np.ndarray, *, p
     recipe, origin = recipe_of(artifact), origin_of(artifact, checkpoint)
     reference = checkpoint.model if recipe.stock else fold_batch_norm(checkpoint.model)
     progress(0, 1, "float32 twin")
-    probe: Probe = resolve("format", PROBES, recipe.format)(str(artifact.path))
+    with readable(artifact):
+        probe: Probe = resolve("format", PROBES, recipe.format)(str(artifact.path))
     try:
         matching = matched(origin, recipe, reference, probe, prepared[:SAMPLE])
         graph = LayerGraph(reference)
-        owners = resolve("format", EXPORTERS, recipe.format).owners(artifact.path.read_bytes(), reference)
+        with readable(artifact):
+            owners = resolve("format", EXPORTERS, recipe.format).owners(artifact.path.read_bytes(), reference)
         reports = compare_layers(graph, probe, matching, owners, prepared, progress)
     finally:
         probe.close()

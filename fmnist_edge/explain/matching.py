@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fmnist_edge.errors import ArtifactError
 from fmnist_edge.explain.graph import LayerGraph
 from fmnist_edge.explain.metrics import Comparison
 from fmnist_edge.explain.probe import INPUT, OUTPUT, Key, Probe
@@ -26,7 +27,12 @@ class Match:
     channels_first: bool = False
 
     def arranged(self, values: np.ndarray, like: np.ndarray) -> np.ndarray:
-        """The file's array (n, ...) in the axes and shape of Keras's."""
+        """The file's array (n, ...) in the axes and shape of Keras's; ArtifactError where it is of another size."""
+        if values.size != like.size or values.ndim < 2:
+            raise ArtifactError(
+                f"the file's tensor {self.key[0]!r} is {values.shape} where its model's layer is {like.shape}; "
+                "export the model again"
+            )
         return (np.moveaxis(values, 1, -1) if self.channels_first else values).reshape(like.shape)
 
 

@@ -97,6 +97,7 @@ class Classifier:
         engine: str | None = None,
         contract: Contract | None = None,
         verify: bool = False,
+        try_first: bool = False,
     ) -> Classifier:
         """Load an exported file: by the manifest beside it, else by the contract inside it.
 
@@ -109,6 +110,8 @@ class Classifier:
             engine: a registry name, e.g. "litert" or "onnxruntime"; None picks it from the file's suffix.
             contract: for a file that has neither, or instead of what they say. The file is tried as one without.
             verify: replay the golden vectors that the manifest carries, see `self_test`.
+            try_first: try it in a child process although its manifest vouches for it. That says who altered the file
+                since it was exported: nobody. Not who exported it: for a manifest that came from where the file did.
 
         Raises ArtifactError when the file is missing, differs from its manifest's SHA-256, holds another contract than
         its manifest, is refused by the engine, or with `verify` has a golden vector that fails; UnavailableError when
@@ -121,7 +124,7 @@ class Classifier:
         engine_class = resolve("engine", ENGINES, name)
         if not path.is_file():
             raise ArtifactError(f"{path}: no such file; `fmnist-edge export MODEL` writes one")
-        source = Source.of(path, name, contract)
+        source = Source.of(path, name, contract, try_first)
 
         def again() -> Engine:
             source.check()

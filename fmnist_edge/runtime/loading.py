@@ -29,11 +29,12 @@ class Source:
     golden: Any = None
 
     @classmethod
-    def of(cls, path: Path, engine: str, contract: Contract | None) -> Source:
+    def of(cls, path: Path, engine: str, contract: Contract | None, try_first: bool = False) -> Source:
         """By the manifest beside the file; with `contract`, by that; and with neither by the contract inside the file.
 
-        A manifest's SHA-256 vouches for the file. Without one the file is tried in a child process first. Raises
-        ArtifactError when the file fails either, has no contract, or has another one than its manifest.
+        A manifest's SHA-256 vouches for the file. Without one, and with `try_first`, the file is tried in a child
+        process first. Raises ArtifactError when the file fails either, has no contract, or has another one than its
+        manifest.
         """
         if contract is not None or not manifest_path(path).is_file():
             return cls._tried(path, engine, contract)
@@ -46,6 +47,8 @@ class Source:
             raise ArtifactError(
                 f"{path}: its manifest and the contract inside it differ in {'; '.join(different)}; export it again"
             )
+        if try_first:
+            probe(path, engine)
         return cls(path, contract, manifest["sha256"], manifest.get("golden"))
 
     @classmethod

@@ -1,6 +1,6 @@
 """Load a file nobody vouched for in a child process first: engines can crash their whole process on a hostile one.
 
-A file whose SHA-256 is the one in its manifest is not probed.
+A file whose SHA-256 is the one in its manifest is probed only where the manifest may be as hostile.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fmnist_edge.errors import ArtifactError, FmnistEdgeError, one_line
 __all__ = ["child_environment", "probe"]
 
 TIMEOUT_S = 60
+MEMORY = 4 << 30  # bytes a child may have: an edge model that needs more is none, and the machine is not to suffer
 REFUSED = 3  # the child's own verdict, told apart from a crash
 
 
@@ -55,6 +56,7 @@ def main(engine_name: str, path: str) -> int:
     """The child: 0 when the file loads and runs, REFUSED with one line on stdout when it does not."""
     from fmnist_edge.registry import ENGINES, resolve
 
+    limit()
     try:
         engine = resolve("engine", ENGINES, engine_name)(path)
         shape = tuple(1 if size is None else size for size in engine.input.shape)
@@ -66,6 +68,18 @@ def main(engine_name: str, path: str) -> int:
         print(f"{path}: {engine_name} cannot run it ({one_line(error, 160)})")
         return REFUSED
     return 0
+
+
+def limit() -> None:
+    """At most MEMORY for this process, and an end to it even if its parent is gone, where the system can do that."""
+    try:
+        import resource
+    except ImportError:
+        return
+    signal.alarm(TIMEOUT_S + 10)
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    if most == resource.RLIM_INFINITY or most > MEMORY:
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,16 @@ from fmnist_edge import checkpoints, data
 from fmnist_edge.bench.environment import cpu_model
 from fmnist_edge.data import Split
 from fmnist_edge.errors import InputError
-from fmnist_edge.files import check_writable, sha256_of, write_json, write_via
+from fmnist_edge.files import (
+    check_writable,
+    json_text,
+    locked,
+    remove_folder,
+    sha256_of,
+    write_all,
+    write_via,
+    writer_of,
+)
 from fmnist_edge.models.spec import ModelSpec
 from fmnist_edge.training.curve import Curve, epoch_callback
 from fmnist_edge.training.evaluation import evaluate
@@ -68,11 +77,28 @@ def train(
         limit: fit on that many images only and read only that many test images, for tests; the card says so.
 
     Returns the card. Raises CheckpointError when `scratch` belongs to another run, FileError when `out` cannot be
-    written, UnavailableError when a teacher is not trained yet; all are tried before anything else.
+    written or a run is under way in `scratch`, UnavailableError when a teacher is not trained yet; all are tried before
+    anything else.
     """
     check_writable(out)
+    with locked(scratch):
+        return train_alone(spec, recipe, out, scratch, seeds, resume, teachers, data_folder, limit)
+
+
+def train_alone(
+    spec: ModelSpec,
+    recipe: Recipe,
+    out: Path,
+    scratch: Path,
+    seeds: Sequence[int],
+    resume: bool,
+    teachers: Path | None,
+    data_folder: str | Path | None,
+    limit: int | None,
+) -> dict[str, Any]:
+    """`train`, while no other run uses `scratch`."""
     if not resume:
-        shutil.rmtree(scratch, ignore_errors=True)
+        empty(scratch)
     run = {"model": spec.name, "recipe": dataclasses.asdict(recipe), "limit": limit}
     curves = {seed: Curve(scratch / f"seed-{seed}", {**run, "seed": seed}) for seed in seeds}
     fitted, validation, test = splits(spec, recipe, data_folder, limit)
@@ -93,12 +119,26 @@ def train(
         runs.append(Run(seed, curve, file, model, checked, evaluate(model, test)))
     chosen = max(runs, key=lambda run: run.validation["accuracy"] if run.validation else 0.0)
 
-    write_via(out / f"{spec.name}.keras", lambda path: shutil.copyfile(chosen.file, path))
     card = card_of(spec, chosen, runs, fitted_images=len(fitted), teachers=digests)
-    card["sha256"] = sha256_of(out / f"{spec.name}.keras")
-    write_json(out / f"{spec.name}.json", card)
-    shutil.rmtree(scratch, ignore_errors=True)
+    card["sha256"] = sha256_of(chosen.file)
+    with locked(out, wait=True):
+        write_all(
+            {
+                out / f"{spec.name}.keras": lambda path: shutil.copyfile(chosen.file, path),
+                out / f"{spec.name}.json": writer_of(json_text(card)),
+            }
+        )
+    remove_folder(scratch)
     return card
+
+
+def empty(scratch: Path) -> None:
+    """Remove what is in `scratch`, a seed's folder at once: half of one would be resumed as if it were whole."""
+    for folder in scratch.iterdir():
+        if folder.is_dir():
+            remove_folder(folder)
+        else:
+            folder.unlink()
 
 
 def splits(
