@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fmnist_edge import __version__
+from fmnist_edge import __version__, board_options
 from fmnist_edge.argument_types import batch_size, number, percentage, seeds, whole_number
 from fmnist_edge.help_texts import (
     ENGINE_MATRIX,
@@ -260,6 +260,8 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     sub.add_argument(
         "--report", type=Path, default=Path("reports/compare.json"), metavar="FILE", help="JSON beside the table"
     )
+
+    board_options.add(command, with_data)
 
     sub = command("report", "show results of bench as tables and a page", "report --readme README.md", REPORT)
     sub.add_argument(
