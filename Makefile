@@ -12,7 +12,7 @@ OLD := $(VENV)-tflite-runtime
 OLD_READY := $(OLD)/.ready
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test lint types bench report exported matrix compat aarch64 emulate microcontroller lock wheel clean
+.PHONY: help data demo test lint types bench report exported matrix compat aarch64 emulate estimate microcontroller lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -76,6 +76,9 @@ compat: $(READY) $(OLD_READY) data wheel  ## the wheel and the shipped int8 arti
 
 emulate: $(READY) data  ## what is in exported/ on emulated Cortex-A53, A72 and A76: answers, instructions (needs qemu-user, gcc)
 	$(EDGE) emulate exported --images $(IMAGES)
+
+estimate: $(READY)  ## latency of what is in exported/ on Raspberry Pi boards, estimated; needs no emulator
+	$(EDGE) estimate exported
 
 aarch64: $(READY) wheel  ## the wheel for devices and what is in exported/ on the same emulated cores (needs qemu-user)
 	PYTHON=$(BIN)/python sh scripts/aarch64.sh build/emulation dist/fmnist_edge_runtime-*.whl exported/*/int8.tflite exported/*/float32.onnx

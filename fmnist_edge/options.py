@@ -276,6 +276,9 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     sub.add_argument(
         "--report", type=Path, default=Path("reports/report.json"), metavar="FILE", help="JSON (default %(default)s)"
     )
+    sub.add_argument(
+        "--emulated", type=Path, default=Path("benchmarks/emulated"), metavar="DIR", help="results of emulate"
+    )
     sub.add_argument("--readme", type=Path, metavar="FILE", help="write this file's blocks anew too")
     sub.add_argument(
         "--check",
