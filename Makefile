@@ -6,6 +6,7 @@ EDGE := $(BIN)/fmnist-edge
 READY := $(VENV)/.ready
 DEMO := build/demo
 PLAN ?= quick
+IMAGES ?= 500
 MODELS := tiny_resnet tiny_googlenet
 OLD := $(VENV)-tflite-runtime
 OLD_READY := $(OLD)/.ready
@@ -19,7 +20,7 @@ INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --requir
 SERVED := exported/tiny_resnet/int8.tflite
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test sshd torture lint types bench report exported matrix compat aarch64 microcontroller soak audit licences release lock wheel clean
+.PHONY: help data demo test sshd torture lint types bench report exported matrix compat aarch64 emulate estimate microcontroller soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -102,8 +103,14 @@ compat: $(READY) $(OLD_READY) data wheel  ## the wheel and the shipped int8 arti
 	$(BIN)/python scripts/compat.py compare build/xnnpack.json build/old.json
 	$(BIN)/python scripts/compat.py same build/builtin.json build/old.json
 
-aarch64: $(READY) wheel  ## the wheel and what is in exported/ on emulated 64-bit Arm cores: the same answers? (needs qemu-user)
-	PYTHON=$(BIN)/python sh scripts/aarch64.sh build/aarch64 dist/fmnist_edge_runtime-*.whl exported/*/int8.tflite exported/*/float32.onnx
+emulate: $(READY) data  ## what is in exported/ on emulated Cortex-A53, A72 and A76: answers, instructions (needs qemu-user, gcc)
+	$(EDGE) emulate exported --images $(IMAGES)
+
+estimate: $(READY)  ## latency of what is in exported/ on Raspberry Pi boards, estimated; needs no emulator
+	$(EDGE) estimate exported
+
+aarch64: $(READY) wheel  ## the wheel for devices and what is in exported/ on the same emulated cores (needs qemu-user)
+	PYTHON=$(BIN)/python sh scripts/aarch64.sh build/emulation dist/fmnist_edge_runtime-*.whl exported/*/int8.tflite exported/*/float32.onnx
 
 microcontroller: $(READY) data  ## c-array sources, cross-compiled and read by emulated Cortex-M (needs gcc-arm-none-eabi, qemu-system-arm)
 	$(BIN)/python -m pytest tests/test_c_array.py

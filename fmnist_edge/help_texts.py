@@ -4,7 +4,9 @@ from __future__ import annotations
 
 __all__ = [
     "ARCHIVE",
+    "EMULATION",
     "ENGINE_MATRIX",
+    "ESTIMATES",
     "EXIT_CODES",
     "FROM_MANIFEST",
     "GOLDEN",
@@ -72,4 +74,15 @@ REPORT = (
     "any. With --readme FILE, every block of FILE between `<!-- report:NAME -->` and `<!-- /report -->` is written "
     "anew; NAME is runs, latency, pareto, ratios or devices, and `<!-- report:latency engine=litert threads=1 -->` "
     "has only the rows that fit."
+)
+EMULATION = (
+    "The aarch64 wheels of LiteRT and ONNX Runtime under QEMU's user mode, each core with its own instruction set: the "
+    "same answers as here (exit code 1 if not), and instructions of one inference, which repeat to 0.1 %. Never "
+    "latency: an emulator has none to tell. Needs Debian 12 with qemu-user and gcc, a network the first time, no root. "
+    "What --out has already, of the same file and as many images, is not done again."
+)
+ESTIMATES = (
+    "Emulated instructions through LLVM's model of the core, times one constant a board that is fitted on ncnn's "
+    "published figures; always with ≈ and how far it may be off. Uses what `emulate` left in benchmarks/emulated, and "
+    "needs no emulator itself. Where it has nothing it says `unavailable`, and why."
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Optional
 
-from fmnist_edge import __version__, options_bench
+from fmnist_edge import __version__, options_bench, options_boards
 from fmnist_edge.argument_types import batch_size, number, seeds, whole_number
 from fmnist_edge.help_texts import (
     ARCHIVE,
@@ -226,6 +226,8 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     sub = command("compare", "compare two results of bench", "compare before.json.gz after.json.gz", RATIOS)
     options_bench.add_compare(sub)
 
+    options_boards.add(command, with_data)
+
     sub = command("report", "show results of bench as tables and a page", "report --readme README.md", REPORT)
     sub.add_argument(
         "results", nargs="*", type=Path, metavar="RESULTS", help="files or folders (default benchmarks/results)"
@@ -238,6 +240,9 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     )
     sub.add_argument(
         "--report", type=Path, default=Path("reports/report.json"), metavar="FILE", help="JSON (default %(default)s)"
+    )
+    sub.add_argument(
+        "--emulated", type=Path, default=Path("benchmarks/emulated"), metavar="DIR", help="results of emulate"
     )
     sub.add_argument("--readme", type=Path, metavar="FILE", help="write this file's blocks anew too")
     sub.add_argument(

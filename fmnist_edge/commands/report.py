@@ -44,15 +44,16 @@ def check(path: Path, runs: Sequence[Run]) -> None:
 
 def write(options: argparse.Namespace, runs: Sequence[Run]) -> None:
     from fmnist_edge.files import write_atomic, write_json
-    from fmnist_edge.report import markdown, page, readme, summary
+    from fmnist_edge.report import boards, markdown, page, readme, summary
 
+    lines = boards.read(options.emulated)
     blocks = None
     if options.readme is not None:  # before anything is written, for what may be wrong with it
         blocks, _ = readme.regenerated(readme.read(options.readme), runs, options.readme)
-    print(markdown.terminal(runs) + "\n")
-    write_json(options.report, summary.as_json(runs))
-    write_atomic(options.markdown, markdown.document(runs))
-    write_atomic(options.html, page.page(runs))
+    print(markdown.terminal(runs, lines) + "\n")
+    write_json(options.report, summary.as_json(runs, lines))
+    write_atomic(options.markdown, markdown.document(runs, lines))
+    write_atomic(options.html, page.page(runs, lines))
     print(f"wrote {options.html}, {options.markdown} and {options.report}")
     if blocks is not None:
         write_atomic(options.readme, blocks)

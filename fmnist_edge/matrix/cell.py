@@ -37,6 +37,7 @@ class Task:
         images: .npy file, uint8 or float (n, *input_shape).
         limit: how many of them to classify.
         scores: .npy file to write, float32 (limit, classes).
+        threads: of the engine; None for its own choice.
     """
 
     artifact: str
@@ -44,6 +45,7 @@ class Task:
     images: str
     limit: int
     scores: str
+    threads: int | None = None
 
 
 def run(task: Task, python: str, progress: Callable[[int], None], stall_s: float = STALL_S) -> dict[str, Any]:
@@ -137,7 +139,7 @@ def reply(status: str, reason: str) -> dict[str, Any]:
 def classify(task: Task, progress: Callable[[int], None]) -> dict[str, Any]:
     """The child's work. Raises what Classifier raises, and whatever the engine does."""
     images = np.load(task.images, mmap_mode="r", allow_pickle=False)[: task.limit]
-    with Classifier.load(task.artifact, engine=task.engine) as classifier:
+    with Classifier.load(task.artifact, threads=task.threads, engine=task.engine) as classifier:
         progress(0)
         scores = []
         for start in range(0, len(images), CHUNK):

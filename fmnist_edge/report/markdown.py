@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from fmnist_edge import console
-from fmnist_edge.report import tables
+from fmnist_edge.report import boards, tables
+from fmnist_edge.report.boards import Line
 from fmnist_edge.report.runs import Run
 from fmnist_edge.report.tables import Table
 
@@ -76,7 +77,7 @@ def by_run(runs: Sequence[Run], link: Link, make: Callable[[Run], list[Table]]) 
     return "\n\n".join(parts)
 
 
-def document(runs: Sequence[Run]) -> str:
+def document(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
     """Everything as one Markdown file."""
     parts = ["# Benchmark report", runs_block(runs, code)]
     both = tables.side_by_side(runs)
@@ -88,14 +89,21 @@ def document(runs: Sequence[Run]) -> str:
         for table in (tables.fronts(run), tables.latencies(run), *tables.ratios(run)):
             if table.items:
                 parts += [f"### {table.title}", shown(table)]
+    for table in elsewhere(lines):
+        parts += [f"## {table.title}", shown(table)]
     return "\n\n".join(parts) + "\n"
+
+
+def elsewhere(lines: Sequence[Line]) -> list[Table]:
+    """What was not measured."""
+    return [table for table in (boards.emulated(lines), boards.estimated(lines)) if table.items]
 
 
 def code(run: Run) -> str:
     return f"`{escaped(run.file.replace('`', ' '))}`"
 
 
-def terminal(runs: Sequence[Run]) -> str:
+def terminal(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
     """The same to be read in a terminal of 120 columns: a narrower table for each model."""
     parts = [plain(Table("", tables.RUNS, runs))]
     both = tables.side_by_side(runs)
@@ -109,6 +117,8 @@ def terminal(runs: Sequence[Run]) -> str:
         for table in (tables.fronts(run), *tables.ratios(run)):
             if table.items:
                 parts += [f"{table.title}:", plain(table, without=("stock", "twin"))]
+    for table in elsewhere(lines):
+        parts += [f"{table.title}:", plain(table)]
     return "\n\n".join(parts)
 
 

@@ -14,6 +14,7 @@ from string import Template
 
 from fmnist_edge import __version__
 from fmnist_edge.report import sections
+from fmnist_edge.report.boards import Line
 from fmnist_edge.report.markup import data, escaped, join, tag
 from fmnist_edge.report.runs import Run
 from fmnist_edge.report.signs import Signs
@@ -22,17 +23,18 @@ from fmnist_edge.report.summary import row_as_json
 __all__ = ["page"]
 
 
-def page(runs: Sequence[Run]) -> str:
+def page(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
     """The whole page, UTF-8 text."""
     rows = [row for run in runs for row in run.rows]
     signs = Signs.of(rows)
     script = asset("page.js")
     devices = list(dict.fromkeys(run.device for run in runs))
     both = sections.side_by_side(runs)
+    runs_shown = [sections.run_section(run, signs) for run in runs]
     body = join(
         sections.introduction(runs),
         sections.filters(len(rows)),
-        tag("main", sections.overview(runs), *(sections.run_section(run, signs) for run in runs), both),
+        tag("main", sections.overview(runs), *runs_shown, both, sections.elsewhere(lines)),
         tag("footer", tag("p", f"Written by fmnist-edge {__version__}."), class_="soft"),
     )
     return Template(asset("page.html")).substitute(

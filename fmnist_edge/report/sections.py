@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fmnist_edge.report import charts, tables
+from fmnist_edge.report import boards, charts, tables
+from fmnist_edge.report.boards import Line
 from fmnist_edge.report.markup import Markup, join, tag
-from fmnist_edge.report.runs import Row, Run
+from fmnist_edge.report.runs import MEASURED, Row, Run
 from fmnist_edge.report.signs import Signs
 from fmnist_edge.report.tables import Column, Table
 
-__all__ = ["filters", "introduction", "overview", "run_section", "side_by_side"]
+__all__ = ["elsewhere", "filters", "introduction", "overview", "run_section", "side_by_side"]
 
 Ids = Callable[[Any], list[str]]  # of the rows that a line of a table is about
 
@@ -54,7 +55,7 @@ def side_by_side(runs: Sequence[Run]) -> Markup | None:
 def run_section(run: Run, signs: Signs) -> Markup:
     badge = tag("span", run.verdict, class_=f"badge {run.verdict}")
     parts = [
-        tag("h2", f"{run.device} ", badge),
+        tag("h2", f"{run.device} ", kind(MEASURED), " ", badge),
         tag("p", f"plan {run.plan}, {run.created}, {run.file}", class_="soft"),
         *verdict(run),
         machine(run),
@@ -62,6 +63,34 @@ def run_section(run: Run, signs: Signs) -> Markup:
     if run.rows:
         parts += [*scatters(run, signs), all_cells(run), *curves(run, signs), *ratios(run)]
     return tag("article", *parts, data_group=bool(run.rows))
+
+
+def kind(name: str) -> Markup:
+    """How the figures below came about."""
+    return tag("span", name, class_=f"badge {name}")
+
+
+def elsewhere(lines: Sequence[Line]) -> Markup | None:
+    """Emulated cores and estimated boards, apart from everything that was measured."""
+    if not lines:
+        return None
+    return tag(
+        "article",
+        tag("h2", "Raspberry Pi boards that were not at hand ", kind(boards.EMULATED), " ", kind(boards.ESTIMATED)),
+        tag(
+            "p",
+            "Emulated: the aarch64 wheels under QEMU, which proves answers and counts instructions, and has no clock. "
+            "Estimated: those instructions through a model of the core, times one constant a board that is fitted on "
+            "ncnn's published figures. Neither was measured on a board.",
+        ),
+        tag("div", table(boards.emulated(lines), no_ids), class_=boards.EMULATED),
+        tag("div", table(boards.estimated(lines), no_ids), class_=boards.ESTIMATED),
+    )
+
+
+def no_ids(_: Line) -> list[str]:
+    """No measured row is behind it, so filters leave it alone."""
+    return []
 
 
 def verdict(run: Run) -> list[Markup]:
@@ -164,7 +193,7 @@ def table(made: Table, ids: Ids, anchors: bool = False) -> Markup:
         for column in made.columns
     ]
     body = [
-        tag("tr", *cells(made, item), data_row=" ".join(ids(item)), id=ids(item)[0] if anchors else None)
+        tag("tr", *cells(made, item), data_row=" ".join(ids(item)) or None, id=ids(item)[0] if anchors else None)
         for item in made.items
     ]
     title = made.title or "Every cell"

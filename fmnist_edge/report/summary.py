@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from fmnist_edge.report import ratios
+from fmnist_edge.report import boards, ratios
+from fmnist_edge.report.boards import Line
 from fmnist_edge.report.ratios import Trio
 from fmnist_edge.report.runs import Row, Run
 
@@ -15,9 +16,11 @@ __all__ = ["as_json", "row_as_json"]
 SCHEMA = 1
 
 
-def as_json(runs: Sequence[Run]) -> dict[str, Any]:
-    """Every run with its rows, curves included, and its ratios; times in µs, shares as fractions, null for unknown."""
-    return {"schema": SCHEMA, "runs": [run_as_json(run) for run in runs]}
+def as_json(runs: Sequence[Run], lines: Sequence[Line] = ()) -> dict[str, Any]:
+    """Every run with its rows, curves included, and its ratios; times in µs, shares as fractions, null for unknown.
+    What was emulated and estimated stands apart from them."""
+    measured = [run_as_json(run) for run in runs]
+    return {"schema": SCHEMA, "runs": measured, "emulated_and_estimated": boards.as_json(lines)}
 
 
 def run_as_json(run: Run) -> dict[str, Any]:

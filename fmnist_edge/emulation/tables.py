@@ -1,0 +1,54 @@
+"""Results of emulation as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fmnist_edge import console
+
+__all__ = ["document", "rows", "shown"]
+
+HEADER = ["artifact", "core", "images", "same class %", "scores", "max Δ", "instructions M", "± %"]
+TITLE = """# Emulated 64-bit Arm cores
+
+Written by `fmnist-edge emulate`. The aarch64 wheels under QEMU's user mode: no clock, so no latency. `images`: how
+many of the test set a cell's answers were compared on with the same engine's on x86-64; `same bits`: every score is the
+same bit for bit; `instructions M`: millions of one inference, one thread, tensor in to tensor out; `± %`: how far four
+counts in two processes lay apart.
+"""
+
+
+def rows(cells: Sequence[dict[str, Any]]) -> list[list[str]]:
+    return [row(cell) for cell in cells]
+
+
+def row(cell: dict[str, Any]) -> list[str]:
+    if cell["status"] != "ok":
+        return [cell["artifact"], cell["core"], cell["reason"], *[""] * 5]
+    alike = cell["parity"]
+    tied = f" ({alike['ties']} tied)" if alike["ties"] else ""
+    same = "same bits" if alike["bit_equal"] else "differ"
+    return [
+        cell["artifact"],
+        cell["core"],
+        f"{alike['images']:,}",
+        f"{alike['agreement'] * 100:.2f}{tied}{'' if alike['passed'] else ' FAIL'}",
+        same,
+        f"{alike['max_abs_delta']:.1e}" if alike["max_abs_delta"] else "0",
+        f"{cell['instructions'] / 1e6:,.2f}",
+        f"{cell['repeatability'] * 100:.3f}",
+    ]
+
+
+def shown(cells: Sequence[dict[str, Any]]) -> str:
+    return console.table(HEADER, rows(cells))
+
+
+def document(results: Sequence[dict[str, Any]]) -> str:
+    """All cores' results as one Markdown file: artifacts down, cores beside one another."""
+    cells = [{"core": result["core"], **cell} for result in results for cell in result["cells"]]
+    cells.sort(key=lambda cell: cell["artifact"])
+    made = ", ".join(f"{name} {version}" for name, version in results[0]["packages"].items()) if results else ""
+    qemu = results[0]["qemu"] if results else "unknown"
+    return f"{TITLE}\n{shown(cells)}\n\nQEMU {qemu}; {made}.\n"

@@ -1,0 +1,116 @@
+"""Cores that were emulated and boards that were estimated, beside what was measured: a Line an artifact.
+
+Read from what `fmnist-edge emulate` leaves; estimates are made of it here. Nothing of it is a measurement: it stands
+in tables of its own, whose titles and figures say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fmnist_edge.emulation import results
+from fmnist_edge.errors import FileError
+from fmnist_edge.estimate.boards import ACROSS_RUNTIMES, boards
+from fmnist_edge.report.tables import Column, Table
+from fmnist_edge.report.values import number, words
+
+__all__ = ["EMULATED", "ESTIMATED", "Line", "as_json", "emulated", "estimated", "read"]
+
+EMULATED, ESTIMATED = "emulated", "estimated"
+COMPARED = "same class %"
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is known of an artifact without a board.
+
+    Attributes:
+        instructions: of one inference, one thread, in millions, by core.
+        agreement: the least share of images, over the cores, on which the answers are this machine's.
+        images: the least number of images that were compared.
+        milliseconds: estimated, by board.
+    """
+
+    model: str
+    file: str
+    engine: str
+    instructions: dict[str, float]
+    agreement: float
+    images: float
+    milliseconds: dict[str, float]
+
+
+def read(folder: Path) -> list[Line]:
+    """A line for each artifact that was emulated, by name; none where there is no such folder.
+
+    Raises FileError for a file that is damaged.
+    """
+    cells: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for result in results.load_all(folder):
+        for cell in result["cells"]:
+            if cell["status"] == "ok":
+                cells.setdefault(cell["artifact"], []).append((result["core"], cell))
+    try:
+        return [line_of(found) for _, found in sorted(cells.items())]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FileError(f"{folder}: damaged ({type(error).__name__}: {error}); run `fmnist-edge emulate`") from None
+
+
+def line_of(found: Sequence[tuple[str, dict[str, Any]]]) -> Line:
+    first = found[0][1]
+    by_core = dict(found)
+    times = {
+        board.name: board.milliseconds(number(by_core[board.core]["cycles"]["cycles"]))
+        for board in boards().values()
+        if by_core.get(board.core, {}).get("cycles")
+    }
+    return Line(
+        model=words(first["model"]),
+        file=words(first["artifact"]).rpartition("/")[2],
+        engine=words(first["engine"]),
+        instructions={core: number(cell["instructions"]) / 1e6 for core, cell in found},
+        agreement=min(number(cell["parity"]["agreement"]) for _, cell in found),
+        images=min(number(cell["parity"]["images"]) for _, cell in found),
+        milliseconds=times,
+    )
+
+
+ARTIFACT = (
+    Column("model", lambda line: line.model),
+    Column("file", lambda line: line.file),
+    Column("engine", lambda line: line.engine),
+)
+
+
+def emulated(lines: Sequence[Line]) -> Table:
+    """Instructions by core, and whether the answers are this machine's."""
+    cores = dict.fromkeys(core for line in lines for core in line.instructions)
+    columns = [Column(f"{core} M instr.", by("instructions", core), lambda value: f"{value:,.2f}") for core in cores]
+    compared = (
+        Column(COMPARED, lambda line: line.agreement, lambda value: f"{100 * value:.2f}"),
+        Column("images", lambda line: line.images, lambda value: f"{value:,.0f}"),
+    )
+    return Table("Emulated, no latency: instructions of one inference", [*ARTIFACT, *columns, *compared], lines)
+
+
+def estimated(lines: Sequence[Line]) -> Table:
+    """Milliseconds by board, each with its sign."""
+    columns = [
+        Column(f"{board.title} ms", by("milliseconds", board.name), lambda value: f"≈ {value:,.2f}")
+        for board in boards().values()
+    ]
+    title = f"Estimated, never measured: one inference, one thread, ± {ACROSS_RUNTIMES:.0%}".replace("%", " %")
+    return Table(title, [*ARTIFACT, *columns], [line for line in lines if line.milliseconds])
+
+
+def by(field: str, key: str) -> Callable[[Line], float | None]:
+    return lambda line: getattr(line, field).get(key)
+
+
+def as_json(lines: Sequence[Line]) -> dict[str, Any]:
+    """error: of every estimate, as a share."""
+    return {"kinds": {"instructions": EMULATED, "milliseconds": ESTIMATED}, "error": ACROSS_RUNTIMES,
+            "artifacts": list(map(asdict, lines))}  # fmt: skip

@@ -1,0 +1,197 @@
+"""Emulated cores: what the plugin says is read right, and one real artifact on one real emulated core.
+
+The rest of what `make emulate` does is the same, more often.
+"""
+
+import json
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fmnist_edge import options_boards, data
+from fmnist_edge.artifacts import Artifact
+from fmnist_edge.emulation import guest, ncnn_guest, profile, results, suite, tables, userland
+from fmnist_edge.emulation.cores import CORES, core_named
+from fmnist_edge.errors import ArtifactError, FileError, UnavailableError, UnknownNameError
+from fmnist_edge.matrix.suite import agreement
+
+ROOT = Path(__file__).parents[1]
+COMMITTED = ROOT / "benchmarks/emulated"
+FOLDER = ROOT / "build/emulation"  # kept from run to run
+ARTIFACT = ROOT / "exported/compact_cnn/int8.tflite"
+CORE = "cortex-a72"
+IMAGES = 5
+SAME_COUNT = 5e-3  # CI's Python and engine are the committed counts' own; its stack and environment are not
+
+
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory):
+    """One cell, done anew."""
+    try:
+        userland.make(FOLDER)
+        profile.plugin(FOLDER)
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    out = tmp_path_factory.mktemp("emulated")
+    choice = suite.Choice((CORE,), IMAGES)
+    images = data.load("test").images
+    return suite.run([Artifact.open(ARTIFACT)], images, "the test set", choice, FOLDER, out), out
+
+
+class TestOneModel:
+    """The short form of `make emulate`, which CI runs."""
+
+    def test_answers_what_this_machine_does_bit_for_bit(self, emulated):
+        (cell,), _ = emulated
+        assert cell["status"] == "ok", cell["reason"]
+        assert cell["parity"]["images"] == IMAGES
+        assert cell["parity"]["bit_equal"]
+
+    def test_takes_the_committed_number_of_instructions(self, emulated):
+        (cell,), _ = emulated
+        committed = results.cell_of(results.load(COMMITTED / f"{CORE}.json"), cell["sha256"])
+        assert committed is not None, "commit what `make emulate` writes for this artifact"
+        assert cell["instructions"] == pytest.approx(committed["instructions"], rel=SAME_COUNT)
+        assert cell["repeatability"] <= suite.REPEATABLE
+
+    def test_is_not_done_again(self, emulated, monkeypatch):
+        cells, out = emulated
+        monkeypatch.setattr(suite, "measured", lambda *_: pytest.fail("emulated again"))
+        again = suite.run(
+            [Artifact.open(ARTIFACT)], np.zeros((IMAGES, 28, 28), np.uint8), "", suite.Choice((CORE,), 5), FOLDER, out
+        )
+        assert again == cells
+
+    def test_a_file_that_is_no_model_is_a_reason(self, emulated, tmp_path):
+        broken = tmp_path / "broken.tflite"
+        broken.write_bytes(b"nothing")
+        task = guest.Task(str(broken), "litert", str(tmp_path / "none.npy"), 1)
+        with pytest.raises(ArtifactError, match=r"broken\.tflite: litert on an emulated core: "):
+            profile.collect(task, userland.interpreter(FOLDER, CORES[CORE]), profile.plugin(FOLDER))
+
+
+class TestProfiles:
+    FIRST = "blocks\n10 4000 1f2003d51f2003d5\n3 5000 1f2003d51f2003d5\n7 6000 c0035fd6\nend\n"
+    TEXT = FIRST + "blocks\n1 6000 c0035fd6\nend\n"
+
+    def test_sections_hold_blocks_by_their_instructions(self):
+        first, second = profile.read(self.TEXT)
+        assert first == Counter({"1f2003d51f2003d5": 13, "c0035fd6": 7})
+        assert [profile.instructions(section) for section in (first, second)] == [33, 1]
+
+    def test_are_read_as_saved(self, tmp_path):
+        (first, _), path = profile.read(self.TEXT), tmp_path / "core/x.json.gz"
+        profile.save(first, 4, path)
+        assert profile.load(path) == (first, 4)
+        assert profile.load(tmp_path / "none") is None
+
+    def test_marks_are_the_plugins(self):
+        source = profile.SOURCE.read_text()
+        for value in (guest.START, guest.STOP):
+            assert f"{value:#x}" in source
+
+    def test_marks_surround_the_calls_and_not_the_warm_up(self, monkeypatch):
+        seen = []
+        monkeypatch.setattr(guest, "mark", seen.append)
+        guest.marked(lambda: seen.append("call"), calls=2, sections=2, warm_up=3)
+        section = [guest.START, "call", "call", guest.STOP]
+        assert seen == ["call"] * 3 + [0, "call", "call", 0, *section, *section]
+
+    def test_no_compiler_says_what_to_install(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(shutil, "which", lambda name: None)
+        with pytest.raises(UnavailableError, match="apt-get install gcc"):
+            profile.plugin(tmp_path)
+
+
+class TestUserland:
+    def test_no_qemu_says_what_to_install(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(shutil, "which", lambda name: None)
+        with pytest.raises(UnavailableError, match="apt-get install qemu-user"):
+            userland.make(tmp_path)
+
+    def test_what_cannot_be_fetched_is_said_in_one_line(self):
+        command = [sys.executable, "-c", "raise SystemExit('\\nE: no such host')"]
+        with pytest.raises(UnavailableError, match=r"cannot fetch lists .E: no such host.; an emulated board needs"):
+            userland.call(command, "lists")
+
+    def test_wheels_are_the_locks(self):
+        locked = (ROOT / "requirements.lock").read_text()
+        lines = [line.split() for line in userland.WHEELS.read_text().splitlines() if not line.startswith("#")]
+        for pin, digest in lines:
+            assert f"\n{pin} \\\n" in locked
+            assert digest in locked
+
+    def test_every_core_of_the_options_can_be_emulated(self):
+        assert tuple(CORES) == options_boards.CORES
+        with pytest.raises(UnknownNameError, match="cortex-a53, cortex-a72, cortex-a76"):
+            core_named("cortex-m4")
+
+
+def cell_with(**changes):
+    scores = np.array([[0.0, 1.0], [1.0, 0.0]], np.float32)
+    alike = agreement(scores, changes.pop("scores", scores), 0.999)
+    base = {"artifact": "m/int8.tflite", "core": CORE, "status": "ok", "reason": None, "parity": alike}
+    return {**base, "instructions": 2_500_000, "repeatability": 1e-5, **changes}
+
+
+class TestVerdicts:
+    def test_a_good_cell_is_no_failure(self):
+        assert suite.failures([cell_with()]) == []
+        assert tables.row(cell_with())[2:] == ["2", "100.00", "same bits", "0", "2.50", "0.001"]
+
+    def test_another_class_is(self):
+        wrong = cell_with(scores=np.array([[1.0, 0.0], [1.0, 0.0]], np.float32))
+        assert suite.failures([wrong]) == [
+            "m/int8.tflite on cortex-a72: 1 of 2 images have another top class than here"
+        ]
+        assert tables.row(wrong)[3:5] == ["50.00 FAIL", "differ"]
+
+    def test_a_count_that_does_not_repeat_is(self):
+        (line,) = suite.failures([cell_with(repeatability=0.002)])
+        assert line == "m/int8.tflite on cortex-a72: instruction counts lie 0.20% apart; at most 0.1%"
+
+    def test_a_reason_is(self):
+        broken = cell_with(status="failed", reason="crashed (SIGSEGV)", parity=None)
+        assert suite.failures([broken]) == ["m/int8.tflite on cortex-a72: crashed (SIGSEGV)"]
+        assert tables.row(broken)[2] == "crashed (SIGSEGV)"
+
+
+class TestResults:
+    def test_committed_ones_have_every_shipped_artifact_on_every_core(self):
+        shipped = {Artifact.open(path).manifest["sha256"] for path in ROOT.glob("exported/*/*.tflite")}
+        for core in CORES:
+            result = results.load(COMMITTED / f"{core}.json")
+            cells = [cell for cell in result["cells"] if cell["sha256"] in shipped]
+            assert len(cells) == len(shipped)
+            assert all(cell["parity"]["bit_equal"] and cell["parity"]["images"] >= 500 for cell in cells)
+            assert suite.failures([{"core": core, **cell} for cell in result["cells"]]) == []
+
+    def test_the_committed_page_is_theirs(self):
+        assert (COMMITTED / "README.md").read_text() == tables.document(results.load_all(COMMITTED))
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [("{", "not JSON"), ("[]", "no results of"), ('{"kind": "emulated", "schema": 1}', "its cells or its core")],
+    )
+    def test_other_files_are_refused(self, tmp_path, content, said):
+        (tmp_path / "cortex-a72.json").write_text(content)
+        with pytest.raises(FileError, match=said):
+            results.load_all(tmp_path)
+
+
+def test_networks_are_fed_by_their_own_input_layer():
+    text = "7767517\n2 2\nInput data 0 1 data -23330=4,3,227,226,3 0=227 1=226 2=3\nReLU r 1 1 data out\n"
+    network = ncnn_guest.Network("x.param")
+    assert ncnn_guest.found(ncnn_guest.SHAPE, text, network) == ("227", "226", "3")
+    with pytest.raises(ArtifactError, match=r"x\.param: no Input layer"):
+        ncnn_guest.found(ncnn_guest.SHAPE, "", network)
+    assert json.loads(json.dumps(network.__dict__)) == {
+        "artifact": "x.param",
+        "engine": "ncnn",
+        "calls": 1,
+        "sections": 1,
+    }
