@@ -18,7 +18,7 @@ from fmnist_edge.help_texts import (
     REPORT,
     STATISTICS,
 )
-from fmnist_edge.registry import ENGINES, EXPORTERS, MODELS
+from fmnist_edge.registry import ENGINES, EXPORTERS, GPU_ENGINES, MODELS
 
 __all__ = ["parser"]
 
@@ -221,8 +221,14 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     sub.add_argument(
         "--engine",
         action="append",
-        choices=[*ENGINES, "all"],
+        choices=[*ENGINES, *GPU_ENGINES, "all"],
         help="repeatable (default: litert, litert-builtin, onnxruntime, peers that are installed, and Keras)",
+    )
+    sub.add_argument(
+        "--target",
+        choices=["cpu", "gpu"],
+        help="what of the machine computes (default cpu); gpu: ONNX Runtime CUDA and WebGPU, LiteRT GPU and ncnn "
+        "Vulkan, by the plan gpu, in batches of 1, 8, 32 and 128",
     )
     sub.add_argument("--tflite-runtime", metavar="PYTHON", help="as in `matrix`: times tflite-runtime too")
     sub.add_argument(

@@ -40,7 +40,11 @@ def run(options: argparse.Namespace) -> int | None:
 def resumed(options: argparse.Namespace, images: Any) -> Session:
     from fmnist_edge.bench import suite
 
-    given = [name for name in ("artifacts", "threads", "batch", "engine", "plan", "parity") if getattr(options, name)]
+    given = [
+        name
+        for name in ("artifacts", "target", "threads", "batch", "engine", "plan", "parity")
+        if getattr(options, name)
+    ]
     if given:
         names = " and ".join(name if name == "artifacts" else f"--{name}" for name in given)
         raise InputError(f"--resume goes on as the run began; leave {names} out")
@@ -52,13 +56,13 @@ def begun(options: argparse.Namespace, images: Any) -> Session:
     from fmnist_edge.bench import cells, environment, plan, suite
 
     artifacts = [artifact.path for artifact in collect(options.artifacts or ["exported"])]
-    chosen = plan.find(options.plan or "quick")
+    chosen = plan.find(options.plan or ("gpu" if options.target == cells.GPU else "quick"))
     if options.threads:
         chosen = replace(chosen, threads=tuple(options.threads))
     if options.batch:
         chosen = replace(chosen, batches=tuple(options.batch))
     python = options.tflite_runtime or os.environ.get(PYTHON_VARIABLE)
-    engines = options.engine or [*cells.TIMED, *(["tflite-runtime"] if python else [])]
+    engines = options.engine or [*cells.timed(options.target or cells.CPU), *(["tflite-runtime"] if python else [])]
     threads = chosen.thread_counts(environment.usable_cores())
     report = options.parity or (PARITY if PARITY.exists() else None)
     return suite.begin(
@@ -91,9 +95,9 @@ def measure(session: Session) -> int:
     if result["interrupted"]:
         print(f"fmnist-edge: interrupted; what was measured is kept, {suite.how_to_resume(session)}", file=sys.stderr)
         return INTERRUPTED
-    if any(cell["status"] in ("failed", "partial") for cell in result["cells"]):
+    if tables.fell_short(result):
         return GateError.exit_code
-    return 0 if rows else UnavailableError.exit_code
+    return 0 if any(cell["rounds"] for cell in result["cells"]) else UnavailableError.exit_code
 
 
 def check_overhead(options: argparse.Namespace, images: Any) -> int:

@@ -1,4 +1,4 @@
-"""ncnn, for `.ncnn` files, on the CPU.
+"""ncnn, for `.ncnn` files, on the CPU and on a GPU through Vulkan.
 
 ncnn keeps a network in two files. A `.ncnn` file of ours is both in an uncompressed ZIP, as `model.param` (text) and
 `model.bin` (weights): `unzip` gives what any ncnn program loads.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,14 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
 from fmnist_edge.runtime.engine import TensorSpec, single
 from fmnist_edge.runtime.native_output import collected
+from fmnist_edge.runtime.placement import Placement
 
-__all__ = ["BIN", "PARAM", "NcnnEngine"]
+__all__ = ["BIN", "PARAM", "NcnnEngine", "NcnnVulkanEngine"]
 
 PARAM, BIN = "model.param", "model.bin"
 FLOAT16_WEIGHTS = (0x01306B47).to_bytes(4, "little")  # ncnn's tag before a layer's weights
+SOFTWARE = 3  # ncnn's type of a GPU that is a CPU
+NO_WORK = ("Input", "Split", "Noop")
 HALF = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic")
 
 
@@ -47,9 +51,11 @@ class NcnnEngine:
         for name in HALF:
             setattr(options, name, weights.startswith(FLOAT16_WEIGHTS))
         with collected() as said:  # it gives its reasons on stderr
+            self._prepare(ncnn)
             failed = self._net.load_param_mem(param) or load_weights(self._net, weights)
             if failed:
                 raise ArtifactError(f"{path}: {self.version} refuses the file ({reason(said())})")
+        self._look(ncnn)
         shapes = {blob.name: shape_of(blob.shape) for blob in self._net.blobs()}
         self.input = single(specs(self._net.input_names(), shapes, path), "input", path)
         self.output = single(specs(self._net.output_names(), shapes, path), "output", path)
@@ -66,6 +72,34 @@ class NcnnEngine:
 
     def close(self) -> None:
         self._net = None
+
+    def _prepare(self, ncnn: Any) -> None:
+        """Before the network is loaded."""
+
+    def _look(self, ncnn: Any) -> None:
+        """After it is."""
+
+
+class NcnnVulkanEngine(NcnnEngine):
+    """On the first GPU that ncnn would choose; layers that it has not there run on the CPU."""
+
+    name = "ncnn-vulkan"
+    placement: Placement
+
+    def _prepare(self, ncnn: Any) -> None:
+        if not ncnn.get_gpu_count():
+            raise UnavailableError("ncnn finds no GPU (no Vulkan driver)")
+        self._net.opt.use_vulkan_compute = True
+        self._net.set_vulkan_device(ncnn.get_default_gpu_index())
+
+    def _look(self, ncnn: Any) -> None:
+        info = ncnn.get_gpu_info(ncnn.get_default_gpu_index())
+        layers = [layer for layer in self._net.layers() if layer.type not in NO_WORK]
+        on_cpu = Counter(layer.type for layer in layers if not layer.support_vulkan)
+        if sum(on_cpu.values()) == len(layers):
+            raise UnavailableError("ncnn has none of this model's layers for the GPU; all would run on the CPU")
+        half = {name: str(getattr(self._net.opt, name)).lower() for name in HALF}
+        self.placement = Placement(info.device_name(), info.type() == SOFTWARE, dict(on_cpu), len(layers), half)
 
 
 def read(path: str) -> tuple[str, bytes]:
