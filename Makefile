@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 EDGE := $(BIN)/fmnist-edge
 READY := $(VENV)/.ready
 DEMO := build/demo
+GPU := build/gpu
 PLAN ?= quick
 MODELS := tiny_resnet tiny_googlenet
 OLD := $(VENV)-tflite-runtime
 OLD_READY := $(OLD)/.ready
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test lint types bench report exported matrix compat aarch64 microcontroller lock wheel clean
+.PHONY: help data demo test lint types bench gpu report exported matrix compat aarch64 microcontroller lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -47,6 +48,14 @@ types: $(READY)  ## static types
 
 bench: $(READY) data  ## time what is in exported/ on this machine, by the quick plan; PLAN=standard by another
 	$(EDGE) bench exported --plan $(PLAN)
+
+gpu: $(READY) data  ## time MODELS on this machine's GPU, in batches of 1, 8, 32 and 128 (docs/gpu.md)
+	$(EDGE) export $(MODELS) --format onnx --precision float32 --precision float16 --batch dynamic --out $(GPU)/onnx
+	for batch in 1 8 32 128; do \
+	    $(EDGE) export $(MODELS) --format tflite --precision float32 --precision float16 --batch $$batch --out $(GPU)/batch$$batch || exit; \
+	done
+	-$(EDGE) export $(MODELS) --format ncnn --out $(GPU)/batch1
+	$(EDGE) bench $(GPU) --target gpu
 
 report: $(READY)  ## show what is in benchmarks/results, in reports/ and in README's tables
 	$(EDGE) report --readme README.md

@@ -65,8 +65,10 @@ class NcnnEngine:
         extractor = self._net.create_extractor()
         extractor.input(self.input.name, self._mat(batch[0]))
         failed, answer = extractor.extract(self.output.name)
+        if failed:  # a Mat of nothing, which is not to be looked into
+            raise ArtifactError(f"{self.version} failed on an image (code {failed})")
         scores = np.array(answer)  # a copy: the Mat goes with the extractor
-        if failed or scores.shape != self._answer:
+        if scores.shape != self._answer:
             raise ArtifactError(f"{self.version} answered {scores.shape} for an image; expected {self._answer}")
         return scores[None]
 
