@@ -41,8 +41,8 @@ PROTOCOL = (
     "Each cell (artifact, engine, threads, batch) runs in a fresh process a round, rounds interleaved. Percentiles are "
     "of all samples, which the gzipped JSON keeps; p99 takes 662 of them. A run is VALID, or INVALID for other load, "
     "steal time, a change of frequency, throttling, battery, a spread too wide or too few samples. `% of limit`: of "
-    "what the machine's measured float32 peak and memory speed allow. With --target gpu each backend must first answer as "
-    "the CPU does; `partial`: some ops ran on the CPU; a CPU in a GPU's place is named and in no table."
+    "what the machine's measured float32 peak and memory speed allow. With --target gpu each backend must first answer "
+    "as the CPU does; `partial`: some ops ran on the CPU; a CPU in a GPU's place is named and in no table."
 )
 RATIOS = (
     "B's p50 and p90 divided by A's, with 95 % bootstrap intervals over rounds and seconds; `slower` and `faster` "

@@ -6,6 +6,7 @@ ncnn keeps a network in two files. A `.ncnn` file of ours is both in an uncompre
 
 from __future__ import annotations
 
+import re
 import tempfile
 import zipfile
 from collections import Counter
@@ -23,6 +24,7 @@ __all__ = ["BIN", "PARAM", "NcnnEngine", "NcnnVulkanEngine"]
 PARAM, BIN = "model.param", "model.bin"
 FLOAT16_WEIGHTS = (0x01306B47).to_bytes(4, "little")  # ncnn's tag before a layer's weights
 SOFTWARE = 3  # ncnn's type of a GPU that is a CPU
+HINT = re.compile(r" -23330=\S+")  # array parameter 30 of any layer
 NO_WORK = ("Input", "Split", "Noop")
 HALF = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic")
 
@@ -52,11 +54,11 @@ class NcnnEngine:
             setattr(options, name, weights.startswith(FLOAT16_WEIGHTS))
         with collected() as said:  # it gives its reasons on stderr
             self._prepare(ncnn)
-            failed = self._net.load_param_mem(param) or load_weights(self._net, weights)
+            failed = self._net.load_param_mem(self._graph(param)) or load_weights(self._net, weights)
             if failed:
                 raise ArtifactError(f"{path}: {self.version} refuses the file ({reason(said())})")
         self._look(ncnn)
-        shapes = {blob.name: shape_of(blob.shape) for blob in self._net.blobs()}
+        shapes = shapes_of(self._hinted(ncnn, param))
         self.input = single(specs(self._net.input_names(), shapes, path), "input", path)
         self.output = single(specs(self._net.output_names(), shapes, path), "output", path)
         self._answer = self.output.shape[1:]
@@ -78,6 +80,14 @@ class NcnnEngine:
     def _prepare(self, ncnn: Any) -> None:
         """Before the network is loaded."""
 
+    def _graph(self, param: str) -> str:
+        """The text to load."""
+        return param
+
+    def _hinted(self, ncnn: Any, param: str) -> Any:
+        """A network that has the text's shape hints."""
+        return self._net
+
     def _look(self, ncnn: Any) -> None:
         """After it is."""
 
@@ -93,6 +103,16 @@ class NcnnVulkanEngine(NcnnEngine):
             raise UnavailableError("ncnn finds no GPU (no Vulkan driver)")
         self._net.opt.use_vulkan_compute = True
         self._net.set_vulkan_device(ncnn.get_default_gpu_index())
+
+    def _graph(self, param: str) -> str:
+        """Without shape hints: Vulkan's layers size their shaders by them, and fail on an image where some layers have
+        hints and others none, as in our files."""
+        return HINT.sub("", param)
+
+    def _hinted(self, ncnn: Any, param: str) -> Any:
+        net = ncnn.Net()
+        net.load_param_mem(param)
+        return net
 
     def _look(self, ncnn: Any) -> None:
         info = ncnn.get_gpu_info(ncnn.get_default_gpu_index())
@@ -124,6 +144,10 @@ def load_weights(net: Any, weights: bytes) -> int:
         file.write(weights)
         file.flush()
         return net.load_model(file.name)
+
+
+def shapes_of(net: Any) -> dict[str, tuple[int, ...]]:
+    return {blob.name: shape_of(blob.shape) for blob in net.blobs()}
 
 
 def shape_of(hint: Any) -> tuple[int, ...]:
