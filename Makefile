@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 EDGE := $(BIN)/fmnist-edge
 READY := $(VENV)/.ready
 DEMO := build/demo
+GPU := build/gpu
 PLAN ?= quick
 IMAGES ?= 500
 MODELS := tiny_resnet tiny_googlenet
@@ -20,7 +21,7 @@ INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --requir
 SERVED := exported/tiny_resnet/int8.tflite
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test sshd torture lint types bench report exported matrix compat aarch64 emulate estimate microcontroller soak audit licences release lock wheel clean
+.PHONY: help data demo test sshd torture lint types bench gpu report exported matrix compat aarch64 emulate estimate microcontroller soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -72,6 +73,14 @@ types: $(READY)  ## static types
 
 bench: $(READY) data  ## time what is in exported/ on this machine, by the quick plan; PLAN=standard by another
 	$(EDGE) bench exported --plan $(PLAN)
+
+gpu: $(READY) data  ## time MODELS on this machine's GPU, in batches of 1, 8, 32 and 128 (docs/gpu.md)
+	$(EDGE) export $(MODELS) --format onnx --precision float32 --precision float16 --batch dynamic --out $(GPU)/onnx
+	for batch in 1 8 32 128; do \
+	    $(EDGE) export $(MODELS) --format tflite --precision float32 --precision float16 --batch $$batch --out $(GPU)/batch$$batch || exit; \
+	done
+	-$(EDGE) export $(MODELS) --format ncnn --out $(GPU)/batch1
+	$(EDGE) bench $(GPU) --target gpu
 
 report: $(READY)  ## show what is in benchmarks/results, in reports/ and in README's tables
 	$(EDGE) report --readme README.md

@@ -52,7 +52,8 @@ PROTOCOL = (
     "Each cell (artifact, engine, threads, batch) runs in a fresh process a round, rounds interleaved. Percentiles are "
     "of all samples, which the gzipped JSON keeps; p99 takes 662 of them. A run is VALID, or INVALID for other load, "
     "steal time, a change of frequency, throttling, battery, a spread too wide or too few samples. `% of limit`: of "
-    "what the machine's measured float32 peak and memory speed allow."
+    "what the machine's measured float32 peak and memory speed allow. With --target gpu each backend must first answer "
+    "as the CPU does; `partial`: some ops ran on the CPU; a CPU in a GPU's place is named and in no table."
 )
 ON_A_DEVICE = (
     "With --on, all of it happens on a device by ssh: your config, keys and known hosts, no password asked. The run "

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from fmnist_edge.argument_types import percentage, whole_number
-from fmnist_edge.registry import ENGINES
+from fmnist_edge.registry import ENGINES, GPU_ENGINES
 
 __all__ = ["add_bench", "add_bundle", "add_compare"]
 
@@ -16,8 +16,14 @@ def add_bench(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--engine",
         action="append",
-        choices=[*ENGINES, "all"],
+        choices=[*ENGINES, *GPU_ENGINES, "all"],
         help="repeatable (default: litert, litert-builtin, onnxruntime; and here peers that are installed, and Keras)",
+    )
+    sub.add_argument(
+        "--target",
+        choices=["cpu", "gpu"],
+        help="what of the machine computes (default cpu); gpu: ONNX Runtime CUDA and WebGPU, LiteRT GPU and ncnn "
+        "Vulkan, by the plan gpu, in batches of 1, 8, 32 and 128",
     )
     sub.add_argument("--tflite-runtime", metavar="PYTHON", help="as in `matrix`: times tflite-runtime too")
     sub.add_argument("--out", type=Path, default=Path("benchmarks/results"), metavar="DIR", help="results folder")

@@ -11,7 +11,7 @@ from typing import Any
 
 from fmnist_edge.errors import UnknownNameError
 
-__all__ = ["EMBEDDERS", "ENGINES", "EXPORTERS", "LOADERS", "MODELS", "PROBES", "TARGETS", "resolve"]
+__all__ = ["EMBEDDERS", "ENGINES", "EXPORTERS", "GPU_ENGINES", "LOADERS", "MODELS", "PROBES", "TARGETS", "resolve"]
 
 MODELS = {
     "tiny_resnet": "fmnist_edge.models.tiny_resnet:SPEC",
@@ -58,6 +58,15 @@ ENGINES = {
     "keras-predict": "fmnist_edge.runtime.keras:KerasPredictEngine",
     "keras-call": "fmnist_edge.runtime.keras:KerasCallEngine",
     "keras-function": "fmnist_edge.runtime.keras:KerasFunctionEngine",
+}
+
+# They run on a GPU, by a driver that may be software, and only where they are named.
+GPU_ENGINES = {
+    "onnxruntime-cuda": "fmnist_edge.runtime.onnxruntime_cuda:OnnxRuntimeCudaEngine",
+    "onnxruntime-cuda-graph": "fmnist_edge.runtime.onnxruntime_cuda:OnnxRuntimeCudaGraphEngine",
+    "onnxruntime-webgpu": "fmnist_edge.runtime.onnxruntime_webgpu:OnnxRuntimeWebGpuEngine",
+    "litert-gpu": "fmnist_edge.runtime.compiled_model:LiteRTGpuEngine",
+    "ncnn-vulkan": "fmnist_edge.runtime.ncnn:NcnnVulkanEngine",
 }
 
 LOADERS = {

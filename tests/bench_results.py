@@ -22,14 +22,14 @@ def state(**changes):
     return {
         "time": "2026-01-02T03:04:05+00:00", "load_average": [0.0, 0.0, 0.0], "frequency_mhz": [1500.0] * 4,
         "temperature_c": 50.0, "throttled": 0, "throttle_count": 0, "governor": "performance", "on_battery": False,
-        "memory_available_bytes": 10**9, **changes,
+        "memory_available_bytes": 10**9, "gpus": None, **changes,
     }  # fmt: skip
 
 
 def during(**changes):
     return {
         "seconds": 4.0, "own_cpu_seconds": 3.9, "other_cores": 0.01, "steal_cores": 0.0, "frequency_mhz": [1500.0] * 4,
-        "temperature_c": [50.0] * 4, "throttled": 0, "throttle_count": 0, **changes,
+        "temperature_c": [50.0] * 4, "throttled": 0, "throttle_count": 0, "gpu": None, **changes,
     }  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def round_of(number, windows, **changes):
     return {
         "round": number, "cold_load_ns": 9_000_000 + number, "load_ns": 2_000_000 + number, "first_ns": 50_000 + number,
         "warm_up": {"runs": 10, "seconds": 0.5}, "engine": series_of(windows), "end_to_end": series_of(windows),
-        "during": during(**changes),
+        "device": None, "during": during(**changes),
     }  # fmt: skip
 
 
@@ -60,6 +60,7 @@ def cell(**changes):
         "precision": "float32", "target": "cpu", "engine": "onnxruntime", "engine_version": "onnxruntime 1.0",
         "threads": 1, "batch": 1, "status": "ok", "reason": None, "images": "given", "accuracy": None,
         "complexity": None, "memory": {"baseline_rss_bytes": 30_000_000, "peak_rss_bytes": 50_000_000},
+        "placement": None, "parity": None,
         "rounds": steady(), "summary": None, "verdict": None, **changes,
     }  # fmt: skip
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmnist_edge import options_boards, data
+from fmnist_edge import data, options_boards
 from fmnist_edge.artifacts import Artifact
 from fmnist_edge.emulation import guest, ncnn_guest, profile, results, suite, tables, userland
 from fmnist_edge.emulation.cores import CORES, core_named

@@ -22,7 +22,7 @@ MODULES = sorted(
 HEAVY = {
     "tensorflow", "keras", "h5py", "onnx", "onnxruntime", "tf2onnx", "ai_edge_litert", "tflite_runtime", "PIL",
     "matplotlib", "optuna", "tqdm", "scipy", "statsmodels", "pandas", "tflite_micro",
-    "openvino", "ncnn", "MNN", "pnnx",
+    "openvino", "ncnn", "MNN", "pnnx", "onnxruntime_ep_webgpu",
 }  # fmt: skip
 # Lower floors never import higher ones.
 FLOORS = [
@@ -115,7 +115,7 @@ def test_runtime_imports_nothing_else_of_ours():
 
 
 def test_formats_and_engines_do_not_know_their_siblings():
-    for table in (registry.EXPORTERS, registry.ENGINES, registry.PROBES):
+    for table in (registry.EXPORTERS, {**registry.ENGINES, **registry.GPU_ENGINES}, registry.PROBES):
         modules = {target.partition(":")[0].removeprefix("fmnist_edge.") for target in table.values()}
         for module in modules:
             path = PACKAGE / (module.replace(".", "/") + ".py")
@@ -124,7 +124,7 @@ def test_formats_and_engines_do_not_know_their_siblings():
 
 @pytest.mark.parametrize(
     "table",
-    [registry.MODELS, registry.EXPORTERS, registry.EMBEDDERS, registry.ENGINES, registry.PROBES, registry.TARGETS],
+    [getattr(registry, name) for name in registry.__all__ if name.isupper() and name != "LOADERS"],
 )
 def test_every_registry_line_resolves(table):
     for name in table:

@@ -14,13 +14,13 @@ from fmnist_edge.bench import results
 from fmnist_edge.bench.plan import is_count
 from fmnist_edge.errors import ArtifactError, FileError, InputError, UnknownNameError
 from fmnist_edge.files import sha256_of
-from fmnist_edge.registry import ENGINES
-from fmnist_edge.runtime.classifier import engines_for
+from fmnist_edge.registry import ENGINES, GPU_ENGINES
+from fmnist_edge.runtime.classifier import engines_for, gpu_engines_for
 
-__all__ = ["ALL", "TARGET", "TIMED", "Cell", "accuracies_of", "cells_for", "entry_for", "order"]
+__all__ = ["ALL", "CPU", "GPU", "TARGETS", "TIMED", "Cell", "accuracies_of", "cells_for", "entry_for", "order", "timed"]
 
-TARGET = "cpu"
-ALL = "all"  # instead of engine names: every one that claims the file
+CPU, GPU = TARGETS = ("cpu", "gpu")  # the part of a machine that an engine runs on
+ALL = "all"  # instead of engine names: every one on the CPU that claims the file
 # What one would ship, its peers, and the reference. The others are there to compare answers (`fmnist-edge matrix`), and
 # timed when named.
 TIMED = (
@@ -39,6 +39,10 @@ class Cell:
     batch: int = 1
 
     @property
+    def target(self) -> str:
+        return GPU if self.engine in GPU_ENGINES else CPU
+
+    @property
     def name(self) -> str:
         """The last folder and file name: results travel between machines, so no absolute path."""
         return "/".join(self.artifact.parts[-2:])
@@ -46,6 +50,11 @@ class Cell:
     def __str__(self) -> str:
         batch = "" if self.batch == 1 else f", batch {self.batch}"
         return f"{self.name}, {self.engine}, {self.threads} thread{'s' * (self.threads > 1)}{batch}"
+
+
+def timed(target: str) -> tuple[str, ...]:
+    """The engines that are timed on `target` when none is named."""
+    return tuple(GPU_ENGINES) if target == GPU else TIMED
 
 
 def cells_for(
@@ -60,8 +69,9 @@ def cells_for(
     are the default. Raises InputError on an unknown suffix or engine, threads below 1, or nothing left.
     """
     for name in engines or ():
-        if name not in ENGINES and name != ALL:
-            raise UnknownNameError(f"unknown engine {name!r}; choose from: {', '.join(ENGINES)}, {ALL}")
+        if name not in ENGINES and name not in GPU_ENGINES and name != ALL:
+            known = ", ".join([*ENGINES, *GPU_ENGINES, ALL])
+            raise UnknownNameError(f"unknown engine {name!r}; choose from: {known}")
     for kind, numbers in (("threads", threads), ("batches", batches)):
         if not numbers or not all(map(is_count, numbers)):
             raise InputError(f"{kind} is {list(numbers)!r}; expected whole numbers of at least 1")
@@ -69,7 +79,7 @@ def cells_for(
     cells = [
         Cell(path, engine, count, batch)
         for path in artifacts
-        for engine in engines_for(path)
+        for engine in (*engines_for(path), *gpu_engines_for(path))
         for count in threads
         for batch in batches_of(path, batches)
         if engine in wanted
@@ -113,7 +123,7 @@ def entry_for(cell: Cell, accuracies: Mapping[str, dict[str, Any]]) -> results.C
         "model": model.get("name") if isinstance(model, dict) else None,
         "format": cell.artifact.suffix.removeprefix("."),
         "precision": manifest.get("precision"),
-        "target": TARGET,
+        "target": cell.target,
         "engine": cell.engine,
         "engine_version": None,
         "threads": cell.threads,
@@ -124,6 +134,8 @@ def entry_for(cell: Cell, accuracies: Mapping[str, dict[str, Any]]) -> results.C
         "accuracy": accuracies.get(sha256 or ""),
         "complexity": None,
         "memory": None,
+        "placement": None,
+        "parity": None,
         "rounds": [],
         "summary": None,
         "verdict": None,

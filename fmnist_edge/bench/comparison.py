@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.bench.results import Cell, Result, Round
+from fmnist_edge.bench.results import Cell, Result, Round, is_software
 from fmnist_edge.bench.series import decode
 
 __all__ = ["Comparison", "Ratio", "compare", "differences", "machine_differences"]
@@ -23,8 +23,9 @@ MACHINE = (
     "affinity_cores",
     "cpu_quota_cores",
     "hypervisor",
+    "gpus",
 )
-NOTED = ("governor", "kernel", "os", "libc", "python", "container")
+NOTED = ("governor", "kernel", "os", "libc", "python", "container", "gpu_driver")
 REPLICATES = 2000
 BLOCKS = 12  # per round, at most; more would cost time and tell little
 CONFIDENCE = 0.95
@@ -146,6 +147,8 @@ def lack(name: str, cell: Cell | None) -> str | None:
     """Why this side has nothing to compare with; None when it has."""
     if cell is None:
         return f"{name} has no such cell"
+    if is_software(cell):
+        return f"{name}: a CPU in a GPU's place, which tells no speed"
     return None if cell["rounds"] else f"{name}: {cell['status']}, {cell['reason'] or 'no reason given'}"
 
 

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from fmnist_edge.artifacts import versions_of
+from fmnist_edge.bench.gpus import gpus
 
 __all__ = ["describe", "usable_cores"]
 
 ROOT = Path("/")
 PACKAGES = (
     "numpy", "ai-edge-litert", "tflite-runtime", "tflite-micro", "onnxruntime", "openvino", "ncnn", "MNN", "keras",
-    "tensorflow-cpu", "tensorflow",
+    "tensorflow-cpu", "tensorflow", "onnxruntime-gpu", "onnxruntime-ep-webgpu",
 )  # fmt: skip
 # What int8 and float kernels are chosen by; x86 names first, then ARM's (asimd is NEON, asimddp its dot product).
 FLAGS = re.compile(
@@ -39,7 +40,7 @@ CONTAINER_MARKS = ("docker", "kubepods", "containerd", "lxc", "podman")
 
 def describe(root: Path = ROOT) -> dict[str, Any]:
     """What does not change during a run. `root` is where /proc and /sys are looked for."""
-    cpu = cpu_info(root)
+    cpu, found = cpu_info(root), gpus() or []
     return {
         "device": device_name(root),
         "architecture": platform.machine() or None,
@@ -60,6 +61,8 @@ def describe(root: Path = ROOT) -> dict[str, Any]:
         "perf_counter": clock(),
         "container": in_container(root),
         "hypervisor": hypervisor(root, cpu),
+        "gpus": [gpu["name"] for gpu in found] or None,
+        "gpu_driver": found[0]["driver"] if found else None,
     }
 
 

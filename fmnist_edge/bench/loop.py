@@ -82,11 +82,27 @@ def measure(request: Request) -> dict[str, Any]:
             "warm_up": {"runs": len(warm_up), "seconds": sum(warm_up) / NS_PER_S},
             "engine": series(classifier.engine.run, tensors, request.seconds, least),
             "end_to_end": series(classifier.classify, groups, request.end_to_end_seconds, least),
+            **on_device(classifier, tensors, request),
         }
 
 
+def on_device(classifier: Classifier, tensors: Sequence[np.ndarray], request: Request) -> dict[str, Any]:
+    """Where it ran, and the device's own time where the engine can tell; both None on a CPU."""
+    engine: Any = classifier.engine
+    if not hasattr(engine, "placement"):
+        return {"placement": None, "device": None}
+    from fmnist_edge.bench.backend import device_series
+
+    own_time = getattr(engine, "device_ns", None)
+    seconds, least = request.end_to_end_seconds, request.min_queries
+    return {
+        "placement": engine.placement.as_dict(),
+        "device": None if own_time is None else device_series(own_time, tensors, seconds, least),
+    }
+
+
 def remember(request: Request) -> dict[str, Any]:
-    """Memory of loading and running the artifact, and what its graph computes. Raises what `measure` raises."""
+    """Memory of loading and running the artifact, what its graph computes, and parity on a GPU. Raises as `measure`."""
     baseline = peak_rss_bytes()
     classifier, _ = timed_load(request)
     with classifier:
@@ -94,12 +110,34 @@ def remember(request: Request) -> dict[str, Any]:
         for group in groups[:MEMORY_RUNS]:
             classifier.classify(group)
         peak = peak_rss_bytes()
+        found = answers(classifier, request)
+        if found["parity"] is not None and not found["parity"]["passed"]:
+            return {**failed(disagreement(found["parity"])), **found}
     known = baseline is not None and peak is not None
     memory = {"baseline_rss_bytes": baseline, "peak_rss_bytes": peak} if known else None
     # Only now: what reads the graph may be larger than what runs it.
     from fmnist_edge.bench.complexity import complexity_of
 
-    return {"status": "measured", "memory": memory, "complexity": complexity_of(Path(request.artifact))}
+    return {"status": "measured", "memory": memory, "complexity": complexity_of(Path(request.artifact)), **found}
+
+
+def answers(classifier: Classifier, request: Request) -> dict[str, Any]:
+    """Where the artifact runs and whether it answers there as on the CPU; both None on a CPU."""
+    engine: Any = classifier.engine
+    if not hasattr(engine, "placement"):
+        return {"placement": None, "parity": None}
+    from fmnist_edge.bench.backend import parity_of
+
+    images, _ = images_for(classifier, request.images)
+    parity = parity_of(classifier, request.artifact, images, request.batch)
+    return {"placement": engine.placement.as_dict(), "parity": parity}
+
+
+def disagreement(parity: dict[str, Any]) -> str:
+    return (
+        f"answers unlike {parity['reference']}, so it was not timed: scores up to {parity['max_abs_delta']:.3g} apart, "
+        f"{parity['tolerance']:.3g} is allowed; {parity['differing']} of {parity['images']} images have another class"
+    )
 
 
 def timed_load(request: Request) -> tuple[Classifier, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from fmnist_edge.bench.environment import ROOT
+from fmnist_edge.bench.gpus import GpuWatch
 from fmnist_edge.bench.results import During
 from fmnist_edge.bench.state import Jiffies, frequencies, hottest, jiffies, throttle_count, throttled
 
@@ -20,7 +21,8 @@ PERIOD_S = 1.0  # a look costs less than a millisecond
 class Monitor:
     """Watches from `with` on; `during` afterwards is what it saw.
 
-    Everything that our own children use between entering and leaving is told apart from what others use.
+    With `gpu` NVIDIA's driver is asked too. Everything that our own children use between entering and leaving is told
+    apart from what others use.
 
     >>> with Monitor() as monitor:
     ...     pass
@@ -30,7 +32,8 @@ class Monitor:
 
     during: During
 
-    def __init__(self, root: Path = ROOT, period_s: float = PERIOD_S) -> None:
+    def __init__(self, root: Path = ROOT, period_s: float = PERIOD_S, gpu: bool = False) -> None:
+        self._gpu = GpuWatch() if gpu else None
         self._root, self._period_s = root, period_s
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -43,10 +46,14 @@ class Monitor:
         self._bits = throttled()
         self._before, self._own, self._start = jiffies(self._root), own_cpu_seconds(), time.perf_counter()
         self._thread.start()
+        if self._gpu is not None:
+            self._gpu.__enter__()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         seconds = time.perf_counter() - self._start
+        if self._gpu is not None:  # before CPU time is looked at: its process is ours
+            self._gpu.__exit__(kind, error, trace)
         own, after = own_cpu_seconds() - self._own, jiffies(self._root)
         self._done.set()
         self._thread.join()
@@ -63,6 +70,7 @@ class Monitor:
             "temperature_c": self._celsius or None,
             "throttled": None if self._bits is None or bits is None else self._bits | bits,
             "throttle_count": None if count is None or self._count is None else count - self._count,
+            "gpu": None if self._gpu is None else self._gpu.during,
         }
 
     def _watch(self) -> None:

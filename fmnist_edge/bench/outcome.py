@@ -24,6 +24,6 @@ def exit_code(result: Result) -> int:
     failure: what was measured stands, with its reasons."""
     if result["interrupted"]:
         return INTERRUPTED
-    if any(cell["status"] in ("failed", "partial") for cell in result["cells"]):
+    if tables.fell_short(result):
         return GateError.exit_code
     return 0 if any(cell["rounds"] for cell in result["cells"]) else UnavailableError.exit_code

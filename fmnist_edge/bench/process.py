@@ -53,17 +53,23 @@ def ask(
             start_new_session=True,  # Ctrl-C reaches the parent alone, which then ends the child
             check=False,
         )
-    except subprocess.TimeoutExpired:
-        return failed(f"not done after {timeout_s:g} s")
+    except subprocess.TimeoutExpired as error:
+        return failed(f"not done after {timeout_s:g} s{last_words(error.stderr)}")
     except OSError as error:
         return failed(f"the measuring process did not start ({error.strerror or error})")
     if done.returncode < 0:
-        return failed(f"{name} crashed on it ({signal_name(-done.returncode)})")
+        return failed(f"{name} crashed on it ({signal_name(-done.returncode)}){last_words(done.stderr)}")
     try:
         return json.loads(done.stdout.splitlines()[-1])
     except (ValueError, IndexError):
         said = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         return failed(f"the measuring process ended with code {done.returncode} ({said[:160]})")
+
+
+def last_words(stderr: bytes | None) -> str:
+    """The last line of what a process said before it had to be given up."""
+    lines = (stderr or b"").decode(errors="replace").strip().splitlines()
+    return f"; last it said: {lines[-1].strip()[:160]}" if lines else ""
 
 
 def signal_name(number: int) -> str:

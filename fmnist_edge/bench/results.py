@@ -14,19 +14,22 @@ import zlib
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
+from fmnist_edge.bench.gpus import Gpu, GpuDuring
 from fmnist_edge.errors import FileError
 from fmnist_edge.files import write_atomic
 
 __all__ = [
     "SCHEMA", "Cell", "Complexity", "During", "Memory", "Reason", "Result", "Round", "Series", "State", "Verdict",
-    "load", "path_for", "save",
+    "is_software", "load", "path_for", "save",
 ]  # fmt: skip
 
 # 1: plan, environment (machine, before, after) and cells with raw nanoseconds per round. No longer read; the one file
 #    there was has become 2, with null for what 1 did not see.
 # 2: machine, calibration, state before, during and after, verdict; samples as windows; target, memory pass, accuracy
 #    and complexity per cell; gzipped.
-SCHEMA = 2
+# 3: of GPUs: gpus before, after and during, placement and parity per cell, device series per round. 2 is read too, with
+#    null for what it did not see.
+SCHEMA = 3
 
 LIST_OF_NUMBERS = re.compile(r"\[\n\s+-?\d[\d.e+-]*(?:,\n\s+-?\d[\d.e+-]*)*\n\s*\]")
 
@@ -35,7 +38,8 @@ class State(TypedDict):
     """The machine at one moment.
 
     frequency_mhz: per core. temperature_c: the hottest zone. throttled: `vcgencmd get_throttled` on a Raspberry Pi.
-    throttle_count: x86's throttle events since boot, all cores. on_battery: null where there is no supply to ask.
+    throttle_count: x86's throttle events since boot, all cores. on_battery: null where there is no supply to ask. gpus:
+    NVIDIA's, by their driver.
     """
 
     time: str
@@ -47,6 +51,7 @@ class State(TypedDict):
     governor: str | None
     on_battery: bool | None
     memory_available_bytes: int | None
+    gpus: list[Gpu] | None
 
 
 class During(TypedDict):
@@ -55,7 +60,7 @@ class During(TypedDict):
     other_cores: CPU time that neither the child nor this program used, as a number of busy cores. steal_cores: the same
     for time the hypervisor gave to others. frequency_mhz: of the fastest core, one value a second. temperature_c: of
     the hottest zone, one value a second. throttled: all bits of `vcgencmd get_throttled` that were seen.
-    throttle_count: x86 throttle events meanwhile.
+    throttle_count: x86 throttle events meanwhile. gpu: of cells on a GPU, where NVIDIA's driver tells.
     """
 
     seconds: float
@@ -66,6 +71,7 @@ class During(TypedDict):
     temperature_c: list[float] | None
     throttled: int | None
     throttle_count: int | None
+    gpu: GpuDuring | None
 
 
 class Series(TypedDict):
@@ -83,7 +89,9 @@ class Series(TypedDict):
 
 class Round(TypedDict):
     """One fresh process of one cell. cold_load_ns includes importing the engine, load_ns is the same load again;
-    first_ns is the first inference. engine: tensor in, tensor out. end_to_end: uint8 image in, label out."""
+    first_ns is the first inference. engine: tensor in, tensor out, in the program's own memory, also on a GPU.
+    end_to_end: uint8 image in, label out. device: what the GPU took by its own clock, copies left out; null where the
+    engine does not tell, and on CPUs."""
 
     round: int
     cold_load_ns: int
@@ -92,6 +100,7 @@ class Round(TypedDict):
     warm_up: dict[str, float]
     engine: Series
     end_to_end: Series
+    device: Series | None
     during: During
 
 
@@ -131,10 +140,11 @@ class Verdict(TypedDict):
 class Cell(TypedDict):
     """One artifact on one engine with one number of threads and one batch size.
 
-    artifact: last folder and file name. target: "cpu". status: "ok", "partial" (some rounds are missing),
-    "unavailable" (to be installed) or "failed"; all but "ok" have a reason. images: "given", or "noise" for a model of
-    another input shape. accuracy: {"accuracy", "reference_accuracy", "images", "source", "passed"} of a parity report
-    about this very file, or null.
+    artifact: last folder and file name. target: "cpu" or "gpu". status: "ok", "partial" (some rounds are missing, or
+    some ops ran on the CPU), "unavailable" (to be installed, or no GPU) or "failed"; all but "ok" have a reason.
+    images: "given", or "noise" for a model of another input shape. accuracy: {"accuracy", "reference_accuracy",
+    "images", "source", "passed"} of a parity report about this very file, or null. placement: of a cell on a GPU,
+    `runtime.placement.Placement`. parity: what `backend.parity_of` says of its answers, before anything was timed.
     """
 
     artifact: str
@@ -154,6 +164,8 @@ class Cell(TypedDict):
     accuracy: dict[str, Any] | None
     complexity: Complexity | None
     memory: Memory | None
+    placement: dict[str, Any] | None
+    parity: dict[str, Any] | None
     rounds: list[Round]
     summary: dict[str, Any] | None
     verdict: Verdict | None
@@ -210,10 +222,38 @@ def load(path: str | Path) -> Result:
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from None
     found = result.get("schema") if isinstance(result, dict) else None
-    if type(found) is not int or found != SCHEMA:
+    if type(found) is not int or found not in (2, SCHEMA):
         raise FileError(f"{path}: result schema is {found!r}, this version reads {SCHEMA}; run the benchmark again")
+    if found == 2:
+        from_2(result)
     check_fields(result, path)
     return cast(Result, result)
+
+
+def from_2(result: dict[str, Any]) -> None:
+    """Make a result of schema 2 one of 3; what is damaged is left for `check_fields` to find."""
+    cells = [cell for cell in listed(result.get("cells")) if isinstance(cell, dict)]
+    rounds = [part for cell in cells for part in listed(cell.get("rounds")) if isinstance(part, dict)]
+    unseen: tuple[tuple[list[Any], tuple[str, ...]], ...] = (
+        ([result.get("before"), result.get("after")], ("gpus",)),
+        (cells, ("placement", "parity")),
+        (rounds, ("device",)),
+        ([part.get("during") for part in rounds], ("gpu",)),
+    )
+    for items, names in unseen:
+        for item in items:
+            if isinstance(item, dict):
+                item.update(dict.fromkeys(names))
+    result["schema"] = SCHEMA
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def is_software(cell: Cell) -> bool:
+    """Whether a CPU was in the GPU's place: such a cell tells of answers and not of speed."""
+    return cell["placement"] is not None and bool(cell["placement"].get("software"))
 
 
 def check_fields(result: dict[str, Any], path: str | Path) -> None:
@@ -224,7 +264,7 @@ def check_fields(result: dict[str, Any], path: str | Path) -> None:
         check(cell, Cell, f"{where}.")
         for index, part in enumerate(cell["rounds"]):
             check(part, Round, f"{where}.rounds[{index}].")
-            for name in ("engine", "end_to_end"):
+            for name in ("engine", "end_to_end", *(["device"] if part["device"] is not None else [])):
                 check(part[name], Series, f"{where}.rounds[{index}].{name}.")
             check(part["during"], During, f"{where}.rounds[{index}].during.")
 

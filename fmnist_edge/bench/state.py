@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from fmnist_edge.bench.environment import ROOT, cpu_info, governor, hypervisor, integer, memory_bytes, text
+from fmnist_edge.bench.gpus import gpus
 from fmnist_edge.bench.results import State
 
 __all__ = ["Jiffies", "frequencies", "hottest", "jiffies", "now", "state", "throttle_count", "throttled"]
@@ -31,6 +32,7 @@ def state(root: Path = ROOT) -> State:
         "governor": governor(root),
         "on_battery": on_battery(root),
         "memory_available_bytes": memory_bytes(root, "MemAvailable"),
+        "gpus": gpus(),
     }
 
 

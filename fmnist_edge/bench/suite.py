@@ -15,7 +15,7 @@ import numpy as np
 
 from fmnist_edge.bench import environment, results, validity
 from fmnist_edge.bench.calibration import calibrate
-from fmnist_edge.bench.cells import Cell, entry_for, identity, order
+from fmnist_edge.bench.cells import GPU, Cell, entry_for, identity, order
 from fmnist_edge.bench.comparison import machine_differences
 from fmnist_edge.bench.journal import SUFFIX, Journal, resuming
 from fmnist_edge.bench.loop import Request
@@ -26,6 +26,7 @@ from fmnist_edge.bench.results import Result
 from fmnist_edge.bench.state import now, state
 from fmnist_edge.bench.summary import summarize
 from fmnist_edge.errors import FileError, InputError
+from fmnist_edge.runtime.placement import Placement
 
 __all__ = ["Session", "begin", "resume", "run"]
 
@@ -226,7 +227,7 @@ def measured(session: Session, number: int, index: int, images: Path) -> dict[st
         warm_up_seconds=plan.warm_up_seconds,
         memory=is_memory,
     )
-    with Monitor() as monitor:
+    with Monitor(gpu=cell.target == GPU) as monitor:
         reply = run_child(request, session.pythons.get(cell.engine, sys.executable))
     return {"round": number, "cell": index, "reply": reply, "during": monitor.during}
 
@@ -241,12 +242,17 @@ def finish(session: Session) -> None:
     for cell in result["cells"]:
         if cell["reason"] is None:
             complete = len(cell["rounds"]) == session.plan.rounds
-            cell["status"] = "ok" if complete else "partial"
             missing = f"interrupted after {len(cell['rounds'])} of {session.plan.rounds} rounds"
-            cell["reason"] = None if complete else missing
+            cell["reason"] = fallen_back(cell) if complete else missing
+            cell["status"] = "ok" if cell["reason"] is None else "partial"
     derive(result)
     result["after"], result["finished"] = state(), now()
     result["verdict"] = validity.judge(result)
+
+
+def fallen_back(cell: results.Cell) -> str | None:
+    """What of it ran on the CPU although it was for a GPU; None for nothing."""
+    return None if cell["placement"] is None else Placement(**cell["placement"]).reason
 
 
 def derive(result: Result) -> None:
@@ -259,6 +265,8 @@ def derive(result: Result) -> None:
 def record(cell: results.Cell, number: int, entry: dict[str, Any]) -> None:
     """Add one line of the journal to the cell; a failure keeps the rounds before it."""
     reply = entry["reply"]
+    cell["placement"] = reply.get("placement") or cell["placement"]
+    cell["parity"] = reply.get("parity") or cell["parity"]
     if reply["status"] != "measured":
         cell["status"] = "partial" if cell["rounds"] else reply["status"]
         cell["reason"] = reply["reason"]
@@ -266,6 +274,6 @@ def record(cell: results.Cell, number: int, entry: dict[str, Any]) -> None:
         cell["memory"], cell["complexity"] = reply["memory"], reply["complexity"]
     else:
         cell["engine_version"], cell["images"] = reply["engine_version"], reply["images"]
-        keys = ("cold_load_ns", "load_ns", "first_ns", "warm_up", "engine", "end_to_end")
+        keys = ("cold_load_ns", "load_ns", "first_ns", "warm_up", "engine", "end_to_end", "device")
         values = {key: reply[key] for key in keys}
         cell["rounds"].append({"round": number, **values, "during": entry["during"]})  # type: ignore[typeddict-item]

@@ -34,6 +34,7 @@ def summarize(cell: Cell, calibration: dict[str, Any] | None = None) -> dict[str
         },
         "engine": engine,
         "end_to_end": series_summary([part["end_to_end"] for part in rounds], cell["batch"]),
+        "device": device_summary([part["device"] for part in rounds]),
         "roofline": roofline(cell, engine["p50"], calibration),
     }
 
@@ -83,6 +84,14 @@ def series_summary(parts: Sequence[Series], batch: int) -> dict[str, Any]:
         "round_p90": [item["p90"] for item in rounds],
         "repeatability": {name: repeatability([item[name] for item in rounds]) for name in ("p50", "p90")},
     }
+
+
+def device_summary(parts: Sequence[Series | None]) -> dict[str, Any] | None:
+    """`distribution` of the GPU's own times; None where a round has none."""
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    return distribution([window for part in known for window in part["windows"]])
 
 
 def repeatability(rounds: Sequence[float]) -> float | None:

@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from fmnist_edge.bench.comparison import Comparison, Ratio
-from fmnist_edge.bench.results import Cell, Result
+from fmnist_edge.bench.results import Cell, Result, is_software
 
-__all__ = ["COMPARED", "HEADER", "absent", "compared_rows", "rows", "uncompared", "verdict_lines"]
+__all__ = ["COMPARED", "HEADER", "absent", "compared_rows", "fell_short", "rows", "uncompared", "verdict_lines"]
 
 HEADER = [
     "artifact", "engine", "threads", "load ms", "first ms", "p50 µs", "p90 µs", "p99 µs", "images/s",
-    "end-to-end p50 µs", "RSS MB", "kB", "% of limit", "valid",
+    "end-to-end p50 µs", "on GPU p50 µs", "RSS MB", "kB", "% of limit", "valid",
 ]  # fmt: skip
 COMPARED = ["artifact", "engine", "threads", "A p50 µs", "B p50 µs", "B/A p50 [95 %]", "B/A p90 [95 %]", "finding"]
 NONE = "–"
 
 
 def rows(result: Result) -> list[list[str]]:
-    """A row per measured cell, in HEADER's columns."""
-    return [row(cell) for cell in result["cells"] if cell["summary"] is not None]
+    """A row per measured cell, in HEADER's columns; none for a CPU in a GPU's place, see `absent`."""
+    return [row(cell) for cell in result["cells"] if cell["summary"] is not None and not is_software(cell)]
 
 
 def row(cell: Cell) -> list[str]:
@@ -36,6 +36,7 @@ def row(cell: Cell) -> list[str]:
         *(microseconds(engine[name]) for name in ("p50", "p90", "p99")),
         NONE if engine["images_per_s"] is None else f"{engine['images_per_s']:,.0f}",
         microseconds(summary["end_to_end"]["p50"]),
+        microseconds(None if summary["device"] is None else summary["device"]["p50"]),
         NONE if memory is None else f"{memory['peak_rss_bytes'] / 1e6:,.0f}",
         NONE if cell["size_bytes"] is None else f"{cell['size_bytes'] / 1000:,.0f}",
         NONE if roofline is None else f"{roofline['share_of_limit']:.0%}",
@@ -44,12 +45,32 @@ def row(cell: Cell) -> list[str]:
 
 
 def absent(result: Result) -> list[str]:
-    """A line per reason for which cells were not measured, or not in full, with the cells it is about."""
+    """A line per reason for which cells were not measured, or not in full, or tell no speed, with those cells."""
     about: dict[str, list[Cell]] = {}
     for cell in result["cells"]:
-        if cell["status"] != "ok":
+        if is_software(cell) and cell["rounds"]:
+            about.setdefault(on_software(cell), []).append(cell)
+        elif cell["status"] != "ok":
             about.setdefault(f"{cell['status']}: {cell['engine']}: {cell['reason']}", []).append(cell)
     return [f"{line} ({names(cells)})" for line, cells in about.items()]
+
+
+def on_software(cell: Cell) -> str:
+    """What a cell on a CPU in a GPU's place does tell."""
+    parity, device = cell["parity"] or {}, (cell["placement"] or {})["device"]
+    fallen = "" if cell["reason"] is None else f"; {cell['reason']}"
+    return (
+        f"software: {cell['engine']}: {device} is no GPU and tells no speed; answers as {parity.get('reference')} on "
+        f"{parity.get('images')} images{fallen}"
+    )
+
+
+def fell_short(result: Result) -> bool:
+    """Whether a cell failed, or lacks rounds. Ops that ran on the CPU are no failure: the cell says so."""
+    return any(
+        cell["status"] == "failed" or (cell["status"] == "partial" and len(cell["rounds"]) < result["plan"]["rounds"])
+        for cell in result["cells"]
+    )
 
 
 def names(cells: Sequence[Cell]) -> str:

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from fmnist_edge.bench.results import Cell, Reason, Result, Round, Verdict
+from fmnist_edge.bench.gpus import THROTTLED, GpuDuring
+from fmnist_edge.bench.results import Cell, Reason, Result, Round, Verdict, is_software
 from fmnist_edge.bench.series import count_of
 from fmnist_edge.bench.summary import repeatability
 
@@ -24,6 +25,7 @@ STEAL_CORES = 0.02
 FREQUENCY_CHANGE = 0.05  # between rounds, of the medians in each
 REPEATABILITY = 0.05  # two runs on a quiet machine agree within 5 %
 LEAST_SECONDS_SEEN = 0.5  # the kernel counts CPU time in hundredths: below, a share of it says nothing
+GPU_CLOCK_CHANGE = 0.05  # between rounds, of the highest in each
 THROTTLED_NOW, THROTTLED_SINCE = 0xF, 0xF0000  # of vcgencmd get_throttled
 # With these drivers "powersave" is the usual governor, and not a slow one.
 OWN_GOVERNOR = ("intel_pstate", "amd-pstate", "amd-pstate-epp")
@@ -116,9 +118,14 @@ def judge_cell(cell: Cell, plan: dict[str, Any]) -> Verdict | None:
     rounds = cell["rounds"]
     if not rounds:
         return None
-    rules = (missing_rounds, too_few, spread, other_load, steal, frequency_change, throttling)
+    rules = (
+        missing_rounds, too_few, spread, other_load, steal, frequency_change, throttling, software_device,
+        gpu_throttling, gpu_clock,
+    )  # fmt: skip
     reasons = [{"rule": name, "text": text} for rule in rules for name, text in rule(cell, plan)]
     unseen = [name for name, look in UNSEEN.items() if any(look(part) is None for part in rounds)]
+    if cell["target"] == "gpu" and any(part["during"]["gpu"] is None for part in rounds):
+        unseen.append("GPU clock")
     return verdict(reasons, unseen)  # type: ignore[arg-type]
 
 
@@ -192,3 +199,31 @@ def throttling(cell: Cell, plan: dict[str, Any]) -> Found:
     events = sum(part["during"]["throttle_count"] or 0 for part in cell["rounds"])
     if events > 0:
         yield "throttling", f"the CPU throttled for heat {events} times meanwhile"
+
+
+def software_device(cell: Cell, plan: dict[str, Any]) -> Found:
+    if is_software(cell):
+        yield "software device", f"{(cell['placement'] or {})['device']} is a CPU in a GPU's place; it tells no speed"
+
+
+def seen_of_gpu(cell: Cell) -> list[GpuDuring]:
+    return [part["during"]["gpu"] for part in cell["rounds"] if part["during"]["gpu"] is not None]
+
+
+def gpu_throttling(cell: Cell, plan: dict[str, Any]) -> Found:
+    bits = 0
+    for gpu in seen_of_gpu(cell):
+        bits |= gpu["throttle_reasons"] or 0
+    if bits & THROTTLED:
+        yield "throttling", f"the GPU slowed down for heat or power meanwhile (NVML reasons {bits & THROTTLED:#x})"
+
+
+def gpu_clock(cell: Cell, plan: dict[str, Any]) -> Found:
+    """By the highest clock of each round: between two of them a GPU idles."""
+    highest = [max(gpu["sm_mhz"]) for gpu in seen_of_gpu(cell) if gpu["sm_mhz"]]
+    if highest and max(highest) > 0 and 1 - min(highest) / max(highest) > GPU_CLOCK_CHANGE:
+        yield (
+            "frequency change",
+            f"the GPU ran at {min(highest):,.0f} to {max(highest):,.0f} MHz in different rounds, at most "
+            f"{GPU_CLOCK_CHANGE:.0%} of change is allowed",
+        )

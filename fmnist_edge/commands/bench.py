@@ -49,7 +49,11 @@ def run(options: argparse.Namespace) -> int | None:
 def resumed(options: argparse.Namespace, images: Any) -> Session:
     from fmnist_edge.bench import suite
 
-    given = [name for name in ("artifacts", "threads", "batch", "engine", "plan", "parity") if getattr(options, name)]
+    given = [
+        name
+        for name in ("artifacts", "target", "threads", "batch", "engine", "plan", "parity")
+        if getattr(options, name)
+    ]
     if given:
         names = " and ".join(name if name == "artifacts" else f"--{name}" for name in given)
         raise InputError(f"--resume goes on as the run began; leave {names} out")
@@ -60,19 +64,20 @@ def begun(options: argparse.Namespace, images: Any) -> Session:
     from fmnist_edge.bench import cells
 
     python = options.tflite_runtime or os.environ.get(PYTHON_VARIABLE)
-    job = job_of(options, [*cells.TIMED, *(["tflite-runtime"] if python else [])])
+    engines = [*cells.timed(options.target or cells.CPU), *(["tflite-runtime"] if python else [])]
+    job = job_of(options, engines, "gpu" if options.target == cells.GPU else "quick")
     return job.begin(options.out, {"tflite-runtime": python} if python else {})
 
 
-def job_of(options: argparse.Namespace, engines: Sequence[str]) -> Job:
-    """What the options of `bench` and `bundle` ask for; `engines` where they name none."""
+def job_of(options: argparse.Namespace, engines: Sequence[str], plan_name: str = "quick") -> Job:
+    """What the options of `bench` and `bundle` ask for; `engines` and `plan_name` where they name none."""
     from fmnist_edge import data
     from fmnist_edge.artifacts import collect
     from fmnist_edge.bench import cells, plan
     from fmnist_edge.bench.job import Job
 
     artifacts = tuple(artifact.path for artifact in collect(options.artifacts or ["exported"]))
-    chosen = plan.find(options.plan or "quick")
+    chosen = plan.find(options.plan or plan_name)
     if options.threads:
         chosen = replace(chosen, threads=tuple(options.threads))
     if options.batch:
@@ -93,7 +98,11 @@ def run_on_device(options: argparse.Namespace) -> int:
     from fmnist_edge.registry import TARGETS, resolve
     from fmnist_edge.targets.bundle import DEFAULT_ENGINES
 
-    given = [name for name in ("resume", "check_overhead", "check_cost", "tflite_runtime") if getattr(options, name)]
+    given = [
+        name
+        for name in ("resume", "target", "check_overhead", "check_cost", "tflite_runtime")
+        if getattr(options, name)
+    ]
     if given:
         raise InputError(f"--{given[0].replace('_', '-')} is for this machine; leave it out with --on, or --on")
     more = ("-F", str(options.ssh_config)) if options.ssh_config else ()

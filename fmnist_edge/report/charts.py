@@ -148,7 +148,7 @@ def radius_of(row: Row, rows: Sequence[Row]) -> float:
 
 
 def named(row: Row) -> str:
-    batch = "" if row.batch == 1 else f", batch {row.batch}"
+    batch = ("" if row.batch == 1 else f", batch {row.batch}") + ("" if row.target == "cpu" else f", {row.target}")
     return f"{row.group} {row.file}, {row.engine}, {row.threads} thread{'s' * (row.threads != 1)}{batch}"
 
 

@@ -36,7 +36,9 @@ class Row:
         id: unlike that of every other row of the report.
         validity: VALID or INVALID: the cell's own verdict, and what speaks against its whole run.
         reasons: (rule, what was found) of an INVALID one.
-        front: whether no cell of the run and the same batch is as accurate and faster, or as fast and more accurate.
+        target: the part of the machine that computed, "cpu" or "gpu".
+        device_us: what a GPU took by its own clock, where its engine tells.
+        front: whether no cell of the run, target and batch is as accurate and faster, or as fast and more accurate.
         unbeaten: the same with the artifact's size as a third respect.
         curve: latency by percentile.
     """
@@ -50,6 +52,7 @@ class Row:
     precision: str | None
     engine: str
     engine_version: str | None
+    target: str
     threads: int
     batch: int
     p50_us: float
@@ -58,6 +61,7 @@ class Row:
     samples: int
     repeatability: float | None
     end_to_end_us: float
+    device_us: float | None
     images_per_s: float | None
     cold_load_us: float
     load_us: float
@@ -90,6 +94,11 @@ class Row:
     def group(self) -> str:
         """The model, or what stands for it."""
         return self.model or self.artifact
+
+    @property
+    def setting(self) -> tuple[str, int]:
+        """What latencies are looked at together: of one target, and batches of one size."""
+        return self.target, self.batch
 
     @property
     def sustained_by_burst(self) -> float | None:
@@ -168,7 +177,7 @@ def described(number: int, path: Path, result: Result) -> Run:
     against = reasons_of(run_reasons(result))
     rows = []
     for place, cell in enumerate(track(result["cells"], "cells")):
-        if cell["summary"] is not None:
+        if cell["summary"] is not None and not results.is_software(cell):  # that one is among `missing`
             try:
                 rows.append(row_of(f"r{number}c{place}", device, cell, against))
             except FileError as error:  # a window of samples, which does not know where it is from
@@ -205,6 +214,7 @@ def row_of(id: str, device: str, cell: Cell, against: tuple[tuple[str, str], ...
         precision=perhaps_words(cell["precision"]),
         engine=words(cell["engine"]),
         engine_version=perhaps_words(cell["engine_version"]),
+        target=words(cell["target"]),
         threads=int(number(cell["threads"])),
         batch=int(number(cell["batch"])),
         p50_us=number(engine["p50"]),
@@ -213,6 +223,7 @@ def row_of(id: str, device: str, cell: Cell, against: tuple[tuple[str, str], ...
         samples=int(number(engine["count"])),
         repeatability=perhaps(engine["repeatability"]["p50"]),
         end_to_end_us=number(summary["end_to_end"]["p50"]),
+        device_us=None if summary.get("device") is None else number(summary["device"]["p50"]),
         images_per_s=perhaps(engine["images_per_s"]),
         cold_load_us=number(summary["cold_load"]["p50"]),
         load_us=number(summary["load"]["p50"]),
@@ -232,10 +243,10 @@ def row_of(id: str, device: str, cell: Cell, against: tuple[tuple[str, str], ...
 
 
 def with_fronts(rows: Sequence[Row]) -> list[Row]:
-    """Marks the fronts, one for each batch: of VALID rows of a known accuracy, and of all where there is none."""
+    """Marks the fronts, for each target and batch: of VALID rows of a known accuracy, of all where there is none."""
     marked = {row.id: row for row in rows}
-    for batch in {row.batch for row in rows}:
-        known = [row for row in rows if row.batch == batch and row.accuracy is not None]
+    for like in {row.setting for row in rows}:
+        known = [row for row in rows if row.setting == like and row.accuracy is not None]
         judged = [row for row in known if row.valid] or known
         points = [(row.p50_us, -(row.accuracy or 0)) for row in judged]
         sizes = [math.inf if row.size_bytes is None else row.size_bytes for row in judged]
@@ -256,6 +267,9 @@ def machine_facts(result: Result) -> list[tuple[str, str]]:
         "memory": None if memory is None else f"{number(memory) / 2**30:.1f} GiB",
         "virtual machine": yes_or_no(machine.get("hypervisor")),
         "container": yes_or_no(machine.get("container")),
+        "GPU": ", ".join(map(str, machine.get("gpus") or [])),
+        "GPU driver": machine.get("gpu_driver"),
+        "GPU clocks before": gpu_clocks(result),
         "governor": machine.get("governor"),
         "OS": machine.get("os"),
         "kernel": machine.get("kernel"),
@@ -264,6 +278,13 @@ def machine_facts(result: Result) -> list[tuple[str, str]]:
         **{f"peak, {count} thread{'s' * (count != '1')}": peak for count, peak in peaks(result)},
     }
     return [(words(name), words(value)) for name, value in facts.items() if value not in (None, "")]
+
+
+def gpu_clocks(result: Result) -> str | None:
+    gpus = result["before"]["gpus"]
+    if not gpus or gpus[0]["sm_mhz"] is None or gpus[0]["memory_mhz"] is None:
+        return None
+    return f"{number(gpus[0]['sm_mhz']):,.0f} MHz, memory {number(gpus[0]['memory_mhz']):,.0f} MHz"
 
 
 def peaks(result: Result) -> list[tuple[str, str]]:

@@ -110,11 +110,13 @@ def machine(run: Run) -> Markup:
 
 
 def scatters(run: Run, signs: Signs) -> list[Markup]:
-    """For each batch size: latency against accuracy and size, with the front as a table beside it."""
+    """For each target and batch size: latency against accuracy and size, with the front as a table beside it."""
     parts = []
-    for batch in sorted({row.batch for row in run.rows}):
-        rows = [row for row in run.rows if row.batch == batch]
-        parts.append(tag("h3", "Latency, accuracy and size" + ("" if batch == 1 else f", batches of {batch}")))
+    for target, batch in sorted({row.setting for row in run.rows}):
+        rows = [row for row in run.rows if row.setting == (target, batch)]
+        on = "" if target == "cpu" else f", on the {target.upper()}"
+        of = "" if batch == 1 else f", batches of {batch}"
+        parts.append(tag("h3", f"Latency, accuracy and size{on}{of}"))
         parts.append(tag("div", scatter(rows, signs), front(rows), class_="pair"))
     return parts
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import EllipsisType
 from typing import Any
 
 from fmnist_edge.report.ratios import by_precision, fastest
@@ -26,12 +27,14 @@ class Column:
     Attributes:
         value: of an item; what a table is sorted by.
         doubtful: whether a value gets a star.
+        usual: a table where all have this value has no such column; ... for a column that is always shown.
     """
 
     heading: str
     value: Callable[[Any], Value]
     write: Callable[[Any], str] = str
     doubtful: Callable[[Any], bool] = lambda item: False
+    usual: Value | EllipsisType = ...
 
     def text(self, item: Any) -> str:
         value = self.value(item)
@@ -56,10 +59,11 @@ class Table:
 
 
 def table_of(title: str, columns: Sequence[Column], items: Sequence[Any]) -> Table:
-    """Without the column of batch sizes where every call has one image."""
-    batches = next(column for column in columns if column.heading == "batch")
-    single = all(batches.value(item) == 1 for item in items)
-    return Table(title, [column for column in columns if not (single and column is batches)], items)
+    """Without columns that would tell nothing, such as batch sizes where every call has one image."""
+    telling = [
+        column for column in columns if column.usual is ... or any(column.value(item) != column.usual for item in items)
+    ]
+    return Table(title, telling, items)
 
 
 def thousands(value: float) -> str:
@@ -109,11 +113,13 @@ MODEL = Column("model", lambda row: row.group)
 FILE = Column("file", lambda row: row.file)
 ENGINE = Column("engine", lambda row: row.engine)
 THREADS = Column("thr", lambda row: row.threads)
-BATCH = Column("batch", lambda row: row.batch)
+BATCH = Column("batch", lambda row: row.batch, usual=1)
+TARGET = Column("on", lambda row: row.target, usual="cpu")
 P50 = Column("p50 µs", lambda row: row.p50_us, tenths)
 P90 = Column("p90 µs", lambda row: row.p90_us, tenths)
 P99 = Column("p99 µs", lambda row: row.p99_us, tenths)
 END_TO_END = Column("end-to-end µs", lambda row: row.end_to_end_us, tenths)
+DEVICE = Column("GPU alone µs", lambda row: row.device_us, tenths, usual=None)
 FIRST = Column("first ms", lambda row: row.first_us / 1000, hundredths)
 LOAD = Column("load ms", lambda row: row.load_us / 1000, hundredths)
 RSS = Column("RSS MB", lambda row: scaled(row.peak_rss_bytes, 1e6), thousands)
@@ -122,19 +128,19 @@ ACCURACY = Column("acc %", accuracy_of, percent_2)
 LIMIT = Column("% limit", lambda row: row.share_of_limit, percent)
 VALID = Column("valid", lambda row: "yes" if row.valid else "no")
 
-COMPACT = (FILE, ENGINE, THREADS, BATCH, P50, P90, P99, ACCURACY, SIZE, LIMIT, VALID)
+COMPACT = (FILE, ENGINE, TARGET, THREADS, BATCH, P50, P90, P99, ACCURACY, SIZE, LIMIT, VALID)
 PEAK = Column("% peak", lambda row: row.share_of_peak, percent)
 VERDICT = Column("verdict", rules)
-FRONT = (MODEL, FILE, ENGINE, THREADS, BATCH, P50, P99, ACCURACY, SIZE, VALID)
+FRONT = (MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, P50, P99, ACCURACY, SIZE, VALID)
 FULL = (
-    MODEL, FILE, ENGINE, THREADS, BATCH, P50, P90, P99, END_TO_END, FIRST, LOAD, RSS, SIZE, ACCURACY, PEAK, LIMIT,
-    VERDICT,
+    MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, P50, P90, P99, DEVICE, END_TO_END, FIRST, LOAD, RSS, SIZE, ACCURACY,
+    PEAK, LIMIT, VERDICT,
 )  # fmt: skip
 PAGE = (
     MODEL,
     Column("precision", lambda row: row.precision),
     Column("format", lambda row: row.format),
-    ENGINE, THREADS, BATCH, P50, P90, P99, ACCURACY, SIZE,
+    ENGINE, TARGET, THREADS, BATCH, P50, P90, P99, DEVICE, ACCURACY, SIZE,
     Column("kind", lambda row: row.kind),
     VERDICT, END_TO_END, FIRST, LOAD, RSS,
     Column("images/s", lambda row: row.images_per_s, thousands),
@@ -154,7 +160,7 @@ TRIO = (
 SETTING = (
     Column("engine", lambda trio: trio.ours.engine),
     Column("thr", lambda trio: trio.ours.threads),
-    Column("batch", lambda trio: trio.ours.batch),
+    Column("batch", lambda trio: trio.ours.batch, usual=1),
 )
 BY_PRECISION = (
     Column("model", lambda trio: trio.ours.model),
@@ -206,7 +212,7 @@ def latencies(run: Run) -> Table:
 
 def fronts(run: Run) -> Table:
     """The cells on the Pareto front of latency and accuracy, the fastest first."""
-    rows = sorted((row for row in run.rows if row.front), key=lambda row: (row.batch, row.p50_us))
+    rows = sorted((row for row in run.rows if row.front), key=lambda row: (*row.setting, row.p50_us))
     return table_of("Pareto front of latency and accuracy", FRONT, rows)
 
 
@@ -231,12 +237,12 @@ def side_by_side(runs: Sequence[Run]) -> Table | None:
     shared = [cells for cells in found.values() if len(cells) > 1]
     if not shared:
         return None
-    first = [over_devices(column) for column in (MODEL, FILE, ENGINE, THREADS, BATCH)]
+    first = [over_devices(column) for column in (MODEL, FILE, ENGINE, TARGET, THREADS, BATCH)]
     return table_of("p50 µs by device, * where INVALID", [*first, *map(column_of, devices)], shared)
 
 
 def over_devices(column: Column) -> Column:
-    return Column(column.heading, lambda cells: column.value(next(iter(cells.values()))), column.write)
+    return replace(column, value=lambda cells: column.value(next(iter(cells.values()))))
 
 
 def column_of(device: str) -> Column:

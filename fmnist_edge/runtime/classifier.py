@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, InputError, UnavailableError
-from fmnist_edge.registry import ENGINES, resolve
+from fmnist_edge.registry import ENGINES, GPU_ENGINES, resolve
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.golden import Golden, SelfTest
@@ -22,7 +22,7 @@ from fmnist_edge.runtime.polarity import Polarity
 from fmnist_edge.runtime.prediction import Prediction, softmax
 from fmnist_edge.runtime.runner import Runner, model_input
 
-__all__ = ["Classifier", "engines_for"]
+__all__ = ["Classifier", "engines_for", "gpu_engines_for"]
 
 # The engines that can run a kind of file, the default one first.
 ENGINES_OF_SUFFIX = {
@@ -40,6 +40,12 @@ ENGINES_OF_SUFFIX = {
     ".ncnn": ("ncnn",),
     ".mnn": ("mnn",),
     ".keras": ("keras-predict", "keras-call", "keras-function"),
+}
+# The same on a GPU, for those who name one.
+GPU_ENGINES_OF_SUFFIX = {
+    ".tflite": ("litert-gpu",),
+    ".onnx": ("onnxruntime-cuda", "onnxruntime-cuda-graph", "onnxruntime-webgpu"),
+    ".ncnn": ("ncnn-vulkan",),
 }
 
 
@@ -121,7 +127,7 @@ class Classifier:
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
             raise InputError(f"threads is {threads!r}; expected a whole number of at least 1")
         name = engine or engines_for(path)[0]
-        engine_class = resolve("engine", ENGINES, name)
+        engine_class = resolve("engine", {**ENGINES, **GPU_ENGINES}, name)
         if not path.is_file():
             raise ArtifactError(f"{path}: no such file; `fmnist-edge export MODEL` writes one")
         source = Source.of(path, name, contract, try_first)
@@ -267,3 +273,8 @@ def engines_for(path: Path) -> tuple[str, ...]:
     if path.suffix not in ENGINES_OF_SUFFIX:
         raise InputError(f"{path}: unknown suffix {path.suffix!r}; expected {' or '.join(ENGINES_OF_SUFFIX)}")
     return ENGINES_OF_SUFFIX[path.suffix]
+
+
+def gpu_engines_for(path: Path) -> tuple[str, ...]:
+    """Names of the engines that can run `path` on a GPU; none for a format that has none."""
+    return GPU_ENGINES_OF_SUFFIX.get(path.suffix, ())

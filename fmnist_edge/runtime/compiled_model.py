@@ -1,7 +1,8 @@
-"""LiteRT 2's CompiledModel, for `.tflite` files, on the CPU: the API that also drives its GPU and NPU."""
+"""LiteRT 2's CompiledModel, for `.tflite` files: on the CPU, and on a GPU through WebGPU."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from importlib import metadata
 from math import prod
@@ -12,10 +13,17 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
 from fmnist_edge.runtime import tflite_file
 from fmnist_edge.runtime.engine import TensorSpec, single
+from fmnist_edge.runtime.native_output import collected
+from fmnist_edge.runtime.placement import Placement
 
-__all__ = ["CompiledModelEngine"]
+__all__ = ["CompiledModelEngine", "LiteRTGpuEngine"]
 
 SIGNATURE = 0
+# What its log says, and nothing else does: the device, and what falls back.
+ADAPTER = re.compile(r"Selected adapter: (.+?), arch=.*adapterType=(.+)")
+SHARED = re.compile(r"(\d+) operations will run on the GPU, and the remaining (\d+) operations will run on the CPU")
+REFUSED = re.compile(r"^([A-Z][A-Z0-9_]+): ", re.MULTILINE)  # an op, and why; below this heading:
+HEADING = "not supported by GPU delegate:"
 
 
 class CompiledModelEngine:
@@ -33,7 +41,7 @@ class CompiledModelEngine:
         self.version = f"ai-edge-litert {metadata.version('ai-edge-litert')}"
         try:
             self.input, self.output = specs(content, path)
-            model: Any = CompiledModel.from_buffer(content, **options(threads))
+            model: Any = self._compiled(CompiledModel, content, threads)
             self._inputs, self._outputs = model.create_input_buffers(SIGNATURE), model.create_output_buffers(SIGNATURE)
         except (ValueError, RuntimeError, TypeError) as error:
             raise ArtifactError(f"{path}: CompiledModel refuses the file ({one_line(error, 120)})") from None
@@ -50,6 +58,59 @@ class CompiledModelEngine:
 
     def close(self) -> None:
         self._inputs = self._outputs = self._model = None
+
+    def _compiled(self, compiled_model: Any, content: bytes, threads: int | None) -> Any:
+        return compiled_model.from_buffer(content, **options(threads))
+
+
+class LiteRTGpuEngine(CompiledModelEngine):
+    """On a GPU; ops that it has not run on the CPU. A file with float16 weights is computed in float16, which is
+    LiteRT's default for every file, others in float32."""
+
+    name = "litert-gpu"
+    survives_fork = False
+    placement: Placement
+
+    def _compiled(self, compiled_model: Any, content: bytes, threads: int | None) -> Any:
+        from ai_edge_litert.options import CpuOptions, GpuOptions, HardwareAccelerator, Options
+
+        half = has_half_weights(content)
+        chosen = Options(
+            HardwareAccelerator.GPU | HardwareAccelerator.CPU,
+            cpu_options=CpuOptions(num_threads=threads or 1),
+            gpu_options=GpuOptions(enforce_f32=not half),
+        )
+        with collected() as said:
+            try:
+                model = compiled_model.from_buffer(content, options=chosen)
+            except RuntimeError:
+                if "No adapters found" in said():
+                    raise UnavailableError("WebGPU finds no GPU (no Vulkan driver that it can use)") from None
+                raise
+            self.placement = placed(said(), model.is_fully_accelerated(), {"enforce_f32": str(not half).lower()})
+        return model
+
+
+def placed(said: str, fully: bool, settings: dict[str, str]) -> Placement:
+    """Where it runs, from LiteRT's log of the load; raises UnavailableError when that is the CPU alone."""
+    adapter, shared = ADAPTER.search(said), SHARED.search(said)
+    if adapter is None or (not fully and shared is None):
+        raise UnavailableError("LiteRT gave no op of this model to the GPU; all would run on the CPU")
+    software = "CPU" in adapter[2]
+    if fully or shared is None:
+        return Placement(adapter[1], software, settings=settings)
+    on_gpu, on_cpu = map(int, shared.groups())
+    kinds = dict.fromkeys(REFUSED.findall(said[said.find(HEADING) : shared.start()]))
+    # More fall back than are refused: it tells their number, and not what they are.
+    return Placement(adapter[1], software, {f"for want of {' and '.join(kinds)}": on_cpu}, on_gpu + on_cpu, settings)
+
+
+def has_half_weights(content: bytes) -> bool:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(model_content=content, experimental_op_resolver_type=resolver)
+    return any(detail["dtype"] is np.float16 for detail in interpreter.get_tensor_details())
 
 
 def specs(content: bytes, path: str) -> tuple[TensorSpec, TensorSpec]:

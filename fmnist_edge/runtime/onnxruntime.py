@@ -5,17 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
-from fmnist_edge.runtime.engine import TensorSpec, single
+from fmnist_edge.runtime.onnx_session import SILENT, specs
 
 __all__ = ["OnnxRuntimeBasicEngine", "OnnxRuntimeDisabledEngine", "OnnxRuntimeEngine", "OnnxRuntimeExtendedEngine"]
-
-DTYPES = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(uint8)": "uint8",
-    "tensor(int8)": "int8",
-}
-SILENT = 4  # log severity: fatal only; refusals reach the user as our own error
 
 
 class OnnxRuntimeEngine:
@@ -44,8 +36,7 @@ class OnnxRuntimeEngine:
         except Exception as error:  # its exception classes share no base but Exception
             raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({one_line(error, 120)})") from None
         self._session = session
-        self.input = single([spec(item, path) for item in session.get_inputs()], "input", path)
-        self.output = single([spec(item, path) for item in session.get_outputs()], "output", path)
+        self.input, self.output = specs(session, path)
         self._names = [self.output.name], self.input.name
 
     def run(self, batch: np.ndarray) -> np.ndarray:
@@ -75,12 +66,3 @@ class OnnxRuntimeDisabledEngine(OnnxRuntimeEngine):
 
     name = "onnxruntime-disabled"
     level = "ORT_DISABLE_ALL"
-
-
-def spec(item, path: str) -> TensorSpec:
-    """A session's NodeArg as a TensorSpec; a named axis is an open one."""
-    if item.type not in DTYPES:
-        raise ArtifactError(f"{path}: {item.name!r} is {item.type}; expected one of {', '.join(DTYPES)}")
-    return TensorSpec(
-        item.name, tuple(size if isinstance(size, int) else None for size in item.shape), DTYPES[item.type]
-    )

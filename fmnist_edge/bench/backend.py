@@ -1,0 +1,80 @@
+"""What only an engine on a GPU is asked: the CPU's answers, before it is timed, and the device's own time."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.bench.series import encode
+from fmnist_edge.errors import ArtifactError, FmnistEdgeError, one_line
+from fmnist_edge.runtime.classifier import Classifier, engines_for
+
+__all__ = ["device_series", "parity_of", "verdict_on"]
+
+# Largest difference of a score, as a share of the largest score. A GPU adds up in another order, computes float16 files
+# in float16, and most compute integer files in floats, which rounds less often than the CPU's integers.
+TOLERANCE = {"float": 1e-3, "half": 2e-2, "integer": 0.1}
+LEAST_AGREEMENT = 0.95  # of top classes: what lies within the tolerance may still be a tie
+
+
+def parity_of(classifier: Classifier, artifact: str, images: np.ndarray, batch: int) -> dict[str, Any]:
+    """The answers of `classifier`, `batch` images a call, held against the CPU's: see `verdict_on`, with "reference".
+
+    Raises ArtifactError when the CPU has no answer.
+    """
+    name = engines_for(Path(artifact))[0]
+    chosen = images.take(range(max(batch, len(images))), axis=0, mode="wrap")
+    groups = [chosen[start : start + batch] for start in range(0, len(chosen), batch)]
+    found = np.concatenate([classifier.scores(group) for group in groups])
+    try:
+        with Classifier.load(artifact, threads=1, engine=name) as reference:
+            expected = np.concatenate([reference.scores(group) for group in groups])
+            version = reference.engine.version
+    except FmnistEdgeError as error:
+        raise ArtifactError(f"nothing to hold its answers against: {one_line(error, 160)}") from None
+    return {"reference": f"{name} ({version})", **verdict_on(expected, found, kind_of(artifact))}
+
+
+def kind_of(artifact: str) -> str:
+    from fmnist_edge.bench.cells import manifest_of
+
+    precision = str(manifest_of(Path(artifact)).get("precision"))
+    return "integer" if "int" in precision else "half" if "16" in precision else "float"
+
+
+def verdict_on(expected: np.ndarray, found: np.ndarray, kind: str) -> dict[str, Any]:
+    """How alike two engines answer, float32 (n, classes) each, and whether that is within TOLERANCE[kind].
+
+    >>> same = np.eye(3, dtype=np.float32)
+    >>> verdict_on(same, same + 1e-5, "float")["passed"], verdict_on(same, same[::-1], "float")["passed"]
+    (True, False)
+    """
+    delta, tolerance = float(np.abs(expected - found).max()), TOLERANCE[kind] * float(np.abs(expected).max())
+    differing = int((expected.argmax(axis=1) != found.argmax(axis=1)).sum())
+    return {
+        "images": len(expected),
+        "differing": differing,
+        "max_abs_delta": delta,
+        "tolerance": tolerance,
+        "passed": delta <= tolerance and differing <= (1 - LEAST_AGREEMENT) * len(expected),
+    }
+
+
+def device_series(run: Callable[[Any], int], items: Sequence[Any], seconds: float, least: int) -> dict[str, Any]:
+    """As `loop.series`, in one window, of the nanoseconds that `run(item)` itself tells."""
+    samples = array("q")
+    begin = perf_counter_ns()
+    while len(samples) < least or perf_counter_ns() - begin < seconds * 1e9:
+        samples.append(run(items[len(samples) % len(items)]))
+    return {
+        "windows": [encode(np.frombuffer(samples, np.int64))],
+        "elapsed_ns": perf_counter_ns() - begin,
+        "cpu_ns": None,
+        "voluntary_switches": None,
+        "involuntary_switches": None,
+    }

@@ -1,0 +1,51 @@
+"""What the engines of `.onnx` files share: an ONNX Runtime session's word on its tensors, and on what runs where."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from fmnist_edge.errors import ArtifactError, UnavailableError
+from fmnist_edge.runtime.engine import TensorSpec, single
+
+__all__ = ["ASSIGNMENT", "SILENT", "ops_by_provider", "specs"]
+
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+}
+SILENT = 4  # log severity: fatal only; refusals reach the user as our own error
+ASSIGNMENT = "session.record_ep_graph_assignment_info"  # session option; "1" for `ops_by_provider`
+
+
+def specs(session: Any, path: str) -> tuple[TensorSpec, TensorSpec]:
+    """Input and output; raises ArtifactError unless there is one of each."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    return (
+        single([spec(item, path) for item in inputs], "input", path),
+        single([spec(item, path) for item in outputs], "output", path),
+    )
+
+
+def spec(item: Any, path: str) -> TensorSpec:
+    """A session's NodeArg as a TensorSpec; a named axis is an open one."""
+    if item.type not in DTYPES:
+        raise ArtifactError(f"{path}: {item.name!r} is {item.type}; expected one of {', '.join(DTYPES)}")
+    return TensorSpec(
+        item.name, tuple(size if isinstance(size, int) else None for size in item.shape), DTYPES[item.type]
+    )
+
+
+def ops_by_provider(session: Any) -> dict[str, Counter[str]]:
+    """Execution provider -> op type -> how many of the model's nodes it was given, of a session with ASSIGNMENT.
+
+    `get_providers` says what a session may use. This says what it does use.
+    """
+    found: dict[str, Counter[str]] = {}
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        raise UnavailableError("this ONNX Runtime does not tell which device runs which op; upgrade onnxruntime")
+    for part in session.get_provider_graph_assignment_info():
+        found.setdefault(part.ep_name, Counter()).update(node.op_type for node in part.get_nodes())
+    return found
