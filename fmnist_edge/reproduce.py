@@ -65,7 +65,8 @@ class Recipe:
             return cls(
                 artifact,
                 manifest,
-                *(typed(manifest["model"][name], str) for name in ("name", "sha256")),
+                typed(manifest["model"]["name"], str),
+                typed(manifest["model"]["sha256"], str),
                 precision_of(manifest["recipe"]),
                 contract,
                 batch_of(manifest["batch"]),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.console import track
-from fmnist_edge.errors import GateError, InputError
+from fmnist_edge.errors import ArtifactError, GateError, InputError
 
 if TYPE_CHECKING:
     from fmnist_edge.checkpoints import Checkpoint
@@ -32,6 +32,8 @@ def run(options: argparse.Namespace) -> None:
         calibration = calibration_of(recipe, options)
 
         def lessons(recipe: Recipe = recipe, calibration: Calibration | None = calibration) -> Any:
+            if calibration is None:
+                raise ArtifactError(f"{recipe.path}: its manifest tells of a remedy, and of no calibration images")
             own = options.calibration is not None
             return inputs.judge_for(recipe.contract, calibration, options.data, own=own).lessons
 
