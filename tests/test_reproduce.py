@@ -28,6 +28,7 @@ from fmnist_edge.runtime.probe import child_environment
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "exported/compact_cnn/int8.tflite"
+PRECISIONS = ("float32", "dynamic_int8", "int8")  # test_export.py has them all, twice in one process
 values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -37,23 +38,14 @@ values = st.recursive(
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    """A user's own model and images, and what another process makes of them, in every precision."""
+    """A user's own model and images, and what another process makes of them."""
     folder = tmp_path_factory.mktemp("own")
     small_model().save(folder / "mine.keras")
     np.save(folder / "images.npy", images())
-    command = [
-        sys.executable,
-        "-m",
-        "fmnist_edge",
-        "export",
-        "mine.keras",
-        "--calibration",
-        "images.npy",
-        "--out",
-        "out",
-    ]
+    named = [option for name in PRECISIONS for option in ("--precision", name)]
+    command = [sys.executable, "-m", "fmnist_edge", "export", "mine.keras", "--calibration", "images.npy", *named]
     environment = {**child_environment(), "PYTHONHASHSEED": "1"}
-    subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True)
+    subprocess.run([*command, "--out", "out"], cwd=folder, env=environment, capture_output=True, check=True)
     return folder
 
 
@@ -74,9 +66,9 @@ def again(own: Path, tmp_path: Path, *manifests: Path, model: str = "mine.keras"
 def test_another_process_and_folder_give_the_same_bytes(own, tmp_path, capsys):
     assert os.environ.get("PYTHONHASHSEED") != "1"
     manifests = sorted((own / "out/mine").glob("*.json"))
-    assert len(manifests) == 10
+    assert len(manifests) == 2 * len(PRECISIONS)
     assert again(own, tmp_path, *manifests) == 0
-    assert capsys.readouterr().out.count(": identical (") == 10
+    assert capsys.readouterr().out.count(": identical (") == len(manifests)
     report = json.loads((tmp_path / "report.json").read_text())
     assert all(item["identical"] and not item["differences"] for item in report["artifacts"])
 
