@@ -200,6 +200,8 @@ class TestCommand:
         assert plan.name == "gpu" and plan.batches == (1, 8, 32, 128)
         assert [cell.engine for cell in made] == ["onnxruntime-cuda", "onnxruntime-cuda-graph", "onnxruntime-webgpu"]
         assert {cell.target for cell in made} == {"gpu"}
+        assert main(["bench", str(models["float32.onnx"]), "--target", "gpu", "--engine", "onnxruntime"]) == 2
+        assert "onnxruntime does not run on the GPU, these do: onnxruntime-cuda, " in capsys.readouterr().err
         assert main(["bench", "--resume", "a.partial.jsonl", "--target", "gpu"]) == 2
         assert "leave --target out" in capsys.readouterr().err
 

@@ -62,7 +62,10 @@ def begun(options: argparse.Namespace, images: Any) -> Session:
     if options.batch:
         chosen = replace(chosen, batches=tuple(options.batch))
     python = options.tflite_runtime or os.environ.get(PYTHON_VARIABLE)
-    engines = options.engine or [*cells.timed(options.target or cells.CPU), *(["tflite-runtime"] if python else [])]
+    if options.target:
+        engines = [*cells.engines_on(options.target, options.engine)]
+    else:
+        engines = options.engine or [*cells.TIMED, *(["tflite-runtime"] if python else [])]
     threads = chosen.thread_counts(environment.usable_cores())
     report = options.parity or (PARITY if PARITY.exists() else None)
     return suite.begin(
