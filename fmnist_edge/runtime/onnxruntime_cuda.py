@@ -53,8 +53,8 @@ class OnnxRuntimeCudaEngine:
                 )
             except Exception as error:  # its exception classes share no base but Exception
                 raise ArtifactError(f"{path}: ONNX Runtime cannot run it on CUDA ({one_line(error, 160)})") from None
-        if PROVIDER not in session.get_providers():
-            raise UnavailableError(why_not(said()))
+            if PROVIDER not in session.get_providers():
+                raise UnavailableError(why_not(said()))
         self._session: Any = session
         self.placement = self._placement()
         self.input, self.output = specs(session, path)
