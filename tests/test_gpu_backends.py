@@ -171,6 +171,19 @@ class TestWithout:
         assert "Require cuDNN 9" in onnxruntime_cuda.why_not(LOGGED.splitlines()[1])
         assert "does not say why" in onnxruntime_cuda.why_not("")
 
+    def test_a_session_that_fell_back_to_the_cpu_is_not_taken_for_cuda(self, models, monkeypatch):
+        import onnxruntime
+
+        class Driver:
+            name, stream = "a GPU", 0
+
+        monkeypatch.setattr(onnxruntime_cuda, "Cuda", Driver)
+        # One without CUDA, that claims to have it.
+        monkeypatch.setattr(onnxruntime_cuda, "library", lambda: onnxruntime)
+        with warnings.catch_warnings(), pytest.raises(UnavailableError, match="cannot use CUDA"):
+            warnings.simplefilter("ignore")  # ONNX Runtime's own, of the provider that it leaves out
+            onnxruntime_cuda.OnnxRuntimeCudaEngine(str(models["float32.onnx"]), 1)
+
     def test_litert_that_put_all_on_the_cpu_is_not_on_a_gpu(self):
         with pytest.raises(UnavailableError, match="would run on the CPU"):
             placed("INFO: Created TensorFlow Lite XNNPACK delegate for CPU.", True, {})
@@ -200,6 +213,8 @@ class TestCommand:
         assert plan.name == "gpu" and plan.batches == (1, 8, 32, 128)
         assert [cell.engine for cell in made] == ["onnxruntime-cuda", "onnxruntime-cuda-graph", "onnxruntime-webgpu"]
         assert {cell.target for cell in made} == {"gpu"}
+        assert main(["bench", str(models["float32.onnx"]), "--target", "gpu", "--engine", "onnxruntime"]) == 2
+        assert "onnxruntime does not run on the GPU, these do: onnxruntime-cuda, " in capsys.readouterr().err
         assert main(["bench", "--resume", "a.partial.jsonl", "--target", "gpu"]) == 2
         assert "leave --target out" in capsys.readouterr().err
 

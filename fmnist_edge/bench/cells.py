@@ -17,10 +17,10 @@ from fmnist_edge.files import sha256_of
 from fmnist_edge.registry import ENGINES, GPU_ENGINES
 from fmnist_edge.runtime.classifier import engines_for, gpu_engines_for
 
-__all__ = ["ALL", "CPU", "GPU", "TARGETS", "TIMED", "Cell", "accuracies_of", "cells_for", "entry_for", "order", "timed"]
+__all__ = ["ALL", "CPU", "GPU", "TIMED", "Cell", "accuracies_of", "cells_for", "engines_on", "entry_for", "order"]
 
-CPU, GPU = TARGETS = ("cpu", "gpu")  # the part of a machine that an engine runs on
-ALL = "all"  # instead of engine names: every one on the CPU that claims the file
+CPU, GPU = "cpu", "gpu"  # the part of a machine that an engine runs on
+ALL = "all"  # instead of engine names: every one that claims the file, on the CPU unless a GPU is the target
 # What one would ship, its peers, and the reference. The others are there to compare answers (`fmnist-edge matrix`), and
 # timed when named.
 TIMED = (
@@ -52,9 +52,15 @@ class Cell:
         return f"{self.name}, {self.engine}, {self.threads} thread{'s' * (self.threads > 1)}{batch}"
 
 
-def timed(target: str) -> tuple[str, ...]:
-    """The engines that are timed on `target` when none is named."""
-    return tuple(GPU_ENGINES) if target == GPU else TIMED
+def engines_on(target: str, named: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Those `named`, else the ones that are timed on `target`. Raises InputError for one that runs elsewhere."""
+    if target == GPU and ALL in (named or ()):
+        return tuple(GPU_ENGINES)
+    for name in named or ():
+        if (name in GPU_ENGINES) != (target == GPU):
+            known = ", ".join(GPU_ENGINES if target == GPU else ENGINES)
+            raise InputError(f"{name} does not run on the {target.upper()}, these do: {known}")
+    return tuple(named or (GPU_ENGINES if target == GPU else TIMED))
 
 
 def cells_for(

@@ -64,7 +64,10 @@ def begun(options: argparse.Namespace, images: Any) -> Session:
     from fmnist_edge.bench import cells
 
     python = options.tflite_runtime or os.environ.get(PYTHON_VARIABLE)
-    engines = [*cells.timed(options.target or cells.CPU), *(["tflite-runtime"] if python else [])]
+    if options.target:
+        engines = cells.engines_on(options.target, options.engine)
+    else:
+        engines = [*cells.TIMED, *(["tflite-runtime"] if python else [])]
     job = job_of(options, engines, "gpu" if options.target == cells.GPU else "quick")
     return job.begin(options.out, {"tflite-runtime": python} if python else {})
 

@@ -52,9 +52,9 @@ class OnnxRuntimeCudaEngine:
                     content, options, providers=[(PROVIDER, wanted), "CPUExecutionProvider"], enable_fallback=0
                 )
             except Exception as error:  # its exception classes share no base but Exception
-                raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({one_line(error, 120)})") from None
-        if PROVIDER not in session.get_providers():
-            raise UnavailableError(why_not(said()))
+                raise ArtifactError(f"{path}: ONNX Runtime cannot run it on CUDA ({one_line(error, 160)})") from None
+            if PROVIDER not in session.get_providers():
+                raise UnavailableError(why_not(said()))
         self._session: Any = session
         self.placement = self._placement()
         self.input, self.output = specs(session, path)
