@@ -100,7 +100,9 @@ def test_what_differs_is_named(own, copy, tmp_path, capsys):
     graph = unpack((copy / "int8.tflite").read_bytes())
     sizes = [0 if buffer.data is None else len(buffer.data) for buffer in graph.buffers]
     tensor = next(item for item in graph.subgraphs[0].tensors if sizes[item.buffer] > 100)
-    graph.buffers[tensor.buffer].data[5] ^= 1
+    weights = graph.buffers[tensor.buffer].data.copy()
+    weights[5] ^= 1
+    graph.buffers[tensor.buffer].data = weights
     (copy / "int8.tflite").write_bytes(pack(graph))
     changed(copy / "int8.tflite", lambda manifest: manifest["versions"].update(keras="3.0"))
     changed(copy / "float32.onnx", lambda manifest: manifest["inputs"][0].update(name="other"))
