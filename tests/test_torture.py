@@ -33,7 +33,7 @@ def built(tmp_path_factory) -> Path:
         "codes = [torture.main(part.split()) for part in sys.argv[1:]]\n"
         f"Path({str(folder / 'codes')!r}).write_text(json.dumps(codes))\n"
     )
-    parts = ["hostile --each 1 --part 0/5", "interrupt --kills 3 --command export --command check"]
+    parts = ["hostile --each 1 --part 3/5", "interrupt --kills 3 --command export"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])}
     subprocess.run([sys.executable, "-c", code, *parts], env=environment, check=True, capture_output=True)
     return folder
@@ -50,8 +50,7 @@ def test_no_hostile_file_breaks_a_promise(built):
 
 def test_kills_leave_the_old_or_the_new_file_and_the_next_run_goes_through(built):
     rows = [row for path in built.glob("interrupt-*.json") for row in json.loads(path.read_text())]
-    assert {row["command"] for row in rows} == {"export", "check"}
-    assert any(row["killed"] for row in rows)
+    assert len(rows) == 3 and any(row["killed"] for row in rows)
     assert [row for row in rows if row["faults"]] == []
 
 

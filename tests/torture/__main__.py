@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "build/torture"
+INTERRUPTED = 130
 PARTS = ("hostile", "interrupt", "refusals", "edges", "fuzz", "report")
 
 
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from torture.server import warm
 
     warm()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was counted so far is kept
     with scratch() as folder:
         return RUNS[options.part_name](options, folder)
 
@@ -76,7 +78,6 @@ def hostile(options: argparse.Namespace, folder: Path) -> int:
         broken = {(row["format"], row["attack"], row["number"]) for row in rows if row["faults"]}
         rows = [row for row in rows if (row["format"], row["attack"], row["number"]) not in broken]
     known = {(row["format"], row["attack"], row["number"]) for row in rows}
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with progress_bar("hostile files") as progress:
             for done, case in enumerate(cases(OUT / "bases", options.each, options.seed, forms, (first, step), known)):
@@ -85,8 +86,7 @@ def hostile(options: argparse.Namespace, folder: Path) -> int:
                 rows += [row_of(case, command, outcome) for command, outcome in found]
     except KeyboardInterrupt:
         print("interrupted; go on with --resume", file=sys.stderr)
-        saved(name, rows)
-        return 130
+        return max(saved(name, rows), INTERRUPTED)
     return saved(name, rows)
 
 
@@ -101,8 +101,14 @@ def interrupt(options: argparse.Namespace, folder: Path) -> int:
 
     broken = 0
     for name in options.command or COMMANDS:
-        items = interrupted(name, options.kills, OUT / "bases", folder / name, options.seed)
-        broken |= saved(f"interrupt-{name}-{options.seed}", [item.as_dict() for item in items])
+        rows: list[dict[str, Any]] = []
+        try:
+            for item in interrupted(name, options.kills, OUT / "bases", folder / name, options.seed):
+                rows.append(item.as_dict())
+        except KeyboardInterrupt:
+            print("interrupted; go on with another --seed", file=sys.stderr)
+            return max(saved(f"interrupt-{name}-{options.seed}", rows), INTERRUPTED)
+        broken |= saved(f"interrupt-{name}-{options.seed}", rows)
     return broken
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 __all__ = ["EDGES", "EdgeCase", "Row", "compare", "engines_of"]
 
-HUGE = 1000  # images in one call, beyond what the runtime hands to an engine at once
+HUGE = 300  # images in one call, beyond what the runtime hands to an engine at once
 SLOW = ("tflite-micro", "litert-reference", "numpy")  # engines for which a huge batch is a hundred images
 ELSEWHERE = ("tflite-runtime",)  # needs another NumPy: `make compat`
 

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class Command:
     damaged: Callable[[Path, set[tuple[str, str]]], list[str]]
 
 
-def interrupt(name: str, kills: int, bases: Path, folder: Path, seed: int = 0) -> list[Interruption]:
+def interrupt(name: str, kills: int, bases: Path, folder: Path, seed: int = 0) -> Iterator[Interruption]:
     """Kill `kills` runs of the command `name` in `folder`, which is made."""
     command, chance = COMMANDS[name], random.Random(f"{name} {seed}")
     folder.mkdir(parents=True)
@@ -86,7 +86,6 @@ def interrupt(name: str, kills: int, bases: Path, folder: Path, seed: int = 0) -
             raise RuntimeError(f"{name} does not run at all: {outcome.said}")
         whole |= files_in(folder)
     changes = count_changes(command.run(bases, folder, 0), folder)
-    found = []
     for number in range(kills):
         at_change = number // 2 % 2 == 0
         moment = chance.randrange(changes) if at_change else chance.uniform(0, lasts)
@@ -98,10 +97,9 @@ def interrupt(name: str, kills: int, bases: Path, folder: Path, seed: int = 0) -
         if outcome.code or outcome.faults():
             item.faults.append(f"the next run: {outcome.code} {outcome.faults()} {outcome.said.strip()[-300:]}")
         item.faults += [f"left behind: {path}" for path in hidden(folder)]
-        found.append(item)
         if not item.faults:
             whole |= files_in(folder)
-    return found
+        yield item
 
 
 def files_in(folder: Path) -> set[tuple[str, str]]:
