@@ -66,6 +66,14 @@ class TestOneModel:
         )
         assert again == cells
 
+    def test_answers_are_kept_so_that_an_interrupted_run_goes_on(self, emulated, monkeypatch, tmp_path):
+        images = tmp_path / "images.npy"
+        np.save(images, data.load("test").images[:IMAGES])
+        host = suite.Host(Artifact.open(ARTIFACT), images, IMAGES)
+        expected = host.expected
+        monkeypatch.setattr(suite.cell, "run", lambda *_: pytest.fail("emulated again"))
+        np.testing.assert_array_equal(host.emulated(CORES[CORE], FOLDER, again=False), expected)
+
     def test_a_file_that_is_no_model_is_a_reason(self, emulated, tmp_path):
         broken = tmp_path / "broken.tflite"
         broken.write_bytes(b"nothing")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,15 @@ from fmnist_edge.emulation import profile, results, userland
 from fmnist_edge.emulation.cores import CORES, Core
 from fmnist_edge.errors import FmnistEdgeError, UnavailableError, one_line
 from fmnist_edge.estimate.cycles import cycles_of
+from fmnist_edge.files import write_via
 from fmnist_edge.matrix import cell
 from fmnist_edge.matrix.suite import GATES, agreement, name_of
 from fmnist_edge.runtime.classifier import engines_for
 
 __all__ = ["Choice", "failures", "run"]
 
-STALL_S = 290  # for CHUNK images of the slowest emulated engine
+PIECE = 100  # images; some seconds to half a minute
+STALL_S = 290  # for a piece of the slowest emulated engine
 CALLS = 4
 REPEATABLE = 1e-3  # counts of one cell may lie this far apart, as a share
 
@@ -72,7 +76,7 @@ def run(
                 result = current(out, name)
                 known = results.cell_of(result, artifact.manifest["sha256"])
                 if known is None or choice.again or not covers(known, host.count):
-                    known = measured(host, CORES[name], folder, library) | {"source": source}
+                    known = measured(host, CORES[name], folder, library, choice.again) | {"source": source}
                 if known.get("cycles") is None:
                     known = known | {"cycles": simulated(known["sha256"], CORES[name], folder)}
                     cells = [item for item in result["cells"] if item["artifact"] != known["artifact"]]
@@ -89,11 +93,11 @@ class Host:
         self.engine = engines_for(artifact.path)[0]
         self._scores: np.ndarray | None = None
 
-    def scores(self, python: str = sys.executable) -> np.ndarray:
-        """float32 (images, classes), from a process of its own. Raises FmnistEdgeError with the engine's reason."""
-        answer = self.images.with_name("scores.npy")
+    def scores(self, images: Path, count: int, python: str) -> np.ndarray:
+        """float32 (count, classes), from a process of its own. Raises FmnistEdgeError with the engine's reason."""
+        answer = images.with_name("scores.npy")
         answer.unlink(missing_ok=True)
-        task = cell.Task(str(self.artifact.path.resolve()), self.engine, str(self.images), self.count, str(answer), 1)
+        task = cell.Task(str(self.artifact.path.resolve()), self.engine, str(images), count, str(answer), 1)
         said = cell.run(task, python, lambda done: None, STALL_S)
         if said["status"] != "ran":
             raise FmnistEdgeError(said["reason"])
@@ -102,8 +106,23 @@ class Host:
     @property
     def expected(self) -> np.ndarray:
         if self._scores is None:
-            self._scores = self.scores()
+            self._scores = self.scores(self.images, self.count, sys.executable)
         return self._scores
+
+    def emulated(self, core: Core, folder: Path, again: bool) -> np.ndarray:
+        """The same on a core, in pieces that are kept in `folder`: a run that was interrupted goes on there."""
+        images, found = np.load(self.images, mmap_mode="r", allow_pickle=False), []
+        for start in range(0, self.count, PIECE):
+            piece = np.array(images[start : start + PIECE])
+            of = hashlib.sha256(self.artifact.manifest["sha256"].encode() + piece.tobytes()).hexdigest()
+            kept = folder / "answers" / core.name / f"{of}.npy"
+            if again or not kept.is_file():
+                file = self.images.with_name("piece.npy")
+                np.save(file, piece)
+                scores = self.scores(file, len(piece), userland.interpreter(folder, core))
+                write_via(kept, partial(np.save, arr=scores))
+            found.append(np.load(kept, allow_pickle=False))
+        return np.concatenate(found)
 
 
 def current(out: Path, core: str) -> dict[str, Any]:
@@ -126,7 +145,7 @@ def covers(known: dict[str, Any], images: int) -> bool:
     return known["status"] == "ok" and known["parity"]["images"] >= images
 
 
-def measured(host: Host, core: Core, folder: Path, library: Path) -> dict[str, Any]:
+def measured(host: Host, core: Core, folder: Path, library: Path, again: bool) -> dict[str, Any]:
     """One cell; what goes wrong in it is its reason."""
     artifact = host.artifact
     about = {
@@ -136,20 +155,20 @@ def measured(host: Host, core: Core, folder: Path, library: Path) -> dict[str, A
         "precision": artifact.precision,
         "engine": host.engine,
     }
-    python = userland.interpreter(folder, core)
     try:
         expected = host.expected
         gate = GATES["integer" if "int" in artifact.precision else "float"]
-        alike = agreement(expected, host.scores(python), gate)
-        counted = count(host, core, python, folder, library)
+        alike = agreement(expected, host.emulated(core, folder, again), gate)
+        counted = count(host, core, folder, library)
     except FmnistEdgeError as error:
         nothing = dict.fromkeys(("parity", "engine_version", "instructions", "repeatability", "calls"))
         return {**about, "status": "failed", "reason": one_line(error), **nothing}
     return {**about, "status": "ok", "reason": None, "parity": alike, **counted}
 
 
-def count(host: Host, core: Core, python: str, folder: Path, library: Path) -> dict[str, Any]:
+def count(host: Host, core: Core, folder: Path, library: Path) -> dict[str, Any]:
     """Instructions of one inference, from two sections in each of two processes."""
+    python = userland.interpreter(folder, core)
     task = profile.task_for(host.artifact.path, host.engine, host.images, CALLS)
     sections: list[profile.Profile] = []
     reply: dict[str, Any] = {}

@@ -63,7 +63,7 @@ def make(folder: Path, say: Callable[[str], object] = lambda line: None) -> None
 
 
 def fill(folder: Path, say: Callable[[str], object]) -> None:
-    for part in ("debian", "root", "site", "cores", "package"):
+    for part in ("debian", "root", "site", "cores", "package", "answers"):
         shutil.rmtree(folder / part, ignore_errors=True)
     say("fetching Debian's arm64 Python")
     unpack_packages(folder)

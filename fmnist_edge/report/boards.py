@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from fmnist_edge.emulation import results
+from fmnist_edge.emulation.cores import CORES
 from fmnist_edge.errors import FileError
 from fmnist_edge.estimate.boards import ACROSS_RUNTIMES, boards
+from fmnist_edge.estimate.estimates import text
 from fmnist_edge.report.tables import Column, Table
 from fmnist_edge.report.values import number, words
 
@@ -87,7 +89,7 @@ ARTIFACT = (
 
 def emulated(lines: Sequence[Line]) -> Table:
     """Instructions by core, and whether the answers are this machine's."""
-    cores = dict.fromkeys(core for line in lines for core in line.instructions)
+    cores = [core for core in CORES if any(core in line.instructions for line in lines)]
     columns = [Column(f"{core} M instr.", by("instructions", core), lambda value: f"{value:,.2f}") for core in cores]
     compared = (
         Column(COMPARED, lambda line: line.agreement, lambda value: f"{100 * value:.2f}"),
@@ -98,12 +100,13 @@ def emulated(lines: Sequence[Line]) -> Table:
 
 def estimated(lines: Sequence[Line]) -> Table:
     """Milliseconds by board, each with its sign."""
-    columns = [
-        Column(f"{board.title} ms", by("milliseconds", board.name), lambda value: f"≈ {value:,.2f}")
-        for board in boards().values()
-    ]
-    title = f"Estimated, never measured: one inference, one thread, ± {ACROSS_RUNTIMES:.0%}".replace("%", " %")
+    columns = [Column(board.title, by("milliseconds", board.name), approximate) for board in boards().values()]
+    title = "Estimated, never measured: one inference, one thread"
     return Table(title, [*ARTIFACT, *columns], [line for line in lines if line.milliseconds])
+
+
+def approximate(milliseconds: float) -> str:
+    return text(milliseconds, ACROSS_RUNTIMES)
 
 
 def by(field: str, key: str) -> Callable[[Line], float | None]:
