@@ -248,7 +248,8 @@ class TestWhatCannotWork:
         board.stop()
         board.make_key("host_key")
         board.start()
-        self.fails(board, tmp_path, capsys, "its host key has changed", "ssh-keygen -R board")
+        said = "(ssh: WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!)"
+        self.fails(board, tmp_path, capsys, "its host key has changed", "ssh-keygen -R board", said)
         assert not board.base.exists()
 
     def test_a_host_that_is_not_known_yet_is_not_trusted(self, make_board, tmp_path, capsys):

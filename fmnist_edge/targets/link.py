@@ -143,4 +143,5 @@ def feed(stdin: IO[bytes] | None, content: bytes, sent: Callable[[int], object])
 
 def last_line(said: str, sign: str = "") -> str:
     found = [line for line in said.splitlines() if line.strip() and sign in line]
-    return one_line(ValueError(printable(found[-1]) if found else "nothing"), 160)
+    plain = printable(found[-1]).strip("@ ").removeprefix("ssh: ") if found else "nothing"  # "@": of its boxed warnings
+    return one_line(ValueError(plain), 160)
