@@ -67,13 +67,13 @@ def begun(options: argparse.Namespace, images: Any) -> Session:
     if options.target:
         engines = cells.engines_on(options.target, options.engine)
     else:
-        engines = [*cells.TIMED, *(["tflite-runtime"] if python else [])]
+        engines = options.engine or [*cells.TIMED, *(["tflite-runtime"] if python else [])]
     job = job_of(options, engines, "gpu" if options.target == cells.GPU else "quick")
     return job.begin(options.out, {"tflite-runtime": python} if python else {})
 
 
 def job_of(options: argparse.Namespace, engines: Sequence[str], plan_name: str = "quick") -> Job:
-    """What the options of `bench` and `bundle` ask for; `engines` and `plan_name` where they name none."""
+    """What the options of `bench` and `bundle` ask for; on `engines`; `plan_name` where they name no plan."""
     from fmnist_edge import data
     from fmnist_edge.artifacts import collect
     from fmnist_edge.bench import cells, plan
@@ -90,7 +90,7 @@ def job_of(options: argparse.Namespace, engines: Sequence[str], plan_name: str =
         artifacts,
         chosen,
         data.load("test", options.data).images[:BENCH_IMAGES],
-        tuple(options.engine or engines),
+        tuple(engines),
         cells.accuracies_of(report) if report else {},
     )
 
@@ -110,7 +110,7 @@ def run_on_device(options: argparse.Namespace) -> int:
         raise InputError(f"--{given[0].replace('_', '-')} is for this machine; leave it out with --on, or --on")
     more = ("-F", str(options.ssh_config)) if options.ssh_config else ()
     target = resolve("target", TARGETS, "ssh")(options.on, more)
-    job = job_of(options, DEFAULT_ENGINES)
+    job = job_of(options, options.engine or DEFAULT_ENGINES)
     check_writable(options.out)
     try:
         with progress_bar(target.host) as progress:

@@ -16,7 +16,7 @@ def run(options: argparse.Namespace) -> None:
 
     if not options.out.name.endswith(".tar.gz"):
         raise InputError(f"--out is {options.out}; expected a name that ends in .tar.gz")
-    job = job_of(options, DEFAULT_ENGINES)
+    job = job_of(options, options.engine or DEFAULT_ENGINES)
     content = archive(job)
     write_atomic(options.out, content)
     engines = ", ".join(engines_of(job.artifacts, job.engines))
