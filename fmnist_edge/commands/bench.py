@@ -67,7 +67,7 @@ def begun(options: argparse.Namespace, images: Any) -> Session:
     if options.target:
         engines = cells.engines_on(options.target, options.engine)
     else:
-        engines = options.engine or [*cells.TIMED, *(["tflite-runtime"] if python else [])]
+        engines = tuple(options.engine or (*cells.TIMED, *(["tflite-runtime"] if python else [])))
     job = job_of(options, engines, "gpu" if options.target == cells.GPU else "quick")
     return job.begin(options.out, {"tflite-runtime": python} if python else {})
 
