@@ -223,7 +223,9 @@ def load(path: str | Path) -> Result:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from None
     found = result.get("schema") if isinstance(result, dict) else None
     if type(found) is not int or found not in (2, SCHEMA):
-        raise FileError(f"{path}: result schema is {found!r}, this version reads {SCHEMA}; run the benchmark again")
+        raise FileError(
+            f"{path}: result schema is {found!r}, this version reads 2 and {SCHEMA}; run the benchmark again"
+        )
     if found == 2:
         from_2(result)
     check_fields(result, path)
