@@ -156,7 +156,7 @@ class TestCompare:
         other = tmp_path / "other.json"
         other.write_text(json.dumps({**result(), "schema": 1}))
         for more in ([], ["--force"]):
-            fails(capsys, ["compare", saved["a"], str(other), *more], 2, "schema is 1, this version reads")
+            fails(capsys, ["compare", saved["a"], str(other), *more], 2, "schema is 1, this version reads 2 and 3")
         fails(capsys, ["compare", saved["a"], "none"], 2, "none: no such file")
 
     @pytest.mark.parametrize("text", ["-1", "ten", "nan%"])

@@ -12,7 +12,7 @@ import json
 import re
 import zlib
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict, cast, get_type_hints
 
 from fmnist_edge.bench.gpus import Gpu, GpuDuring
 from fmnist_edge.errors import FileError
@@ -223,8 +223,9 @@ def load(path: str | Path) -> Result:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from None
     found = result.get("schema") if isinstance(result, dict) else None
     if type(found) is not int or found not in (2, SCHEMA):
-        read = f"this version reads 2 and {SCHEMA}"
-        raise FileError(f"{path}: result schema is {found!r}, {read}; run the benchmark again")
+        raise FileError(
+            f"{path}: result schema is {found!r}, this version reads 2 and {SCHEMA}; run the benchmark again"
+        )
     if found == 2:
         from_2(result)
     check_fields(result, path)
@@ -271,12 +272,11 @@ def check_fields(result: dict[str, Any], path: str | Path) -> None:
 
 
 def check(value: Any, kind: type, where: str) -> None:
-    # As text: Python 3.9 cannot evaluate `float | None`.
-    fields = {name: hint.__forward_arg__ for name, hint in kind.__annotations__.items()}
+    fields = get_type_hints(kind)
     missing = sorted(set(fields) - set(value)) if isinstance(value, dict) else sorted(fields)
     if missing:
         raise FileError(f"{where}{missing[0]} is missing; the file is damaged, run `fmnist-edge bench` again")
     for name, hint in fields.items():
-        if hint.startswith("list[") and not hint.endswith("None") and not isinstance(value[name], list):
+        if getattr(hint, "__origin__", None) is list and not isinstance(value[name], list):
             kind_found = type(value[name]).__name__
             raise FileError(f"{where}{name} is a {kind_found}, expected a list; the file is damaged")
