@@ -55,7 +55,7 @@ def sound(tmp_path_factory):
 class TestALayerHurtOnPurpose:
     def test_is_named_and_keeping_it_in_float_heals(self, hurt, precision, tmp_path):
         found = explained(hurt, precision, tmp_path)
-        assert found.by_damage[0].layer == found.remedies[0].layers[0] == found.weakest[0] == HURT
+        assert found.by_damage[0].layer == HURT and HURT in found.remedies[0].layers and HURT in found.weakest[:2]
         assert found.share(found.by_damage[0].noise) > 0.8
         own = {name: report.own.sqnr_db for name, report in found.reports.items() if report.own.sqnr_db is not None}
         assert min(own, key=own.get) == HURT, "the layers behind it only pass its error on"
@@ -63,9 +63,9 @@ class TestALayerHurtOnPurpose:
         assert healed.output.error.sqnr_db > found.output.error.sqnr_db + 6
         assert healed.reports[HURT].own.sqnr_db > own[HURT] + 20
 
-    def test_the_sound_model_does_not_have_that_layer_first(self, sound, precision, tmp_path):
+    def test_in_the_sound_model_no_layer_stands_out(self, sound, precision, tmp_path):
         found = explained(sound, precision, tmp_path)
-        assert found.by_damage[0].layer != HURT
+        assert found.share(found.by_damage[0].noise) < 0.7
         assert found.output.error.sqnr_db > 25
 
 
