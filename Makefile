@@ -116,7 +116,7 @@ emulate: $(READY) data  ## what is in exported/ on emulated Cortex-A53, A72 and 
 	$(EDGE) emulate exported --images $(IMAGES)
 
 estimate: $(READY)  ## latency of what is in exported/ on Raspberry Pi boards, estimated; needs no emulator
-	$(EDGE) estimate exported
+	$(EDGE) estimate exported --report benchmarks/estimated/estimates.json
 
 aarch64: $(READY) wheel  ## the wheel for devices and what is in exported/ on the same emulated cores (needs qemu-user)
 	PYTHON=$(BIN)/python sh scripts/aarch64.sh build/emulation dist/fmnist_edge_runtime-*.whl exported/*/int8.tflite exported/*/float32.onnx

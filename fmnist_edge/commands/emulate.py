@@ -22,12 +22,14 @@ def run(options: argparse.Namespace) -> None:
     check_writable(options.out)
     userland.make(options.userland, lambda line: print(line, file=sys.stderr))
     choice = suite.Choice(tuple(dict.fromkeys(options.core or suite.CORES)), options.images, options.again)
-    with progress_bar("emulating") as progress:
-        cells = suite.run(
-            artifacts, evaluation.images, evaluation.source, choice, options.userland, options.out, progress
-        )
     document = options.out / "README.md"
-    write_atomic(document, tables.document(results.load_all(options.out)))
+    try:
+        with progress_bar("emulating") as progress:
+            cells = suite.run(
+                artifacts, evaluation.images, evaluation.source, choice, options.userland, options.out, progress
+            )
+    finally:  # an interrupted run has left cells too
+        write_atomic(document, tables.document(results.load_all(options.out)))
     print(f"Emulated, answers against this machine's; no latency:\n\n{tables.shown(cells)}\n")
     print(f"wrote {options.out}/*.json and {document}")
     failed = suite.failures(cells)
