@@ -15,7 +15,7 @@ FUZZER := $(VENV)-fuzz
 TORTURE := PYTHONPATH=.:tests $(BIN)/python -m torture
 TOOLS := $(VENV)-release
 TOOLS_READY := $(TOOLS)/.ready
-LOCKS := requirements.lock requirements-runtime.lock requirements-tflite-runtime.lock requirements-release.lock
+LOCKS := requirements.lock requirements-runtime.lock requirements-tflite-runtime.lock requirements-release.lock requirements-fuzz.lock
 # Nothing but what a lock file names, with one of its hashes.
 INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes
 SERVED := exported/tiny_resnet/int8.tflite
@@ -61,7 +61,7 @@ torture: $(READY) $(FUZZER)/.ready data  ## hostile files, kills, full disks, nu
 
 $(FUZZER)/.ready:
 	$(PYTHON) -m venv $(FUZZER)
-	$(FUZZER)/bin/python -m pip install --disable-pip-version-check --quiet atheris==3.0.0 numpy
+	$(FUZZER)/bin/python $(INSTALL) -r requirements-fuzz.lock
 	@touch $@
 
 lint: $(READY)  ## style
@@ -154,6 +154,7 @@ lock: $(TOOLS_READY)  ## choose dependency versions anew, and write every lock f
 	$(COMPILE) --extra litert --extra onnx -c requirements.lock pyproject.toml -o requirements-runtime.lock
 	$(COMPILE) --group tflite-runtime -o requirements-tflite-runtime.lock
 	$(COMPILE) --group release -o requirements-release.lock
+	$(COMPILE) --group fuzz -o requirements-fuzz.lock
 
 clean:  ## remove what make made
 	rm -rf $(VENV) $(OLD) $(TOOLS) $(FUZZER) build dist reports runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

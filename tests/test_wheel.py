@@ -59,7 +59,8 @@ def test_holds_the_package_and_nothing_else(wheel):
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fmnist_edge").rglob("*.py")}
     data = {name for name in names if ".data/data/share/fmnist-edge/plans/" in name}
     assets = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fmnist_edge/report/assets").iterdir()}
-    assert len(assets) == 3 and names == modules | assets | data | {"fmnist_edge/py.typed"}
+    boards = {f"fmnist_edge/{name}" for name in ("emulation/blocks.c", "emulation/wheels.txt", "estimate/boards.json")}
+    assert len(assets) == 3 and names == modules | assets | boards | data | {"fmnist_edge/py.typed"}
     assert len(data) == len(list((ROOT / "benchmarks/plans").glob("*.toml")))
 
 

@@ -36,11 +36,18 @@ def members_of(content: bytes) -> Members:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+def dated(name: str, compression: int = zipfile.ZIP_STORED) -> zipfile.ZipInfo:
+    """A member of the same date each time."""
+    info = zipfile.ZipInfo(name)
+    info.compress_type = compression
+    return info
+
+
 def zipped(members: Members, compression: int = zipfile.ZIP_STORED) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as archive:
         for name, content in members.items():
-            archive.writestr(name, content)
+            archive.writestr(dated(name, compression), content)
     return file.getvalue()
 
 
@@ -54,7 +61,7 @@ def member_names(content: bytes, rng: Random) -> bytes:
     with zipfile.ZipFile(file, "w") as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a name that ends at its NUL is there twice
         for name, data in members.items():
-            archive.writestr(name, data)
+            archive.writestr(dated(name), data)
         info = zipfile.ZipInfo(pick(rng, NAMES))
         if rng.random() < 0.3:
             info.external_attr = 0o120777 << 16  # a symbolic link

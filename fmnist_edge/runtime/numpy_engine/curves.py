@@ -52,7 +52,7 @@ def sigmoid8(op: Op, source: Quantization) -> Function:
         x = x - source.zero_point
         fixed = multiply(np.clip(x, -radius, radius), factor)
         out = np.clip(rounding_divide_by_power(logistic(fixed, 4), 23) - 128, -128, 127)
-        out = np.where(x <= -radius, -128, np.where(x >= radius, 127, out))
+        out = np.where(x < -radius, -128, np.where(x > radius, 127, out))
         return out.astype(np.int8)
 
     return function
