@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.part_name == "fuzz":
         from torture.fuzz import fuzz
 
-        return saved("fuzz", fuzz(options.seconds, OUT / "bases"))
+        return max([saved(f"fuzz-{row['parser']}", [row]) for row in fuzz(options.seconds, OUT / "bases")])
     in_child(lambda: make_bases_quietly(OUT / "bases"))  # it runs TensorFlow, which would not survive the forks to come
     from torture.server import warm
 

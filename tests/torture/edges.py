@@ -82,12 +82,12 @@ EDGES = (
     EdgeCase("batch of 0", lambda image: np.zeros((0, *image.shape), np.uint8)),
     EdgeCase("batch of 0, float32", lambda image: np.zeros((0, *image.shape), np.float32)),
     EdgeCase("batch of 1", lambda image: image[None], like="plain uint8"),
-    # Sums of floats in another order where a file takes many images at once.
+    # Where a file takes many images at once, floats are summed in another order.
     EdgeCase("huge batch", lambda image: np.repeat(image[None], HUGE, 0), like="plain uint8", rounding=1e-5),
+    EdgeCase("stride of 0", lambda image: np.broadcast_to(image, (3, *image.shape)), like="plain uint8", rounding=1e-5),
     EdgeCase("not contiguous", lambda image: np.stack([image, image], -1)[..., 0], like="plain uint8"),
     EdgeCase("strides backwards", lambda image: image[::-1, ::-1].copy()[::-1, ::-1], like="plain uint8"),
     EdgeCase("Fortran order", np.asfortranarray, like="plain uint8"),
-    EdgeCase("stride of 0", lambda image: np.broadcast_to(image, (3, *image.shape)), like="plain uint8", rounding=1e-5),
     EdgeCase("read-only", read_only, like="plain uint8"),
     EdgeCase("misaligned float32", misaligned, like="plain float32"),
     EdgeCase("big-endian float32", lambda image: floats(image, ">f4"), like="plain float32"),

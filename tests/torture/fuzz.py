@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +104,12 @@ def parse(name: str, content: bytes) -> None:
     PARSERS[name][0](content)
 
 
-def fuzz(seconds: int, bases: Path) -> list[dict[str, Any]]:
+def fuzz(seconds: int, bases: Path) -> Iterator[dict[str, Any]]:
     """Each parser for so long: how many inputs, how much of it they reached, and what broke."""
     if importlib.util.find_spec("atheris") is None:
         raise SystemExit("fuzzing needs atheris; `make torture` runs it in an environment that has it")
-    return [fuzz_one(name, seconds, bases) for name in PARSERS]
+    for name in PARSERS:
+        yield fuzz_one(name, seconds, bases)
 
 
 def fuzz_one(name: str, seconds: int, bases: Path) -> dict[str, Any]:
