@@ -1,5 +1,6 @@
 """The archive for a device: its bytes, what is in it, and that it measures there with NumPy and one engine."""
 
+import fcntl
 import json
 import re
 import runpy
@@ -120,6 +121,21 @@ class TestRequirements:
     def test_the_numpy_engine_lacks_nothing_but_numpy(self):
         assert ready.lacking(["numpy>=1.24"], ["numpy"]) is None
         assert ready.lacking(["numpy>=1.24", "nowhere>=1"], ["litert", "numpy"]) is None
+
+    def test_an_installation_waits_for_one_that_is_under_way(self, tmp_path):
+        """A link broke, and the same command came again: pip is still at it over there."""
+        environment = tmp_path / "venvs/one"
+        environment.mkdir(parents=True)
+        paths = f"Path({str(tmp_path / 'requirements.txt')!r}), Path({str(environment)!r})"
+        code = f"from pathlib import Path; from fmnist_edge.targets import ready; ready.install({paths}, print)"
+        with open(environment.with_name("one.lock"), "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            second = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+            with pytest.raises(subprocess.TimeoutExpired):
+                second.wait(1)
+            assert list(environment.iterdir()) == []
+            (environment / ready.MARK).touch()
+        assert second.wait() == 0 and [file.name for file in environment.iterdir()] == [ready.MARK]
 
     @pytest.mark.parametrize(
         "said, means",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import IO
 
 from fmnist_edge.errors import UnavailableError, one_line
 
@@ -58,18 +60,39 @@ def installed(name: str) -> bool:
 def install(requirements: Path, environment: Path, say: Callable[[str], object]) -> None:
     """A virtual environment with the file `requirements` in it; `say` gets a line of progress at a time.
 
-    Raises UnavailableError, saying why, when there is no venv, no network, no space or no wheel for this machine.
+    One at a time: after a link that broke, what the earlier one began may still be at it. Raises UnavailableError,
+    saying why, when there is no venv, no network, no space or no wheel for this machine.
     """
-    python = environment / "bin/python"
-    run([sys.executable, "-m", "venv", "--clear", str(environment)], say)
-    run([str(python), "-m", "pip", *PIP, str(requirements)], say)
-    (environment / MARK).touch()
+    environment.parent.mkdir(parents=True, exist_ok=True)
+    with open(environment.with_name(environment.name + ".lock"), "wb") as lock:
+        if waited_for(lock) and (environment / MARK).exists():
+            return
+        python = environment / "bin/python"
+        run([sys.executable, "-m", "venv", "--clear", str(environment)], say, lock)
+        run([str(python), "-m", "pip", *PIP, str(requirements)], say, lock)
+        (environment / MARK).touch()
 
 
-def run(command: list[str], say: Callable[[str], object]) -> None:
+def waited_for(lock: IO[bytes]) -> bool:
+    """Take `lock`; whether another had it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return True
+    return False
+
+
+def run(command: list[str], say: Callable[[str], object], lock: IO[bytes]) -> None:
     lines = []
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        pass_fds=(lock.fileno(),),  # held for as long as anything writes there, whatever ends this process
     ) as child:
         for line in child.stdout or ():
             lines.append(line.rstrip())
