@@ -1,7 +1,6 @@
-"""POST a PNG or JPEG to /classify, GET /health. Standard library, Pillow and one engine.
-
-At most WAITING requests are at work or wait their turn; the next is told 503 and when to come back. SIGTERM ends the
-service after those. It listens to this machine alone: for the world outside put a proxy with TLS in front.
+"""POST a PNG or JPEG to /classify, GET /health. Standard library, Pillow and one engine. At most WAITING requests are
+at work or wait their turn; the next is told 503 and when to come back. SIGTERM ends the service after those. It listens
+to this machine alone: for the world outside put a proxy with TLS in front.
     python examples/http_service.py exported/tiny_resnet/int8.tflite 8080
     curl --data-binary @photo.jpg http://127.0.0.1:8080/classify"""
 
@@ -17,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from fmnist_edge.errors import FileError, FmnistEdgeError
 from fmnist_edge.runtime import Classifier
 
-LARGEST_BODY, SECONDS, CONNECTIONS = 8 << 20, 10.0, 64  # bytes; for a client to send them; threads, the next gets 503
+LARGEST_BODY, SECONDS, CONNECTIONS = 4 << 20, 10.0, 64  # bytes; for a client to send them; threads, the next gets 503
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -34,8 +33,9 @@ class Handler(BaseHTTPRequestHandler):
         if status := 404 if self.path != "/classify" else 411 if not length else 413 * (length > LARGEST_BODY):
             return self.answer(status, {"error": f"POST /classify takes a Content-Length of 1 to {LARGEST_BODY}"})
         body, end = bytearray(), time.monotonic() + SECONDS  # whoever sends a byte now and then is not waited for
-        while len(body) < length and time.monotonic() < end and (part := self.rfile.read1(length - len(body))):
-            body += part
+        with contextlib.suppress(OSError):  # a read that timed out, or a client that is gone
+            while len(body) < length and time.monotonic() < end and (part := self.rfile.read1(length - len(body))):
+                body += part
         if len(body) < length:
             return self.answer(408, {"error": f"{len(body)} of {length} bytes came in {SECONDS:g} s"})
         if not self.server.waiting.acquire(blocking=False):
@@ -45,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
                 found = self.server.classify.from_file(io.BytesIO(body), invert="auto")
             self.answer(200, {"label": found.label, "confidence": round(found.confidence, 4)})
         except FmnistEdgeError as error:
-            self.answer(400 if isinstance(error, FileError) else 500, {"error": str(error)})
+            self.answer(400 if type(error) is FileError else 500, {"error": str(error)})  # the image's fault, or ours
         finally:
             self.server.waiting.release()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from fmnist_edge import __version__
 from fmnist_edge.errors import ArtifactError
-from fmnist_edge.files import json_text, locked, write_all, write_atomic, write_json, writer_of
+from fmnist_edge.files import json_text, locked, write_all, write_json, writer_of
 from fmnist_edge.runtime.contract import SCHEMA, Contract, manifest_path, read_manifest
 from fmnist_edge.runtime.engine import TensorSpec
 
@@ -86,12 +86,11 @@ class Artifact:
 
     @classmethod
     def write_folder(cls, path: Path, files: dict[str, str], manifest: dict[str, Any]) -> Artifact:
-        """Write a folder of texts, each atomically, and last the manifest beside it with their SHA-256."""
+        """Write a folder of texts, all or none, and last the manifest beside it with their SHA-256."""
         hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
         complete = {"schema": SCHEMA, "artifact": path.name, **manifest, "files": hashes}
-        for name, text in files.items():
-            write_atomic(path / name, text)
-        write_json(manifest_path(path), complete)
+        texts = {path / name: writer_of(text.encode()) for name, text in files.items()}
+        write_all({**texts, manifest_path(path): writer_of(json_text(complete))})
         return cls(path, complete)
 
 

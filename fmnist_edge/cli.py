@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -59,6 +60,10 @@ def program() -> int:
     """The installed command: `main`, without the engines' own logging unless FMNIST_EDGE_VERBOSE is set."""
     if not os.environ.get("FMNIST_EDGE_VERBOSE"):
         hide_native_chatter()
+    for name in ("SIGTERM", "SIGHUP"):  # as Ctrl-C: children are ended, results kept; what nohup ignores stays ignored
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     return main()
 
 

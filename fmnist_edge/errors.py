@@ -82,7 +82,8 @@ class GateError(FmnistEdgeError):
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
-    """The first non-empty line of `error`'s message, at most `limit` characters."""
+    """The first non-empty line of `error`'s message, at most `limit` characters, none that a terminal would obey."""
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     text = text or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,6 +1,7 @@
 """The command line as scripts see it: exit codes, one-line errors, JSON, nothing half-written."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from fmnist_edge import checkpoints, data
 from fmnist_edge.cli import COMMANDS, main
+from fmnist_edge.errors import one_line
 from fmnist_edge.export.precisions import select
 from fmnist_edge.options import parser
 from fmnist_edge.registry import MODELS
@@ -43,6 +45,33 @@ def test_help_teaches_with_an_example_and_exit_codes(command, capsys):
     assert done.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert f"example: fmnist-edge {command}" in text and "exit codes" in text
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_being_ended_is_being_interrupted(tmp_path, ended_by):
+    """A closed terminal or `timeout` leaves no child behind, and no traceback."""
+    code = (
+        "import os, sys, time, fmnist_edge.cli as cli\n"
+        "def wait(options):\n"
+        "    try:\n"
+        "        print('waiting', flush=True)\n"
+        "        time.sleep(60)\n"
+        "    finally: print('tidied up', flush=True)\n"
+        "cli.COMMANDS['models'] = wait\n"
+        "sys.argv = ['fmnist-edge', 'models']\n"
+        "sys.exit(cli.program())\n"
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as child:
+        assert child.stdout.readline() == "waiting\n"
+        child.send_signal(ended_by)
+        assert child.stdout.read() == "tidied up\n"
+        assert child.stderr.read() == "fmnist-edge: interrupted\n"
+    assert child.returncode == 130
+
+
+def test_errors_hold_nothing_that_a_terminal_obeys():
+    assert one_line(ValueError("a\x1b[31mb\x07 é")) == "a\N{REPLACEMENT CHARACTER}[31mb\N{REPLACEMENT CHARACTER} é"
 
 
 def test_usage_errors_exit_2(capsys):

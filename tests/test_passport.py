@@ -33,6 +33,19 @@ def report(lost: int, images: int = 1000):
     return compare(reference, candidate, gate_for("int8"), labels=np.zeros(images, int))
 
 
+@pytest.mark.parametrize(
+    "versions", [None, [], "1.0", {"numpy": 2}, {"numpy": float("nan")}, {"numpy": "\x1b[2J"}, {"\x07": "1"}]
+)
+def test_versions_that_are_none_are_a_damaged_manifest(tmp_path, capsys, versions):
+    for suffix in ("", ".json"):
+        shutil.copy(f"{ROOT}/exported/compact_cnn/int8.tflite{suffix}", tmp_path)
+    manifest = manifest_path(tmp_path / "int8.tflite")
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "versions": versions}))
+    assert main(["doctor", str(tmp_path / "int8.tflite"), "--report", str(tmp_path / "doctor.json")]) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and "manifest" in said.err and "\x1b" not in said.err + said.out
+
+
 class TestVerdict:
     @pytest.mark.parametrize(("lost", "verdict", "passed"), [(0, "non-inferior", True), (90, "inferior", False)])
     def test_it_says_what_the_report_says(self, lost, verdict, passed):

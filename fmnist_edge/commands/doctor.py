@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.console import table
 from fmnist_edge.errors import ArtifactError, GateError
+from fmnist_edge.runtime.contract import is_plain
 
 if TYPE_CHECKING:
     from fmnist_edge.artifacts import Artifact
@@ -28,7 +29,8 @@ def run(options: argparse.Namespace) -> None:
     check_writable(options.report.parent)
     tested = []
     for artifact in collect(options.artifacts):
-        parity_of(artifact)  # raises for a damaged one before anything runs
+        parity_of(artifact)  # both raise for a damaged one before anything runs
+        versions_of(artifact)
         with Classifier.load(
             artifact.path, threads=options.threads, engine=options.engine, try_first=True
         ) as classifier:
@@ -48,12 +50,22 @@ def run(options: argparse.Namespace) -> None:
 
 
 def show(artifact: Artifact, result: SelfTest) -> None:
-    made_by = ", ".join(f"{name} {version}" for name, version in artifact.manifest.get("versions", {}).items())
+    made_by = ", ".join(f"{name} {version}" for name, version in versions_of(artifact).items())
     print(f"{artifact.path}: SHA-256 is its manifest's; made by {made_by or 'unknown versions'}")
     print(f"parity: {parity_line(artifact)}")
     print(f"in {result.engine}: {result.advice}\n")
     labels = artifact.contract.labels
     print(table(HEADER, [row(vector, result.tolerance, labels) for vector in result.vectors]), end="\n\n")
+
+
+def versions_of(artifact: Artifact) -> dict[str, str | None]:
+    """Of the packages that made it, as the manifest says. Raises ArtifactError when that is damaged."""
+    found = artifact.manifest.get("versions", {})
+    if not isinstance(found, dict) or any(not isinstance(text, (str, type(None))) for text in found.values()):
+        raise ArtifactError(f"{artifact.path}: versions damaged in the manifest; export the model again")
+    if not all(map(is_plain, (*found, *filter(None, found.values())))):
+        raise ArtifactError(f"{artifact.path}: control characters among the manifest's versions; do not trust it")
+    return found
 
 
 def parity_of(artifact: Artifact) -> ParityVerdict | None:
@@ -96,7 +108,7 @@ def entry(artifact: Artifact, result: SelfTest) -> dict[str, Any]:
     return {
         "artifact": str(artifact.path),
         "sha256": artifact.manifest["sha256"],
-        "versions": artifact.manifest.get("versions"),
+        "versions": versions_of(artifact),
         "parity": artifact.manifest.get("parity"),
         "passed": result.passed,
         "advice": result.advice,

@@ -138,8 +138,9 @@ class Classifier:
 
         loaded = engine_class(str(path), threads)
         try:
+            source.check()  # once more: the engine has read it after it was found fit
             classifier = cls(loaded, source.contract, golden=source.golden, reload=again)
-        except ArtifactError:
+        except BaseException:
             loaded.close()
             raise
         if verify:

@@ -7,6 +7,7 @@ file itself; devices read it here.
 from __future__ import annotations
 
 import json
+import math
 import reprlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -20,6 +21,7 @@ __all__ = ["Contract", "manifest_path", "read_manifest"]
 
 SCHEMA = 1
 LARGEST_MANIFEST = 16 * 1024 * 1024
+MOST_AXES, MOST_VALUES = 6, 1 << 24  # of an image: a device is not to reserve gigabytes because a file says so
 
 
 CHOICES: dict[str, tuple[str | None, ...]] = {
@@ -66,6 +68,11 @@ class Contract:
         shape = self.input_shape
         if not shape or any(type(size) is not int or size < 1 for size in shape):
             raise ArtifactError(f"contract: input_shape is {reprlib.repr(shape)}; expected positive integers")
+        if len(shape) > MOST_AXES or math.prod(shape) > MOST_VALUES:
+            found = reprlib.repr(shape)
+            raise ArtifactError(
+                f"contract: input_shape is {found}; expected {MOST_AXES} axes and {MOST_VALUES:,} values at most"
+            )
         for name, choices in CHOICES.items():
             found = getattr(self, name)
             if found not in choices:
@@ -114,8 +121,9 @@ class Contract:
 
 
 def is_plain(text: str) -> bool:
-    """Nothing in it that a terminal would obey."""
-    return not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text)
+    """Nothing in it that a terminal would obey, or that UTF-8 has no bytes for."""
+    codes = map(ord, text)
+    return not any(code < 32 or 127 <= code < 160 or 0xD800 <= code < 0xE000 for code in codes)
 
 
 def sequence(value: Any) -> tuple[Any, ...]:

@@ -75,6 +75,8 @@ def in_tflite(content: bytes) -> list[bytes]:
         return []
     model = root(content)
     numbers = [entry.integer(1, "uint32") for entry in model.tables(METADATA, MOST_ENTRIES) if entry.text(0) == KEY]
+    if len(numbers) > 1:  # before each is copied
+        raise RefusedError(f"{len(numbers)} contracts in it; expected one")
     buffers = model.tables(BUFFERS, MOST_BUFFERS) if numbers else []
     found = []
     for number in numbers:

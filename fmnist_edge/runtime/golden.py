@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import reprlib
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError
+from fmnist_edge.runtime.contract import MOST_AXES
 
 __all__ = ["Golden", "SelfTest", "VectorResult"]
 
@@ -51,8 +53,9 @@ class Golden:
             tolerance = float(value["tolerance"])
             if images.shape[1:] != input_shape or scores.shape != (len(images), classes) or not len(images):
                 raise ValueError(f"{images.shape} and {scores.shape} for a model of {input_shape} and {classes}")
-            if scores.dtype != np.float32 or not math.isfinite(tolerance) or tolerance < 0:
-                raise ValueError(f"{scores.dtype} scores, tolerance {tolerance}")
+            finite = np.isfinite(scores).all() and math.isfinite(tolerance)
+            if scores.dtype != np.float32 or not finite or tolerance < 0:
+                raise ValueError(f"{scores.dtype} scores, finite: {finite}, tolerance {tolerance}")
             return cls(images, scores, tolerance, str(value.get("engine")))
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError, zlib.error, binascii.Error) as error:
             raise ArtifactError(
@@ -113,8 +116,13 @@ def packed(array: np.ndarray) -> dict[str, Any]:
 
 def unpacked(value: Any) -> np.ndarray:
     shape, dtype = value["shape"], value["dtype"]
-    if dtype not in DTYPES or not isinstance(shape, list) or any(type(size) is not int or size < 0 for size in shape):
-        raise ValueError(f"an array of {dtype!r}, shape {shape!r}")
+    if (
+        dtype not in DTYPES
+        or not isinstance(shape, list)
+        or len(shape) > 1 + MOST_AXES
+        or any(type(size) is not int or size < 0 for size in shape)
+    ):
+        raise ValueError(f"an array of {reprlib.repr(dtype)}, shape {reprlib.repr(shape)}")
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size > LARGEST:
         raise ValueError(f"an array of {size:,} bytes")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from fmnist_edge.errors import FileError, InputError, UnavailableError, one_line
+from fmnist_edge.errors import FileError, FmnistEdgeError, InputError, UnavailableError, one_line
 
 if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = ["fitted", "read_image"]
 
-LARGEST = 1 << 26  # pixels: a file of some kB may unpack to gigabytes
+LARGEST = 1 << 25  # pixels, 134 MB of RGB: a file of some kB may unpack to gigabytes
 
 
 def read_image(path: str | Path | BinaryIO, shape: tuple[int, ...], resize: str = "bilinear") -> np.ndarray:
@@ -22,7 +22,7 @@ def read_image(path: str | Path | BinaryIO, shape: tuple[int, ...], resize: str 
 
     Cameras store what the sensor saw and, as EXIF orientation, how it was held: the image is turned upright.
 
-    Raises FileError when the file is missing, not a readable image or of more than 67 million pixels, UnavailableError
+    Raises FileError when the file is missing, not a readable image or of more than 34 million pixels, UnavailableError
     without Pillow.
     """
     try:
@@ -34,11 +34,14 @@ def read_image(path: str | Path | BinaryIO, shape: tuple[int, ...], resize: str 
         with Image.open(path, formats=("PNG", "JPEG")) as image:
             if image.width * image.height > LARGEST:
                 raise ValueError(f"{image.width} x {image.height} pixels; expected {LARGEST:,} at most")
-            upright: Image.Image = ImageOps.exif_transpose(image)
+            upright: Image.Image = image
+            ImageOps.exif_transpose(upright, in_place=True)  # a copy of what need not be turned would be made otherwise
             if image.mode.startswith("I"):  # 16-bit greyscale, which Pillow's convert clips at 255
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
             return fitted(upright, shape, resize)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except FmnistEdgeError:
+        raise
+    except Exception as error:  # Pillow's readers of EXIF raise struct.error and others of their own
         raise FileError(f"{name}: not a readable PNG or JPEG ({one_line(error, 100)})") from None
 
 

@@ -12,6 +12,8 @@ from fmnist_edge.runtime.probe import probe
 
 __all__ = ["Source", "check_hash", "read_whole"]
 
+LARGEST_FILE = (1 << 31) - 1  # bytes; no offset in a .tflite and no length in a .onnx file goes beyond
+
 
 @dataclass(frozen=True)
 class Source:
@@ -79,6 +81,9 @@ def contract_in(path: Path, content: bytes) -> Contract | None:
 
 def read_whole(path: Path) -> bytes:
     try:
+        size = path.stat().st_size
+        if size > LARGEST_FILE:  # it may be of holes, and take no room on the disk
+            raise ArtifactError(f"{path}: {size:,} bytes; expected {LARGEST_FILE:,} at most")
         return path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror or error})") from None

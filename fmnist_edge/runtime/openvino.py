@@ -25,6 +25,7 @@ class OpenVINOEngine:
 
     name = "openvino"
     requirement = "openvino>=2026.4"
+    survives_fork = False  # its threads are not in the child, and a new model waits for them
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         try:

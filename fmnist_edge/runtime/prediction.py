@@ -42,6 +42,6 @@ class Prediction:
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """float32 (n, classes) -> rows that sum to 1, by the shift that cannot overflow."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    powers /= powers.sum(axis=1, keepdims=True)
+    powers = np.exp(logits - np.maximum.reduce(logits, axis=1, keepdims=True))
+    powers /= np.add.reduce(powers, axis=1, keepdims=True)
     return powers

@@ -18,6 +18,7 @@ __all__ = ["child_environment", "probe"]
 
 TIMEOUT_S = 60
 MEMORY = 4 << 30  # bytes a child may have: an edge model that needs more is none, and the machine is not to suffer
+PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 REFUSED = 3  # the child's own verdict, told apart from a crash
 
 
@@ -28,13 +29,16 @@ def probe(path: str | Path, engine: str, timeout_s: float = TIMEOUT_S) -> None:
     """
     import subprocess  # only now: most files are vouched for
 
-    command = [sys.executable, "-m", "fmnist_edge.runtime.probe", engine, str(path)]
+    command = [sys.executable, "-m", "fmnist_edge.runtime.probe", engine, str(Path(path).absolute())]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=timeout_s, env=child_environment(), check=False)
+        done = subprocess.run(
+            command, capture_output=True, timeout=timeout_s, env=child_environment(), cwd=PACKAGE_PARENT, check=False
+        )
     except subprocess.TimeoutExpired:
         raise ArtifactError(f"{path}: {engine} did not finish loading it within {timeout_s:g} s; refused") from None
     if done.returncode == REFUSED:
-        raise ArtifactError(done.stdout.decode(errors="replace").strip() or f"{path}: {engine} refuses the file")
+        said = done.stdout.decode(errors="replace").strip().replace(command[-1], str(path))
+        raise ArtifactError(said or f"{path}: {engine} refuses the file")
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
         raise ArtifactError(
@@ -46,10 +50,12 @@ def probe(path: str | Path, engine: str, timeout_s: float = TIMEOUT_S) -> None:
 
 
 def child_environment() -> dict[str, str]:
-    """Our own environment, in which any Python finds this package too, installed or not."""
-    package_parent = str(Path(__file__).resolve().parents[2])
-    search = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": search}
+    """Our own environment, in which any Python finds this package too, installed or not.
+
+    From 3.11 on it imports nothing from the current folder, where modules may lie beside a hostile model.
+    """
+    search = os.pathsep.join(filter(None, [PACKAGE_PARENT, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"}
 
 
 def main(engine_name: str, path: str) -> int:

@@ -100,14 +100,17 @@ def chunks(batch: np.ndarray, fixed: int | None) -> Iterator[np.ndarray]:
 
 
 def run_chunk(engine: Engine, chunk: np.ndarray) -> np.ndarray:
-    """The engine's answers; ArtifactError when it fails."""
+    """The engine's answers, one an image; ArtifactError when it fails."""
     try:
-        return engine.run(chunk)
+        answers = engine.run(chunk)
     except Exception as error:  # engines raise classes of their own
         raise ArtifactError(
             f"{engine.version} failed on a batch of {len(chunk)} ({one_line(error, 160)}); "
             "classify fewer images at a time or export the model again"
         ) from error
+    if len(answers) != len(chunk):
+        raise ArtifactError(f"{engine.version} gave {len(answers)} answers to {len(chunk)} images; export it again")
+    return answers
 
 
 def check_fit(engine: Engine, contract: Contract) -> None:
@@ -118,6 +121,8 @@ def check_fit(engine: Engine, contract: Contract) -> None:
         if len(want) != len(have) or any(b is not None and a != b for a, b in zip(want, have)):
             raise ArtifactError(f"the model's {kind} is {have} per image, its contract says {want}; export it again")
     for tensor in (engine.input, engine.output):
+        if np.dtype(tensor.dtype).kind not in "fiu":
+            raise ArtifactError(f"the model's {tensor.name!r} is {tensor.dtype}; expected numbers")
         if tensor.scale is not None and not (math.isfinite(tensor.scale) and tensor.scale > 0):
             raise ArtifactError(f"the scale of the model's {tensor.name!r} is {tensor.scale}; the file is damaged")
     if engine.input.scale is None and np.dtype(engine.input.dtype).kind in "iu":
