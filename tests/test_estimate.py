@@ -152,7 +152,7 @@ class TestMeasured:
         )  # fmt: skip
 
     def test_a_measurement_stands_beside_its_estimate(self):
-        (found,) = measured.compare(self.result(self.cell(4000)), [estimated(emulated_cell(ARTIFACT))])
+        (found,) = measured.compare(self.result(self.cell(4000)), [estimated(emulated_cell(ARTIFACT))], PI4)
         assert found.measured_ms == pytest.approx(4, rel=0.01)
         assert found.off == pytest.approx(PI4.constant / 4 - 1, rel=0.01)
 
@@ -164,15 +164,29 @@ class TestMeasured:
         _, error = measured.refit(PI4, [*items, items[0]])
         assert error > 0
 
+    def test_invalid_cells_do_not_decide_the_constant(self):
+        items = [
+            measured.Comparison("a", "litert", 4.0, True, 2.0),
+            measured.Comparison("b", "litert", 9.0, False, 2.0),
+        ]
+        assert measured.refit(PI4, items)[0].constant == pytest.approx(PI4.constant * 2)
+        assert measured.refit(PI4, items[1:])[0].constant == pytest.approx(PI4.constant * 4.5)
+
     @pytest.mark.parametrize("changes", [{"threads": 4}, {"batch": 8}, {"sha256": "other"}, {"engine": "numpy"}])
     def test_other_cells_are_none_of_it(self, changes):
         other = self.result({**self.cell(4000), **changes})
         with pytest.raises(InputError, match="no measured cell of one thread and one image"):
-            measured.compare(other, [estimated(emulated_cell(ARTIFACT))])
+            measured.compare(other, [estimated(emulated_cell(ARTIFACT))], PI4)
 
     def test_another_architecture_is_refused(self):
+        result = self.result(self.cell(4000), architecture="x86_64")
         with pytest.raises(InputError, match="'x86_64'; expected a 64-bit Arm board's"):
-            measured.compare(self.result(self.cell(4000), architecture="x86_64"), [estimated(emulated_cell(ARTIFACT))])
+            measured.compare(result, [estimated(emulated_cell(ARTIFACT))], PI4)
+
+    def test_another_board_is_refused(self):
+        result = self.result(self.cell(4000), cpu="ARM Cortex-A76")
+        with pytest.raises(InputError, match=r"of an ARM Cortex-A76; Raspberry Pi 4B? has a cortex-a72"):
+            measured.compare(result, [estimated(emulated_cell(ARTIFACT))], PI4)
 
 
 @pytest.fixture
@@ -181,6 +195,7 @@ def counted(tmp_path, monkeypatch):
     made = {"schema": results.SCHEMA, "kind": results.KIND, "core": "cortex-a72", "qemu": "7", "packages": {}}
     results.save({**made, "cells": [emulated_cell(ARTIFACT)]}, tmp_path / "benchmarks/emulated")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(results, "folders", lambda: [Path("benchmarks/emulated")])
     return tmp_path
 
 
@@ -194,6 +209,14 @@ class TestCommand:
         assert [item["milliseconds"] is None for item in report["estimates"]] == [False, True]
         assert "Nothing here was measured on a board" in (counted / "reports/estimate.md").read_text()
 
+    def test_what_was_emulated_elsewhere_counts_too(self, counted, monkeypatch, capsys):
+        """An own emulation hides none of those that came with the package."""
+        made = {"schema": results.SCHEMA, "kind": results.KIND, "core": "cortex-a76", "qemu": "7", "packages": {}}
+        results.save({**made, "cells": [emulated_cell(ARTIFACT)]}, counted / "shipped")
+        monkeypatch.setattr(results, "folders", lambda: [Path("benchmarks/emulated"), counted / "shipped"])
+        assert main(["estimate", str(ARTIFACT.path), "--board", "pi4", "--board", "pi5"]) == 0
+        assert "unavailable" not in capsys.readouterr().out
+
     def test_nothing_to_estimate_is_exit_code_3(self, counted):
         assert main(["estimate", str(ARTIFACT.path), "--board", "pi5"]) == 3
 
@@ -206,6 +229,7 @@ class TestCommand:
         assert "≈ 4.00 ms ± 30 %" in said
         section = json.loads((counted / "reports/estimate.json").read_text())["measured"]
         assert section["refit"] == pytest.approx(4.0, rel=0.01)
+        assert "refit on mine.json.gz: 4." in (counted / "reports/estimate.md").read_text()
 
     def test_a_measurement_of_which_board(self, counted, capsys):
         assert main(["estimate", str(ARTIFACT.path), "--measured", "x.json.gz"]) == 2

@@ -53,6 +53,13 @@ def test_estimates_are_approximate_wherever_they_are_shown(folder, tmp_path):
     assert made["artifacts"][0]["milliseconds"] == {"pi4": pytest.approx(PI4.constant)}
 
 
+def test_an_estimate_that_something_speaks_against_has_a_star(folder, tmp_path):
+    """As many bytes of weights as cycles: more than the networks that the constants are fitted on ever read."""
+    text = markdown.document(read(tmp_path), boards.read(folder("cortex-a72", cell(size_bytes=1_800_000))))
+    assert f"≈ {PI4.constant:.2f} ms ± 30 %\\*" in text and "probably slower" in text
+    assert "%\\*" not in markdown.document(read(tmp_path), boards.read(folder("cortex-a72", cell(size_bytes=1000))))
+
+
 def test_the_page_marks_each_kind_and_filters_leave_them_alone(folder, tmp_path):
     parsed = Parsed(page.page(read(tmp_path), boards.read(folder("cortex-a72", cell()))))
     badges = {attributes.get("class") for attributes in parsed.all("span")}

@@ -15,7 +15,7 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge import inputs
     from fmnist_edge.artifacts import collect
     from fmnist_edge.emulation import results, suite, tables, userland
-    from fmnist_edge.files import check_writable, write_atomic
+    from fmnist_edge.files import check_writable, locked, write_atomic
 
     artifacts = collect(options.artifacts)
     evaluation = inputs.evaluation_for(None, None, options.images, options.data, artifacts[0].contract.input_shape)
@@ -23,13 +23,14 @@ def run(options: argparse.Namespace) -> None:
     userland.make(options.userland, lambda line: print(line, file=sys.stderr))
     choice = suite.Choice(tuple(dict.fromkeys(options.core or suite.CORES)), options.images, options.again)
     document = options.out / "README.md"
-    try:
-        with progress_bar("emulating") as progress:
-            cells = suite.run(
-                artifacts, evaluation.images, evaluation.source, choice, options.userland, options.out, progress
-            )
-    finally:  # an interrupted run has left cells too
-        write_atomic(document, tables.document(results.load_all(options.out)))
+    with locked(options.out):
+        try:
+            with progress_bar("emulating") as progress:
+                cells = suite.run(
+                    artifacts, evaluation.images, evaluation.source, choice, options.userland, options.out, progress
+                )
+        finally:  # an interrupted run has left cells too
+            write_atomic(document, tables.document(results.load_all(options.out)))
     print(f"Emulated, answers against this machine's; no latency:\n\n{tables.shown(cells)}\n")
     print(f"wrote {options.out}/*.json and {document}")
     failed = suite.failures(cells)

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
         print(line)
     write_json(options.report, {**report, "estimates": [asdict(item) for item in found]})
     page = options.report.with_name("README.md" if options.report.stem == "estimates" else f"{options.report.stem}.md")
-    write_atomic(page, tables.document(found, chosen, boards.data()))
+    write_atomic(page, tables.document(found, chosen, boards.data(), report["measured"]))
     print(f"wrote {options.report} and {page}")
     if not any(item.milliseconds is not None for item in found):
         raise UnavailableError("no estimate for any of these artifacts; the lines above say what to run")
@@ -58,7 +58,8 @@ def refitted(
     from fmnist_edge.bench import results
     from fmnist_edge.estimate import boards, measured, tables
 
-    items = measured.compare(results.load(options.measured), estimates_of(artifacts, [board], boards.ACROSS_RUNTIMES))
+    estimated = estimates_of(artifacts, [board], boards.ACROSS_RUNTIMES)
+    items = measured.compare(results.load(options.measured), estimated, board)
     own, error = measured.refit(board, items)
     print(f"{options.measured.name} against the estimates for {board.title}:\n\n{tables.compared(items)}\n")
     if not all(item.valid for item in items):

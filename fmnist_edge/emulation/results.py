@@ -2,7 +2,7 @@
 
 No latency is in it, and none can be: an emulated core has no clock. Fields of a cell:
 
-artifact: last folder and file name; sha256: of the file. status: "ok", or "failed" with a reason.
+artifact: last folder and file name; sha256, size_bytes: of the file. status: "ok", or "failed" with a reason.
 parity: against the same engine on this machine, on the first "images" of "source": "agreement" is the share with the
 same top class, "ties" those of the others where two classes score the same, "bit_equal" whether all scores are the same
 bits. instructions: of one inference, one thread. repeatability: how far the counts of two sections of two processes lay
@@ -41,11 +41,11 @@ def load(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror}); `fmnist-edge emulate` writes one") from None
     except ValueError:
-        raise FileError(f"{path}: not JSON; run `fmnist-edge emulate` again") from None
+        raise FileError(f"{path}: not JSON; delete it and run `fmnist-edge emulate`") from None
     if not isinstance(result, dict) or (result.get("kind"), result.get("schema")) != (KIND, SCHEMA):
-        raise FileError(f"{path}: no results of `fmnist-edge emulate` of schema {SCHEMA}; run it again")
+        raise FileError(f"{path}: no results of `fmnist-edge emulate` of schema {SCHEMA}; delete it and run that")
     if not isinstance(result.get("cells"), list) or result.get("core") not in CORES:
-        raise FileError(f"{path}: its cells or its core are missing; run `fmnist-edge emulate` again")
+        raise FileError(f"{path}: its cells or its core are missing; delete it and run `fmnist-edge emulate`")
     return result
 
 

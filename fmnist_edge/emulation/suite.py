@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ import numpy as np
 from fmnist_edge.artifacts import Artifact
 from fmnist_edge.emulation import profile, results, userland
 from fmnist_edge.emulation.cores import CORES, Core
-from fmnist_edge.errors import FmnistEdgeError, UnavailableError, one_line
+from fmnist_edge.errors import FmnistEdgeError, InputError, UnavailableError, one_line
 from fmnist_edge.estimate.cycles import cycles_of
 from fmnist_edge.files import write_via
 from fmnist_edge.matrix import cell
@@ -60,8 +61,12 @@ def run(
     """Emulate `artifacts`; each cell is written into `out`/<core>.json as soon as it is done.
 
     A cell that is there already, of the same file and of as many images, is left as it is.
-    Returns the cells that were asked for. Raises UnavailableError without QEMU, a C compiler or the userland.
+    Returns the cells that were asked for. Raises UnavailableError without QEMU, a C compiler or the userland, and
+    InputError for two artifacts of one name, and for results of another QEMU or of other wheels than these.
     """
+    names = Counter(map(name_of, artifacts))
+    if twice := [name for name, times in names.items() if times > 1]:
+        raise InputError(f"two artifacts are called {twice[0]}; emulate them one by one, each with an --out of its own")
     userland.make(folder)
     library = profile.plugin(folder)
     found = []
@@ -78,7 +83,8 @@ def run(
                 if known is None or choice.again or not covers(known, host.count):
                     known = measured(host, CORES[name], folder, library, choice.again) | {"source": source}
                 if known.get("cycles") is None:
-                    known = known | {"cycles": simulated(known["sha256"], CORES[name], folder)}
+                    ran = known["status"] == "ok"
+                    known = known | {"cycles": simulated(known["sha256"], CORES[name], folder) if ran else None}
                     cells = [item for item in result["cells"] if item["artifact"] != known["artifact"]]
                     results.save({**result, "cells": [*cells, known]}, out)
                 found.append({"core": name, **known})
@@ -126,13 +132,15 @@ class Host:
 
 
 def current(out: Path, core: str) -> dict[str, Any]:
-    """The results of `core` so far, with what made them."""
+    """The results of `core` so far, with what made them. Raises InputError where something else did."""
     path = out / f"{core}.json"
     made = {"schema": results.SCHEMA, "kind": results.KIND, "core": core, **versions()}
     if not path.is_file():
         return {**made, "cells": []}
     known = results.load(path)
-    return {**made, "cells": known["cells"] if all(known.get(key) == made[key] for key in made) else []}
+    if other := [f"{key} {known.get(key)}, here {made[key]}" for key in made if known.get(key) != made[key]]:
+        raise InputError(f"{path}: made by {'; '.join(other)}; name another --out, or delete it to begin anew")
+    return {**made, "cells": known["cells"]}
 
 
 def versions() -> dict[str, Any]:
@@ -153,6 +161,7 @@ def measured(host: Host, core: Core, folder: Path, library: Path, again: bool) -
         "sha256": artifact.manifest["sha256"],
         "model": artifact.model,
         "precision": artifact.precision,
+        "size_bytes": artifact.size_bytes,
         "engine": host.engine,
     }
     try:
@@ -160,6 +169,8 @@ def measured(host: Host, core: Core, folder: Path, library: Path, again: bool) -
         gate = GATES["integer" if "int" in artifact.precision else "float"]
         alike = agreement(expected, host.emulated(core, folder, again), gate)
         counted = count(host, core, folder, library)
+    except UnavailableError:  # it is this machine that lacks something, whatever the artifact
+        raise
     except FmnistEdgeError as error:
         nothing = dict.fromkeys(("parity", "engine_version", "instructions", "repeatability", "calls"))
         return {**about, "status": "failed", "reason": one_line(error), **nothing}

@@ -50,8 +50,8 @@ def text(milliseconds: float, error: float) -> str:
 
 
 def committed() -> list[dict[str, Any]]:
-    """The emulated results of every core, from the first of `results.folders()` that has some."""
-    return next((found for folder in results.folders() if (found := results.load_all(folder))), [])
+    """The emulated results of every core, from all of `results.folders()`: those of an earlier one come first."""
+    return [result for folder in results.folders() for result in results.load_all(folder)]
 
 
 def estimate(artifact: Artifact, board: Board, emulated: Sequence[dict[str, Any]], error: float) -> Estimate:

@@ -34,14 +34,17 @@ class Comparison:
         return self.estimated_ms / self.measured_ms - 1
 
 
-def compare(result: Result, estimates: Sequence[Estimate]) -> list[Comparison]:
-    """Every measured cell of one image and one thread that has an estimate: p50 of the engine alone.
+def compare(result: Result, estimates: Sequence[Estimate], board: Board) -> list[Comparison]:
+    """Every measured cell of one image and one thread that has an estimate for `board`: p50 of the engine alone.
 
-    Raises InputError for what was measured on another architecture, and where there is no such cell.
+    Raises InputError for what was measured on another architecture or another core, and where there is no such cell.
     """
     architecture = result["machine"].get("architecture")
     if architecture not in ARM:
         raise InputError(f"these results are of {architecture!r}; expected a 64-bit Arm board's (aarch64)")
+    core = str(result["machine"].get("cpu"))
+    if core.startswith("ARM ") and core[4:].lower() != board.core:
+        raise InputError(f"these results are of an {core}; {board.title} has a {board.core}")
     known = {(item.sha256, item.engine or ""): item for item in estimates if item.milliseconds is not None}
     found = []
     for cell in result["cells"]:
@@ -63,7 +66,11 @@ def name(cell: Any) -> str:
 
 
 def refit(board: Board, compared: Sequence[Comparison]) -> tuple[Board, float | None]:
-    """The board with the constant that these measurements give, and its mean leave-one-out error, None for too few."""
-    pairs = [(item.estimated_ms, item.measured_ms) for item in compared]
+    """The board with the constant that these measurements give, and its mean leave-one-out error, None for too few.
+
+    Of the valid ones, where there are some.
+    """
+    trusted = [item for item in compared if item.valid] or compared
+    pairs = [(item.estimated_ms, item.measured_ms) for item in trusted]
     own = replace(board, constant=board.constant * constant(pairs))
     return own, mean_error(leave_one_out(pairs)) if len(pairs) >= FEWEST else None

@@ -18,7 +18,7 @@ Written by `fmnist-edge estimate`. Nothing here was measured on a board. One inf
 instructions (see [emulated](../emulated/README.md)), their hot blocks through {simulator}'s model of the core, times
 one constant a board. The constants are fitted on ncnn's published figures; within ncnn they are off by the errors of
 the second table; for another runtime ± 30 % is assumed, and was not checked.
-
+{refit}
 {estimates}
 {notes}
 ## What the constants are fitted on
@@ -33,6 +33,11 @@ the second table; for another runtime ± 30 % is assumed, and was not checked.
 The constant of the float networks alone, and what it makes of the integer ones.
 
 {unseen}
+"""
+
+REFIT = """
+The estimates on this page are by a constant that was refit on {file}: {refit:.3f}, where the published figures give
+{constant:.3f}.
 """
 
 
@@ -105,10 +110,17 @@ def unseen(data: Mapping[str, Any]) -> str:
     return console.table(["board", "network", "published ms", "≈ predicted ms", "off %"], rows)
 
 
-def document(estimates: Sequence[Estimate], boards: Sequence[Board], data: Mapping[str, Any]) -> str:
+def document(
+    estimates: Sequence[Estimate],
+    boards: Sequence[Board],
+    data: Mapping[str, Any],
+    measured: Mapping[str, Any] | None = None,
+) -> str:
+    """The whole page. `measured`: the report's section of that name, where the board's constant was refit."""
     lines = "".join(f"- {line}\n" for line in notes(estimates))
     return PAGE.format(
         simulator=data["simulator"],
+        refit="" if measured is None else REFIT.format(**measured),
         estimates=shown(estimates, boards),
         notes=f"\n{lines}" if lines else "",
         engine=data["engine"].replace("==", " "),

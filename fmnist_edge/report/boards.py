@@ -15,7 +15,7 @@ from fmnist_edge.emulation import results
 from fmnist_edge.emulation.cores import CORES
 from fmnist_edge.errors import FileError
 from fmnist_edge.estimate.boards import ACROSS_RUNTIMES, boards
-from fmnist_edge.estimate.estimates import text
+from fmnist_edge.estimate.estimates import of_cell, text
 from fmnist_edge.report.tables import Column, Table
 from fmnist_edge.report.values import number, words
 
@@ -34,6 +34,7 @@ class Line:
         agreement: the least share of images, over the cores, on which the answers are this machine's.
         images: the least number of images that were compared.
         milliseconds: estimated, by board.
+        slower: boards on which it is probably slower than that, see `estimates.of_cell`.
     """
 
     model: str
@@ -43,6 +44,7 @@ class Line:
     agreement: float
     images: float
     milliseconds: dict[str, float]
+    slower: tuple[str, ...]
 
 
 def read(folder: Path) -> list[Line]:
@@ -64,8 +66,8 @@ def read(folder: Path) -> list[Line]:
 def line_of(found: Sequence[tuple[str, dict[str, Any]]]) -> Line:
     first = found[0][1]
     by_core = dict(found)
-    times = {
-        board.name: board.milliseconds(number(by_core[board.core]["cycles"]["cycles"]))
+    estimates = {
+        board.name: of_cell(by_core[board.core], board, by_core[board.core].get("size_bytes"))
         for board in boards().values()
         if by_core.get(board.core, {}).get("cycles")
     }
@@ -76,7 +78,8 @@ def line_of(found: Sequence[tuple[str, dict[str, Any]]]) -> Line:
         instructions={core: number(cell["instructions"]) / 1e6 for core, cell in found},
         agreement=min(number(cell["parity"]["agreement"]) for _, cell in found),
         images=min(number(cell["parity"]["images"]) for _, cell in found),
-        milliseconds=times,
+        milliseconds={name: number(found["milliseconds"]) for name, found in estimates.items()},
+        slower=tuple(name for name, found in estimates.items() if found["note"]),
     )
 
 
@@ -100,8 +103,11 @@ def emulated(lines: Sequence[Line]) -> Table:
 
 def estimated(lines: Sequence[Line]) -> Table:
     """Milliseconds by board, each with its sign."""
-    columns = [Column(board.title, by("milliseconds", board.name), approximate) for board in boards().values()]
-    title = "Estimated, never measured: one inference, one thread"
+    columns = [
+        Column(board.title, by("milliseconds", board.name), approximate, among(board.name))
+        for board in boards().values()
+    ]
+    title = "Estimated, never measured: one inference, one thread; *: probably slower, its weights wait for memory"
     return Table(title, [*ARTIFACT, *columns], [line for line in lines if line.milliseconds])
 
 
@@ -111,6 +117,10 @@ def approximate(milliseconds: float) -> str:
 
 def by(field: str, key: str) -> Callable[[Line], float | None]:
     return lambda line: getattr(line, field).get(key)
+
+
+def among(board: str) -> Callable[[Line], bool]:
+    return lambda line: board in line.slower
 
 
 def as_json(lines: Sequence[Line]) -> dict[str, Any]:
