@@ -74,7 +74,7 @@ REPORT = (
     "float32 peak and memory speed allow; p99 takes 662 samples. The Pareto front is of VALID cells where there are "
     "any. With --readme FILE, every block of FILE between `<!-- report:NAME -->` and `<!-- /report -->` is written "
     "anew; NAME is runs, latency, pareto, ratios or devices, and `<!-- report:latency engine=litert threads=1 -->` "
-    "has only the rows that fit."
+    "has only the rows that fit (of run, device, model, precision, format, engine, threads, batch, validity)."
 )
 EMULATION = (
     "The aarch64 wheels of LiteRT and ONNX Runtime under QEMU's user mode, each core with its own instruction set: the "

@@ -96,7 +96,7 @@ def add_compare(sub: argparse.ArgumentParser) -> None:
         "--fail-if-slower",
         type=percentage,
         metavar="P%",
-        help="exit code 1 when a cell's p50 rose by more than P %% beyond doubt, or a cell of A failed in B",
+        help="exit code 1 when a cell's p50 rose by more than P %%, beyond doubt that it rose, or failed in B",
     )
     sub.add_argument(
         "--report", type=Path, default=Path("reports/compare.json"), metavar="FILE", help="JSON beside the table"

@@ -66,6 +66,16 @@ def test_the_peak_is_measured_for_each_number_of_threads(monkeypatch):
     assert all(part["macs_per_s"] > 1e6 and part["bytes_per_s"] > 1e6 for part in found["threads"].values())
 
 
+def test_the_peak_is_of_the_fastest_kernels(monkeypatch):
+    """OpenBLAS may not take a CPU's AVX-512 by itself."""
+    figures = {"SkylakeX": {"macs_per_s": 3.0, "bytes_per_s": 1.0}, None: {"macs_per_s": 2.0, "bytes_per_s": 2.0}}
+    monkeypatch.setattr(calibration, "ask", lambda *call: figures[call[-1].get("OPENBLAS_CORETYPE")])
+    monkeypatch.setattr(calibration, "cpu_flags", lambda cpu: ["avx2", "avx512f"])
+    assert calibration.calibrate([1])["threads"] == {"1": {"macs_per_s": 3.0, "bytes_per_s": 2.0}}
+    monkeypatch.setattr(calibration, "cpu_flags", lambda cpu: None)
+    assert calibration.calibrate([1])["threads"] == {"1": {"macs_per_s": 2.0, "bytes_per_s": 2.0}}
+
+
 def test_a_peak_that_cannot_be_measured_says_why(monkeypatch):
     monkeypatch.setattr(calibration.sys, "executable", "/nowhere/python")
     found = calibration.calibrate([1])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from bench_models import write_onnx, write_tflite
 
 from fmnist_edge.bench import cells as bench_cells
-from fmnist_edge.bench import loop, process, results, suite, tables
+from fmnist_edge.bench import loop, process, results, suite, tables, validity
 from fmnist_edge.bench.plan import Plan
 from fmnist_edge.bench.series import count_of
 from fmnist_edge.errors import FileError, InputError, UnknownNameError
@@ -65,6 +66,14 @@ class TestCells:
             for threads in (1, 2)
         }
         assert {cell.engine for cell in bench_cells.cells_for(list(models.values()), (1,), ["litert"])} == {"litert"}
+
+    def test_two_of_one_name_cannot_be_told_apart_and_are_refused(self, models, tmp_path):
+        other = tmp_path / "linear/float32.onnx"
+        other.parent.mkdir()
+        for suffix in ("", ".json"):
+            shutil.copy(f"{models['onnx']}{suffix}", f"{other}{suffix}")
+        with pytest.raises(InputError, match=r"two artifacts are called linear/float32\.onnx"):
+            bench_cells.cells_for([models["onnx"], other], (1,))
 
     def test_all_is_every_engine_that_claims_the_file_and_none_named_those_worth_timing(self, models):
         every = {cell.engine for cell in bench_cells.cells_for([models["tflite"]], (1,), ["all"])}
@@ -323,6 +332,18 @@ class TestInterruption:
             assert child.stdout.read() == "True\n"
         (result, journal) = sorted(tmp_path.glob("*/*"))
         assert results.load(result)["cells"][0]["memory"] and journal.name.endswith(".partial.jsonl")
+
+
+def test_throttling_of_before_a_reboot_excuses_none_after_it():
+    """Bits 16 to 19 are "since boot": gone after a reboot, and new when they come again."""
+    before, lines = {"throttled": 0x50000}, [{"during": {"throttled": 0x50000}}, {"during": {"throttled": None}}]
+    suite.forget_since_boot(before, lines, 0x50000)
+    assert before["throttled"] == 0x50000 == lines[0]["during"]["throttled"]
+    suite.forget_since_boot(before, lines, 0x10000)
+    assert before["throttled"] == 0x10000 == lines[0]["during"]["throttled"]
+    suite.forget_since_boot(before, lines, None)
+    assert before["throttled"] == 0x10000
+    assert validity.new_throttling(before["throttled"], [0x10000, 0x50000]) == 0x40000
 
 
 class TestChild:

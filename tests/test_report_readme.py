@@ -61,6 +61,13 @@ def test_only_the_rows_that_fit(found, tmp_path):
     assert readme.regenerated(text, found, tmp_path / "README.md")[1] == []
 
 
+def test_only_the_run_that_is_named(tmp_path):
+    runs = read(tmp_path, result(*family()), result(*family()))
+    text, _ = readme.regenerated(TEXT.format("latency run=1"), runs, tmp_path / "README.md")
+    block = text[text.index("report:latency") :]
+    assert "1.json.gz" in block and "0.json.gz" not in block
+
+
 def test_a_file_outside_is_named_and_not_linked(found, tmp_path):
     text, _ = readme.regenerated(TEXT.format("pareto"), found, tmp_path / "elsewhere/README.md")
     assert "From a-board/0.json.gz;" in text and "](" not in text
@@ -75,7 +82,7 @@ def test_a_file_outside_is_named_and_not_linked(found, tmp_path):
             UnknownNameError,
             "unknown block 'latnecy'; choose from: runs, .*Did you mean 'latency'",
         ),
-        (TEXT.format("latency engien=litert"), InputError, "unknown filter 'engien'; choose from: device, model"),
+        (TEXT.format("latency engien=litert"), InputError, "unknown filter 'engien'; choose from: run, device, model"),
         (TEXT.format("latency engine=none"), InputError, "no measured cell has engine=none"),
         ("<!-- report:runs -->\n<!-- report:latency -->\n<!-- /report -->", InputError, "block runs is not closed"),
         (TEXT.format("latency") + "<!-- report:runs -->", InputError, "at least one is not closed"),

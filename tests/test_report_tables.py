@@ -1,6 +1,7 @@
 """Tables say what the rows say: ratios within a run, devices side by side, Markdown that shows hostile text as text."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from bench_results import result, steady
@@ -65,6 +66,14 @@ def test_every_figure_is_in_the_full_table(run):
         "p90 µs": "100.1", "p99 µs": "100.1", "end-to-end µs": "100.1", "first ms": "0.05", "load ms": "2.00",
         "RSS MB": "50", "kB": "1,300", "acc %": "94.98", "% peak": "100", "% limit": "100", "verdict": "VALID",
     }  # fmt: skip
+
+
+def test_floats_beyond_the_peak_are_explained(run):
+    assert tables.BEYOND_PEAK not in tables.facts(run)
+    row = next(row for row in run.rows if row.precision == "float32")
+    assert tables.BEYOND_PEAK in tables.facts(replace(run, rows=(replace(row, share_of_peak=1.2),)))
+    integers = replace(row, precision="int8", share_of_peak=1.2)
+    assert tables.BEYOND_PEAK not in tables.facts(replace(run, rows=(integers,)))
 
 
 def test_what_is_not_known_is_a_dash(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,9 @@ def cells_for(
         raise InputError(
             f"no artifact among {len(artifacts)} that {wished} can run{sizes}; `fmnist-edge export` writes some"
         )
+    names = Counter((cell.name, cell.engine, cell.threads, cell.batch) for cell in cells)
+    if twice := [name for (name, *_), times in names.items() if times > 1]:
+        raise InputError(f"two artifacts are called {twice[0]}; measure them in two runs, and `compare` those")
     return cells
 
 

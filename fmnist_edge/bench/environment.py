@@ -100,7 +100,7 @@ def cpu_model(root: Path = ROOT) -> str | None:
     return platform.processor() or None
 
 
-def cpu_info(root: Path) -> dict[str, str]:
+def cpu_info(root: Path = ROOT) -> dict[str, str]:
     """The first core's fields of /proc/cpuinfo; on a big.LITTLE machine that is one of several kinds."""
     fields: dict[str, str] = {}
     for line in (text(root / "proc/cpuinfo") or "").splitlines():

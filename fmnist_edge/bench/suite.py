@@ -22,9 +22,10 @@ from fmnist_edge.bench.loop import Request
 from fmnist_edge.bench.monitor import Monitor
 from fmnist_edge.bench.plan import Plan, from_dict
 from fmnist_edge.bench.process import run_child
-from fmnist_edge.bench.results import Result
+from fmnist_edge.bench.results import Result, State
 from fmnist_edge.bench.state import now, state
 from fmnist_edge.bench.summary import summarize
+from fmnist_edge.bench.validity import THROTTLED_SINCE
 from fmnist_edge.errors import FileError, InputError
 from fmnist_edge.runtime.placement import Placement
 
@@ -142,8 +143,21 @@ def resume(path: Path, images: np.ndarray) -> Session:
         what = changed[0] if changed else f"the machine ({unlike[0]})" if unlike else "the set of images"
         raise InputError(f"{path}: {what} is no longer what it was when the run began; begin a new one")
     result["sessions"].append(now())
+    forget_since_boot(result["before"], lines, state()["throttled"])
     target = path.with_name(path.name.removesuffix(SUFFIX) + ".json.gz")
     return Session(result, cells, images, plan, target, journal, header["pythons"], entries)
+
+
+def forget_since_boot(before: State, lines: Sequence[dict[str, Any]], bits: int | None) -> None:
+    """After a reboot: throttling "since boot" that was there before the run, and is no longer, excuses none to come."""
+    old = before["throttled"]
+    if old is None or bits is None or not old & ~bits:
+        return
+    before["throttled"] = old & bits
+    for line in lines:
+        seen = line["during"]["throttled"]
+        if seen is not None:
+            line["during"]["throttled"] = seen & ~(old & ~bits & THROTTLED_SINCE)
 
 
 def run(session: Session, progress: Progress = lambda done, total, text: None) -> Result:

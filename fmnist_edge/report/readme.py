@@ -23,15 +23,16 @@ BLOCK = re.compile(
     rf"^(?P<opening>{OPENING}(?P<name>\S+)(?P<filters>(?: \S+=\S+)*) -->)$(?P<body>.*?)^{CLOSING}$",
     re.DOTALL | re.MULTILINE,
 )
-FILTERS: dict[str, Callable[[Row], str]] = {
-    "device": lambda row: row.device,
-    "model": lambda row: row.group,
-    "precision": lambda row: row.precision or "",
-    "format": lambda row: row.format,
-    "engine": lambda row: row.engine,
-    "threads": lambda row: str(row.threads),
-    "batch": lambda row: str(row.batch),
-    "validity": lambda row: row.validity,
+FILTERS: dict[str, Callable[[Run, Row], str]] = {
+    "run": lambda run, row: run.path.name.removesuffix(".json.gz"),
+    "device": lambda run, row: row.device,
+    "model": lambda run, row: row.group,
+    "precision": lambda run, row: row.precision or "",
+    "format": lambda run, row: row.format,
+    "engine": lambda run, row: row.engine,
+    "threads": lambda run, row: str(row.threads),
+    "batch": lambda run, row: str(row.batch),
+    "validity": lambda run, row: row.validity,
 }
 
 
@@ -75,15 +76,15 @@ def block(name: str, filters: str, runs: Sequence[Run], path: Path) -> str:
         close = difflib.get_close_matches(name, BLOCKS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise UnknownNameError(f"{path}: unknown block {name!r}; choose from: {', '.join(BLOCKS)}.{hint}")
-    rows = [row for run in runs for row in run.rows]
+    rows = [(run, row) for run in runs for row in run.rows]
     for item in filters.split():
         key, _, values = item.partition("=")
         if key not in FILTERS:
             raise InputError(f"{path}: block {name}: unknown filter {key!r}; choose from: {', '.join(FILTERS)}")
-        rows = [row for row in rows if FILTERS[key](row) in values.split(",")]
+        rows = [pair for pair in rows if FILTERS[key](*pair) in values.split(",")]
     if not rows:
         raise InputError(f"{path}: block {name}: no measured cell has{filters or ' a row'}; change the marker")
-    return BLOCKS[name](with_rows(runs, rows), lambda run: linked(run, path))
+    return BLOCKS[name](with_rows(runs, [row for _, row in rows]), lambda run: linked(run, path))
 
 
 def linked(run: Run, readme: Path) -> str:

@@ -26,7 +26,8 @@ def introduction(runs: Sequence[Run]) -> Markup:
             "Latency of one call, in fresh processes; percentiles are of all samples, none removed, and p99 takes 662 "
             "of them. A figure is VALID when nothing was seen that spoke against it, and INVALID for the reasons "
             "beside it. % peak is of the machine's measured float32 matrix product, % limit of what that and its "
-            "memory speed allow; integers may exceed both. ± % p50 is how far two such runs may lie apart.",
+            "memory speed allow; integers may exceed both, and floats a BLAS that is not the CPU's best. ± % p50 is "
+            "how far two such runs may lie apart.",
         ),
     )
 

@@ -195,6 +195,12 @@ def summed(run: Run) -> str:
     return f"{run.verdict}: {', '.join(broken)}" if broken else run.verdict
 
 
+BEYOND_PEAK = (
+    "float32 cells are beyond 100 % of the measured peak: NumPy's BLAS does less than this CPU can, and % peak and "
+    "% limit only tell which cell is nearer to it"
+)
+
+
 def facts(run: Run) -> list[str]:
     """What must be known about a run beside its figures, a line each."""
     text = dict(run.machine)
@@ -202,6 +208,8 @@ def facts(run: Run) -> list[str]:
     lines += [f"{run.verdict}: {rule}: {found}" for rule, found in run.reasons] or [run.verdict]
     if run.unseen:
         lines.append(f"not to be seen on this machine: {', '.join(run.unseen)}")
+    if any((row.precision or "").endswith("float32") and (row.share_of_peak or 0) > 1 for row in run.rows):
+        lines.append(BEYOND_PEAK)
     return [*lines, *run.missing]
 
 

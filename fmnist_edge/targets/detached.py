@@ -145,7 +145,7 @@ def fetch(folder: Path, offset: int) -> None:
 
 def collect(folder: Path) -> None:
     """The result has arrived: the next `start` measures anew. It stays on the device, too."""
-    (folder / STATE).unlink()
+    (folder / STATE).unlink(missing_ok=True)  # an answer that got lost is asked for again
 
 
 def is_alive(folder: Path) -> bool:

@@ -12,6 +12,7 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,7 +57,8 @@ class SshTarget:
         state = self._run(facts, python, progress)
         received = self._received(facts, python, state, progress)
         path = saved(received, job, out)
-        self._patiently(lambda: self._ask(facts, python, "collect"), progress)
+        with suppress(UnavailableError):  # the result is here; at worst it is fetched once more
+            self._ask(facts, python, "collect")
         return path
 
     def _deliver(self, facts: Facts, content: bytes, progress: Progress) -> None:
