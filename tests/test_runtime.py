@@ -522,11 +522,12 @@ class TestLoading:
             read_whole(tmp_path / "x.onnx")
 
     def test_what_was_exchanged_while_it_was_loaded_is_refused(self, linear_models, tmp_path, monkeypatch):
-        path = with_manifest(tmp_path / "float32.onnx", linear_models["float32.onnx"].read_bytes())
+        content = linear_models["float32.onnx"].read_bytes()
+        path = with_manifest(tmp_path / "float32.onnx", content)
 
         class Exchanged(OnnxRuntimeEngine):
             def __init__(self, name, threads=None):
-                path.write_bytes(linear_models["int8.onnx"].read_bytes())
+                path.write_bytes(content + b"\x32\x01x")  # a doc_string: as sound as the other
                 super().__init__(name, threads)
 
         monkeypatch.setattr("fmnist_edge.runtime.onnxruntime.OnnxRuntimeEngine", Exchanged)
