@@ -168,6 +168,29 @@ class TestVerdicts:
         assert tables.row(broken)[2] == "crashed (SIGSEGV)"
 
 
+class TestCounting:
+    def count(self, tmp_path, monkeypatch, counts) -> tuple[dict, int]:
+        left = iter(counts)
+
+        def collect(*_):
+            return [Counter({"1f2003d5": next(left)}) for _ in range(2)], {"engine_version": "e 1"}
+
+        monkeypatch.setattr(profile, "collect", collect)
+        host = suite.Host(Artifact.open(ROOT / "exported/compact_cnn/int8.tflite"), tmp_path / "images.npy", 1)
+        return suite.count(host, CORES[CORE], tmp_path, tmp_path), len(list(left))
+
+    def test_one_that_repeats_is_done_once(self, tmp_path, monkeypatch):
+        found, unused = self.count(tmp_path, monkeypatch, [4_000_000, 4_000_400, 4_000_000, 4_000_000, 9, 9])
+        assert (found["instructions"], found["attempts"], unused) == (1_000_025, 1, 2)
+
+    def test_one_that_does_not_is_done_again_and_at_last_believed(self, tmp_path, monkeypatch):
+        crowded, quiet = [4_000_000, 4_200_000, 4_000_000, 4_000_000], [4_000_000] * 4
+        found, _ = self.count(tmp_path, monkeypatch, crowded + quiet)
+        assert (found["instructions"], found["attempts"], found["repeatability"]) == (1_000_000, 2, 0)
+        found, unused = self.count(tmp_path, monkeypatch, crowded * 4)
+        assert found["attempts"] == 3 and found["repeatability"] > suite.REPEATABLE and unused == 4
+
+
 class TestNothingIsLost:
     def test_two_of_one_name_are_refused(self, tmp_path):
         artifact = Artifact.open(ROOT / "exported/compact_cnn/int8.tflite")

@@ -6,7 +6,8 @@ artifact: last folder and file name; sha256, size_bytes: of the file. status: "o
 parity: against the same engine on this machine, on the first "images" of "source": "agreement" is the share with the
 same top class, "ties" those of the others where two classes score the same, "bit_equal" whether all scores are the same
 bits. instructions: of one inference, one thread. repeatability: how far the counts of two sections of two processes lay
-apart, as a share. calls: how many inferences a count was of. cycles: of one inference by a simulation of the core, see
+apart, as a share; attempts: how often they were counted until they did not, at most three times (missing: once). calls:
+how many inferences a count was of. cycles: of one inference by a simulation of the core, see
 estimate/cycles.py; null where llvm-mca was not installed.
 """
 
