@@ -648,6 +648,10 @@ def test_models_that_are_not_one_classifier(folder):
     refused(saved(image, layers.Conv2D(3, 3)(image)), r"\(batch, classes\)")
     free = keras.Input((None, None, 1))
     refused(saved(free, layers.Dense(3)(layers.GlobalMaxPooling2D()(free))), "known but for the batch")
+    for inside in (False, True):
+        large = layers.GlobalMaxPooling2D()(layers.UpSampling2D(1000, name="large")(image))
+        pooled = keras.Model(image, large)(image) if inside else large
+        refused(saved(image, layers.Dense(3)(pooled)), "'large' answers with .*, 64,000,000 values an image")
     bytes_ = keras.Input((8, 8, 1), dtype="uint8")
     refused(saved(bytes_, layers.Dense(3)(layers.Flatten()(layers.Rescaling(1 / 255)(bytes_)))), "uint8.*float32")
 

@@ -21,7 +21,7 @@ from fmnist_edge.explain.metrics import Saturation
 from fmnist_edge.explain.probe import OUTPUT
 from fmnist_edge.export.pipeline import Calibration, export
 from fmnist_edge.export.precisions import PRECISIONS, select
-from fmnist_edge.registry import PROBES
+from fmnist_edge.registry import PROBES, resolve
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.preprocess import Preprocessing
 
@@ -114,6 +114,24 @@ def test_a_fixed_batch_and_an_open_one(sound, tmp_path):
             sound, select("tflite", ["int8"])[0], CONTRACT, tmp_path / str(batch), batch=batch, calibration=calibration
         )
         assert explain(artifact, sound, PIXELS, progress=silent).output.error.sqnr_db > 25
+
+
+def test_a_graph_that_fails_on_what_it_declares_is_one_line(tmp_path):
+    """Its input is of any batch, its Reshape of one image."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [helper.make_node("Reshape", ["x", "one"], ["flat"]), helper.make_node("Relu", ["flat"], ["y"])]
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in ("x", "y")]
+    shape = numpy_helper.from_array(np.array([1, 4], np.int64), "one")
+    model = helper.make_model(
+        helper.make_graph(nodes, "one", tensors[:1], tensors[1:], [shape]),
+        opset_imports=[helper.make_opsetid("", 17)], ir_version=8,
+    )  # fmt: skip
+    (tmp_path / "one.onnx").write_bytes(model.SerializeToString())
+    probe = resolve("format", PROBES, "onnx")(str(tmp_path / "one.onnx"))
+    assert probe.capture(np.ones((1, 4), np.float32), [OUTPUT])[OUTPUT].shape == (1, 4)
+    with pytest.raises(ArtifactError, match=r"failed on 2 images .*Reshape"):
+        probe.capture(np.ones((2, 4), np.float32), [OUTPUT])
 
 
 class TestGraph:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = ["check_model", "model_of", "output_of"]
 
 Model = Any  # keras.Model, whose import costs seconds
 FREE_ELEMENTS = 1 << 20
+LARGEST_OUTPUT = 1 << 25  # of a layer, for one image: 134 MB
 FIX = "build it from built-in layers and save it again with model.save('model.keras')"
 
 
@@ -101,9 +103,25 @@ def check_model(model: Model) -> None:
     for kind, tensor in (("takes", inputs[0]), ("answers with", outputs[0])):
         if str(tensor.dtype) != "float32":
             raise CheckpointError(f"{kind} {tensor.dtype}; expected float32; save it with float32 input and last layer")
+    for name, output in outputs_of(model):
+        values = math.prod(size for size in output[1:] if size is not None)
+        if values > LARGEST_OUTPUT:
+            what = f"layer {printable(name)!r} answers with {output}, {values:,} values an image"
+            raise CheckpointError(f"{what}; expected at most {LARGEST_OUTPUT:,}: no device has room for more")
     for weight in model.weights:
         if not np.isfinite(np.asarray(weight)).all():
             raise CheckpointError(f"weight {weight.path} holds NaN or infinity; train it again from a finite state")
+
+
+def outputs_of(model: Model) -> Iterator[tuple[str, tuple[int | None, ...]]]:
+    """(name, shape) of what each layer answers with, those of models inside it too."""
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from outputs_of(layer)
+        else:
+            shape = getattr(getattr(layer, "output", None), "shape", None)  # a layer with several has a list
+            if shape is not None:
+                yield layer.name, tuple(shape)
 
 
 def output_of(model: Model) -> str:

@@ -77,12 +77,21 @@ class OnnxProbe:
         names = {key: self._fetch[key] for key in wanted if self._fetch[key] != self._image}
         pieces: list[list[np.ndarray]] = []
         for chunk in chunks(images, self._batch if isinstance(self._batch, int) else None):
-            # Asked for nothing, ONNX Runtime gives all.
-            pieces.append(self._session.run(list(names.values()), {self._image: chunk}) if names else [])
+            pieces.append(self._run(list(names.values()), chunk))
         captured = {
             key: np.concatenate(rows)[: len(images)] for key, rows in zip(names, zip(*pieces, strict=True), strict=True)
         }
         return {key: captured.get(key, images) for key in wanted}
+
+    def _run(self, names: list[str], chunk: np.ndarray) -> list[np.ndarray]:
+        if not names:  # asked for nothing, ONNX Runtime gives all
+            return []
+        try:
+            return self._session.run(names, {self._image: chunk})
+        except Exception as error:  # as above
+            raise ArtifactError(
+                f"{self.version} failed on {len(chunk)} images ({one_line(error, 160)}); export the model again"
+            ) from error
 
     def close(self) -> None:
         self._session = None

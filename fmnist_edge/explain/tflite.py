@@ -11,7 +11,7 @@ import numpy as np
 from fmnist_edge.explain.probe import INPUT, OUTPUT, Key, numbered
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.litert import LiteRTBuiltinEngine
-from fmnist_edge.runtime.runner import chunks
+from fmnist_edge.runtime.runner import chunks, run_chunk
 from fmnist_edge.runtime.tflite_file import spec
 
 __all__ = ["TFLiteProbe"]
@@ -37,7 +37,7 @@ class TFLiteProbe(LiteRTBuiltinEngine):
     def capture(self, images: np.ndarray, keys: Iterable[Key]) -> dict[Key, np.ndarray]:
         pieces: dict[Key, list[np.ndarray]] = {key: [] for key in keys}
         for chunk in chunks(self.input.quantize(images), self.input.shape[0]):
-            self.run(chunk)
+            run_chunk(self, chunk)
             for key, rows in pieces.items():
                 rows.append(self._interpreter.get_tensor(self._index[key]))
         return {key: np.concatenate(rows)[: len(images)] for key, rows in pieces.items()}

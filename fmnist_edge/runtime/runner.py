@@ -12,7 +12,7 @@ from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import Engine, TensorSpec
 from fmnist_edge.runtime.preprocess import Preprocessing, as_batch, forms
 
-__all__ = ["Runner", "chunks", "model_input"]
+__all__ = ["Runner", "chunks", "model_input", "run_chunk"]
 
 LARGEST_CHUNK = 256  # images per call of a dynamic-batch model
 BYTES = ("int8", "uint8")
