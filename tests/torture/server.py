@@ -27,7 +27,7 @@ MEMORY = 6 << 30  # bytes a child may have: the machine is to survive what the t
 EVENTS = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "pickle.find_class", "socket.connect", "ctypes.dlopen"}
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "shutil.rmtree"}
 PROBE = "fmnist_edge.runtime.probe"
-PROGRAMS = (sys.executable, "vcgencmd")  # a Raspberry Pi's, asked whether it throttles
+PROGRAMS = (sys.executable, "nvidia-smi", "vcgencmd")  # the others: a GPU, a Raspberry Pi, asked how they are
 MODULES = (
     "ai_edge_litert.interpreter", "h5py", "keras", "onnx", "onnxruntime", "tensorflow.lite.python.schema_py_generated",
     "tf2onnx", "tqdm", "PIL.Image", "matplotlib.pyplot", "fmnist_edge.commands.explain", "fmnist_edge.export.pipeline",
