@@ -27,6 +27,7 @@ MEMORY = 6 << 30  # bytes a child may have: the machine is to survive what the t
 EVENTS = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "pickle.find_class", "socket.connect", "ctypes.dlopen"}
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "shutil.rmtree"}
 PROBE = "fmnist_edge.runtime.probe"
+ESCAPED = 71  # exit code of a command that raised what it should have caught
 PROGRAMS = (sys.executable, "nvidia-smi", "vcgencmd")  # the others: a GPU, a Raspberry Pi, asked how they are
 MODULES = (
     "ai_edge_litert.interpreter", "h5py", "keras", "onnx", "onnxruntime", "tensorflow.lite.python.schema_py_generated",
@@ -101,10 +102,13 @@ def run_forked(
     start = time.monotonic()
     child = os.fork()
     if not child:
-        if user is not None:
-            os.setgid(user)
-            os.setuid(user)
-        os._exit(run_here(arguments, folder, working or folder, forked_probes))
+        try:
+            if user is not None:
+                os.setgid(user)
+                os.setuid(user)
+            os._exit(run_here(arguments, folder, working or folder, forked_probes))
+        finally:
+            os._exit(ESCAPED)  # whatever it raised: a child must not tidy up in its parent's place
     code = waited(child, start + bound_s)
     return Outcome(
         code=-signal.SIGKILL if code is None else code,
@@ -150,7 +154,7 @@ def run_here(arguments: Sequence[str], folder: Path, working: Path, forked_probe
         return error.code if isinstance(error.code, int) else 1
     except BaseException:
         traceback.print_exc()
-        return 71
+        return ESCAPED
 
 
 def watch(folder: Path, working: Path, log: int) -> None:
