@@ -112,7 +112,7 @@ def answered(port: int, request: bytes) -> bytes:
         try:
             client.sendall(request)
             client.shutdown(socket.SHUT_WR)
-        except ConnectionError:
+        except OSError:  # it has answered, and hung up on the rest; "not connected" is no ConnectionError
             pass
         try:
             while part := client.recv(65536):
