@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from fmnist_edge.commands import (
     bench,
@@ -74,10 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options) or 0
     except FmnistEdgeError as error:
-        print(f"fmnist-edge: error: {one_line(error, 600)}", file=sys.stderr)
+        complain(f"error: {one_line(error, 600)}")
         return error.exit_code
     except KeyboardInterrupt:
-        print("fmnist-edge: interrupted", file=sys.stderr)
+        complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -85,14 +86,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         name = (error.name or "").partition(".")[0]
         message = f"this command needs {name!r}, which is not installed; run: pip install 'fmnist-edge[all]'"
-        print(f"fmnist-edge: error: {message}", file=sys.stderr)
+        complain(f"error: {message}")
         return UnavailableError.exit_code
     except Exception as error:
         if os.environ.get("FMNIST_EDGE_VERBOSE"):
             raise
         kind = type(error).__name__
-        print(
-            f"fmnist-edge: internal error: {kind}: {one_line(error)} (FMNIST_EDGE_VERBOSE=1 shows where)",
-            file=sys.stderr,
-        )
+        complain(f"internal error: {kind}: {one_line(error)} (FMNIST_EDGE_VERBOSE=1 shows where)")
         return INTERNAL_ERROR
+
+
+def complain(text: str) -> None:
+    """On stderr, where that can be written: it may go to the disk that is full."""
+    with suppress(OSError):
+        print(f"fmnist-edge: {text}", file=sys.stderr, flush=True)

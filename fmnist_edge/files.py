@@ -20,8 +20,8 @@ except ImportError:  # Windows: files are written as anywhere, runs do not notic
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
-    "check_writable", "json_text", "locked", "remove_folder", "sha256_of", "write_all", "write_atomic", "write_json",
-    "write_via", "writer_of",
+    "check_room", "check_writable", "json_text", "locked", "remove_folder", "sha256_of", "write_all", "write_atomic",
+    "write_json", "write_via", "writer_of",
 ]  # fmt: skip
 
 Writer = Callable[[Path], object]
@@ -193,6 +193,13 @@ def check_writable(folder: str | Path) -> None:
     probe = Path(folder) / ".writable"
     write_atomic(probe, b"")
     probe.unlink(missing_ok=True)  # two runs may try at once
+
+
+def check_room(folder: str | Path, size: int) -> None:
+    """Raises FileError unless `size` bytes more fit into `folder`: before libraries write that a full disk crashes."""
+    with refusing(Path(folder)), tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 def sha256_of(path: str | Path) -> str:

@@ -16,7 +16,7 @@ import pytest
 from fmnist_edge import checkpoints
 from fmnist_edge.checkpoints.contents import Contents, Weight
 from fmnist_edge.checkpoints.recognise import recognise
-from fmnist_edge.errors import CheckpointError, UnavailableError, UnknownNameError
+from fmnist_edge.errors import CheckpointError, FileError, UnavailableError, UnknownNameError
 from fmnist_edge.registry import MODELS, resolve
 
 IMAGES = np.random.default_rng(0).random((4, 28, 28, 1), np.float32)
@@ -621,6 +621,18 @@ def test_hdf5_that_reaches_out_of_itself_or_lies_about_its_size(small, folder):
         (text, "expected numbers"),
     ):
         refused(variant(change), saying)
+
+
+def test_a_full_folder_of_temporary_files_is_not_taken_for_a_broken_model(small):
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        with pytest.raises(FileError, match=r"cannot be written \(File too large\); set TMPDIR elsewhere"):
+            checkpoints.load(small)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

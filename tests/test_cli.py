@@ -70,6 +70,12 @@ def test_being_ended_is_being_interrupted(tmp_path, ended_by):
     assert child.returncode == 130
 
 
+def test_a_full_disk_behind_stderr_changes_no_exit_code(tmp_path):
+    command = [sys.executable, "-m", "fmnist_edge", "classify", str(tmp_path / "none.tflite"), "x.png"]
+    with open("/dev/full", "w") as full:
+        assert subprocess.run(command, stderr=full, check=False).returncode == 2
+
+
 def test_errors_hold_nothing_that_a_terminal_obeys():
     assert one_line(ValueError("a\x1b[31mb\x07 é")) == "a\N{REPLACEMENT CHARACTER}[31mb\N{REPLACEMENT CHARACTER} é"
 

@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fmnist_edge.errors import FileError
-from fmnist_edge.files import locked, remove_folder, sha256_of, write_all, write_atomic, write_json, write_via
+from fmnist_edge.files import (
+    check_room,
+    locked,
+    remove_folder,
+    sha256_of,
+    write_all,
+    write_atomic,
+    write_json,
+    write_via,
+)
 
 
 @given(st.binary(max_size=2000))
@@ -135,3 +144,18 @@ def test_a_folder_is_gone_at_once(tmp_path, monkeypatch):
     monkeypatch.undo()
     remove_folder(tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs posix_fallocate")
+def test_room_is_looked_for_before_a_library_needs_it(tmp_path):
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        check_room(tmp_path, 9_000)
+        with pytest.raises(FileError, match=r"cannot be written \(File too large"):
+            check_room(tmp_path, 11_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []

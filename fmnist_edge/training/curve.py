@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.errors import CheckpointError
-from fmnist_edge.files import write_json
+from fmnist_edge.files import check_room, write_json
 
 __all__ = ["Curve", "epoch_callback"]
 
+STATES = 2  # the last one is kept until the next is whole
+ROOM_FOR_NAMES = 1 << 20  # bytes of a state beside its numbers
 DRAWS_PER_EPOCH = 1 << 20  # more than any epoch's steps, so that no two epochs share dropout masks
 
 
@@ -44,6 +47,12 @@ class Curve:
         return round(sum(record["seconds"] for record in self.records), 1)
 
 
+def state_bytes(model: Any) -> int:
+    """About what a checkpoint of weights and optimizer takes."""
+    variables = [*model.variables, *model.optimizer.variables]
+    return ROOM_FOR_NAMES + sum(math.prod(variable.shape) * np.dtype(variable.dtype).itemsize for variable in variables)
+
+
 def epoch_callback(fed: Any, curve: Curve) -> Any:
     """Makes an epoch's randomness depend on its number alone, also after a resume, and keeps the curve."""
     import keras
@@ -60,5 +69,7 @@ def epoch_callback(fed: Any, curve: Curve) -> Any:
         def on_epoch_end(self, epoch, logs=None):
             values = {name: round(float(value), 6) for name, value in (logs or {}).items()}
             curve.add({"epoch": epoch, "seconds": round(time.monotonic() - self.started, 2), **values})
+            # The state is written next, by HDF5, which a full disk crashes.
+            check_room(curve.folder, STATES * state_bytes(self.model))
 
     return EpochCallback()
