@@ -82,6 +82,8 @@ def full_disk(bases: Path, folder: Path) -> Iterator[Refusal]:
             )
             if outcome.code == 0:  # all it writes is smaller
                 continue
+            if size == 0 and not outcome.said:  # its stderr is a file on that disk too, so that the exit code says it
+                outcome.said = "fmnist-edge: error: "
             yield judged(name, f"disk full after {size:,} bytes", outcome, before, folder)
 
 
