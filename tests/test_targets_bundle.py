@@ -85,9 +85,13 @@ class TestArchive:
         assert {"litert", "litert-compiled", "openvino"} <= set(bundle.engines_of([ARTIFACT], ["all"]))
 
     def test_two_artifacts_of_one_name_are_refused(self, tmp_path):
-        paths = [write_onnx(tmp_path / folder / "linear/float32.onnx") for folder in "ab"]
-        with pytest.raises(InputError, match="also called artifacts/linear/float32"):
-            bundle.archive(job(engines=("onnxruntime",), artifacts=tuple(paths)))
+        for one, other, said in (
+            ("a/linear", "b/linear", "two artifacts are called linear/float32"),
+            ("lin ear", "lin_ear", "also called artifacts/lin_ear/float32"),  # on the device
+        ):
+            paths = tuple(write_onnx(tmp_path / folder / "float32.onnx") for folder in (one, other))
+            with pytest.raises(InputError, match=said):
+                bundle.archive(job(engines=("onnxruntime",), artifacts=paths))
 
     def test_file_names_that_a_device_may_not_take_are_made_plain(self, tmp_path):
         path = write_onnx(tmp_path / "mein Mödell/float 32.onnx")
