@@ -50,8 +50,10 @@ def test_help_teaches_with_an_example_and_exit_codes(command, capsys):
 @pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_being_ended_is_being_interrupted(tmp_path, ended_by):
     """A closed terminal or `timeout` leaves no child behind, and no traceback."""
+    usual = "default_int_handler" if ended_by == signal.SIGINT else "SIG_DFL"
     code = (
-        "import os, sys, time, fmnist_edge.cli as cli\n"
+        "import signal, sys, time, fmnist_edge.cli as cli\n"
+        f"signal.signal({int(ended_by)}, signal.{usual})\n"  # nohup, which the tests may run under, ignores SIGHUP
         "def wait(options):\n"
         "    try:\n"
         "        print('waiting', flush=True)\n"
