@@ -27,6 +27,7 @@ from fmnist_edge.bench.state import now, state
 from fmnist_edge.bench.summary import summarize
 from fmnist_edge.bench.validity import THROTTLED_SINCE
 from fmnist_edge.errors import FileError, InputError
+from fmnist_edge.files import refusing_temporary
 from fmnist_edge.runtime.placement import Placement
 
 __all__ = ["Session", "begin", "resume", "run"]
@@ -216,10 +217,8 @@ def measure_all(session: Session, progress: Progress) -> None:
 
 
 def save_images(path: Path, images: np.ndarray) -> None:
-    try:
+    with refusing_temporary(path.parent):
         np.save(path, images)
-    except OSError as error:
-        raise FileError(f"{path.parent}: cannot be written ({error.strerror or error}); set TMPDIR elsewhere") from None
 
 
 def measured(session: Session, number: int, index: int, images: Path) -> dict[str, Any]:

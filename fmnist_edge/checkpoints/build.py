@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import math
-import tempfile
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +21,6 @@ __all__ = ["check_model", "model_of", "output_of"]
 
 Model = Any  # keras.Model, whose import costs seconds
 FREE_ELEMENTS = 1 << 20
-FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 LARGEST_OUTPUT = 1 << 25  # of a layer, for one image: 134 MB
 FIX = "build it from built-in layers and save it again with model.save('model.keras')"
 
@@ -39,10 +36,9 @@ def model_of(contents: Contents) -> Model:
                 return rebuilt(contents)
             except ConfigRefusedError as error:
                 reason = str(error)
+            except FileError:  # no fault of the model: its weights found no room on their way to Keras
+                raise
             except Exception as error:  # whatever a layer makes of settings that nobody checked
-                if isinstance(error, OSError) and error.errno in FULL:  # weights go to it on their way to Keras
-                    where = tempfile.gettempdir()
-                    raise FileError(f"{where}: cannot be written ({error.strerror}); set TMPDIR elsewhere") from None
                 reason = f"Keras cannot rebuild it: {cause_of(error)}"
         model = recognise(contents)
     if model is None:

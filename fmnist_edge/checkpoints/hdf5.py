@@ -6,15 +6,14 @@ import io
 import json
 import math
 import re
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fmnist_edge.checkpoints.contents import Contents, Weight, copy_in_order, leaf_of, shown
 from fmnist_edge.errors import CheckpointError
+from fmnist_edge.files import temporary_file
 
 __all__ = ["SIGNATURE", "read", "read_weights"]
 
@@ -55,9 +54,7 @@ def read_weights(content: bytes, config: Any, *, keras_2: bool = False) -> Conte
         queues = queues_of(file[top])
 
     def load(model: Any) -> None:
-        with tempfile.TemporaryDirectory() as folder:  # Keras reads these from disk only
-            path = Path(folder) / "model.weights.h5"
-            path.write_bytes(content)
+        with temporary_file("model.weights.h5", content) as path:
             model.load_weights(path)
 
     return Contents(config, queues, load, keras_2)
