@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/licences.md"
@@ -30,20 +31,15 @@ def locked(path: Path) -> dict[str, str]:
     return {normalized(name): version for name, version in pairs}
 
 
+def said_by(module: str, *arguments: str) -> Any:
+    """The JSON that a tool of this environment prints."""
+    command = [sys.executable, "-m", module, *arguments]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
 def table(python: str) -> str:
     """Markdown, a line a package of the lock file. Raises ValueError for one that is missing or has no licence."""
-    command = [
-        sys.executable,
-        "-m",
-        "piplicenses",
-        "--python",
-        python,
-        "--format",
-        "json",
-        "--with-urls",
-        "--with-system",
-    ]
-    installed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    installed = said_by("piplicenses", "--python", python, "--format", "json", "--with-urls", "--with-system")
     found = {normalized(entry["Name"]): entry for entry in installed}
     lines = ["| package | version | licence | home |", "| ------- | ------- | ------- | ---- |"]
     for name, version in sorted(locked(ROOT / "requirements.lock").items()):

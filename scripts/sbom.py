@@ -13,33 +13,20 @@ import email.parser
 import hashlib
 import json
 import re
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
+from licences import normalized, said_by
+
 SPEC = "1.6"
 Json = dict[str, Any]
 
 
-def normalized(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def environment(python: str) -> Json:
     """What cyclonedx-py says of an environment."""
-    command = [
-        sys.executable,
-        "-m",
-        "cyclonedx_py",
-        "environment",
-        "--output-reproducible",
-        "--spec-version",
-        SPEC,
-        python,
-    ]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return said_by("cyclonedx_py", "environment", "--output-reproducible", "--spec-version", SPEC, python)
 
 
 def wanted(metadata: Any) -> tuple[set[str], set[str]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from torture.bases import NAME
-from torture.server import CHANGES, WRITING, run_forked
+from torture.server import CHANGES, ESCAPED, WRITING, run_forked
 
 __all__ = ["COMMANDS", "Interruption", "interrupt"]
 
@@ -184,7 +184,7 @@ def quiet_main(arguments: Sequence[str], folder: Path, hook: Callable[[str, tupl
     try:
         main(list(arguments))
     except BaseException:
-        os._exit(71)
+        os._exit(ESCAPED)
 
 
 def calibration(bases: Path) -> list[str]:
