@@ -22,7 +22,7 @@ from fmnist_edge.help_texts import (
     REPORT,
     STATISTICS,
 )
-from fmnist_edge.registry import ENGINES, EXPORTERS, MODELS
+from fmnist_edge.lookup import ENGINES, EXPORTERS, MODELS
 
 __all__ = ["parser"]
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from fmnist_edge.argument_types import percentage, whole_number
-from fmnist_edge.registry import ENGINES, GPU_ENGINES
+from fmnist_edge.lookup import ENGINES, GPU_ENGINES
 
 __all__ = ["add_bench", "add_bundle", "add_compare"]
 

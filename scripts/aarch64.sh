@@ -7,7 +7,7 @@ set -eu
 PYTHON=${PYTHON:-python3}
 folder=$1 wheel=$2
 shift 2
-"$PYTHON" -m fmnist_edge.emulation.userland "$folder"
+"$PYTHON" -m fmnist_edge.boards.emulation.userland "$folder"
 
 FMNIST_EDGE_PACKAGE=$(cd "$folder" && pwd)/wheel # in place of the source tree's
 export FMNIST_EDGE_PACKAGE

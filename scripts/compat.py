@@ -11,14 +11,14 @@ import json
 import sys
 from pathlib import Path
 
-from fmnist_edge import data
+from fmnist_edge.data import fashion_mnist
 from fmnist_edge.runtime import Classifier
 
 IMAGES = 1000
 
 
 def run(name: str, out: str) -> None:
-    images = data.load("test").images[:IMAGES]
+    images = fashion_mnist.load("test").images[:IMAGES]
     answers = {}
     for path in sorted(Path("exported").glob("*/int8.tflite")):
         with Classifier.load(path, engine=name) as classifier:

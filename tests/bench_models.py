@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fmnist_edge.artifacts import Artifact
-from fmnist_edge.data import LABELS
+from fmnist_edge.artifact import Artifact
+from fmnist_edge.data.fashion_mnist import LABELS
 from fmnist_edge.runtime import Contract
 
 CONTRACT = Contract(input_shape=(28, 28, 1), output="logits", labels=LABELS)

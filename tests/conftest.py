@@ -23,9 +23,10 @@ import pytest
 from devices import device_python
 from hypothesis import settings
 
-from fmnist_edge import checkpoints, data
+from fmnist_edge import checkpoints
+from fmnist_edge.data import fashion_mnist
 from fmnist_edge.export import mnn
-from fmnist_edge.export.pipeline import Calibration
+from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.precisions import PRECISIONS, Precision
 from fmnist_edge.runtime import Contract
 
@@ -144,7 +145,7 @@ def linear_ncnn() -> bytes:
 
 @pytest.fixture(scope="module")
 def calibration():
-    return Calibration(data.calibration_images(100), "100 training images")
+    return Calibration(fashion_mnist.calibration_images(100), "100 training images")
 
 
 @pytest.fixture(scope="module")

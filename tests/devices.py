@@ -14,7 +14,7 @@ import pytest
 
 from fmnist_edge.bench.job import Job
 from fmnist_edge.bench.plan import Plan
-from fmnist_edge.targets.bundle import archive
+from fmnist_edge.bench.remote.bundle import archive
 
 ROOT = Path(__file__).parents[1]
 ARTIFACT = ROOT / "exported/compact_cnn/int8.tflite"

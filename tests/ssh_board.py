@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_edge.targets.detached import LOCK, read_json
+from fmnist_edge.bench.remote.detached import LOCK, read_json
 
 UNPACKED = Path(__file__).parents[1] / "build/sshd"  # by scripts/get-sshd.sh
 # Root's sshd wants a user and a folder for those who are not logged in yet; it gets them in a namespace of its own.

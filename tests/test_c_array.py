@@ -11,16 +11,19 @@ import numpy as np
 import pytest
 from conftest import needs
 
-from fmnist_edge import checkpoints, cli, data
+from fmnist_edge import checkpoints, cli
+from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.c_source import identifier, literal, real, resolver_call
 from fmnist_edge.export.pipeline import export
 from fmnist_edge.export.precisions import select
 from fmnist_edge.runtime import Classifier, Contract
-from fmnist_edge.runtime.tflite_micro import TFLiteMicroEngine
+from fmnist_edge.runtime.engines.tflite_micro import TFLiteMicroEngine
 
 pytestmark = needs("tflite_micro")
-CONTRACT = Contract((28, 28, 1), "logits", ('a "quoted" \\ label', "what??/", "Ankle boot é7", *data.LABELS[3:]))
+CONTRACT = Contract(
+    (28, 28, 1), "logits", ('a "quoted" \\ label', "what??/", "Ankle boot é7", *fashion_mnist.LABELS[3:])
+)
 SOURCES = select("c-array")[0]
 DUMP = Path(__file__).parent / "microcontroller" / "dump.cc"
 COMPILER = "arm-none-eabi-g++"

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from fmnist_edge.data import LABELS
+from fmnist_edge.data.fashion_mnist import LABELS
 from fmnist_edge.errors import FileError, InputError
-from fmnist_edge.report import card as report
+from fmnist_edge.training import card as report
 
 SCORE = {
     "images": 4,

@@ -8,13 +8,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fmnist_edge import check as checks
-from fmnist_edge import inputs
-from fmnist_edge.artifacts import Artifact
-from fmnist_edge.check import CheckedArtifact, Evaluation
+from fmnist_edge.artifact import Artifact
 from fmnist_edge.commands import check as command
+from fmnist_edge.data.files import read_array
 from fmnist_edge.errors import FileError, GateError, InputError
+from fmnist_edge.export.calibration_images import calibration_for
+from fmnist_edge.parity import check as checks
 from fmnist_edge.parity import compare, gate_for
+from fmnist_edge.parity import evaluation as evaluations
+from fmnist_edge.parity.check import CheckedArtifact
+from fmnist_edge.parity.evaluation import Evaluation, evaluation_for
 from fmnist_edge.runtime import Contract, Preprocessing
 
 PLAIN = Preprocessing()
@@ -51,8 +54,8 @@ def run(monkeypatch, tmp_path, rows: list[CheckedArtifact]) -> dict:
     """The command on rows that were checked before; returns its JSON report."""
     images = rows[0].report.images
     evaluation = Evaluation(np.zeros((images, 2, 2, 1)), None, "a test", published=False)
-    monkeypatch.setattr(inputs, "evaluation_for", lambda *_: evaluation)
-    monkeypatch.setattr("fmnist_edge.artifacts.collect", lambda _: [row.artifact for row in rows])
+    monkeypatch.setattr(evaluations, "evaluation_for", lambda *_: evaluation)
+    monkeypatch.setattr("fmnist_edge.artifact.collect", lambda _: [row.artifact for row in rows])
     monkeypatch.setattr(checks, "check", lambda *_, **__: iter(rows))
     monkeypatch.setattr(Artifact, "size_bytes", 1000)
     names = ("artifacts", "images", "labels", "limit", "data", "trained", "reference", "record")
@@ -170,7 +173,7 @@ def test_without_labels_the_table_has_dashes(monkeypatch, tmp_path, capsys):
 
 def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(inputs, "evaluation_for", pytest.fail)
+    monkeypatch.setattr(evaluations, "evaluation_for", pytest.fail)
     with pytest.raises(FileError, match="cannot be written"):
         command.run(argparse.Namespace(report=tmp_path / "file" / "parity.json"))
 
@@ -181,18 +184,18 @@ class TestWhatUsersBring:
         return str(folder / name)
 
     def test_published_accuracies_are_about_all_test_images(self):
-        assert inputs.evaluation_for(None, None, None, None, (28, 28, 1)).published
-        assert inputs.evaluation_for(None, None, 10_000, None, (28, 28, 1)).published
-        some = inputs.evaluation_for(None, None, 9999, None, (28, 28, 1))
+        assert evaluation_for(None, None, None, None, (28, 28, 1)).published
+        assert evaluation_for(None, None, 10_000, None, (28, 28, 1)).published
+        some = evaluation_for(None, None, 9999, None, (28, 28, 1))
         assert not some.published and len(some.images) == len(some.labels) == 9999
 
     def test_images_with_labels(self, tmp_path):
         images = self.saved(tmp_path, "images.npy", np.zeros((5, 2, 2, 1)))
         labels = self.saved(tmp_path, "labels.npy", np.arange(5))
-        found = inputs.evaluation_for(images, labels, 3, None, (2, 2, 1))
+        found = evaluation_for(images, labels, 3, None, (2, 2, 1))
         assert found.images.shape == (3, 2, 2, 1) and found.labels.tolist() == [0, 1, 2]
         assert found.source == "images.npy" and not found.published
-        assert inputs.evaluation_for(images, None, None, None, (2, 2, 1)).labels is None
+        assert evaluation_for(images, None, None, None, (2, 2, 1)).labels is None
 
     @pytest.mark.parametrize(
         ("labels", "said"),
@@ -205,23 +208,23 @@ class TestWhatUsersBring:
     def test_labels_of_other_images_are_refused_whatever_the_limit(self, tmp_path, labels, said):
         images = self.saved(tmp_path, "images.npy", np.zeros((5, 2, 2, 1)))
         with pytest.raises(InputError, match=said):
-            inputs.evaluation_for(images, self.saved(tmp_path, "labels.npy", labels), 2, None, (2, 2, 1))
+            evaluation_for(images, self.saved(tmp_path, "labels.npy", labels), 2, None, (2, 2, 1))
 
     @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (1, 28, 28)])
     def test_a_single_image_is_one(self, tmp_path, shape):
         path = self.saved(tmp_path, "one.npy", np.zeros(shape, np.uint8))
         contract = Contract((28, 28, 1), "logits", tuple("abc"))
-        assert inputs.calibration_for(contract, path, None).images.shape == (1, 28, 28, 1)
-        assert inputs.evaluation_for(path, None, 5, None, (28, 28, 1)).images.shape == (1, 28, 28, 1)
+        assert calibration_for(contract, path, None).images.shape == (1, 28, 28, 1)
+        assert evaluation_for(path, None, 5, None, (28, 28, 1)).images.shape == (1, 28, 28, 1)
 
     def test_images_of_another_shape_name_their_file(self, tmp_path):
         path = self.saved(tmp_path, "small.npy", np.zeros((5, 20, 20), np.uint8))
         with pytest.raises(InputError, match=r"small\.npy: image shape is \(5, 20, 20\); expected \(28, 28\)"):
-            inputs.evaluation_for(path, None, None, None, (28, 28, 1))
+            evaluation_for(path, None, None, None, (28, 28, 1))
 
     def test_labels_without_images(self):
         with pytest.raises(InputError, match="--labels needs --images"):
-            inputs.evaluation_for(None, "labels.npy", None, None, (2, 2, 1))
+            evaluation_for(None, "labels.npy", None, None, (2, 2, 1))
 
     @pytest.mark.parametrize(
         "content",
@@ -237,16 +240,16 @@ class TestWhatUsersBring:
         (tmp_path / "x.npy").write_bytes(content)
         for path in (tmp_path / "x.npy", tmp_path, tmp_path / "none.npy"):
             with pytest.raises(FileError, match=r"not a readable \.npy file"):
-                inputs.read_array(str(path))
+                read_array(str(path))
 
     def test_an_array_without_axes_and_an_archive_are_refused(self, tmp_path):
         with pytest.raises(FileError, match="a single float64"):
-            inputs.read_array(self.saved(tmp_path, "number.npy", 1.0))
+            read_array(self.saved(tmp_path, "number.npy", 1.0))
         np.savez(tmp_path / "two.npz", a=np.zeros(2))
         with pytest.raises(FileError, match="an archive of arrays"):
-            inputs.read_array(str(tmp_path / "two.npz"))
+            read_array(str(tmp_path / "two.npz"))
 
     def test_only_a_model_of_ten_classes_is_calibrated_on_fashion_mnist(self):
         ten, letters = (Contract((28, 28, 1), "logits", tuple(map(str, range(count)))) for count in (10, 26))
-        assert inputs.calibration_for(ten, None, None).images.shape == (500, 28, 28)
-        assert inputs.calibration_for(letters, None, None) is None
+        assert calibration_for(ten, None, None).images.shape == (500, 28, 28)
+        assert calibration_for(letters, None, None) is None

@@ -17,7 +17,7 @@ from fmnist_edge import checkpoints
 from fmnist_edge.checkpoints.contents import Contents, Weight
 from fmnist_edge.checkpoints.recognise import recognise
 from fmnist_edge.errors import CheckpointError, FileError, UnavailableError, UnknownNameError
-from fmnist_edge.registry import MODELS, resolve
+from fmnist_edge.lookup import MODELS, resolve
 
 IMAGES = np.random.default_rng(0).random((4, 28, 28, 1), np.float32)
 COLOUR = np.random.default_rng(1).random((4, 32, 32, 3), np.float32)

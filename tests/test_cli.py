@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmnist_edge import checkpoints, data
+from fmnist_edge import checkpoints
 from fmnist_edge.cli import COMMANDS, main
+from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import one_line
 from fmnist_edge.export.precisions import select
+from fmnist_edge.lookup import MODELS
 from fmnist_edge.options import parser
-from fmnist_edge.registry import MODELS
 
 ROOT = Path(__file__).parents[1]
 IMAGES = sorted((ROOT / "examples/images").glob("*.png"))
@@ -144,7 +145,7 @@ def test_check_passes_and_reports(exported, capsys, tmp_path):
 
 
 def test_a_failed_gate_exits_1_and_names_the_worst_images(exported, capsys, tmp_path):
-    test = data.load("test")
+    test = fashion_mnist.load("test")
     np.save(tmp_path / "images.npy", test.images[:100])
     float_images = test.images[:100].astype(np.float64)
     np.save(tmp_path / "nan.npy", np.where(float_images > 0, np.nan, 0.0))

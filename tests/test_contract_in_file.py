@@ -16,14 +16,14 @@ from fmnist_edge import checkpoints
 from fmnist_edge.cli import COMMANDS
 from fmnist_edge.errors import ArtifactError, ExportError, FmnistEdgeError
 from fmnist_edge.export import onnx_metadata, tflite_metadata
+from fmnist_edge.export.contracts import contract_for
 from fmnist_edge.export.pipeline import export
 from fmnist_edge.export.precisions import select
-from fmnist_edge.inputs import contract_for
 from fmnist_edge.options import parser
 from fmnist_edge.runtime import Classifier, Contract, Preprocessing, loading
 from fmnist_edge.runtime.contract import manifest_path, read_manifest
 from fmnist_edge.runtime.embedded import KEY, LARGEST, contract_text, embedded_contract
-from fmnist_edge.runtime.numpy_engine.flatbuffer import root
+from fmnist_edge.runtime.flatbuffer import root
 
 EXPORTED = Path(__file__).parents[1] / "exported"
 EMBED = {".tflite": tflite_metadata.embed, ".onnx": onnx_metadata.embed}

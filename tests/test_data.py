@@ -9,18 +9,18 @@ import threading
 import numpy as np
 import pytest
 
-from fmnist_edge import data
+from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import DataError, InputError, UnavailableError
-from fmnist_edge.registry import MODELS, resolve
+from fmnist_edge.lookup import MODELS, resolve
 
-SOURCE = data.find()
-LABELS_FILE = data.FILES["test", "labels"]
+SOURCE = fashion_mnist.find()
+LABELS_FILE = fashion_mnist.FILES["test", "labels"]
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A folder with all four files, links but for the small one."""
-    for file in data.FILES.values():
+    for file in fashion_mnist.FILES.values():
         if file is LABELS_FILE:
             shutil.copy(SOURCE / file.name, tmp_path / file.name)
         else:
@@ -33,37 +33,42 @@ def nowhere(monkeypatch, tmp_path):
     """No Debian package and an empty cache."""
     monkeypatch.delenv("FMNIST_DATA_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(data, "DEBIAN_FOLDER", tmp_path / "debian")
+    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", tmp_path / "debian")
     return tmp_path
 
 
 def test_it_is_fashion_mnist():
-    train, test = data.load("train"), data.load("test")
+    train, test = fashion_mnist.load("train"), fashion_mnist.load("test")
     assert (train.images.shape, test.images.shape) == ((60_000, 28, 28), (10_000, 28, 28))
     assert train.labels[:5].tolist() == [9, 0, 0, 3, 0] and test.labels[:5].tolist() == [9, 2, 1, 1, 6]
     assert np.bincount(train.labels).tolist() == [6000] * 10
     assert train.images.dtype == train.labels.dtype == np.uint8
-    assert len(data.LABELS) == 10 and data.LABELS[9] == "Ankle boot"
+    assert len(fashion_mnist.LABELS) == 10 and fashion_mnist.LABELS[9] == "Ankle boot"
     with pytest.raises(InputError, match="'train' or 'test'"):
-        data.load("validation")
+        fashion_mnist.load("validation")
 
 
 def test_search_order(folder, nowhere, monkeypatch):
-    assert data.find() is None
-    cache = data.cache_folder()
+    assert fashion_mnist.find() is None
+    cache = fashion_mnist.cache_folder()
     shutil.copytree(folder, cache, symlinks=True, ignore=shutil.ignore_patterns("cache"))
-    assert data.find() == cache
-    shutil.copytree(cache, data.DEBIAN_FOLDER, symlinks=True)
-    assert data.find() == data.DEBIAN_FOLDER
+    assert fashion_mnist.find() == cache
+    shutil.copytree(cache, fashion_mnist.DEBIAN_FOLDER, symlinks=True)
+    assert fashion_mnist.find() == fashion_mnist.DEBIAN_FOLDER
     monkeypatch.setenv("FMNIST_DATA_DIR", str(folder))
-    assert data.find() == folder
-    assert data.find(nowhere / "cache") is None, "a folder named by the user is the only one looked at"
+    assert fashion_mnist.find() == folder
+    assert fashion_mnist.find(nowhere / "cache") is None, "a folder named by the user is the only one looked at"
 
 
 def test_nowhere_says_where_it_looked_and_what_to_do(nowhere):
     with pytest.raises(UnavailableError) as refusal:
-        data.load("test")
-    for part in (str(data.DEBIAN_FOLDER), str(data.cache_folder()), "apt-get install dataset-fashion-mnist", "--data"):
+        fashion_mnist.load("test")
+    for part in (
+        str(fashion_mnist.DEBIAN_FOLDER),
+        str(fashion_mnist.cache_folder()),
+        "apt-get install dataset-fashion-mnist",
+        "--data",
+    ):
         assert part in str(refusal.value)
 
 
@@ -88,22 +93,22 @@ def test_a_changed_file_is_refused_by_name(folder, change, said):
     path = folder / LABELS_FILE.name
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(DataError) as refusal:
-        data.load("test", folder)
+        fashion_mnist.load("test", folder)
     assert str(path) in str(refusal.value) and said in str(refusal.value)
-    assert len(data.load("train", folder)) == 60_000, "the other files are still good"
+    assert len(fashion_mnist.load("train", folder)) == 60_000, "the other files are still good"
 
 
 def test_recompressed_is_still_the_published_content(folder):
     path = folder / LABELS_FILE.name
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), 1))
-    assert len(data.load("test", folder)) == 10_000
+    assert len(fashion_mnist.load("test", folder)) == 10_000
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_splits_follow_the_protocol_and_do_not_overlap(name):
     spec = resolve("model", MODELS, name)
-    fitted, validation = data.train_and_validation(spec.train_images, spec.validation_images)
-    whole = data.load("train")
+    fitted, validation = fashion_mnist.train_and_validation(spec.train_images, spec.validation_images)
+    whole = fashion_mnist.load("train")
     assert len(fitted) + len(validation) == spec.train_images and len(validation) == spec.validation_images
     assert np.array_equal(np.concatenate([fitted.images, validation.images]), whole.images[: spec.train_images])
     assert len(fitted) >= 18_000, "calibration draws from these"
@@ -112,22 +117,22 @@ def test_splits_follow_the_protocol_and_do_not_overlap(name):
 @pytest.mark.parametrize(("train", "validation"), [(100, 100), (60_001, 10), (10, -1)])
 def test_impossible_splits(train, validation):
     with pytest.raises(InputError, match="cannot hold out"):
-        data.train_and_validation(train, validation)
+        fashion_mnist.train_and_validation(train, validation)
 
 
 def test_calibration_images_are_balanced_training_images():
-    images = data.calibration_images(500)
+    images = fashion_mnist.calibration_images(500)
     assert (images.shape, images.dtype) == ((500, 28, 28), np.uint8)
-    assert np.array_equal(images, data.calibration_images(500))
-    assert not np.array_equal(images, data.calibration_images(500, seed=1))
-    train = data.load("train").part(0, 18_000)
+    assert np.array_equal(images, fashion_mnist.calibration_images(500))
+    assert not np.array_equal(images, fashion_mnist.calibration_images(500, seed=1))
+    train = fashion_mnist.load("train").part(0, 18_000)
     label_of = {image.tobytes(): label for image, label in zip(train.images, train.labels, strict=True)}
     assert np.bincount([label_of[image.tobytes()] for image in images]).tolist() == [50] * 10
-    tests = {image.tobytes() for image in data.load("test").images}
+    tests = {image.tobytes() for image in fashion_mnist.load("test").images}
     assert not tests & {image.tobytes() for image in images}
     for count in (0, 10_001):
         with pytest.raises(InputError):
-            data.calibration_images(count)
+            fashion_mnist.calibration_images(count)
 
 
 @pytest.fixture
@@ -143,21 +148,23 @@ def mirror(folder, monkeypatch):
 
 def test_download_tries_the_next_mirror_and_verifies(mirror, nowhere, monkeypatch):
     (nowhere / LABELS_FILE.name).rename(nowhere / "kept")
-    monkeypatch.setattr(data, "MIRRORS", ("http://127.0.0.1:9/", mirror))
+    monkeypatch.setattr(fashion_mnist, "MIRRORS", ("http://127.0.0.1:9/", mirror))
     with pytest.raises(UnavailableError, match=LABELS_FILE.name):
-        data.download()  # one file is on no mirror
+        fashion_mnist.download()  # one file is on no mirror
     (nowhere / "kept").rename(nowhere / LABELS_FILE.name)
     said = []
-    assert data.download(said.append) == data.cache_folder()
-    assert len(data.load("test")) == 10_000
+    assert fashion_mnist.download(said.append) == fashion_mnist.cache_folder()
+    assert len(fashion_mnist.load("test")) == 10_000
     assert len(said) == 2, "only the missing file is fetched, from the second mirror after the first"
-    assert sorted(path.name for path in data.cache_folder().iterdir()) == sorted(f.name for f in data.FILES.values())
+    assert sorted(path.name for path in fashion_mnist.cache_folder().iterdir()) == sorted(
+        f.name for f in fashion_mnist.FILES.values()
+    )
 
 
 def test_download_keeps_nothing_a_mirror_got_wrong(mirror, nowhere, monkeypatch):
-    (nowhere / data.FILES["train", "images"].name).unlink()
-    (nowhere / data.FILES["train", "images"].name).write_bytes(gzip.compress(b"<html>login first</html>"))
-    monkeypatch.setattr(data, "MIRRORS", (mirror,))
+    (nowhere / fashion_mnist.FILES["train", "images"].name).unlink()
+    (nowhere / fashion_mnist.FILES["train", "images"].name).write_bytes(gzip.compress(b"<html>login first</html>"))
+    monkeypatch.setattr(fashion_mnist, "MIRRORS", (mirror,))
     with pytest.raises(UnavailableError, match="truncated"):
-        data.download()
-    assert not data.cache_folder().exists()
+        fashion_mnist.download()
+    assert not fashion_mnist.cache_folder().exists()

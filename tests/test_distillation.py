@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from fmnist_edge import checkpoints
-from fmnist_edge.data import Split
+from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.errors import UnavailableError
-from fmnist_edge.registry import MODELS, resolve
+from fmnist_edge.lookup import MODELS, resolve
 from fmnist_edge.training.distillation import DistillationLoss, Lessons, accuracy
 from fmnist_edge.training.feed import batches, prepare
 from fmnist_edge.training.recipes import Recipe

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmnist_edge import data, options_boards
-from fmnist_edge.artifacts import Artifact
-from fmnist_edge.emulation import guest, ncnn_guest, profile, results, suite, tables, userland
-from fmnist_edge.emulation.cores import CORES, core_named
+from fmnist_edge import options_boards
+from fmnist_edge.artifact import Artifact
+from fmnist_edge.boards.emulation import guest, ncnn_guest, profile, results, suite, tables, userland
+from fmnist_edge.boards.emulation.cores import CORES, core_named
+from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ArtifactError, FileError, InputError, UnavailableError, UnknownNameError
-from fmnist_edge.matrix.suite import agreement
+from fmnist_edge.parity.matrix.suite import agreement
 
 ROOT = Path(__file__).parents[1]
 COMMITTED = ROOT / "benchmarks/emulated"
@@ -38,7 +39,7 @@ def emulated(tmp_path_factory):
         pytest.skip(str(error))
     out = tmp_path_factory.mktemp("emulated")
     choice = suite.Choice((CORE,), IMAGES)
-    images = data.load("test").images
+    images = fashion_mnist.load("test").images
     return suite.run([Artifact.open(ARTIFACT)], images, "the test set", choice, FOLDER, out), out
 
 
@@ -68,7 +69,7 @@ class TestOneModel:
 
     def test_answers_are_kept_so_that_an_interrupted_run_goes_on(self, emulated, monkeypatch, tmp_path):
         images = tmp_path / "images.npy"
-        np.save(images, data.load("test").images[:IMAGES])
+        np.save(images, fashion_mnist.load("test").images[:IMAGES])
         host = suite.Host(Artifact.open(ARTIFACT), images, IMAGES)
         expected = host.expected
         monkeypatch.setattr(suite.cell, "run", lambda *_: pytest.fail("emulated again"))

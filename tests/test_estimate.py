@@ -9,13 +9,13 @@ import bench_results as bench
 import pytest
 
 from fmnist_edge import options_boards
-from fmnist_edge.artifacts import Artifact
+from fmnist_edge.artifact import Artifact
 from fmnist_edge.bench import results as bench_results
+from fmnist_edge.boards.emulation import results
+from fmnist_edge.boards.emulation.cores import CORES
+from fmnist_edge.boards.estimate import boards, calibration, cycles, estimates, fitting, measured, tables
 from fmnist_edge.cli import main
-from fmnist_edge.emulation import results
-from fmnist_edge.emulation.cores import CORES
 from fmnist_edge.errors import InputError, UnavailableError, UnknownNameError
-from fmnist_edge.estimate import boards, calibration, cycles, estimates, fitting, measured, tables
 
 ROOT = Path(__file__).parents[1]
 needs_mca = pytest.mark.skipif(not (shutil.which("llvm-mca") and shutil.which("llvm-mc")), reason="no llvm-mca here")

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmnist_edge import data
-from fmnist_edge.runtime.probe import child_environment
+from fmnist_edge.data import fashion_mnist
+from fmnist_edge.runtime.trial import child_environment
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -89,7 +89,7 @@ class TestVideoLoop:
     @pytest.mark.parametrize("kind", ["gray", "yuv420"])
     @pytest.mark.parametrize("piped", [True, False])
     def test_a_line_when_the_answer_changes(self, tmp_path, kind, piped):
-        test = data.load("test")
+        test = fashion_mnist.load("test")
         boot, trouser = (test.images[test.labels == label][0] for label in (9, 1))
         content = self.raw([boot] * 10 + [trouser] + [boot] * 5 + [trouser] * 20, kind)
         (tmp_path / "frames").write_bytes(content + b"half a frame")

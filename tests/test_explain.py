@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from small_model import CONTRACT, HURT, images, small_checkpoint, small_model
 
-from fmnist_edge import checkpoints, data
-from fmnist_edge.artifacts import Artifact
+from fmnist_edge import checkpoints
+from fmnist_edge.artifact import Artifact
 from fmnist_edge.cli import main
 from fmnist_edge.commands.explain import advice
+from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.explain.explanation import Explanation, explain, readers, remedy
 from fmnist_edge.explain.graph import LayerGraph
@@ -19,9 +20,10 @@ from fmnist_edge.explain.layers import LayerReport, blank, compare_layers
 from fmnist_edge.explain.matching import Match, Matching
 from fmnist_edge.explain.metrics import Saturation
 from fmnist_edge.explain.probe import OUTPUT
-from fmnist_edge.export.pipeline import Calibration, export
+from fmnist_edge.export.calibration_images import Calibration
+from fmnist_edge.export.pipeline import export
 from fmnist_edge.export.precisions import PRECISIONS, select
-from fmnist_edge.registry import PROBES, resolve
+from fmnist_edge.lookup import PROBES, resolve
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.preprocess import Preprocessing
 
@@ -266,7 +268,7 @@ def test_what_is_promised_of_a_real_model_comes_true(compact, tmp_path):
     """Errors of many layers are nearly independent: their noise adds up to that of the whole.
     What is left of it changes when a layer goes to float, hence the promise holds to a factor of two."""
     checkpoint = checkpoints.load("compact_cnn", folder=ROOT / "trained_model")
-    artifact, pixels = Artifact.open(compact), data.calibration_images(64)
+    artifact, pixels = Artifact.open(compact), fashion_mnist.calibration_images(64)
     found = explain(artifact, checkpoint, pixels, progress=silent)
     before = found.output.error.noise
     assert sum(report.noise for report in found.reports.values()) == pytest.approx(before, rel=0.15)
@@ -277,7 +279,7 @@ def test_what_is_promised_of_a_real_model_comes_true(compact, tmp_path):
         select("tflite", ["int8"])[0],
         artifact.contract,
         tmp_path,
-        calibration=Calibration(data.calibration_images(), "as by default"),
+        calibration=Calibration(fashion_mnist.calibration_images(), "as by default"),
         keep_float=best.layers,
     )
     after = explain(kept, checkpoint, pixels, progress=silent).output.error.noise
@@ -296,8 +298,8 @@ class TestCommand:
             assert split == "train", "test images are for reports"
             return load(split, folder)
 
-        load = data.load
-        monkeypatch.setattr(data, "load", untouched)
+        load = fashion_mnist.load
+        monkeypatch.setattr(fashion_mnist, "load", untouched)
         code, out, err = command(capsys, compact, "--report", tmp_path / "r.json")
         assert code == 0 and err == ""
         rows = [line.split("|")[1].strip() for line in out.splitlines() if line.startswith("|")][2:]

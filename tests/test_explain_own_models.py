@@ -5,7 +5,8 @@ import pytest
 
 from fmnist_edge import checkpoints
 from fmnist_edge.explain.explanation import explain
-from fmnist_edge.export.pipeline import Calibration, export
+from fmnist_edge.export.calibration_images import Calibration
+from fmnist_edge.export.pipeline import export
 from fmnist_edge.export.precisions import select
 from fmnist_edge.runtime import Contract
 

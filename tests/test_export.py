@@ -9,20 +9,22 @@ import numpy as np
 import pytest
 from conftest import CONVERTERS, RUNNABLE, exportable, installed
 
-from fmnist_edge import checkpoints, data
-from fmnist_edge.artifacts import Artifact, collect
+from fmnist_edge import checkpoints
+from fmnist_edge.artifact import Artifact, collect
+from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ArtifactError, ExportError, FileError, InputError, UnavailableError, UnknownNameError
+from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.lowering import fold_batch_norm, lower, with_lrn
 from fmnist_edge.export.lrn import TOLERANCE
-from fmnist_edge.export.pipeline import Calibration, export
+from fmnist_edge.export.pipeline import export
 from fmnist_edge.export.precisions import Precision, select
 from fmnist_edge.export.via_onnx import convert_in_child
-from fmnist_edge.registry import EXPORTERS, MODELS, resolve
+from fmnist_edge.lookup import EXPORTERS, MODELS, resolve
 from fmnist_edge.runtime import Classifier, Contract
 from fmnist_edge.runtime.classifier import engines_for
 from fmnist_edge.runtime.golden import Golden
 
-CONTRACT = Contract((28, 28, 1), "logits", data.LABELS)
+CONTRACT = Contract((28, 28, 1), "logits", fashion_mnist.LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def artifacts(compact, calibration, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reference(compact):
-    images = data.load("test").images[:300]
+    images = fashion_mnist.load("test").images[:300]
     return images, np.asarray(compact.model.predict(CONTRACT.preprocessing.apply(images, (28, 28, 1)), verbose=0))
 
 
@@ -195,7 +197,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def inputs():
-    return CONTRACT.preprocessing.apply(data.load("train").images[:8], (28, 28, 1))
+    return CONTRACT.preprocessing.apply(fashion_mnist.load("train").images[:8], (28, 28, 1))
 
 
 class TestLowering:

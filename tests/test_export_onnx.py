@@ -10,15 +10,16 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
-from fmnist_edge import checkpoints, data
+from fmnist_edge import checkpoints
+from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.export.onnx import float_ops
 from fmnist_edge.export.onnx_names import name_by_layer
 from fmnist_edge.export.onnx_precisions import Feed, per_channel, to_dynamic_int8, to_float16, to_int8
 from fmnist_edge.export.precisions import Precision, select
-from fmnist_edge.registry import EXPORTERS, MODELS, resolve
-from fmnist_edge.runtime.onnxruntime import OnnxRuntimeEngine
+from fmnist_edge.lookup import EXPORTERS, MODELS, resolve
+from fmnist_edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
 SAME_FOR_ALL_CPUS = 64  # 2 products of uint8 and such a weight fit into 16 bits
 
@@ -51,7 +52,7 @@ def as_it_runs(content, tmp_path):
 
 @pytest.fixture(scope="module")
 def images():
-    return data.calibration_images(40).astype(np.float32)[..., None] / 255
+    return fashion_mnist.calibration_images(40).astype(np.float32)[..., None] / 255
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_results import entry, read
 
-from fmnist_edge import registry
+from fmnist_edge import lookup as registry
 from fmnist_edge.bench import backend, comparison, gpus, loop, monitor, process, results, tables
 from fmnist_edge.bench.summary import summarize
 from fmnist_edge.report import markdown
 from fmnist_edge.report import tables as report_tables
-from fmnist_edge.runtime.onnxruntime import OnnxRuntimeEngine
+from fmnist_edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from fmnist_edge.runtime.placement import Placement
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 28, 28), np.uint8)

@@ -16,10 +16,10 @@ from fmnist_edge.bench import cells, loop, process, results, suite, tables
 from fmnist_edge.bench.plan import Plan
 from fmnist_edge.cli import main
 from fmnist_edge.errors import FileError, UnavailableError
-from fmnist_edge.registry import GPU_ENGINES, resolve
+from fmnist_edge.lookup import GPU_ENGINES, resolve
 from fmnist_edge.report import runs
-from fmnist_edge.runtime import cuda, onnxruntime_cuda
-from fmnist_edge.runtime.compiled_model import placed
+from fmnist_edge.runtime.engines import cuda, onnxruntime_cuda
+from fmnist_edge.runtime.engines.compiled_model import placed
 
 TINY = Plan("tiny", 1, 0, 0, min_queries=3, warm_up_runs=2, warm_up_seconds=0, threads=(1,))
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 28, 28), np.uint8)

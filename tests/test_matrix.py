@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from conftest import MICRO, with_manifest
 
-from fmnist_edge.artifacts import Artifact
+from fmnist_edge.artifact import Artifact
 from fmnist_edge.cli import main
 from fmnist_edge.errors import InputError
-from fmnist_edge.matrix import cell, suite, tables
-from fmnist_edge.matrix.suite import Choice
+from fmnist_edge.parity.matrix import cell, suite, tables
+from fmnist_edge.parity.matrix.suite import Choice
 
 IMAGES = np.random.default_rng(11).integers(0, 256, (230, 28, 28), dtype=np.uint8)
 

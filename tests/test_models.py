@@ -6,8 +6,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fmnist_edge.lookup import MODELS, resolve
 from fmnist_edge.models.layers import LocalResponseNormalization
-from fmnist_edge.registry import MODELS, resolve
 
 
 def described(name):

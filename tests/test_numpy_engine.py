@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from tflite_models import CASES, SHAPE, converted, images
 
 from fmnist_edge.errors import ArtifactError
-from fmnist_edge.registry import ENGINES, resolve
+from fmnist_edge.lookup import ENGINES, resolve
 from fmnist_edge.runtime import Classifier
-from fmnist_edge.runtime.numpy_engine import fixed_point, integers
-from fmnist_edge.runtime.numpy_engine.budget import LIMITS, Budget
-from fmnist_edge.runtime.numpy_engine.engine import NumpyEngine
-from fmnist_edge.runtime.numpy_engine.flatbuffer import RefusedError, root
-from fmnist_edge.runtime.numpy_engine.model import read_model
-from fmnist_edge.runtime.numpy_engine.program import program_of
+from fmnist_edge.runtime.engines.numpy import fixed_point, integers
+from fmnist_edge.runtime.engines.numpy.budget import LIMITS, Budget
+from fmnist_edge.runtime.engines.numpy.engine import NumpyEngine
+from fmnist_edge.runtime.engines.numpy.model import read_model
+from fmnist_edge.runtime.engines.numpy.program import program_of
+from fmnist_edge.runtime.flatbuffer import RefusedError, root
 
 SHIPPED = Path(__file__).parents[1] / "exported"
 int32 = st.integers(-(1 << 31), (1 << 31) - 1)
@@ -84,9 +84,9 @@ class TestAgainstReferenceKernels:
         assert np.array_equal(loaded.run(batch), answers("numpy", files[case], images(24)))
 
     def test_a_shipped_file_on_all_test_images(self, tmp_path):
-        from fmnist_edge import data
+        from fmnist_edge.data import fashion_mnist
 
-        test = data.load("test")
+        test = fashion_mnist.load("test")
         path = SHIPPED / "compact_cnn/int8.tflite"
         scores = {}
         for engine in ("numpy", "litert-reference"):
@@ -96,9 +96,9 @@ class TestAgainstReferenceKernels:
 
     @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*/int8.tflite")), ids=lambda path: path.parent.name)
     def test_shipped_files(self, path):
-        from fmnist_edge import data
+        from fmnist_edge.data import fashion_mnist
 
-        batch = data.load("test").images[:60]
+        batch = fashion_mnist.load("test").images[:60]
         scores = {}
         for engine in ("numpy", "litert-reference"):
             with Classifier.load(path, engine=engine) as classifier:

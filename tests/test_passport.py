@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fmnist_edge.artifacts import Artifact, collect
+from fmnist_edge.artifact import Artifact, collect
 from fmnist_edge.cli import main
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.files import sha256_of

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import LINEAR, linear_onnx, with_manifest
 
-from fmnist_edge import data
 from fmnist_edge.cli import main
+from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import InputError
 from fmnist_edge.runtime import Classifier, PolarityWarning
 from fmnist_edge.runtime.polarity import Polarity, border_of
@@ -35,8 +35,8 @@ def classifier(path):
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_all_of_fashion_mnist_is_told_from_its_inverse(part):
     """The false-positive rate of the docstring: 0 of 60,000, and 0 of 60,000 inverted ones missed."""
-    images = data.load(part).images[..., None]
-    polarity = Polarity(replace(LINEAR, labels=data.LABELS, polarity=data.POLARITY))
+    images = fashion_mnist.load(part).images[..., None]
+    polarity = Polarity(replace(LINEAR, labels=fashion_mnist.LABELS, polarity=fashion_mnist.POLARITY))
     assert polarity.wrong(images).sum() == 0
     assert polarity.wrong(255 - images).all()
     assert polarity.wrong((255 - images[:500]) / 255).all() and not polarity.wrong(images[:500] / np.float32(255)).any()

@@ -12,11 +12,11 @@ import pytest
 from conftest import needs
 from devices import ROOT, job, oldest_python, unpack
 
-from fmnist_edge.targets.bundle import DEVICE_SIDE, archive
+from fmnist_edge.bench.remote.bundle import DEVICE_SIDE, archive
 
 # Beside the bundle's files: the command line, for those who install the package on a device.
 COMMAND_LINE = (
-    "__main__.py", "cli.py", "commands", "data.py", "argument_types.py", "help_texts.py", "options.py",
+    "__main__.py", "cli.py", "commands", "data", "argument_types.py", "help_texts.py", "options.py",
     "options_bench.py",
 )  # fmt: skip
 
@@ -49,7 +49,7 @@ def test_every_module_of_a_bundle_is_importable_on_a_device(device_python, tmp_p
     names = [
         ".".join(file.relative_to(folder).with_suffix("").parts) for file in sorted(folder.glob("fmnist_edge/**/*.py"))
     ]
-    assert "fmnist_edge.targets.device" in names and "fmnist_edge.bench.loop" in names
+    assert "fmnist_edge.bench.remote.device" in names and "fmnist_edge.bench.loop" in names
     code = f"import importlib\nfor name in {names}: importlib.import_module(name)"
     subprocess.run([device_python, "-c", code], cwd=folder, check=True)
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from keras import layers
 
-from fmnist_edge import checkpoints, cli, data
+from fmnist_edge import checkpoints, cli
+from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ExportError
-from fmnist_edge.recovery.improve import correct_biases, equalise, fine_tune
-from fmnist_edge.recovery.ladder import LADDER, Candidate, Material, climb
-from fmnist_edge.recovery.simulate import (
+from fmnist_edge.export.recovery.improve import correct_biases, equalise, fine_tune
+from fmnist_edge.export.recovery.ladder import LADDER, Candidate, Material, climb
+from fmnist_edge.export.recovery.simulate import (
     activation_ranges,
     one_to_one,
     outputs_of,
@@ -34,7 +35,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def images():
-    return prepared(data.calibration_images(200))
+    return prepared(fashion_mnist.calibration_images(200))
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +181,7 @@ def test_remedies_take_models_of_every_make(kind):
 def test_corrected_biases_take_the_mean_error_away(lopsided, images):
     ranges = activation_ranges(lopsided, images)
     better = correct_biases(lopsided, images)
-    held_out = prepared(data.load("train").images[:300])
+    held_out = prepared(fashion_mnist.load("train").images[:300])
     exact = outputs_of(lopsided, ["logits"], held_out)[0]
     before, after = (
         np.abs((outputs_of(simulated(m, ranges), ["logits"], held_out)[0] - exact).mean(axis=0)).mean()
@@ -193,8 +194,8 @@ def test_corrected_biases_take_the_mean_error_away(lopsided, images):
 def test_fine_tuning_brings_the_answers_back(lopsided, images):
     ranges = activation_ranges(lopsided, images)
     before = [weight.copy() for weight in lopsided.get_weights()]
-    better = fine_tune(lopsided, prepared(data.load("train").images[:1000]), logits=True, epochs=2)
-    held_out = prepared(data.load("train").images[1000:1500])
+    better = fine_tune(lopsided, prepared(fashion_mnist.load("train").images[:1000]), logits=True, epochs=2)
+    held_out = prepared(fashion_mnist.load("train").images[1000:1500])
     answers = np.asarray(lopsided(held_out)).argmax(1)
     agreement = [(np.asarray(simulated(m, ranges)(held_out)).argmax(1) == answers).mean() for m in (lopsided, better)]
     assert agreement[1] > agreement[0]
@@ -209,7 +210,7 @@ def material(images):
 @pytest.fixture
 def quick(monkeypatch):
     for name in ("equalise", "correct_biases", "fine_tune"):
-        monkeypatch.setattr(f"fmnist_edge.recovery.ladder.{name}", lambda model, *_, **__: model)
+        monkeypatch.setattr(f"fmnist_edge.export.recovery.ladder.{name}", lambda model, *_, **__: model)
 
 
 @pytest.mark.parametrize("passing", range(len(LADDER) + 1))
@@ -273,7 +274,7 @@ class TestExport:
     def files(cls, lopsided, tmp_path_factory):
         folder = tmp_path_factory.mktemp("lopsided")
         keras.Model(lopsided.inputs[0], lopsided.outputs[0], name="own").save(folder / "own.keras")
-        np.save(folder / "images.npy", data.calibration_images(400))
+        np.save(folder / "images.npy", fashion_mnist.calibration_images(400))
         return folder
 
     def export(self, files, allowed, *more):
@@ -292,7 +293,7 @@ class TestExport:
         assert recovery["images"] == 200
         assert "equalisation" in capsys.readouterr().out
         with Classifier.load(files / "out" / "own" / "int8.tflite") as classifier:
-            assert len(classifier.classify(data.calibration_images(10))) == 10
+            assert len(classifier.classify(fashion_mnist.calibration_images(10))) == 10
 
     def test_out_of_reach_or_time_writes_the_best_and_exits_1(self, files, capsys):
         code, manifest = self.export(files, "-5", "--budget", "0.001")

@@ -18,13 +18,13 @@ from small_model import images, small_model
 from fmnist_edge import checkpoints
 from fmnist_edge.cli import main
 from fmnist_edge.errors import ArtifactError, ExportError
+from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.flatbuffer import pack, unpack
-from fmnist_edge.export.pipeline import Calibration
+from fmnist_edge.export.recovery.improve import equalise
+from fmnist_edge.export.reproduce import Recipe, remedied
 from fmnist_edge.export.sections import differences
 from fmnist_edge.files import sha256_of
-from fmnist_edge.recovery.improve import equalise
-from fmnist_edge.reproduce import Recipe, remedied
-from fmnist_edge.runtime.probe import child_environment
+from fmnist_edge.runtime.trial import child_environment
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "exported/compact_cnn/int8.tflite"

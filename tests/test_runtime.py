@@ -23,20 +23,20 @@ from conftest import BIAS, LINEAR, MICRO, NEEDS, WEIGHTS, installed, needs, save
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fmnist_edge import data
 from fmnist_edge.cli import main
+from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ArtifactError, FileError, FmnistEdgeError, InputError, UnavailableError, UnknownNameError
-from fmnist_edge.registry import ENGINES, resolve
+from fmnist_edge.lookup import ENGINES, resolve
 from fmnist_edge.runtime import Classifier, Contract, Preprocessing
 from fmnist_edge.runtime.classifier import ENGINES_OF_SUFFIX
 from fmnist_edge.runtime.contract import manifest_path, read_manifest
+from fmnist_edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from fmnist_edge.runtime.engines.tflite_micro import TFLiteMicroEngine
 from fmnist_edge.runtime.golden import Golden
 from fmnist_edge.runtime.images import read_image
 from fmnist_edge.runtime.loading import read_whole
-from fmnist_edge.runtime.onnxruntime import OnnxRuntimeEngine
-from fmnist_edge.runtime.probe import child_environment, probe
 from fmnist_edge.runtime.runner import Runner
-from fmnist_edge.runtime.tflite_micro import TFLiteMicroEngine
+from fmnist_edge.runtime.trial import child_environment, probe
 
 IMAGES = np.random.default_rng(11).integers(0, 256, (19, 28, 28), dtype=np.uint8)
 EXPECTED = (IMAGES.reshape(19, 784) / 255) @ WEIGHTS + BIAS
@@ -180,7 +180,7 @@ class TestContract:
 
 def test_engines_agree_on_a_real_int8_model():
     """Golden across kernels: XNNPACK rounds otherwise than LiteRT's own kernels, by few steps, and ties may flip."""
-    images = data.load("test").images[:300]
+    images = fashion_mnist.load("test").images[:300]
     path = Path(__file__).parents[1] / "exported/compact_cnn/int8.tflite"
     scores = {}
     for engine in ("litert", "litert-builtin"):
@@ -237,7 +237,7 @@ class TestKeras:
         code = (
             "import sys, tensorflow as tf\n"
             "from fmnist_edge.errors import UnavailableError\n"
-            "from fmnist_edge.runtime.keras import KerasCallEngine as Engine\n"
+            "from fmnist_edge.runtime.engines.keras import KerasCallEngine as Engine\n"
             "Engine(sys.argv[1], 2), Engine(sys.argv[1], 2), Engine(sys.argv[1])\n"
             "print(tf.config.threading.get_intra_op_parallelism_threads())\n"
             "try: Engine(sys.argv[1], 1)\n"
@@ -530,7 +530,7 @@ class TestLoading:
                 path.write_bytes(content + b"\x32\x01x")  # a doc_string: as sound as the other
                 super().__init__(name, threads)
 
-        monkeypatch.setattr("fmnist_edge.runtime.onnxruntime.OnnxRuntimeEngine", Exchanged)
+        monkeypatch.setattr("fmnist_edge.runtime.engines.onnxruntime.OnnxRuntimeEngine", Exchanged)
         refused(path, "was truncated or altered")
 
     def test_bad_arguments(self, linear_models, tmp_path):
@@ -710,7 +710,7 @@ class TestProbe:
         """A module that the child imports in onnxruntime's place, before the real one on its path."""
         (folder / "x.onnx").write_bytes(b"x")
         (folder / "sitecustomize.py").write_text(
-            f"import sys\nif 'fmnist_edge.runtime.probe' in sys.orig_argv:\n    {code}\n"
+            f"import sys\nif 'fmnist_edge.runtime.trial' in sys.orig_argv:\n    {code}\n"
         )
         monkeypatch.setenv("PYTHONPATH", str(folder))
 
@@ -721,7 +721,7 @@ class TestProbe:
     def test_a_vouched_for_file_is_tried_where_its_manifest_is_as_foreign(self, tmp_path):
         """Sound bytes, an operand that makes no sense: LiteRT 2.3 dies of it, and would take us along."""
         content = (Path(__file__).parent / "hostile/litert-2.3-sigsegv.tflite").read_bytes()
-        hostile = with_manifest(tmp_path / "x.tflite", content, Contract((28, 28, 1), "logits", data.LABELS))
+        hostile = with_manifest(tmp_path / "x.tflite", content, Contract((28, 28, 1), "logits", fashion_mnist.LABELS))
         refused(hostile, "x.tflite", try_first=True)
 
     @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_DATA")
@@ -751,7 +751,7 @@ SHIPPED = sorted(
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_what_ships_is_whole_and_classifies(path):
     """Every committed artifact, on real images."""
-    test = data.load("test").part(0, 200)
+    test = fashion_mnist.load("test").part(0, 200)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == read_manifest(path)["sha256"]
     with Classifier.load(path) as classifier:
         right = [answer.index == label for answer, label in zip(classifier(test.images), test.labels, strict=True)]
@@ -762,7 +762,7 @@ def test_what_ships_is_whole_and_classifies(path):
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_openvino_agrees_on_what_ships(path):
     """Another implementation altogether: float scores alike, int8 ones within some steps."""
-    images = data.load("test").images[:300]
+    images = fashion_mnist.load("test").images[:300]
     scores = []
     for engine in (None, "openvino"):
         with Classifier.load(path, engine=engine) as classifier:

@@ -14,12 +14,12 @@ import pytest
 from bench_models import write_onnx
 from devices import ARTIFACT, IMAGES, ROOT, SHORT, job, members, oldest_python, unpack
 
-from fmnist_edge import registry
+from fmnist_edge import lookup as registry
 from fmnist_edge.bench import results
 from fmnist_edge.bench.comparison import compare
+from fmnist_edge.bench.remote import bundle, ready, unpacked
 from fmnist_edge.cli import main
 from fmnist_edge.errors import FileError, InputError
-from fmnist_edge.targets import bundle, ready, unpacked
 
 EXPORTED = tuple(sorted(ROOT.glob("exported/compact_cnn/*.*[ex]")))
 
@@ -131,7 +131,7 @@ class TestRequirements:
         environment = tmp_path / "venvs/one"
         environment.mkdir(parents=True)
         paths = f"Path({str(tmp_path / 'requirements.txt')!r}), Path({str(environment)!r})"
-        code = f"from pathlib import Path; from fmnist_edge.targets import ready; ready.install({paths}, print)"
+        code = f"from pathlib import Path; from fmnist_edge.bench.remote import ready; ready.install({paths}, print)"
         with open(environment.with_name("one.lock"), "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             second = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)

@@ -14,12 +14,12 @@ from ssh_board import Board, sshd
 
 from fmnist_edge.bench import results
 from fmnist_edge.bench.plan import Plan
+from fmnist_edge.bench.remote import bundle, ssh, wire
+from fmnist_edge.bench.remote.link import Link
+from fmnist_edge.bench.remote.probe import probe
+from fmnist_edge.bench.remote.ssh import SshTarget
 from fmnist_edge.cli import main
 from fmnist_edge.errors import FileError, InputError, UnavailableError, UnreachableError
-from fmnist_edge.targets import bundle, ssh, wire
-from fmnist_edge.targets.link import Link
-from fmnist_edge.targets.probe import probe
-from fmnist_edge.targets.ssh import SshTarget
 
 SYSTEM = "/usr/bin:/bin"
 TOOLS = ("sh", "bash", "cat", "mkdir", "wc", "tar", "gzip", "cp", "rm")

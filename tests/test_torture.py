@@ -16,7 +16,7 @@ from torture.fuzz import PARSERS, parse
 from torture.regressions import FILES, replay
 from torture.server import Outcome
 
-from fmnist_edge import data
+from fmnist_edge.data import fashion_mnist
 
 TESTS = Path(__file__).parent
 
@@ -101,7 +101,7 @@ def test_what_is_a_fault(outcome, fault):
 def test_images_at_the_edges_are_answered_or_refused_alike_in_every_engine(linear_models, name):
     if name not in linear_models:
         pytest.skip("not installed: MNN")
-    image = data.load("test").images[0].reshape(28, 28)
+    image = fashion_mnist.load("test").images[0].reshape(28, 28)
     engines = engines_of(linear_models[name])
     if not engines:
         pytest.skip(f"no engine for {name} is installed")
@@ -112,12 +112,12 @@ def test_images_at_the_edges_are_answered_or_refused_alike_in_every_engine(linea
 
 
 def test_an_engine_that_answers_otherwise_is_noticed(linear_models, monkeypatch):
-    from fmnist_edge.runtime.litert import LiteRTBuiltinEngine
+    from fmnist_edge.runtime.engines.litert import LiteRTBuiltinEngine
 
     run = LiteRTBuiltinEngine.run
     monkeypatch.setattr(
         LiteRTBuiltinEngine, "run", lambda self, batch: run(self, batch) + np.float32(batch.mean() > 0.9)
     )
-    image = data.load("test").images[0].reshape(28, 28)
+    image = fashion_mnist.load("test").images[0].reshape(28, 28)
     rows = list(compare(linear_models["float32.tflite"], ["litert", "litert-builtin"], image))
     assert {row.edge for row in rows if row.faults} == {"all 255", "all 1.0"}

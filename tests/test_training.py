@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fmnist_edge.errors import CheckpointError, FileError, InputError, UnknownNameError
-from fmnist_edge.registry import MODELS, resolve
+from fmnist_edge.lookup import MODELS, resolve
 from fmnist_edge.training import feed
 from fmnist_edge.training.augment import augment
 from fmnist_edge.training.curve import Curve, epoch_callback
@@ -230,7 +230,7 @@ def test_a_finished_seed_is_not_trained_again_when_a_run_goes_on(whole, tmp_path
 
 
 def test_each_epoch_has_its_own_order_augmentation_and_dropout(tmp_path):
-    from fmnist_edge.data import Split
+    from fmnist_edge.data.fashion_mnist import Split
 
     split = Split(rng().integers(0, 256, (300, 28, 28), dtype=np.uint8), np.arange(300) % 10)
     fed = feed.batches(split, RECIPE, seed=0)

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from fmnist_edge import data
+from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import FileError, InputError, UnavailableError
-from fmnist_edge.registry import MODELS, resolve
-from fmnist_edge.report import study as report
+from fmnist_edge.lookup import MODELS, resolve
 from fmnist_edge.training.fit import fit
 from fmnist_edge.training.recipes import Recipe, recipe_for, write_recipe
+from fmnist_edge.tuning import page as report
 from fmnist_edge.tuning import storage, trials, tune
 from fmnist_edge.tuning.space import SPACE, Range, space_of, trial_recipe
 
@@ -23,7 +23,7 @@ optuna = pytest.importorskip("optuna")
 
 SPEC = resolve("model", MODELS, "compact_cnn")
 BEST = recipe_for("compact_cnn", "best")
-load_once = functools.cache(data.load)
+load_once = functools.cache(fashion_mnist.load)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def no_test_split(monkeypatch):
             raise RuntimeError(f"a study asked for the {split!r} split")
         return load_once(split, folder)
 
-    monkeypatch.setattr(data, "load", load)
+    monkeypatch.setattr(fashion_mnist, "load", load)
 
 
 def quality(recipe):
@@ -83,7 +83,7 @@ def real(tmp_path_factory):
     """A study of real fits: where it is, and the summary after each of two calls."""
     url = urls(tmp_path_factory.mktemp("real"))["sqlite"]
     load = pytest.MonkeyPatch()
-    load.setattr(data, "load", load_once)
+    load.setattr(fashion_mnist, "load", load_once)
     first = study(url, trials=2)
     second = study(url, trials=1)
     load.undo()
@@ -103,7 +103,7 @@ def test_a_real_study_goes_on_and_counts_all_its_trials(real):
 
 def test_a_trial_is_the_validation_accuracy_of_its_recipe(real):
     _, first, _ = real
-    fitted, validation = data.train_and_validation(SPEC.train_images, SPEC.validation_images)
+    fitted, validation = fashion_mnist.train_and_validation(SPEC.train_images, SPEC.validation_images)
     seen = []
 
     def callbacks(fed):

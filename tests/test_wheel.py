@@ -50,7 +50,7 @@ def test_a_devices_wheel_is_small(device_wheel):
 
 def test_a_devices_wheel_holds_the_runtime_and_nothing_else(wheel, device_wheel):
     runtime = {name for name in modules_in(wheel) if name.startswith("fmnist_edge/runtime/")}
-    beside = {f"fmnist_edge/{name}" for name in ("__init__.py", "errors.py", "registry.py", "py.typed")}
+    beside = {f"fmnist_edge/{name}" for name in ("__init__.py", "errors.py", "lookup.py", "py.typed")}
     assert len(runtime) > 20 and modules_in(device_wheel) == runtime | beside
 
 
@@ -59,7 +59,10 @@ def test_holds_the_package_and_nothing_else(wheel):
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fmnist_edge").rglob("*.py")}
     data = {name for name in names if ".data/data/share/fmnist-edge/plans/" in name}
     assets = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fmnist_edge/report/assets").iterdir()}
-    boards = {f"fmnist_edge/{name}" for name in ("emulation/blocks.c", "emulation/wheels.txt", "estimate/boards.json")}
+    boards = {
+        f"fmnist_edge/{name}"
+        for name in ("boards/emulation/blocks.c", "boards/emulation/wheels.txt", "boards/estimate/boards.json")
+    }
     assert len(assets) == 3 and names == modules | assets | boards | data | {"fmnist_edge/py.typed"}
     assert len(data) == len(list((ROOT / "benchmarks/plans").glob("*.toml")))
 

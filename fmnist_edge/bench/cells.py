@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmnist_edge.artifacts import Artifact
+from fmnist_edge.artifact import Artifact
 from fmnist_edge.bench import results
 from fmnist_edge.bench.plan import is_count
 from fmnist_edge.errors import ArtifactError, FileError, InputError, UnknownNameError
 from fmnist_edge.files import sha256_of
-from fmnist_edge.registry import ENGINES, GPU_ENGINES
+from fmnist_edge.lookup import ENGINES, GPU_ENGINES
 from fmnist_edge.runtime.classifier import engines_for, gpu_engines_for
 
 __all__ = ["ALL", "CPU", "GPU", "TIMED", "Cell", "accuracies_of", "cells_for", "engines_on", "entry_for", "order"]

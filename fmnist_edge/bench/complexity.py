@@ -85,7 +85,7 @@ def matrix_product(output: Shape, inner: int) -> int:
 
 def of_tflite(path: Path) -> Complexity:
     """By the Interpreter's word on its ops, with LiteRT's own kernels: XNNPACK would hide those it takes over."""
-    from fmnist_edge.runtime.litert import LiteRTBuiltinEngine
+    from fmnist_edge.runtime.engines.litert import LiteRTBuiltinEngine
 
     engine = LiteRTBuiltinEngine(str(path))
     tensors = {item["index"]: item for item in engine._interpreter.get_tensor_details()}

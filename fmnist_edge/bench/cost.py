@@ -23,7 +23,7 @@ LIMITS = {"import s": 0.1, "modules": 0, "call µs": 15, "memory MB": 10, "packa
 IMPORTS, MEMORY_ROUNDS = 11, 5
 CALLS = 200
 TIMEOUT_S = 120
-RUNTIME = ("runtime", "errors.py", "registry.py", "__init__.py")
+RUNTIME = ("runtime", "errors.py", "lookup.py", "__init__.py")
 # Only what the measured line itself loads may be loaded here.
 IMPORT_PROGRAM = """
 import sys, time

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fmnist_edge.artifacts import versions_of
+from fmnist_edge.artifact import versions_of
 from fmnist_edge.bench.gpus import gpus
 
 __all__ = ["describe", "usable_cores"]

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fmnist_edge.bench.loop import SLOW_SERIES, SLOW_SERIES_S, Request, failed
-from fmnist_edge.runtime.probe import child_environment
+from fmnist_edge.runtime.trial import child_environment
 
 __all__ = ["ask", "run_child", "timeout_for"]
 

@@ -14,7 +14,7 @@ from fmnist_edge.checkpoints import hdf5, keras_zip, savedmodel
 from fmnist_edge.checkpoints.build import check_model, model_of, output_of
 from fmnist_edge.checkpoints.contents import Contents, printable, shown
 from fmnist_edge.errors import CheckpointError, FmnistEdgeError, UnavailableError, one_line
-from fmnist_edge.registry import MODELS, resolve
+from fmnist_edge.lookup import MODELS, resolve
 
 if TYPE_CHECKING:
     import keras

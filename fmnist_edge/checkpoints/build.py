@@ -15,7 +15,7 @@ from fmnist_edge.checkpoints.config import ConfigRefusedError, clean, head_of
 from fmnist_edge.checkpoints.contents import Contents, printable
 from fmnist_edge.checkpoints.recognise import recognise
 from fmnist_edge.errors import CheckpointError, FileError, one_line
-from fmnist_edge.registry import MODELS
+from fmnist_edge.lookup import MODELS
 
 __all__ = ["check_model", "model_of", "output_of"]
 

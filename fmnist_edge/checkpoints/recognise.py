@@ -8,7 +8,7 @@ from typing import Any
 
 from fmnist_edge.checkpoints.config import layers_of
 from fmnist_edge.checkpoints.contents import Contents, Weight, differs
-from fmnist_edge.registry import MODELS, resolve
+from fmnist_edge.lookup import MODELS, resolve
 
 __all__ = ["recognise"]
 

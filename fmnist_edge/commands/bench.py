@@ -15,7 +15,7 @@ from fmnist_edge.errors import GateError, InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fmnist_edge.artifacts import Artifact
+    from fmnist_edge.artifact import Artifact
     from fmnist_edge.bench.job import Job
     from fmnist_edge.bench.suite import Session
 
@@ -28,11 +28,11 @@ COST = Path("reports/cost.json")
 
 
 def run(options: argparse.Namespace) -> int | None:
-    from fmnist_edge import data
+    from fmnist_edge.data import fashion_mnist
 
     if options.on is not None:
         return run_on_device(options)
-    images = data.load("test", options.data).images[:BENCH_IMAGES]
+    images = fashion_mnist.load("test", options.data).images[:BENCH_IMAGES]
     if options.check_overhead:
         return check_overhead(options, images)
     if options.check_cost:
@@ -74,10 +74,10 @@ def begun(options: argparse.Namespace, images: Any) -> Session:
 
 def job_of(options: argparse.Namespace, engines: Sequence[str], plan_name: str = "quick") -> Job:
     """What the options of `bench` and `bundle` ask for; on `engines`; `plan_name` where they name no plan."""
-    from fmnist_edge import data
-    from fmnist_edge.artifacts import collect
+    from fmnist_edge.artifact import collect
     from fmnist_edge.bench import cells, plan
     from fmnist_edge.bench.job import Job
+    from fmnist_edge.data import fashion_mnist
 
     artifacts = tuple(artifact.path for artifact in collect(options.artifacts or ["exported"]))
     chosen = plan.find(options.plan or plan_name)
@@ -89,7 +89,7 @@ def job_of(options: argparse.Namespace, engines: Sequence[str], plan_name: str =
     return Job(
         artifacts,
         chosen,
-        data.load("test", options.data).images[:BENCH_IMAGES],
+        fashion_mnist.load("test", options.data).images[:BENCH_IMAGES],
         tuple(engines),
         cells.accuracies_of(report) if report else {},
     )
@@ -97,9 +97,9 @@ def job_of(options: argparse.Namespace, engines: Sequence[str], plan_name: str =
 
 def run_on_device(options: argparse.Namespace) -> int:
     from fmnist_edge.bench import outcome, results
+    from fmnist_edge.bench.remote.bundle import DEFAULT_ENGINES
     from fmnist_edge.files import check_writable
-    from fmnist_edge.registry import TARGETS, resolve
-    from fmnist_edge.targets.bundle import DEFAULT_ENGINES
+    from fmnist_edge.lookup import TARGETS, resolve
 
     given = [
         name
@@ -165,7 +165,7 @@ def check_overhead(options: argparse.Namespace, images: Any) -> int:
 
 def bare_pairs(options: argparse.Namespace) -> list[tuple[Artifact, str]]:
     """The artifacts, each with the engines that have a bare loop; raises InputError when there are none."""
-    from fmnist_edge.artifacts import collect
+    from fmnist_edge.artifact import collect
     from fmnist_edge.bench.bare import BARE
     from fmnist_edge.runtime.classifier import engines_for
 

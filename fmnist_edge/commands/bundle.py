@@ -10,9 +10,9 @@ __all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> None:
+    from fmnist_edge.bench.remote.bundle import DEFAULT_ENGINES, FOLDER, archive, engines_of
     from fmnist_edge.errors import InputError
     from fmnist_edge.files import write_atomic
-    from fmnist_edge.targets.bundle import DEFAULT_ENGINES, FOLDER, archive, engines_of
 
     if not options.out.name.endswith(".tar.gz"):
         raise InputError(f"--out is {options.out}; expected a name that ends in .tar.gz")

@@ -11,8 +11,8 @@ from fmnist_edge.console import table, track
 from fmnist_edge.errors import GateError
 
 if TYPE_CHECKING:
-    from fmnist_edge.check import CheckedArtifact
     from fmnist_edge.parity import PairedAccuracy
+    from fmnist_edge.parity.check import CheckedArtifact
 
 __all__ = ["run"]
 
@@ -30,15 +30,15 @@ PARITY_HEADER = [
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge import inputs
-    from fmnist_edge.artifacts import collect
-    from fmnist_edge.check import check
+    from fmnist_edge.artifact import collect
     from fmnist_edge.files import check_writable, locked, write_json
+    from fmnist_edge.parity.check import check
+    from fmnist_edge.parity.evaluation import evaluation_for
 
     check_writable(options.report.parent)
     artifacts = collect(options.artifacts)
     shape = artifacts[0].contract.input_shape
-    evaluation = inputs.evaluation_for(options.images, options.labels, options.limit, options.data, shape)
+    evaluation = evaluation_for(options.images, options.labels, options.limit, options.data, shape)
     checked = list(check(artifacts, evaluation, trained=options.trained, reference=options.reference, track=track))
     with locked(options.report.parent, wait=True):
         write_json(  # first: it took minutes

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fmnist_edge.console import table
-from fmnist_edge.registry import MODELS
+from fmnist_edge.lookup import MODELS
 
 __all__ = ["run"]
 

@@ -9,9 +9,10 @@ __all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge import data
+    from fmnist_edge.data import fashion_mnist
 
-    if options.download and data.find(options.data) is None:
-        data.download(lambda line: print(line, file=sys.stderr))
+    if options.download and fashion_mnist.find(options.data) is None:
+        fashion_mnist.download(lambda line: print(line, file=sys.stderr))
     for split in ("train", "test"):
-        print(f"{split}: {len(data.load(split, options.data)):,} images, verified, in {data.find(options.data)}")
+        count, folder = len(fashion_mnist.load(split, options.data)), fashion_mnist.find(options.data)
+        print(f"{split}: {count:,} images, verified, in {folder}")

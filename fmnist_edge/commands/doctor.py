@@ -12,7 +12,7 @@ from fmnist_edge.errors import ArtifactError, GateError
 from fmnist_edge.runtime.contract import is_plain
 
 if TYPE_CHECKING:
-    from fmnist_edge.artifacts import Artifact
+    from fmnist_edge.artifact import Artifact
     from fmnist_edge.parity.passport import ParityVerdict
     from fmnist_edge.runtime.golden import SelfTest, VectorResult
 
@@ -22,7 +22,7 @@ HEADER = ["vector", "expected", "found", "max Δ", "tolerance", "verdict"]
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge.artifacts import collect
+    from fmnist_edge.artifact import collect
     from fmnist_edge.files import check_writable, write_json
     from fmnist_edge.runtime import Classifier
 

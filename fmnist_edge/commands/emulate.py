@@ -12,13 +12,13 @@ __all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge import inputs
-    from fmnist_edge.artifacts import collect
-    from fmnist_edge.emulation import results, suite, tables, userland
+    from fmnist_edge.artifact import collect
+    from fmnist_edge.boards.emulation import results, suite, tables, userland
     from fmnist_edge.files import check_writable, locked, write_atomic
+    from fmnist_edge.parity.evaluation import evaluation_for
 
     artifacts = collect(options.artifacts)
-    evaluation = inputs.evaluation_for(None, None, options.images, options.data, artifacts[0].contract.input_shape)
+    evaluation = evaluation_for(None, None, options.images, options.data, artifacts[0].contract.input_shape)
     check_writable(options.out)
     userland.make(options.userland, lambda line: print(line, file=sys.stderr))
     choice = suite.Choice(tuple(dict.fromkeys(options.core or suite.CORES)), options.images, options.again)

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from fmnist_edge.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
-    from fmnist_edge.artifacts import Artifact
-    from fmnist_edge.estimate.boards import Board
-    from fmnist_edge.estimate.estimates import Estimate
+    from fmnist_edge.artifact import Artifact
+    from fmnist_edge.boards.estimate.boards import Board
+    from fmnist_edge.boards.estimate.estimates import Estimate
 
 __all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge.artifacts import collect
-    from fmnist_edge.estimate import boards, tables
+    from fmnist_edge.artifact import collect
+    from fmnist_edge.boards.estimate import boards, tables
     from fmnist_edge.files import write_atomic, write_json
 
     chosen = [boards.board_named(name) for name in options.board or boards.boards()]
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def estimates_of(artifacts: Sequence[Artifact], chosen: Sequence[Board], error: float) -> list[Estimate]:
-    from fmnist_edge.estimate.estimates import committed, estimate
+    from fmnist_edge.boards.estimate.estimates import committed, estimate
 
     emulated = committed()
     return [estimate(artifact, board, emulated, error) for artifact in artifacts for board in chosen]
@@ -56,7 +56,7 @@ def refitted(
 ) -> tuple[list[Board], float, dict[str, Any]]:
     """The board with a constant of the user's own measurements, its error, and how the published one's did."""
     from fmnist_edge.bench import results
-    from fmnist_edge.estimate import boards, measured, tables
+    from fmnist_edge.boards.estimate import boards, measured, tables
 
     estimated = estimates_of(artifacts, [board], boards.ACROSS_RUNTIMES)
     items = measured.compare(results.load(options.measured), estimated, board)

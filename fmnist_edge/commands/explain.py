@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fmnist_edge.console import progress_bar, table
 
 if TYPE_CHECKING:
-    from fmnist_edge.artifacts import Artifact
+    from fmnist_edge.artifact import Artifact
     from fmnist_edge.explain.explanation import Explanation
     from fmnist_edge.explain.layers import LayerReport
 
@@ -20,12 +20,13 @@ HEADER = ["layer", "SQNR dB", "cosine", "max error", "saturated %", "own SQNR dB
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge import checkpoints, inputs
-    from fmnist_edge.artifacts import Artifact
+    from fmnist_edge import checkpoints
+    from fmnist_edge.artifact import Artifact
     from fmnist_edge.errors import InputError
     from fmnist_edge.explain.explanation import check_loads, explain
+    from fmnist_edge.explain.plot import draw_layers
+    from fmnist_edge.export.calibration_images import calibration_for
     from fmnist_edge.files import check_writable, write_json
-    from fmnist_edge.report.layers import draw_layers
 
     artifact = Artifact.open(options.artifact)
     report = options.report or Path("reports") / f"explain-{artifact.model}-{artifact.path.name}.json"
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"--report {report}: that is where the plot goes; name a .json file")
     check_loads(artifact)
     checkpoint = checkpoints.load(options.reference or artifact.model, folder=options.trained)
-    calibration = inputs.calibration_for(artifact.contract, options.calibration, options.data)
+    calibration = calibration_for(artifact.contract, options.calibration, options.data)
     if calibration is None:
         raise InputError(f"{artifact.path}: not a Fashion-MNIST model; pass --calibration with images shaped for it")
     images = calibration.images[: options.images]

@@ -12,7 +12,9 @@ __all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge import checkpoints, inputs
+    from fmnist_edge import checkpoints
+    from fmnist_edge.export.calibration_images import calibration_for
+    from fmnist_edge.export.contracts import contract_for
     from fmnist_edge.export.pipeline import export
     from fmnist_edge.export.precisions import select
     from fmnist_edge.files import locked
@@ -30,10 +32,10 @@ def run(options: argparse.Namespace) -> None:
     artifacts = []
     for name in options.models:
         checkpoint = checkpoints.load(name, folder=options.trained)
-        contract = inputs.contract_for(checkpoint, preprocessing, options.labels, options.polarity, options.resize)
+        contract = contract_for(checkpoint, preprocessing, options.labels, options.polarity, options.resize)
         calibration = None
         if any(precision.calibrated for precision in precisions):
-            calibration = inputs.calibration_for(contract, options.calibration, options.data)
+            calibration = calibration_for(contract, options.calibration, options.data)
         arguments = {"batch": options.batch, "calibration": calibration}
         folder = options.out / checkpoint.name
         with locked(folder):
@@ -63,12 +65,13 @@ def row(artifact: Any) -> list[str]:
 
 def tuned(options: argparse.Namespace, checkpoint: Any, precision: Any, *what: Any, **arguments: Any) -> Any:
     """Export with the accuracy won back, and a table of what was tried."""
-    from fmnist_edge import inputs
-    from fmnist_edge.recovery.ladder import LADDER
-    from fmnist_edge.recovery.tuned import export_tuned
+    from fmnist_edge.explain.explanation import weakest_layers
+    from fmnist_edge.export.recovery.judge import judge_for
+    from fmnist_edge.export.recovery.ladder import LADDER
+    from fmnist_edge.export.recovery.tuned import export_tuned
 
     contract, calibration = what[0], arguments["calibration"]
-    judge = inputs.judge_for(contract, calibration, options.data, own=options.calibration is not None)
+    judge = judge_for(contract, calibration, options.data, own=options.calibration is not None)
     with progress_bar(f"tuning {checkpoint.name} {precision.filename}") as progress:
         progress(0, len(LADDER), LADDER[0].name)
         artifact, steps = export_tuned(
@@ -77,6 +80,7 @@ def tuned(options: argparse.Namespace, checkpoint: Any, precision: Any, *what: A
             *what,
             **arguments,
             judge=judge,
+            weakest_layers=weakest_layers,
             allowed=options.tune_accuracy / 100,
             budget_s=options.budget * 60,
             report=lambda count, step: progress(

@@ -16,13 +16,13 @@ PYTHON_VARIABLE = "FMNIST_EDGE_TFLITE_RUNTIME"
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge import inputs
-    from fmnist_edge.artifacts import collect
+    from fmnist_edge.artifact import collect
     from fmnist_edge.files import check_writable, write_json
-    from fmnist_edge.matrix import suite
+    from fmnist_edge.parity.evaluation import evaluation_for
+    from fmnist_edge.parity.matrix import suite
 
     artifacts = collect(options.artifacts)
-    evaluation = inputs.evaluation_for(options.images, None, None, options.data, artifacts[0].contract.input_shape)
+    evaluation = evaluation_for(options.images, None, None, options.data, artifacts[0].contract.input_shape)
     images = evaluation.images[: options.limit]
     check_writable(options.report.parent)
     choice = suite.Choice(
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def show(result: dict[str, Any]) -> None:
-    from fmnist_edge.matrix import tables
+    from fmnist_edge.parity.matrix import tables
 
     first = "" if result["images"] == result["images_of"] else f"the first {result['images']:,} of "
     print(f"Engine matrix on {first}{result['images_of']:,} images of {result['source']}:\n")

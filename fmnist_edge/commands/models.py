@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 
 from fmnist_edge.console import track
-from fmnist_edge.registry import MODELS
+from fmnist_edge.lookup import MODELS
 
 __all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge.report import card as report
+    from fmnist_edge.training import card as report
 
     paths = [options.trained / f"{name}.json" for name in MODELS]
     cards = [report.read_card(path) for path in paths if path.exists()]

@@ -11,8 +11,8 @@ from fmnist_edge.errors import ArtifactError, GateError, InputError
 
 if TYPE_CHECKING:
     from fmnist_edge.checkpoints import Checkpoint
-    from fmnist_edge.export.pipeline import Calibration
-    from fmnist_edge.reproduce import Recipe, Reproduction
+    from fmnist_edge.export.calibration_images import Calibration
+    from fmnist_edge.export.reproduce import Recipe, Reproduction
 
 __all__ = ["run"]
 
@@ -20,9 +20,9 @@ SHOWN = 20  # differences of a file; the report has them all
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge import inputs
+    from fmnist_edge.export.recovery.judge import judge_for
+    from fmnist_edge.export.reproduce import Recipe, reproduce
     from fmnist_edge.files import check_writable, write_json
-    from fmnist_edge.reproduce import Recipe, reproduce
 
     check_writable(options.report.parent)
     recipes = [Recipe.read(path) for path in options.manifests]
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
             if calibration is None:
                 raise ArtifactError(f"{recipe.path}: its manifest tells of a remedy, and of no calibration images")
             own = options.calibration is not None
-            return inputs.judge_for(recipe.contract, calibration, options.data, own=own).lessons
+            return judge_for(recipe.contract, calibration, options.data, own=own).lessons
 
         found.append(reproduce(recipe, checkpoint, calibration, lessons))
     write_json(options.report, {"schema": 1, "artifacts": [item.as_dict() for item in found]})
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
 def model_of(recipe: Recipe, options: argparse.Namespace) -> Checkpoint:
     """The file named with --model, or the zoo's of the recipe's name."""
     from fmnist_edge import checkpoints
-    from fmnist_edge.registry import MODELS
+    from fmnist_edge.lookup import MODELS
 
     if options.model is not None:
         return checkpoints.load(
@@ -66,7 +66,7 @@ def model_of(recipe: Recipe, options: argparse.Namespace) -> Checkpoint:
 
 def calibration_of(recipe: Recipe, options: argparse.Namespace) -> Calibration | None:
     """The images of --calibration, or those that the manifest's seed selects from Fashion-MNIST."""
-    from fmnist_edge import inputs
+    from fmnist_edge.export.calibration_images import calibration_for
 
     if recipe.calibration is None:
         return None
@@ -77,7 +77,7 @@ def calibration_of(recipe: Recipe, options: argparse.Namespace) -> Calibration |
             f"{recipe.path} was calibrated with {count:,} images of its user's own; give them with --calibration"
         )
     chosen: dict[str, int] = {} if seed is None else {"count": count, "seed": seed}
-    found = inputs.calibration_for(recipe.contract, options.calibration, options.data, **chosen)
+    found = calibration_for(recipe.contract, options.calibration, options.data, **chosen)
     if found is None:
         raise InputError(f"{recipe.path} was calibrated with {count:,} images; give them with --calibration")
     return found

@@ -6,14 +6,14 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from fmnist_edge.registry import MODELS, resolve
+from fmnist_edge.lookup import MODELS, resolve
 
 __all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> None:
     spec = resolve("model", MODELS, options.model)
-    from fmnist_edge.report import card as report
+    from fmnist_edge.training import card as report
     from fmnist_edge.training.recipes import recipe_for
     from fmnist_edge.training.train import train
 

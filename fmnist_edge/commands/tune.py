@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from fmnist_edge.console import progress_bar
-from fmnist_edge.registry import MODELS, resolve
+from fmnist_edge.lookup import MODELS, resolve
 
 __all__ = ["run"]
 
@@ -13,8 +13,8 @@ __all__ = ["run"]
 def run(options: argparse.Namespace) -> None:
     spec = resolve("model", MODELS, options.model)
     from fmnist_edge.files import check_writable, write_atomic, write_json
-    from fmnist_edge.report.study import page
     from fmnist_edge.training.recipes import Recipe, write_recipe
+    from fmnist_edge.tuning.page import page
     from fmnist_edge.tuning.tune import tune
 
     check_writable(options.out)

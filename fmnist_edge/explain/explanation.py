@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.artifacts import Artifact
-from fmnist_edge.check import check_origin
+from fmnist_edge.artifact import Artifact
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.errors import ArtifactError, FmnistEdgeError, InputError, one_line
 from fmnist_edge.explain.graph import LayerGraph
@@ -21,11 +20,12 @@ from fmnist_edge.explain.probe import Probe
 from fmnist_edge.export.lowering import fold_batch_norm, with_fits, with_lrn
 from fmnist_edge.export.lrn import Fit
 from fmnist_edge.export.precisions import Precision, select
-from fmnist_edge.registry import EXPORTERS, PROBES, resolve
+from fmnist_edge.lookup import EXPORTERS, PROBES, resolve
+from fmnist_edge.parity.check import check_origin
 from fmnist_edge.runtime.loading import check_hash, read_whole
-from fmnist_edge.runtime.probe import probe as try_in_child
+from fmnist_edge.runtime.trial import probe as try_in_child
 
-__all__ = ["Explanation", "Remedy", "check_loads", "explain"]
+__all__ = ["Explanation", "Remedy", "explain", "weakest_layers"]
 
 SCHEMA = 1
 SAMPLE = 4  # images that tensors are recognised by
@@ -162,6 +162,11 @@ def readable(artifact: Artifact) -> Iterator[None]:
     except Exception as error:
         reason = f"{type(error).__name__}: {one_line(error, 120)}"
         raise ArtifactError(f"{artifact.path}: its layers cannot be read ({reason}); export the model again") from error
+
+
+def weakest_layers(artifact: Artifact, checkpoint: Checkpoint, images: np.ndarray) -> list[str]:
+    """Names of the layers that rounding hurts most, worst first; arguments and errors are those of `explain`."""
+    return explain(artifact, checkpoint, images, progress=lambda *_: None).weakest
 
 
 def explain(artifact: Artifact, checkpoint: Checkpoint, images: np.ndarray, *, progress: Progress) -> Explanation:

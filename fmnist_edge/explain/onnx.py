@@ -11,7 +11,7 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.explain.probe import INPUT, OUTPUT, Key, numbered
 from fmnist_edge.runtime.engine import TensorSpec
-from fmnist_edge.runtime.onnxruntime import SILENT
+from fmnist_edge.runtime.engines.onnxruntime import SILENT
 from fmnist_edge.runtime.runner import chunks
 
 __all__ = ["OnnxProbe"]

@@ -10,9 +10,9 @@ import numpy as np
 
 from fmnist_edge.explain.probe import INPUT, OUTPUT, Key, numbered
 from fmnist_edge.runtime.engine import TensorSpec
-from fmnist_edge.runtime.litert import LiteRTBuiltinEngine
+from fmnist_edge.runtime.engines.litert import LiteRTBuiltinEngine
+from fmnist_edge.runtime.engines.tflite_file import spec
 from fmnist_edge.runtime.runner import chunks, run_chunk
-from fmnist_edge.runtime.tflite_file import spec
 
 __all__ = ["TFLiteProbe"]
 

@@ -11,7 +11,7 @@ from fmnist_edge.errors import ArtifactError, ExportError
 from fmnist_edge.export.c_source import CModel, identifier
 from fmnist_edge.export.exporter import Census, Sources, translated
 from fmnist_edge.export.precisions import PRECISIONS, Precision
-from fmnist_edge.registry import ENGINES, EXPORTERS, resolve
+from fmnist_edge.lookup import ENGINES, EXPORTERS, resolve
 from fmnist_edge.runtime.contract import Contract
 
 __all__ = ["EXPORTER"]

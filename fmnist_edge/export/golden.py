@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, UnavailableError
-from fmnist_edge.registry import ENGINES, resolve
+from fmnist_edge.lookup import ENGINES, resolve
 from fmnist_edge.runtime.classifier import Classifier, engines_for
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.golden import Golden

@@ -17,7 +17,7 @@ from fmnist_edge.errors import ExportError, UnavailableError
 from fmnist_edge.export.exporter import Census, translated
 from fmnist_edge.export.precisions import Precision
 from fmnist_edge.export.via_onnx import ONNX_PACKAGES, convert_in_child, float32_onnx
-from fmnist_edge.runtime.native_output import collected
+from fmnist_edge.runtime.engines.native_output import collected
 
 __all__ = ["EXPORTER"]
 

@@ -1,4 +1,4 @@
-"""ncnn, by pnnx, which reads ONNX. Both of ncnn's files go into one, see `fmnist_edge.runtime.ncnn`."""
+"""ncnn, by pnnx, which reads ONNX. Both of ncnn's files go into one, see `fmnist_edge.runtime.engines.ncnn`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fmnist_edge.errors import ExportError, UnavailableError
 from fmnist_edge.export.exporter import Census, translated
 from fmnist_edge.export.precisions import Precision
 from fmnist_edge.export.via_onnx import ONNX_PACKAGES, convert_in_child, float32_onnx
-from fmnist_edge.runtime.ncnn import BIN, PARAM
+from fmnist_edge.runtime.engines.ncnn import BIN, PARAM
 
 __all__ = ["EXPORTER"]
 

@@ -4,47 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fmnist_edge.artifacts import Artifact, tensor_entry, versions_of
+from fmnist_edge.artifact import Artifact, tensor_entry, versions_of
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.errors import ExportError, InputError
+from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.exporter import translated
 from fmnist_edge.export.golden import golden_for, images_for
 from fmnist_edge.export.layer_names import check_layers
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.export.precisions import PRECISIONS, Precision
-from fmnist_edge.registry import EMBEDDERS, ENGINES, EXPORTERS, resolve
+from fmnist_edge.lookup import EMBEDDERS, ENGINES, EXPORTERS, resolve
 from fmnist_edge.runtime.classifier import engines_for
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.embedded import KEY, contract_text
 from fmnist_edge.runtime.golden import Golden
 
-__all__ = ["Calibration", "export"]
+__all__ = ["export"]
 
 INTEGER = ("int8", "int16")
 PACKAGES = ("numpy", "scipy")  # calibration and the fits of LRN are theirs, whatever the format
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Images that set activation ranges, uint8 or float (n, *input_shape), and where they came from.
-
-    `seed`: of their selection from Fashion-MNIST's training split; None for a user's own images.
-    """
-
-    images: np.ndarray
-    source: str
-    seed: int | None = None
-
-    @property
-    def sha256(self) -> str:
-        """Of the images' bytes, in C order."""
-        return hashlib.sha256(np.ascontiguousarray(self.images).tobytes()).hexdigest()
 
 
 def export(

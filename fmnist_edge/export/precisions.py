@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fmnist_edge.errors import InputError, UnknownNameError
-from fmnist_edge.registry import EXPORTERS
+from fmnist_edge.lookup import EXPORTERS
 
 __all__ = ["PRECISIONS", "WHEN_NAMED", "Precision", "select"]
 

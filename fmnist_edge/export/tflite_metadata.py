@@ -14,8 +14,8 @@ import struct
 
 from fmnist_edge.errors import ExportError
 from fmnist_edge.runtime.embedded import BUFFERS, METADATA, MOST_BUFFERS, MOST_ENTRIES
-from fmnist_edge.runtime.numpy_engine.flatbuffer import RefusedError, Table, root
-from fmnist_edge.runtime.tflite_file import IDENTIFIER
+from fmnist_edge.runtime.engines.tflite_file import IDENTIFIER
+from fmnist_edge.runtime.flatbuffer import RefusedError, Table, root
 
 __all__ = ["embed"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.precisions import PRECISIONS
-from fmnist_edge.registry import EXPORTERS, resolve
+from fmnist_edge.lookup import EXPORTERS, resolve
 
 __all__ = ["ONNX_PACKAGES", "convert_in_child", "float32_onnx"]
 

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fmnist_edge.emulation import results
-from fmnist_edge.emulation.cores import CORES
+from fmnist_edge.boards.emulation import results
+from fmnist_edge.boards.emulation.cores import CORES
+from fmnist_edge.boards.estimate.boards import ACROSS_RUNTIMES, boards
+from fmnist_edge.boards.estimate.estimates import of_cell, text
 from fmnist_edge.errors import FileError
-from fmnist_edge.estimate.boards import ACROSS_RUNTIMES, boards
-from fmnist_edge.estimate.estimates import of_cell, text
 from fmnist_edge.report.tables import Column, Table
 from fmnist_edge.report.values import number, words
 

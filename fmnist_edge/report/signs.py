@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fmnist_edge.export.precisions import PRECISIONS
-from fmnist_edge.registry import ENGINES, GPU_ENGINES
+from fmnist_edge.lookup import ENGINES, GPU_ENGINES
 from fmnist_edge.report.markup import Markup, tag
 from fmnist_edge.report.ratios import STOCK
 from fmnist_edge.report.runs import Row

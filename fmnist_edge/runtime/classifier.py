@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, InputError, UnavailableError
-from fmnist_edge.registry import ENGINES, GPU_ENGINES, resolve
+from fmnist_edge.lookup import ENGINES, GPU_ENGINES, resolve
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.golden import Golden, SelfTest

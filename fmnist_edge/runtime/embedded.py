@@ -14,8 +14,8 @@ from pathlib import Path
 
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.contract import Contract
-from fmnist_edge.runtime.numpy_engine.flatbuffer import RefusedError, root
-from fmnist_edge.runtime.tflite_file import IDENTIFIER
+from fmnist_edge.runtime.engines.tflite_file import IDENTIFIER
+from fmnist_edge.runtime.flatbuffer import RefusedError, root
 
 __all__ = ["KEY", "contract_text", "embedded_contract"]
 

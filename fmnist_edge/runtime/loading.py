@@ -8,7 +8,7 @@ from typing import Any
 
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.contract import Contract, manifest_path, read_manifest
-from fmnist_edge.runtime.probe import probe
+from fmnist_edge.runtime.trial import probe
 
 __all__ = ["Source", "check_hash", "read_whole"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from fmnist_edge import checkpoints
-from fmnist_edge.data import Split
+from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.files import write_via
 from fmnist_edge.training.augment import augment
 from fmnist_edge.training.feed import prepare

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.data import LABELS, Split
+from fmnist_edge.data.fashion_mnist import LABELS, Split
 from fmnist_edge.parity.confidence import calibration_error
 from fmnist_edge.training.feed import prepare
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fmnist_edge.data import Split
+from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.errors import InputError
 from fmnist_edge.models.spec import ModelSpec
 from fmnist_edge.training.feed import Lessons, batches, one_hot, prepare

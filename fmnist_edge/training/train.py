@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge import checkpoints, data
+from fmnist_edge import checkpoints
 from fmnist_edge.bench.environment import cpu_model
-from fmnist_edge.data import Split
+from fmnist_edge.data import fashion_mnist
+from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.errors import InputError
 from fmnist_edge.files import (
     check_writable,
@@ -150,11 +151,11 @@ def splits(
     fitted: Split
     validation: Split | None
     if recipe.fit_validation:
-        fitted, validation = data.load("train", folder).part(0, spec.train_images), None
+        fitted, validation = fashion_mnist.load("train", folder).part(0, spec.train_images), None
     else:
-        fitted, validation = data.train_and_validation(spec.train_images, spec.validation_images, folder)
+        fitted, validation = fashion_mnist.train_and_validation(spec.train_images, spec.validation_images, folder)
         validation = validation.part(0, limit or len(validation))
-    test = data.load("test", folder)
+    test = fashion_mnist.load("test", folder)
     return fitted.part(0, limit or len(fitted)), validation, test.part(0, limit or len(test))
 
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge import data
-from fmnist_edge.data import Split
+from fmnist_edge.data import fashion_mnist
+from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.errors import InputError
 from fmnist_edge.models.spec import ModelSpec
 from fmnist_edge.training.fit import fit
@@ -67,7 +67,7 @@ def tune(
     import optuna
 
     best = recipe_for(spec.name, "best")
-    fitted, validation = data.train_and_validation(spec.train_images, spec.validation_images, data_folder)
+    fitted, validation = fashion_mnist.train_and_validation(spec.train_images, spec.validation_images, data_folder)
     fitted, validation = fitted.part(0, limit or len(fitted)), validation.part(0, limit or len(validation))
     protocol = protocol_of(spec, best, epochs, limit, len(fitted), len(validation))
     started = time.monotonic()

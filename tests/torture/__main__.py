@@ -119,10 +119,10 @@ def refusals(options: argparse.Namespace, folder: Path) -> int:
 
 
 def edges(options: argparse.Namespace, folder: Path) -> int:
-    from fmnist_edge import data
+    from fmnist_edge.data import fashion_mnist
     from torture.edges import compare, engines_of
 
-    image = data.load("test").images[0].reshape(28, 28)
+    image = fashion_mnist.load("test").images[0].reshape(28, 28)
     files = [*sorted((OUT / "bases/small").glob("*.*[ex]")), *sorted((ROOT / "exported/compact_cnn").glob("*[ex]"))]
     with progress_bar("numerical edges") as progress:
         rows: list[dict[str, Any]] = []

@@ -27,15 +27,15 @@ __all__ = ["Outcome", "run_forked", "warm"]
 MEMORY = 6 << 30  # bytes a child may have: the machine is to survive what the test is about
 EVENTS = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "pickle.find_class", "socket.connect", "ctypes.dlopen"}
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "shutil.rmtree"}
-PROBE = "fmnist_edge.runtime.probe"
+PROBE = "fmnist_edge.runtime.trial"
 NOTE = re.compile(r"\d+ cells, plan |fmnist-edge: other programs use ")  # what bench says before it begins
 ESCAPED = 71  # exit code of a command that raised what it should have caught
 PROGRAMS = (sys.executable, "nvidia-smi", "vcgencmd")  # the others: a GPU, a Raspberry Pi, asked how they are
 MODULES = (
     "ai_edge_litert.interpreter", "h5py", "keras", "onnx", "onnxruntime", "tensorflow.lite.python.schema_py_generated",
     "tf2onnx", "tqdm", "PIL.Image", "matplotlib.pyplot", "fmnist_edge.commands.explain", "fmnist_edge.export.pipeline",
-    "fmnist_edge.export.onnx_precisions", "fmnist_edge.inputs", "fmnist_edge.explain.explanation",
-    "fmnist_edge.recovery.tuned", "fmnist_edge.report.layers", "fmnist_edge.models.layers",
+    "fmnist_edge.export.onnx_precisions", "fmnist_edge.data.inputs", "fmnist_edge.explain.explanation",
+    "fmnist_edge.export.recovery.tuned", "fmnist_edge.explain.plot", "fmnist_edge.models.layers",
 )  # fmt: skip
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
@@ -214,7 +214,7 @@ def forked(started: Callable[..., Any]) -> Callable[..., Any]:
 
 def tried(command: Sequence[str], write: int) -> int:
     os.setpgid(0, 0)
-    from fmnist_edge.runtime import probe
+    from fmnist_edge.runtime import trial as probe
 
     said = io.StringIO()
     try:

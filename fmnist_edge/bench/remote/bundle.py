@@ -1,0 +1,164 @@
+"""A job as one archive for a device: code, artifacts, plan, images, checksums, how to install. No TensorFlow in it.
+
+The same job gives the same bytes, so that the archive's digest names the job.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+import fmnist_edge
+from fmnist_edge.bench.cells import ALL, cells_for, identity
+from fmnist_edge.bench.job import Job
+from fmnist_edge.bench.remote.unpacked import CODE, IMAGES, JOB, REQUIREMENTS, RUN, SCHEMA, SUMS
+from fmnist_edge.errors import ArtifactError, InputError
+from fmnist_edge.lookup import ENGINES, resolve
+from fmnist_edge.runtime.contract import manifest_path
+
+__all__ = ["DEFAULT_ENGINES", "FOLDER", "archive", "contents", "engines_of", "requirements"]
+
+FOLDER = "fmnist-edge-bench"  # what `tar x` makes is called so, and the start of a digest
+# What one would ship; its peers when they are named.
+DEFAULT_ENGINES = ("litert", "litert-builtin", "onnxruntime")
+# The package's part that runs on the device: files, and folders whole.
+DEVICE_SIDE = (
+    "__init__.py", "artifact.py", "console.py", "errors.py", "files.py", "lookup.py", "bench", "runtime",
+)  # fmt: skip
+
+RUN_PY = """\
+# Measures what is in this folder on this machine; README.txt says how. No f-string: Python 2 is to get this far.
+import sys
+
+if sys.version_info < (3, 9):
+    sys.stderr.write("fmnist-edge: error: Python 3.9 or later is needed, this is %s\\n" % sys.version.split()[0])
+    sys.exit(3)
+
+from fmnist_edge.bench.remote.device import main
+
+sys.exit(main(sys.argv[1:]))
+"""
+README = """\
+fmnist-edge: {cells}, plan {plan!r}, about {minutes:.0f} min for each number of threads.
+
+On a Raspberry Pi with its 64-bit system, or any machine with Python 3.9 or later:
+  1. in this folder:  python3 -m venv .venv && .venv/bin/python -m pip install --only-binary :all: -r requirements.txt
+  2. then:            .venv/bin/python run.py
+Close other programs before, and plug in a proper power supply: the result says whether it may be believed.
+After Ctrl-C or a power cut the second line goes on where it ended. The result is results/<device>/*.json.gz:
+`fmnist-edge compare A B` on your computer reads it. `sha256sum -c SHA256SUMS` finds damage, and run.py does by itself.
+Without venv: sudo apt install python3-venv. This software is under the Apache License 2.0; Fashion-MNIST is MIT.
+"""
+
+
+def archive(job: Job) -> bytes:
+    """`contents` as .tar.gz, everything in one folder: sorted, no times, owners or names of this machine.
+
+    The folder has a name of its own, because Python would take compiled code of an older bundle in it for the newer's:
+    it goes by time and size.
+    """
+    files = contents(job)
+    folder = f"{FOLDER}-{hashlib.sha256(files[SUMS]).hexdigest()[:8]}"
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in sorted(files.items()):
+            entry = tarfile.TarInfo(f"{folder}/{name}")
+            entry.size, entry.mode = len(content), 0o644
+            tar.addfile(entry, io.BytesIO(content))
+    return gzip.compress(raw.getvalue(), mtime=0)
+
+
+def contents(job: Job) -> dict[str, bytes]:
+    """Every file of the bundle by its path. Raises what `engines_of` and reading an artifact raise."""
+    engines = engines_of(job.artifacts, job.engines)
+    files = artifact_files(job.artifacts)
+    artifacts = [name for name in files if f"{name}.json" in files]
+    images = io.BytesIO()
+    np.save(images, job.images)
+    known = {sha256 for _, sha256 in map(identity, job.artifacts)}
+    description = {
+        "schema": SCHEMA,
+        "plan": asdict(job.plan),
+        "engines": engines,
+        "artifacts": artifacts,
+        "accuracies": {digest: value for digest, value in job.accuracies.items() if digest in known},
+        "seed": job.seed,
+    }
+    files[JOB] = json.dumps(description, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    files[IMAGES] = images.getvalue()
+    files[REQUIREMENTS] = "".join(f"{line}\n" for line in requirements(engines)).encode()
+    files[RUN] = RUN_PY.encode()
+    files["README.txt"] = readme(job, engines).encode()
+    files.update(code())
+    sums = (f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items()))
+    files[SUMS] = "".join(sums).encode()
+    return files
+
+
+def engines_of(artifacts: Sequence[Path], engines: Iterable[str]) -> list[str]:
+    """Those of `engines` that run any of `artifacts`, in that order; "all" is every one that devices can have.
+
+    Raises InputError on an engine that no device is given, and when none is left.
+    """
+    fit = [name for name in ENGINES if resolve("engine", ENGINES, name).requirement]
+    asked = list(dict.fromkeys(engines))
+    asked = fit if ALL in asked else asked
+    unfit = [name for name in asked if name in ENGINES and name not in fit]
+    if unfit:
+        raise InputError(f"engine {unfit[0]!r} is not for a device; choose from: {', '.join(fit)}")
+    used = {cell.engine for cell in cells_for(artifacts, (1,), asked)}
+    return [name for name in asked if name in used]
+
+
+def requirements(engines: Iterable[str]) -> list[str]:
+    """pip requirements, by range: NumPy, and what the engines ask for.
+
+    >>> requirements(["litert", "litert-builtin"])
+    ['numpy>=1.24,<3', 'ai-edge-litert>=2.1,<3']
+    """
+    return list(dict.fromkeys(resolve("engine", ENGINES, name).requirement for name in ("numpy", *engines)))
+
+
+def artifact_files(artifacts: Sequence[Path]) -> dict[str, bytes]:
+    """artifacts/<model>/<file> and its manifest -> content; raises InputError when two would have one name."""
+    files: dict[str, bytes] = {}
+    for path in artifacts:
+        name = "/".join(["artifacts", *(safe(part) for part in path.resolve().parts[-2:])])
+        if name in files:
+            raise InputError(f"{path}: another artifact is also called {name}; bundle one of the two")
+        for suffix, file in (("", path), (".json", manifest_path(path))):
+            try:
+                files[name + suffix] = file.read_bytes()
+            except OSError as error:
+                raise ArtifactError(f"{file}: cannot be read ({error.strerror}); export the model again") from None
+    return files
+
+
+def safe(part: str) -> str:
+    """A file name that every device's file system takes."""
+    return re.sub(r"[^\w.+-]", "_", part, flags=re.ASCII)
+
+
+def readme(job: Job, engines: Sequence[str]) -> str:
+    count = len(cells_for(job.artifacts, (1,), engines, job.plan.batches))
+    cells = f"{count} pair{'s' * (count > 1)} of artifact and engine"
+    return README.format(cells=cells, plan=job.plan.name, minutes=max(1, job.plan.estimate_s(count) / 60))
+
+
+def code() -> Mapping[str, bytes]:
+    package = Path(fmnist_edge.__file__).parent
+    found = [
+        file
+        for name in DEVICE_SIDE
+        for file in (sorted((package / name).rglob("*.py")) if (package / name).is_dir() else [package / name])
+    ]
+    return {f"{CODE}/{file.relative_to(package).as_posix()}": file.read_bytes() for file in found}

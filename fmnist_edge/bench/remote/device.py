@@ -1,0 +1,118 @@
+"""The bundle's own command, on the device: `python run.py` measures and shows; with a verb it serves `ssh`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fmnist_edge.bench.remote import detached, ready, unpacked
+from fmnist_edge.bench.remote.wire import say
+from fmnist_edge.errors import FmnistEdgeError, InputError, UnavailableError, one_line
+
+if TYPE_CHECKING:
+    from fmnist_edge.bench.job import Job
+    from fmnist_edge.bench.results import Result
+    from fmnist_edge.bench.suite import Session
+
+__all__ = ["main", "measured"]
+
+RESULTS = "results"
+ASIDE = ".aside"
+HOW_TO_INSTALL = (
+    "in {folder} run: python3 -m venv .venv && .venv/bin/python -m pip install --only-binary :all: -r requirements.txt"
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """No argument: measure what is in this folder. Returns the exit code."""
+    folder = Path(__file__).resolve().parents[3]
+    if arguments:
+        return serve(folder, *arguments)
+    try:
+        return measure_and_show(folder)
+    except FmnistEdgeError as error:
+        print(f"fmnist-edge: error: {one_line(error, 600)}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("fmnist-edge: interrupted", file=sys.stderr)
+        return 130
+
+
+def measure_and_show(folder: Path) -> int:
+    unpacked.verify(folder)
+    lacking = ready.lacking(unpacked.read_requirements(folder), unpacked.read_engines(folder))
+    if lacking:
+        raise UnavailableError(f"{lacking}; {HOW_TO_INSTALL.format(folder=folder)}")
+    from fmnist_edge.bench import outcome
+
+    path, result = measured(folder, show_progress)
+    print(f"\n{outcome.text(result)}\n\nwrote {path}")
+    if result["interrupted"]:
+        print("fmnist-edge: interrupted; the same command goes on", file=sys.stderr)
+    return outcome.exit_code(result)
+
+
+def show_progress(done: int, total: int, text: str) -> None:
+    print(f"{done}/{total} {text}", file=sys.stderr, flush=True)
+
+
+def measured(folder: Path, progress: Callable[[int, int, str], None]) -> tuple[Path, Result]:
+    """The results file and the result of the bundle in `folder`; an interrupted run is gone on with.
+
+    Raises what `suite.run` raises; how to go on is then to give the same command again.
+    """
+    from fmnist_edge.bench import suite
+    from fmnist_edge.bench.journal import resuming
+
+    session = session_for(unpacked.read(folder), folder / RESULTS)
+    try:
+        return session.path, suite.run(session, progress)
+    except FmnistEdgeError as error:
+        raise type(error)(str(error).replace(resuming(session.journal.path), "give the same command")) from None
+
+
+def session_for(job: Job, out: Path) -> Session:
+    """The interrupted run below `out`, else a new one. A journal of another machine is put aside, not lost."""
+    from fmnist_edge.bench import suite
+    from fmnist_edge.bench.journal import SUFFIX
+
+    for journal in sorted(out.glob(f"*/*{SUFFIX}"), reverse=True):
+        try:
+            return suite.resume(journal, job.images)
+        except InputError:
+            journal.rename(journal.with_name(journal.name + ASIDE))
+    return job.begin(out)
+
+
+def serve(folder: Path, verb: str, *rest: str) -> int:
+    """What `ssh` asks, answered as `wire` says; an error is {"error": one line, "exit_code": …}."""
+    verbs: dict[str, Callable[..., object]] = {
+        "check": check,
+        "install": install,
+        "start": lambda folder: say(detached.start(folder)),
+        "detached": detached.measure,
+        "follow": lambda folder, offset: detached.follow(folder, int(offset)),
+        "fetch": lambda folder, offset: detached.fetch(folder, int(offset)),
+        "collect": detached.collect,
+    }
+    try:
+        if verb not in verbs:
+            raise InputError(f"unknown verb {verb!r}; expected none to measure, or one of: {', '.join(verbs)}")
+        verbs[verb](folder, *rest)
+    except FmnistEdgeError as error:
+        say({"error": one_line(error, 600), "exit_code": error.exit_code})
+        return error.exit_code
+    return 0
+
+
+def check(folder: Path) -> None:
+    unpacked.verify(folder)
+    requirements = unpacked.read_requirements(folder)
+    say({"missing": ready.missing(requirements), "lacking": ready.lacking(requirements, unpacked.read_engines(folder))})
+
+
+def install(folder: Path, environment: str) -> None:
+    ready.install(folder / unpacked.REQUIREMENTS, Path(environment), lambda line: say({"line": line}))
+    say({"installed": True})

@@ -1,0 +1,70 @@
+"""What is on a device before anything is sent: its Python, and what an earlier run left there."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from fmnist_edge.bench.remote.link import Link
+from fmnist_edge.bench.remote.wire import SIGN
+from fmnist_edge.errors import UnavailableError
+
+__all__ = ["OLDEST", "Facts", "probe"]
+
+OLDEST = (3, 9)
+PYTHON = (
+    "import sys; print('{sign} python %d.%d.%d %d' % (sys.version_info[:3] + (64 if sys.maxsize > 2**32 else 32,)))"
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Paths on the device, and whether something is there.
+
+    Attributes:
+        folder: of this very bundle.
+        environment: virtual environment for its requirements.
+    """
+
+    folder: str
+    environment: str
+    has_bundle: bool
+    has_environment: bool
+
+
+def probe(link: Link, bundle: str, environment: str) -> Facts:
+    """Look at the device. Raises UnavailableError, saying which, when it cannot be reached or lacks a fit Python."""
+    found = dict(
+        line[len(SIGN) :].split(maxsplit=1) for line in link.run(script(bundle, environment)).lines if fits(line)
+    )
+    check_python(link.host, found.get("python"))
+    cache = found["cache"]
+    return Facts(f"{cache}/bundles/{bundle}", f"{cache}/venvs/{environment}", "bundle" in found, "environment" in found)
+
+
+def script(bundle: str, environment: str) -> str:
+    return "\n".join(
+        [
+            'cache="${XDG_CACHE_HOME:-$HOME/.cache}/fmnist-edge"',
+            f'echo "{SIGN} cache $cache"',
+            f'if [ -e "$cache/bundles/{bundle}/SHA256SUMS" ]; then echo "{SIGN} bundle yes"; fi',
+            f'if [ -e "$cache/venvs/{environment}/ready" ]; then echo "{SIGN} environment yes"; fi',
+            f"python3 -c {shlex.quote(PYTHON.format(sign=SIGN))} 2>/dev/null || true",
+        ]
+    )
+
+
+def fits(line: str) -> bool:
+    return line.startswith(SIGN) and len(line.split(maxsplit=2)) == 3
+
+
+def check_python(host: str, found: str | None) -> None:
+    """`found` is "3.11.2 64"."""
+    if found is None:
+        raise UnavailableError(f"{host}: has no python3; run there: sudo apt install python3 python3-venv")
+    version, bits = found.split()
+    wanted = ".".join(map(str, OLDEST))
+    if tuple(map(int, version.split(".")[:2])) < OLDEST:
+        raise UnavailableError(f"{host}: its Python is {version}; expected {wanted} or later, so a newer system")
+    if bits != "64":
+        raise UnavailableError(f"{host}: its Python is a 32-bit one, for which no engine is made; use a 64-bit system")

@@ -1,0 +1,223 @@
+"""A device behind ssh: send the bundle, install what it needs, measure detached, follow, bring the result back.
+
+The bundle lies on the device under its own digest, in ~/.cache/fmnist-edge: whoever gives the same command again, after
+a broken link or hours later, finds the same run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shlex
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fmnist_edge.bench import environment, results
+from fmnist_edge.bench.job import Job
+from fmnist_edge.bench.remote.bundle import FOLDER, archive, engines_of, requirements
+from fmnist_edge.bench.remote.link import Answer, Link
+from fmnist_edge.bench.remote.probe import Facts, probe
+from fmnist_edge.bench.remote.target import Progress
+from fmnist_edge.bench.remote.wire import read
+from fmnist_edge.errors import FileError, FmnistEdgeError, UnavailableError, UnreachableError, one_line
+from fmnist_edge.files import write_atomic
+
+__all__ = ["SshTarget"]
+
+PATIENCE_S = 600  # a board that reboots, a router that does
+PAUSES_S = (1, 2, 4, 8, 15, 30)
+STARTS = 4  # a run that something ends is gone on with, but not forever
+STEP = re.compile(r"(\d+)/(\d+) (.*)")
+SPACE = "No space left on device"
+GOES_ON = "a run that has begun there goes on; the same command picks it up"
+T = TypeVar("T")
+
+
+class SshTarget:
+    """A Target by ssh. `options` are passed to ssh; `patience_s` is how long a link may be broken."""
+
+    def __init__(self, address: str, options: Sequence[str] = (), patience_s: float = PATIENCE_S) -> None:
+        self._link = Link(address, options)
+        self._patience_s = patience_s
+        self._heard = time.monotonic()  # when the device last said something
+
+    @property
+    def host(self) -> str:
+        return self._link.host
+
+    def measure(self, job: Job, out: Path, progress: Progress) -> Path:
+        content = archive(job)
+        facts = probe(self._link, digest(content), digest(repr(requirements(engines_of(job.artifacts, job.engines)))))
+        self._patiently(lambda: self._deliver(facts, content, progress), progress)
+        python = self._patiently(lambda: self._python(facts, progress), progress)
+        state = self._run(facts, python, progress)
+        received = self._received(facts, python, state, progress)
+        path = saved(received, job, out)
+        with suppress(UnavailableError):  # the result is here; at worst it is fetched once more
+            self._ask(facts, python, "collect")
+        return path
+
+    def _deliver(self, facts: Facts, content: bytes, progress: Progress) -> None:
+        """The bundle is there and whole afterwards; what an earlier run measured there stays."""
+        if facts.has_bundle:
+            try:
+                self._check(facts, "python3")
+                return
+            except FileError:  # half unpacked, or damaged since
+                pass
+        self._send(facts, content, progress)
+        self._check(facts, "python3")
+
+    def _send(self, facts: Facts, content: bytes, progress: Progress) -> None:
+        folder, part = shlex.quote(facts.folder), shlex.quote(f"{facts.folder}.part")
+        script = (
+            f"set -e; mkdir -p {folder} {part}; cd {part}; cat >a.tar.gz; test $(wc -c <a.tar.gz) -eq {len(content)}; "
+            f"tar -xzf a.tar.gz; cp -R {FOLDER}-*/. {folder}; cd /; rm -r {part}"
+        )
+        done = self._link.run(script, content=content, sent=lambda sent: progress(sent, len(content), "sending"))
+        if done.code:
+            self._link.run(f"rm -rf {part}")
+            raise self._refusal(done, "the bundle could not be unpacked there")
+
+    def _python(self, facts: Facts, progress: Progress) -> str:
+        """The interpreter to measure with: one that has all that is needed, a new environment, or what there is."""
+        own = f"{facts.environment}/bin/python"
+        if facts.has_environment and not self._check(facts, own)["missing"]:
+            return own
+        found = self._check(facts, "python3")
+        if not found["missing"]:
+            return "python3"
+        progress(0, 1, "installing")
+
+        def say(line: str) -> None:
+            progress(0, 1, read(line).get("line", "installing"))
+
+        try:
+            self._ask(facts, "python3", "install", facts.environment, say=say)
+        except UnreachableError:
+            raise
+        except UnavailableError as error:
+            if found["lacking"]:
+                reason = one_line(error).removeprefix(f"{self.host}: ")
+                how = f"install there: {' '.join(found['missing'])}"
+                raise UnavailableError(
+                    f"{self.host}: {found['lacking']}, and could not be installed: {reason}; mend that, or {how}"
+                ) from None
+            return "python3"  # cells of an engine that is not there say so
+        return own
+
+    def _check(self, facts: Facts, python: str) -> dict[str, Any]:
+        return next(self._ask(facts, python, "check"))
+
+    def _run(self, facts: Facts, python: str, progress: Progress) -> dict[str, Any]:
+        """The state of the run once it is done."""
+        for _ in range(STARTS):
+            state, last = self._patiently(lambda: next(self._ask(facts, python, "start")), progress), ""
+            if state["status"] != "done":
+                state, last = self._followed(facts, python, progress)
+            if state["status"] == "done":
+                return state
+            if state["status"] == "failed":
+                raise failure(self.host, state)
+        raise UnavailableError(f"{self.host}: the run ended {STARTS} times without a word; it last said: {last}")
+
+    def _followed(self, facts: Facts, python: str, progress: Progress) -> tuple[dict[str, Any], str]:
+        """(the state in which the run ended, the last line it said)."""
+        seen: dict[str, Any] = {"offset": 0, "line": "nothing"}
+
+        def say(line: str) -> None:
+            seen.update(read(line))
+            step = STEP.fullmatch(seen["line"])
+            if step:
+                progress(int(step[1]), int(step[2]), step[3])
+
+        def follow() -> dict[str, Any]:
+            *_, last = self._ask(facts, python, "follow", str(seen["offset"]), say=say)
+            if "state" not in last:
+                raise UnreachableError(f"{self.host}: what follows the run was ended")
+            return last["state"]
+
+        return self._patiently(follow, progress), seen["line"]
+
+    def _received(self, facts: Facts, python: str, state: dict[str, Any], progress: Progress) -> bytes:
+        """The results file, verified."""
+        content = bytearray()
+
+        def say(line: str) -> None:
+            content.extend(base64.b64decode(read(line).get("data", "")))
+            progress(len(content), state["size"], "receiving")
+
+        self._patiently(lambda: list(self._ask(facts, python, "fetch", str(len(content)), say=say)), progress)
+        if hashlib.sha256(content).hexdigest() != state["sha256"]:
+            raise FileError(f"{self.host}: the result arrived damaged; give the same command to fetch it again")
+        return bytes(content)
+
+    def _ask(
+        self, facts: Facts, python: str, *verb: str, say: Callable[[str], object] = lambda line: None
+    ) -> Iterator[dict[str, Any]]:
+        """The bundle's answers to a verb. Raises what the device raised."""
+        words = " ".join(map(shlex.quote, (python, f"{facts.folder}/run.py", *verb)))
+
+        def hear(line: str) -> None:
+            self._heard = time.monotonic()
+            say(line)
+
+        done = self._link.run(words, hear)
+        if done.code:
+            raise self._refusal(done, f"`run.py {verb[0]}` failed there")
+        return iter([found for found in map(read, done.lines) if found] or [{}])
+
+    def _refusal(self, done: Answer, what: str) -> FmnistEdgeError:
+        found = [item for item in map(read, done.lines) if "error" in item]
+        if found:
+            return failure(self.host, found[-1])
+        if SPACE in done.error:
+            return FileError(f"{self.host}: its disk is full; free some space and give the command again")
+        said = one_line(ValueError(done.error.strip().splitlines()[-1] if done.error.strip() else "no message"), 200)
+        return UnavailableError(f"{self.host}: {what} ({said})")
+
+    def _patiently(self, action: Callable[[], T], progress: Progress) -> T:
+        """`action`, tried again while the link is broken, for as long as `patience_s`."""
+        tries, since = 0, time.monotonic()
+        while True:
+            try:
+                return action()
+            except UnreachableError as error:
+                if self._heard > since:
+                    tries, since = 0, self._heard
+                if time.monotonic() - since > self._patience_s:
+                    raise UnreachableError(f"{error}; {GOES_ON}") from None
+                progress(0, 1, "no link, trying again")
+                time.sleep(min(PAUSES_S[min(tries, len(PAUSES_S) - 1)], self._patience_s))
+                tries += 1
+
+
+def digest(content: bytes | str) -> str:
+    data = content.encode() if isinstance(content, str) else content
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def failure(host: str, state: dict[str, Any]) -> FmnistEdgeError:
+    """What the device says went wrong, as the error that it was there."""
+    text = f"{host}: {state.get('error')}"
+    if SPACE in text:
+        return FileError(f"{host}: its disk is full; free some space there and give the same command, which goes on")
+    return UnavailableError(text) if state.get("exit_code") == UnavailableError.exit_code else FileError(text)
+
+
+def saved(content: bytes, job: Job, out: Path) -> Path:
+    """Write a results file that came from elsewhere under a name of our own making; raises FileError if it is none."""
+    arriving = write_atomic(out / f".arriving-{digest(content)}.json.gz", content)
+    try:
+        result = results.load(arriving)
+        device = environment.slug(str(result["machine"].get("device"))) or "unknown"
+        named: Any = {**result, "machine": {"device": device}, "plan": {"name": job.plan.name}}
+        return write_atomic(results.path_for(named, out), content)
+    except (AttributeError, TypeError) as error:
+        raise FileError(f"what the device sent is no results file ({type(error).__name__})") from None
+    finally:
+        arriving.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Boards that are not at hand: emulated cores, and latency that is estimated."""

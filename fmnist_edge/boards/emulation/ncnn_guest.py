@@ -1,0 +1,66 @@
+"""What an emulated core runs to count one of ncnn's own benchmark networks.
+
+As `benchncnn` does: weights and image of no content, one thread, every other option at its default.
+
+`python -m fmnist_edge.boards.emulation.ncnn_guest TASK` takes a Network as JSON and prints its reply as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from fmnist_edge.boards.emulation.guest import marked
+from fmnist_edge.errors import ArtifactError
+
+__all__ = ["Network"]
+
+SHAPE = re.compile(r"^Input\s.*\s0=(\d+) 1=(\d+) 2=(\d+)", re.MULTILINE)
+VALUE = 0.01  # of every pixel, in benchncnn too
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network's description, a .param file; `engine` is ncnn, for messages."""
+
+    artifact: str
+    engine: str = "ncnn"
+    calls: int = 1
+    sections: int = 1
+
+
+def count(network: Network) -> dict[str, str]:
+    import ncnn
+
+    width, height, channels = map(int, found(SHAPE, Path(network.artifact).read_text(encoding="ascii"), network))
+    net = ncnn.Net()
+    net.opt.num_threads = 1
+    if net.load_param(network.artifact) or net.load_model(ncnn.DataReaderFromEmpty()):
+        raise ArtifactError(f"{network.artifact}: ncnn {ncnn.__version__} refuses the network")
+    image = ncnn.Mat(width, height, channels)
+    image.fill(VALUE)
+    source, answer = net.input_names()[0], net.output_names()[-1]
+
+    def call() -> None:
+        extractor = net.create_extractor()
+        extractor.input(source, image)
+        failed, _ = extractor.extract(answer)
+        if failed:
+            raise ArtifactError(f"{network.artifact}: ncnn {ncnn.__version__} cannot run the network")
+
+    marked(call, network.calls, network.sections, warm_up=0)
+    return {"engine_version": f"ncnn {ncnn.__version__}"}
+
+
+def found(pattern: re.Pattern[str], text: str, network: Network) -> tuple[str, ...]:
+    match = pattern.search(text)
+    if match is None:
+        raise ArtifactError(f"{network.artifact}: no Input layer of width, height and channels in it")
+    return match.groups()
+
+
+if __name__ == "__main__":
+    print(json.dumps(count(Network(**json.loads(sys.argv[1])))))

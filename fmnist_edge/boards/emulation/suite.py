@@ -1,0 +1,232 @@
+"""Every artifact on every core: the answers that this machine gives? how many instructions?"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.artifact import Artifact
+from fmnist_edge.boards.emulation import profile, results, userland
+from fmnist_edge.boards.emulation.cores import CORES, Core
+from fmnist_edge.boards.estimate.cycles import cycles_of
+from fmnist_edge.errors import FmnistEdgeError, InputError, UnavailableError, one_line
+from fmnist_edge.files import write_via
+from fmnist_edge.parity.matrix import cell
+from fmnist_edge.parity.matrix.suite import GATES, agreement, name_of
+from fmnist_edge.runtime.classifier import engines_for
+
+__all__ = ["Choice", "failures", "run"]
+
+PIECE = 100  # images; some seconds to half a minute
+STALL_S = 290  # for a piece of the slowest emulated engine
+CALLS = 4
+REPEATABLE = 1e-3  # counts of one cell may lie this far apart, as a share
+ATTEMPTS = 3  # to count a cell so that it is
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to do.
+
+    Attributes:
+        images: for parity, the first so many.
+        again: do cells again that are in the results already.
+    """
+
+    cores: tuple[str, ...] = tuple(CORES)
+    images: int = 500
+    again: bool = False
+
+
+def run(
+    artifacts: Sequence[Artifact],
+    images: np.ndarray,
+    source: str,
+    choice: Choice,
+    folder: Path,
+    out: Path,
+    progress: Progress = lambda done, total, text: None,
+) -> list[dict[str, Any]]:
+    """Emulate `artifacts`; each cell is written into `out`/<core>.json as soon as it is done.
+
+    A cell that is there already, of the same file and of as many images, is left as it is.
+    Returns the cells that were asked for. Raises UnavailableError without QEMU, a C compiler or the userland, and
+    InputError for two artifacts of one name, and for results of another QEMU or of other wheels than these.
+    """
+    names = Counter(map(name_of, artifacts))
+    if twice := [name for name, times in names.items() if times > 1]:
+        raise InputError(f"two artifacts are called {twice[0]}; emulate them one by one, each with an --out of its own")
+    userland.make(folder)
+    library = profile.plugin(folder)
+    found = []
+    with tempfile.TemporaryDirectory(prefix="fmnist-edge-emulation-") as temporary:
+        file = Path(temporary) / "images.npy"
+        np.save(file, images[: choice.images])
+        for number, artifact in enumerate(artifacts):
+            host = Host(artifact, file, len(images[: choice.images]))
+            for place, name in enumerate(choice.cores):
+                done = number * len(choice.cores) + place
+                progress(done, len(artifacts) * len(choice.cores), f"{name_of(artifact)} on {name}")
+                result = current(out, name)
+                known = results.cell_of(result, artifact.manifest["sha256"])
+                if known is None or choice.again or not covers(known, host.count):
+                    known = measured(host, CORES[name], folder, library, choice.again) | {"source": source}
+                if known.get("cycles") is None:
+                    ran = known["status"] == "ok"
+                    known = known | {"cycles": simulated(known["sha256"], CORES[name], folder) if ran else None}
+                    cells = [item for item in result["cells"] if item["artifact"] != known["artifact"]]
+                    results.save({**result, "cells": [*cells, known]}, out)
+                found.append({"core": name, **known})
+    return found
+
+
+class Host:
+    """An artifact and what this machine answers, which is asked once and only where it is needed."""
+
+    def __init__(self, artifact: Artifact, images: Path, count: int) -> None:
+        self.artifact, self.images, self.count = artifact, images, count
+        self.engine = engines_for(artifact.path)[0]
+        self._scores: np.ndarray | None = None
+
+    def scores(self, images: Path, count: int, python: str) -> np.ndarray:
+        """float32 (count, classes), from a process of its own. Raises FmnistEdgeError with the engine's reason."""
+        answer = images.with_name("scores.npy")
+        answer.unlink(missing_ok=True)
+        task = cell.Task(str(self.artifact.path.resolve()), self.engine, str(images), count, str(answer), 1)
+        said = cell.run(task, python, lambda done: None, STALL_S)
+        if said["status"] != "ran":
+            raise FmnistEdgeError(said["reason"])
+        return np.load(answer, allow_pickle=False)
+
+    @property
+    def expected(self) -> np.ndarray:
+        if self._scores is None:
+            self._scores = self.scores(self.images, self.count, sys.executable)
+        return self._scores
+
+    def emulated(self, core: Core, folder: Path, again: bool) -> np.ndarray:
+        """The same on a core, in pieces that are kept in `folder`: a run that was interrupted goes on there."""
+        images, found = np.load(self.images, mmap_mode="r", allow_pickle=False), []
+        for start in range(0, self.count, PIECE):
+            piece = np.array(images[start : start + PIECE])
+            of = hashlib.sha256(self.artifact.manifest["sha256"].encode() + piece.tobytes()).hexdigest()
+            kept = folder / "answers" / core.name / f"{of}.npy"
+            if again or not kept.is_file():
+                file = self.images.with_name("piece.npy")
+                np.save(file, piece)
+                scores = self.scores(file, len(piece), userland.interpreter(folder, core))
+                write_via(kept, partial(np.save, arr=scores))
+            found.append(np.load(kept, allow_pickle=False))
+        return np.concatenate(found)
+
+
+def current(out: Path, core: str) -> dict[str, Any]:
+    """The results of `core` so far, with what made them. Raises InputError where something else did."""
+    path = out / f"{core}.json"
+    made = {"schema": results.SCHEMA, "kind": results.KIND, "core": core, **versions()}
+    if not path.is_file():
+        return {**made, "cells": []}
+    known = results.load(path)
+    if other := [f"{key} {known.get(key)}, here {made[key]}" for key in made if known.get(key) != made[key]]:
+        raise InputError(f"{path}: made by {'; '.join(other)}; name another --out, or delete it to begin anew")
+    return {**made, "cells": known["cells"]}
+
+
+def versions() -> dict[str, Any]:
+    said = subprocess.run(["qemu-aarch64", "--version"], capture_output=True, text=True, check=False).stdout
+    lines = [line.split()[0].partition("==")[::2] for line in userland.WHEELS.read_text().splitlines() if "==" in line]
+    return {"qemu": said.split("version ")[-1].split()[0], "packages": dict(lines)}
+
+
+def covers(known: dict[str, Any], images: int) -> bool:
+    return known["status"] == "ok" and known["parity"]["images"] >= images
+
+
+def measured(host: Host, core: Core, folder: Path, library: Path, again: bool) -> dict[str, Any]:
+    """One cell; what goes wrong in it is its reason."""
+    artifact = host.artifact
+    about = {
+        "artifact": name_of(artifact),
+        "sha256": artifact.manifest["sha256"],
+        "model": artifact.model,
+        "precision": artifact.precision,
+        "size_bytes": artifact.size_bytes,
+        "engine": host.engine,
+    }
+    try:
+        expected = host.expected
+        gate = GATES["integer" if "int" in artifact.precision else "float"]
+        alike = agreement(expected, host.emulated(core, folder, again), gate)
+        counted = count(host, core, folder, library)
+    except UnavailableError:  # it is this machine that lacks something, whatever the artifact
+        raise
+    except FmnistEdgeError as error:
+        nothing = dict.fromkeys(("parity", "engine_version", "instructions", "repeatability", "calls"))
+        return {**about, "status": "failed", "reason": one_line(error), **nothing}
+    return {**about, "status": "ok", "reason": None, "parity": alike, **counted}
+
+
+def count(host: Host, core: Core, folder: Path, library: Path) -> dict[str, Any]:
+    """Instructions of one inference, from two sections in each of two processes.
+
+    Counted again where they do not agree: on a crowded machine something else of an engine may wake in a section.
+    """
+    python = userland.interpreter(folder, core)
+    task = profile.task_for(host.artifact.path, host.engine, host.images, CALLS)
+    apart, attempts = math.inf, 0
+    while apart > REPEATABLE and attempts < ATTEMPTS:
+        attempts += 1
+        sections: list[profile.Profile] = []
+        for _ in range(2):
+            found, reply = profile.collect(task, python, library)
+            sections += found
+        counts = [profile.instructions(section) / CALLS for section in sections]
+        mean = sum(counts) / len(counts)
+        apart = (max(counts) - min(counts)) / mean
+    profile.save(sections[-1], CALLS, profile_path(folder, core.name, host.artifact.manifest["sha256"]))
+    return {**reply, "instructions": round(mean), "repeatability": apart, "calls": CALLS, "attempts": attempts}
+
+
+def simulated(sha256: str, core: Core, folder: Path) -> dict[str, Any] | None:
+    """Cycles of one inference, see `cycles_of`; None where nothing was counted or llvm-mca is not installed."""
+    saved = profile.load(profile_path(folder, core.name, sha256))
+    if saved is None:
+        return None
+    blocks, calls = saved
+    try:
+        found = cycles_of(blocks, core.scheduling)
+    except UnavailableError:
+        return None
+    return {**found, "cycles": round(found["cycles"] / calls)}
+
+
+def profile_path(folder: Path, core: str, name: str) -> Path:
+    return folder / "profiles" / core / f"{name}.json.gz"
+
+
+def failures(cells: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each cell that failed, missed its gate or cannot be repeated."""
+    lines = []
+    for item in cells:
+        where = f"{item['artifact']} on {item['core']}: "
+        if item["status"] != "ok":
+            lines.append(where + item["reason"])
+        elif not item["parity"]["passed"]:
+            alike = item["parity"]
+            lines.append(f"{where}{alike['differing']} of {alike['images']} images have another top class than here")
+        elif item["repeatability"] > REPEATABLE:
+            lines.append(f"{where}instruction counts lie {item['repeatability']:.2%} apart; at most {REPEATABLE:.1%}")
+    return lines

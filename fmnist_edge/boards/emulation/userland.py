@@ -1,0 +1,160 @@
+"""A 64-bit Arm board's userland in a folder: Debian's arm64 Python and the aarch64 wheels, run by QEMU's user mode.
+
+Needs no root, no chroot and no container: `qemu-aarch64 -L FOLDER` looks a program's files up there first. apt verifies
+its packages by Debian's signed lists, pip its wheels by the hashes in wheels.txt.
+
+`python -m fmnist_edge.boards.emulation.userland FOLDER` makes one and prints the interpreters it has.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import fmnist_edge
+from fmnist_edge.boards.emulation.cores import CORES, Core
+from fmnist_edge.errors import UnavailableError, one_line
+from fmnist_edge.files import check_writable, write_atomic
+
+__all__ = ["interpreter", "make"]
+
+PROGRAMS = {"qemu-aarch64": "qemu-user", "apt-get": "apt", "dpkg-deb": "dpkg"}  # program -> Debian package
+WHEELS = Path(__file__).with_name("wheels.txt")
+PYTHON = "3.11"
+PACKAGES = (
+    "libc6", "libgcc-s1", "libstdc++6", "libgomp1", "zlib1g", "libexpat1", "libffi8", "libbz2-1.0", "liblzma5",
+    "libssl3", "libuuid1", f"python{PYTHON}-minimal", f"libpython{PYTHON}-minimal", f"libpython{PYTHON}-stdlib",
+)  # fmt: skip
+GLIBC = range(17, 37)  # minor versions that Debian 12's covers
+CORE_COUNT = 4  # of every Raspberry Pi from 2 on; not the host's, so that all hosts emulate the same
+ARM = "0x41"  # CPU implementer
+
+# No SVE or SME: `-cpu max` gives wrong int8 results. An emulated core has what the real one has.
+INTERPRETER = """#!/bin/sh
+export PYTHONPATH="${{FMNIST_EDGE_PACKAGE:-{package}}}:{site}" PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0
+exec env -u PYTHONHOME -u LD_LIBRARY_PATH '{qemu}' -cpu {core} -L '{root}' '{python}' "$@"
+"""
+
+
+def make(folder: Path, say: Callable[[str], object] = lambda line: None) -> None:
+    """Fill `folder` unless it is there already: 75 MB to download, 280 MB on disk, under a minute. One at a time.
+
+    Raises UnavailableError for what is missing on this machine or cannot be fetched, FileError for a folder that
+    cannot be written.
+    """
+    folder = folder.resolve()
+    for program, package in PROGRAMS.items():
+        if shutil.which(program) is None:
+            raise UnavailableError(f"no {program} on this machine; on Debian 12 run: apt-get install {package}")
+    check_writable(folder)
+    stamp, wanted = folder / ".made", recipe()
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.is_file() or stamp.read_text() != wanted:
+            stamp.unlink(missing_ok=True)
+            fill(folder, say)
+            write_atomic(stamp, wanted)
+
+
+def fill(folder: Path, say: Callable[[str], object]) -> None:
+    for part in ("debian", "root", "site", "cores", "package", "answers"):
+        shutil.rmtree(folder / part, ignore_errors=True)
+    say("fetching Debian's arm64 Python")
+    unpack_packages(folder)
+    say("fetching the aarch64 wheels")
+    install_wheels(folder / "site")
+    ours = folder / "package"
+    ours.mkdir()
+    (ours / "fmnist_edge").symlink_to(Path(fmnist_edge.__file__).parent)
+    for core in CORES.values():
+        describe(folder, core)
+
+
+def interpreter(folder: Path, core: Core) -> str:
+    """The program that starts the userland's Python on `core`; takes arguments and environment as Python does."""
+    return str(folder.resolve() / "cores" / core.name / "python")
+
+
+def recipe() -> str:
+    """Changes when a userland must be made anew: with what goes into one, and with where this package is."""
+    files = (Path(__file__), Path(__file__).with_name("cores.py"), WHEELS)
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
+    return f"{digest.hexdigest()} {Path(fmnist_edge.__file__).parent}\n"
+
+
+def unpack_packages(folder: Path) -> None:
+    """Debian's packages into `folder`/root, by an apt whose whole state is in `folder`/debian."""
+    state, root = folder / "debian", folder / "root"
+    for inside in ("lists/partial", "cache/archives/partial", "packages"):
+        (state / inside).mkdir(parents=True)
+    root.mkdir()
+    settings = {
+        "APT::Architecture": "arm64", "APT::Architectures": "arm64", "APT::Sandbox::User": f"#{os.getuid()}",
+        "Dir::State::Lists": state / "lists", "Dir::Cache": state / "cache", "Dir::State::status": "/dev/null",
+    }  # fmt: skip
+    apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in settings.items())]
+    call([*apt, "update"], "Debian's package lists")
+    call([*apt, "download", *PACKAGES], "Debian's arm64 packages", state / "packages")
+    for package in sorted((state / "packages").glob("*.deb")):
+        call(["dpkg-deb", "-x", str(package), str(root)], package.name)
+
+
+def install_wheels(site: Path) -> None:
+    platforms = [f"manylinux_2_{minor}_aarch64" for minor in GLIBC] + ["manylinux2014_aarch64"]
+    options = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--implementation=cp"]
+    command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", *options]
+    command += [f"--python-version={PYTHON}", *(f"--platform={name}" for name in platforms)]
+    call([*command, f"--target={site}", "-r", str(WHEELS)], "the aarch64 wheels")
+
+
+def describe(folder: Path, core: Core) -> None:
+    """The files that a core's programs see: all share one Python, and each is told of the core that it runs on.
+
+    Without them XNNPACK's CPU detection reads the host's and crashes; with another core's it chooses other kernels.
+    """
+    root, own = folder / "root", folder / "cores" / core.name
+    own.mkdir(parents=True)
+    for shared in root.iterdir():
+        (own / shared.name).symlink_to(shared)
+    processors = "\n".join(
+        f"processor\t: {number}\nFeatures\t: {core.features}\nCPU implementer\t: {ARM}\nCPU architecture: 8\n"
+        f"CPU variant\t: 0x0\nCPU part\t: {core.part}\nCPU revision\t: 0\n"
+        for number in range(CORE_COUNT)
+    )
+    write_atomic(own / "proc/cpuinfo", processors)
+    for name in ("possible", "present", "online"):
+        write_atomic(own / "sys/devices/system/cpu" / name, f"0-{CORE_COUNT - 1}\n")
+    start = INTERPRETER.format(
+        site=folder / "site",
+        package=folder / "package",
+        qemu=shutil.which("qemu-aarch64"),
+        core=core.name,
+        root=own,
+        python=root / f"usr/bin/python{PYTHON}",
+    )
+    write_atomic(own / "python", start).chmod(0o755)
+
+
+def call(command: Sequence[str], what: str, folder: Path | None = None) -> None:
+    """Raises UnavailableError with the last line that the program said, unless it succeeds."""
+    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode:
+        said = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+        hint = "an emulated board needs Debian 12's package sources, PyPI and a network"
+        raise UnavailableError(f"cannot fetch {what} ({one_line(Exception(said), 160)}); {hint}")
+
+
+def main(folder: str) -> None:
+    make(Path(folder), print)
+    for core in CORES.values():
+        print(interpreter(Path(folder), core))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,105 @@
+"""What one inference of an artifact would take on a board: its emulated cycles times the board's constant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fmnist_edge.artifact import Artifact
+from fmnist_edge.boards.emulation import results
+from fmnist_edge.boards.estimate.boards import ACROSS_RUNTIMES, Board
+
+__all__ = ["Estimate", "committed", "estimate", "of_cell", "text"]
+
+BEYOND = 2.0  # times as many weight bytes a cycle as in any network that the constant is fitted on
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Latency of one inference, one thread; or why there is none.
+
+    Attributes:
+        milliseconds: None with a reason.
+        error: how far off it may be, as a share.
+        note: what else speaks against it.
+    """
+
+    artifact: str
+    sha256: str
+    model: str
+    precision: str
+    engine: str | None
+    board: str
+    core: str
+    instructions: int | None
+    milliseconds: float | None
+    error: float
+    reason: str | None = None
+    note: str | None = None
+
+
+def text(milliseconds: float, error: float) -> str:
+    """
+    >>> text(5.284, 0.3), text(0.5284, 0.098)
+    ('≈ 5.28 ms ± 30 %', '≈ 0.528 ms ± 10 %')
+    """
+    digits = 3 if milliseconds < 1 else 2 if milliseconds < 10 else 1
+    return f"≈ {milliseconds:.{digits}f} ms ± {error:.0%}".replace("%", " %")
+
+
+def committed() -> list[dict[str, Any]]:
+    """The emulated results of every core, from all of `results.folders()`: those of an earlier one come first."""
+    return [result for folder in results.folders() for result in results.load_all(folder)]
+
+
+def estimate(artifact: Artifact, board: Board, emulated: Sequence[dict[str, Any]], error: float) -> Estimate:
+    """By the emulated cell of this very file, else of one of the same model, precision and format."""
+    name = "/".join(artifact.path.parts[-2:])
+    cells = [cell for result in emulated if result["core"] == board.core for cell in result["cells"]]
+    alike = [cell for cell in cells if is_alike(cell, artifact)]
+    cell = next((cell for cell in cells if cell["sha256"] == artifact.manifest["sha256"]), None)
+    found, note = cell, None
+    if cell is None and alike:
+        found, note = alike[0], "of another file of this model and precision"
+    about = {
+        "artifact": name,
+        "sha256": artifact.manifest["sha256"],
+        "model": artifact.model,
+        "precision": artifact.precision,
+        "board": board.name,
+        "core": board.core,
+    }
+    if found is None or not found.get("cycles"):
+        without = "never emulated" if found is None else "emulated without llvm-mca (on Debian: apt-get install llvm)"
+        reason = f"{without}; run: fmnist-edge emulate {artifact.path} --core {board.core}"
+        return Estimate(**about, engine=None, instructions=None, milliseconds=None, error=error, reason=reason)
+    made = of_cell(found, board, artifact.size_bytes, error)
+    notes = "; ".join(filter(None, (note, made["note"])))
+    return Estimate(**about, engine=found["engine"], **{**made, "note": notes or None})
+
+
+def is_alike(cell: dict[str, Any], artifact: Artifact) -> bool:
+    same_format = Path(cell["artifact"]).suffix == artifact.path.suffix
+    return same_format and (cell["model"], cell["precision"]) == (artifact.model, artifact.precision)
+
+
+def of_cell(
+    cell: dict[str, Any], board: Board, size_bytes: int | None = None, error: float = ACROSS_RUNTIMES
+) -> dict[str, Any]:
+    """The figures of an emulated cell that has cycles, whose artifact has `size_bytes`."""
+    cycles = cell["cycles"]["cycles"]
+    intensity = (size_bytes or 0) / cycles
+    note = None
+    if intensity > BEYOND * board.bytes_per_cycle:
+        note = (
+            f"probably slower: {intensity:.1f} bytes of weights a cycle, at most {board.bytes_per_cycle:.1f} in what "
+            "the constant is fitted on"
+        )
+    return {
+        "instructions": cell["instructions"],
+        "milliseconds": board.milliseconds(cycles),
+        "error": error,
+        "note": note,
+    }

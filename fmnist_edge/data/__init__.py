@@ -1,0 +1,1 @@
+"""Fashion-MNIST, and the images and labels that a user brings."""

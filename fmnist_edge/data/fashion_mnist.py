@@ -1,0 +1,227 @@
+"""Fashion-MNIST: find it, prove it is the published data, load it, split it.
+
+Xiao, Rasul and Vollgraf 2017 (arXiv:1708.07747). Mirrors recompress the files, so identity is the SHA-256 of
+the *decompressed* content.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fmnist_edge.errors import DataError, InputError, UnavailableError, one_line
+from fmnist_edge.files import write_atomic
+
+__all__ = [
+    "LABELS",
+    "POLARITY",
+    "Split",
+    "calibration_images",
+    "candidate_folders",
+    "find",
+    "fits",
+    "load",
+    "train_and_validation",
+]
+
+LABELS = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+POLARITY = "light-on-dark"
+DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+MIRRORS = (
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+)
+HOW_TO_GET = (
+    "install Debian's package with `apt-get install dataset-fashion-mnist`, or put the four .gz files in a folder "
+    "and name it with --data DIR or FMNIST_DATA_DIR"
+)
+
+
+@dataclass(frozen=True)
+class IdxFile:
+    """One published file: its name and the SHA-256, header size and array shape of its decompressed content."""
+
+    name: str
+    sha256: str
+    header: int
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        return self.header + int(np.prod(self.shape))
+
+
+FILES = {
+    ("train", "images"): IdxFile(
+        "train-images-idx3-ubyte.gz",
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        16,
+        (60_000, 28, 28),
+    ),
+    ("train", "labels"): IdxFile(
+        "train-labels-idx1-ubyte.gz",
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        8,
+        (60_000,),
+    ),
+    ("test", "images"): IdxFile(
+        "t10k-images-idx3-ubyte.gz",
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        16,
+        (10_000, 28, 28),
+    ),
+    ("test", "labels"): IdxFile(
+        "t10k-labels-idx1-ubyte.gz",
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        8,
+        (10_000,),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images uint8 (n, 28, 28), 0 = background, and labels uint8 (n,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def part(self, start: int, stop: int) -> Split:
+        return Split(self.images[start:stop], self.labels[start:stop])
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: $XDG_CACHE_HOME/fmnist-edge, by default under ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fmnist-edge"
+
+
+def fits(shape: tuple[int, ...], classes: int) -> bool:
+    """Whether a model of this input shape and number of classes is taken for a Fashion-MNIST model."""
+    return (shape, classes) == ((28, 28, 1), len(LABELS))
+
+
+def candidate_folders(explicit: str | Path | None = None) -> list[Path]:
+    """Folders in search order. One named by the caller or FMNIST_DATA_DIR is the only one looked at."""
+    named = explicit or os.environ.get("FMNIST_DATA_DIR")
+    return [Path(named)] if named else [DEBIAN_FOLDER, cache_folder()]
+
+
+def find(explicit: str | Path | None = None) -> Path | None:
+    """The first folder that holds all four files, or None."""
+    for folder in candidate_folders(explicit):
+        if all((folder / file.name).is_file() for file in FILES.values()):
+            return folder
+    return None
+
+
+def verified(file: IdxFile, compressed: bytes, where: object) -> bytes:
+    """Decompress `compressed`, never beyond the published size, and check its SHA-256.
+
+    Raises DataError naming `where` when the content is truncated, altered or not gzip.
+    """
+    engine = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        content = engine.decompress(compressed, file.size + 1)
+    except zlib.error as error:
+        raise DataError(f"{where}: not a readable gzip file ({error}); {HOW_TO_GET}") from None
+    if len(content) < file.size:
+        raise DataError(f"{where}: truncated, {len(content):,} of {file.size:,} bytes; {HOW_TO_GET}")
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise DataError(f"{where}: not the published Fashion-MNIST file (its SHA-256 differs); {HOW_TO_GET}")
+    return content
+
+
+def read(file: IdxFile, folder: Path) -> np.ndarray:
+    """One verified IDX file as uint8 of `file.shape`."""
+    path = folder / file.name
+    try:
+        compressed = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); {HOW_TO_GET}") from None
+    return np.frombuffer(verified(file, compressed, path), np.uint8, offset=file.header).reshape(file.shape)
+
+
+def load(split: str, folder: str | Path | None = None) -> Split:
+    """Load "train" (60,000 images) or "test" (10,000), verified by content.
+
+    Raises UnavailableError when the data is nowhere, DataError when a file is not the published one.
+    """
+    if split not in ("train", "test"):
+        raise InputError(f"unknown split {split!r}; expected 'train' or 'test'")
+    found = find(folder)
+    if found is None:
+        looked = ", ".join(str(path) for path in candidate_folders(folder))
+        raise UnavailableError(
+            f"Fashion-MNIST not found in {looked}; run `fmnist-edge data --download`, or {HOW_TO_GET}"
+        )
+    return Split(read(FILES[split, "images"], found), read(FILES[split, "labels"], found))
+
+
+def train_and_validation(train_images: int, validation_images: int, folder: str | Path | None = None):
+    """The first `train_images` of the training set, split: (Split to fit on, Split of the last `validation_images`)."""
+    if not 0 <= validation_images < train_images <= 60_000:
+        raise InputError(
+            f"cannot hold out {validation_images} of {train_images} training images; "
+            "expected 0 <= validation < train <= 60000"
+        )
+    whole = load("train", folder)
+    cut = train_images - validation_images
+    return whole.part(0, cut), whole.part(cut, train_images)
+
+
+def calibration_images(count: int = 500, folder: str | Path | None = None, seed: int = 0) -> np.ndarray:
+    """`count` class-balanced images of the training set, uint8 (count, 28, 28); never a test image.
+
+    Drawn from the first 18,000, which every model's protocol fits on.
+    """
+    if not 1 <= count <= 10_000:
+        raise InputError(f"calibration needs 1 to 10000 images, got {count}")
+    pool = load("train", folder).part(0, 18_000)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(pool))
+    # Round-robin over the classes: the k-th image of each class comes before the (k+1)-th of any.
+    labels = pool.labels[order]
+    rank = np.zeros(len(order), int)
+    for label in range(10):
+        rank[labels == label] = np.arange((labels == label).sum())
+    return pool.images[order[np.argsort(rank, kind="stable")[:count]]]
+
+
+def download(report: Callable[[str], None] = lambda line: None) -> Path:
+    """Fetch the four files from the official mirrors into the cache, verified; returns the folder.
+
+    Raises UnavailableError, with every mirror's answer, when none delivers.
+    """
+    import urllib.request
+
+    folder = cache_folder()
+    for file in FILES.values():
+        if (folder / file.name).is_file():
+            continue
+        answers = []
+        for mirror in MIRRORS:
+            report(f"downloading {mirror}{file.name}")
+            try:
+                with urllib.request.urlopen(mirror + file.name, timeout=20) as response:
+                    compressed = response.read(file.size)
+                content = verified(file, compressed, mirror + file.name)
+            except (OSError, DataError) as error:
+                answers.append(f"{mirror}: {one_line(error, 80)}")
+                continue
+            write_atomic(folder / file.name, gzip.compress(content, mtime=0))
+            break
+        else:
+            raise UnavailableError(f"no mirror delivered {file.name} ({'; '.join(answers)}); {HOW_TO_GET}")
+    return folder

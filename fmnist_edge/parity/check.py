@@ -1,0 +1,126 @@
+"""Run artifacts and their Keras references over the same images and hand both to parity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.artifact import Artifact
+from fmnist_edge.checkpoints import Checkpoint
+from fmnist_edge.checkpoints import load as load_checkpoint
+from fmnist_edge.errors import ArtifactError
+from fmnist_edge.lookup import MODELS, resolve
+from fmnist_edge.parity import ParityReport, compare, gate_for
+from fmnist_edge.parity.evaluation import Evaluation
+from fmnist_edge.parity.passport import ParityVerdict
+from fmnist_edge.runtime import Classifier, Preprocessing
+from fmnist_edge.runtime.contract import Contract
+
+__all__ = ["CheckedArtifact", "check", "scores_of"]
+
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class CheckedArtifact:
+    """One row of the report."""
+
+    artifact: Artifact
+    engine: str
+    report: ParityReport
+
+    def record(self, source: str) -> Artifact:
+        """Write the verdict into the artifact's manifest; `source` names the images. The model file stays as it is."""
+        sha256 = self.artifact.manifest["sha256"]
+        verdict = ParityVerdict.of(self.report, sha256=sha256, engine=self.engine, source=source)
+        return self.artifact.record("parity", verdict.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "artifact": str(self.artifact.path),
+            "sha256": self.artifact.manifest["sha256"],
+            "model": self.artifact.model,
+            "precision": self.artifact.precision,
+            "size_bytes": self.artifact.size_bytes,
+            "engine": self.engine,
+            **self.report.as_dict(),
+        }
+
+
+Track = Callable[[Sequence[np.ndarray], str], Iterator[np.ndarray]]
+
+
+def check(
+    artifacts: Sequence[Artifact], evaluation: Evaluation, *, trained: Path, reference: str | None = None, track: Track
+) -> Iterator[CheckedArtifact]:
+    """Compare each artifact, as its engine runs it, with the Keras model it was made from.
+
+    Args:
+        trained: folder of the zoo's `.keras` files.
+        reference: path of the Keras model, for artifacts of a model that is not in the zoo.
+        track: wraps the chunks of images in a progress bar.
+
+    Yields in order. Raises ArtifactError when the reference is not the file an artifact was made from, InputError for
+    a precision without a gate.
+    """
+    gates = [gate_for(artifact.precision) for artifact in artifacts]  # unknown ones before minutes of work
+    for artifact in artifacts:
+        check_loads(artifact)  # so too
+    references: dict[tuple[str, Preprocessing], np.ndarray] = {}
+    for artifact, gate in zip(artifacts, gates, strict=True):
+        key = (artifact.model_sha256, artifact.contract.preprocessing)
+        if key not in references:
+            checkpoint = load_checkpoint(reference or artifact.model, folder=trained)
+            check_origin(artifact, checkpoint)
+            references[key] = reference_scores(checkpoint, artifact.contract, evaluation.images, track)
+        with Classifier.load(artifact.path) as classifier:
+            scores = scores_of(classifier, evaluation.images, track, f"{artifact.model} {artifact.path.name}")
+            engine = classifier.engine.version
+        report = compare(
+            references[key],
+            scores,
+            gate,
+            labels=evaluation.labels,
+            published_accuracy=published(artifact.model) if evaluation.published else None,
+            output=artifact.contract.output,
+        )
+        yield CheckedArtifact(artifact, engine, report)
+
+
+def check_loads(artifact: Artifact) -> None:
+    """Raises ArtifactError unless it loads and runs; tried in a child, for its manifest may be as hostile as it is."""
+    Classifier.load(artifact.path, try_first=True).close()
+
+
+def scores_of(classifier: Classifier, images: np.ndarray, track: Track, label: str) -> np.ndarray:
+    """The artifact's scores on all images, float32 (n, classes)."""
+    return np.concatenate([classifier.scores(piece) for piece in track(pieces(images), label)])
+
+
+def reference_scores(checkpoint: Checkpoint, contract: Contract, images: np.ndarray, track: Track) -> np.ndarray:
+    """The Keras model's scores on the same images, preprocessed by the same contract."""
+    answers = []
+    for piece in track(pieces(images), f"{checkpoint.name} Keras reference"):
+        batch = contract.preprocessing.apply(piece, contract.input_shape)
+        answers.append(np.asarray(checkpoint.model.predict_on_batch(batch)))
+    return np.concatenate(answers)
+
+
+def pieces(images: np.ndarray) -> list[np.ndarray]:
+    return [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
+
+
+def check_origin(artifact: Artifact, checkpoint: Checkpoint) -> None:
+    if artifact.model_sha256 != checkpoint.sha256:
+        raise ArtifactError(
+            f"{artifact.path}: made from a model with SHA-256 {artifact.model_sha256[:12]}…, but {checkpoint.path} is "
+            f"{checkpoint.sha256[:12]}…; export it again, or name its own model with --reference"
+        )
+
+
+def published(model: str) -> float | None:
+    return resolve("model", MODELS, model).published_accuracy if model in MODELS else None

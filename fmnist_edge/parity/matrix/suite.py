@@ -1,0 +1,229 @@
+"""All cells, one after another, each compared with the artifact's default engine."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.artifact import Artifact
+from fmnist_edge.bench import environment
+from fmnist_edge.errors import InputError
+from fmnist_edge.parity.matrix import cell
+from fmnist_edge.runtime.classifier import engines_for
+
+__all__ = ["GATES", "SCHEMA", "Choice", "failures", "run"]
+
+# Least share of images on which an engine and the artifact's default engine have a top class in common. Engines round
+# integers differently by design, and float sums in another order.
+GATES = {"integer": 0.999, "float": 0.9999}
+COMPARED = ("agreement", "differing", "ties", "first_differing", "bit_equal", "max_abs_delta", "passed")
+REFERENCE_KERNELS = ("tflite-micro", "litert-reference")
+# Compared when named. LiteRT's reference kernel of LRN sums a window without its last channel, as no other engine does.
+ASKED_FOR = ("litert-reference",)
+SCHEMA = 2  # of the result; 1: the first; 2: status "crashed" beside "failed"
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which cells there are.
+
+    Attributes:
+        engines: keep to these, and to the default engine of each artifact; None for all but ASKED_FOR.
+        micro_images: how many images the engines of REFERENCE_KERNELS get, which take 10 to 20 ms each.
+        tflite_runtime: a Python that has tflite-runtime, which is seldom installable beside the rest; None for ours.
+    """
+
+    engines: tuple[str, ...] | None = None
+    micro_images: int = 1000
+    tflite_runtime: str | None = None
+
+    def engines_of(self, path: Path) -> list[str]:
+        """The default engine of a file, then the others."""
+        reference, *others = engines_for(path)
+        chosen = set(others) - set(ASKED_FOR) if self.engines is None else self.engines
+        return [reference, *(name for name in others if name in chosen)]
+
+    def python_for(self, engine: str) -> str:
+        return self.tflite_runtime if engine == "tflite-runtime" and self.tflite_runtime else sys.executable
+
+    def images_for(self, engine: str, images: int) -> int:
+        return min(self.micro_images, images) if engine in REFERENCE_KERNELS else images
+
+
+def run(
+    artifacts: Sequence[Artifact],
+    images: np.ndarray,
+    choice: Choice,
+    progress: Progress = lambda done, total, text: None,
+) -> dict[str, Any]:
+    """Classify `images`, uint8 or float (n, *input_shape), with every artifact in every engine of `choice`.
+
+    `progress(images done, of how many, what is next)` is called as it goes.
+    Returns the result that `fmnist-edge matrix` writes as JSON. Raises InputError on no images, and on a choice of
+    engines that leaves each artifact its default one alone.
+    """
+    if not len(images):
+        raise InputError("no images to compare on; expected at least 1")
+    check_choice(artifacts, choice)
+    bar = Bar(progress, total(artifacts, choice, len(images)))
+    with tempfile.TemporaryDirectory(prefix="fmnist-edge-matrix-") as folder:
+        file = Path(folder) / "images.npy"
+        np.save(file, images)
+        rows = [row_for(artifact, file, len(images), choice, bar) for artifact in artifacts]
+    return {
+        "schema": SCHEMA,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "images": len(images),
+        "gates": GATES,
+        "machine": environment.describe(),
+        "engines": versions(rows),
+        "rows": rows,
+    }
+
+
+def check_choice(artifacts: Sequence[Artifact], choice: Choice) -> None:
+    """Raises InputError where no artifact has an engine to be compared in."""
+    others = {name for artifact in artifacts for name in engines_for(artifact.path)[1:]}
+    if choice.engines is not None and others.isdisjoint(choice.engines):
+        raise InputError(
+            f"--engine {', '.join(choice.engines)}: nothing to compare; each artifact is compared with its default "
+            f"engine, and these can run it beside that one: {', '.join(sorted(others))}"
+        )
+
+
+def failures(result: dict[str, Any]) -> list[str]:
+    """One line per cell that missed its gate or crashed, and per artifact that its own default engine refuses.
+
+    Another engine may refuse a file, for want of an op say: that is an answer, and no failure.
+    """
+    found = []
+    for row in result["rows"]:
+        reference, *others = row["cells"]
+        if reference["status"] in ("failed", "crashed"):
+            found.append(f"{row['artifact']} in {row['reference']}, its default engine: {reference['reason']}")
+        for entry in others:
+            if entry["status"] == "crashed":
+                found.append(f"{row['artifact']} in {entry['engine']}: {entry['reason']}")
+            elif entry["passed"] is False:
+                found.append(missed(entry, row))
+    return found
+
+
+def missed(entry: dict[str, Any], row: dict[str, Any]) -> str:
+    apart = entry["differing"] - entry["ties"]
+    found = f"{apart:,} of {entry['images']:,} images have another top class than in {row['reference']}"
+    wanted = f"expected the same, or a tie, for {row['gate'] * 100:g} %"
+    return f"{row['artifact']} in {entry['engine']}: {found} ({entry['ties']:,} more by a tie); {wanted}"
+
+
+class Bar:
+    """Progress over all cells, in images."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self.progress, self.total, self.before = progress, total, 0
+
+    def cell(self, images: int, text: str) -> Callable[[int], None]:
+        """Begin a cell of so many images; what is returned takes the number that are done."""
+        start, self.before = self.before, self.before + images
+
+        def done(count: int) -> None:
+            self.progress(start + count, self.total, text)
+
+        done(0)
+        return done
+
+
+def total(artifacts: Sequence[Artifact], choice: Choice, images: int) -> int:
+    return sum(
+        choice.images_for(engine, images) for artifact in artifacts for engine in choice.engines_of(artifact.path)
+    )
+
+
+def row_for(artifact: Artifact, images: Path, count: int, choice: Choice, bar: Bar) -> dict[str, Any]:
+    """One artifact in all its engines, the default one first."""
+    engines = choice.engines_of(artifact.path)
+    gate = GATES["integer" if "int" in artifact.precision else "float"]
+    expected: np.ndarray | None = None
+    cells: list[dict[str, Any]] = []
+    for engine in engines:
+        limit = choice.images_for(engine, count)
+        entry = {"engine": engine, "engine_version": None, "status": "failed", "reason": None, "arena": None}
+        done = bar.cell(limit, f"{name_of(artifact)} in {engine}")
+        if expected is None and cells:
+            entry["reason"] = f"nothing to compare with: {engines[0]} could not run it"
+            scores = None
+        else:
+            scores = scores_from(entry, artifact, images, limit, choice, done)
+        cells.append({**entry, **agreement(expected, scores, gate)})
+        expected = scores if engine == engines[0] else expected
+    return {
+        "artifact": name_of(artifact),
+        "precision": artifact.precision,
+        "format": artifact.path.suffix.removeprefix("."),
+        "sha256": artifact.manifest["sha256"],
+        "size_bytes": artifact.size_bytes,
+        "reference": engines[0],
+        "gate": gate,
+        "cells": cells,
+    }
+
+
+def scores_from(
+    entry: dict[str, Any], artifact: Artifact, images: Path, limit: int, choice: Choice, done: Callable[[int], None]
+) -> np.ndarray | None:
+    """Run one cell and note in `entry` how it went; its scores, float32 (limit, classes), None when it has none."""
+    answer = images.with_name("scores.npy")
+    task = cell.Task(str(artifact.path), entry["engine"], str(images), limit, str(answer))
+    entry.update(cell.run(task, choice.python_for(entry["engine"]), done))
+    if entry["status"] == "unavailable" and entry["engine"] == "tflite-runtime" and choice.tflite_runtime is None:
+        entry["reason"] += "; then name that environment's Python with --tflite-runtime"
+    return np.load(answer, allow_pickle=False) if entry["status"] == "ran" else None
+
+
+def agreement(expected: np.ndarray | None, scores: np.ndarray | None, gate: float) -> dict[str, Any]:
+    """How alike two engines answer the same images, on as many as there are scores; nulls where one gave none.
+
+    Scores of few bits tie, and then argmax is but the lower index. "ties" counts the images among "differing" on which
+    the engines share a top class all the same, because one of them or both has several: they miss no gate.
+    """
+    if expected is None or scores is None:
+        images = None if scores is None else len(scores)
+        return {"images": images, **dict.fromkeys(COMPARED)}
+    expected = expected[: len(scores)]
+    differing = np.flatnonzero(expected.argmax(axis=1) != scores.argmax(axis=1))
+    ties = (is_top(expected[differing]) & is_top(scores[differing])).any(axis=1)
+    return {
+        "images": len(scores),
+        "agreement": (len(scores) - len(differing)) / len(scores),
+        "differing": len(differing),
+        "ties": int(ties.sum()),
+        "first_differing": differing[:10].tolist(),
+        "bit_equal": bool(np.array_equal(expected, scores)),
+        "max_abs_delta": float(np.abs(expected - scores).max()),
+        "passed": (len(scores) - int((~ties).sum())) / len(scores) >= gate,
+    }
+
+
+def is_top(scores: np.ndarray) -> np.ndarray:
+    """bool (n, classes): which scores no other exceeds."""
+    return scores == scores.max(axis=1, keepdims=True)
+
+
+def name_of(artifact: Artifact) -> str:
+    """The last folder and file name: results travel between machines, so no absolute path."""
+    return "/".join(artifact.path.parts[-2:])
+
+
+def versions(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Version of each engine that ran."""
+    ran = [entry for row in rows for entry in row["cells"] if entry["status"] == "ran"]
+    return {entry["engine"]: entry["engine_version"] for entry in ran}

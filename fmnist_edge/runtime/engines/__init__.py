@@ -1,0 +1,1 @@
+"""One file per engine; each imports its library only when a model is loaded."""

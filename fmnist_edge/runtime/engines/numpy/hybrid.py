@@ -1,0 +1,88 @@
+"""Hybrid kernels, of dynamic_int8: float activations, int8 weights. Inputs are quantised as they come.
+
+Convolutions quantise an image as a whole, dense layers each row, and both as TensorFlow Lite's reference kernels do
+(AsymmetricQuantizeFloats and SymmetricQuantizeFloats in tensor_utils).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fmnist_edge.runtime.engines.numpy.broadcast import Kernel
+from fmnist_edge.runtime.engines.numpy.budget import Budget
+from fmnist_edge.runtime.engines.numpy.fixed_point import round_half_away
+from fmnist_edge.runtime.engines.numpy.floats import activate, floats
+from fmnist_edge.runtime.engines.numpy.linear import Linear, exact_dtype, linear
+from fmnist_edge.runtime.engines.numpy.model import Op
+from fmnist_edge.runtime.flatbuffer import RefusedError
+
+__all__ = ["KERNELS"]
+
+LARGEST = 255  # of a quantised value's distance from its zero point
+
+
+def weighted(op: Op, budget: Budget) -> Kernel:
+    found = linear(op, budget)
+    floats(op, 0)
+    scales = weight_scales(op, found)
+    dtype = exact_dtype(found, LARGEST)
+    weights: np.ndarray = np.ascontiguousarray(found.weights, dtype)
+    bias = np.float32(0) if found.bias is None else found.bias.astype(np.float32)
+    fused = activate(op, found.activation)
+    quantize = symmetrically if is_symmetric(op, scales) else asymmetrically
+
+    def kernel(x: np.ndarray) -> np.ndarray:
+        rows = found.rows(x)
+        values, steps = quantize(rows)
+        sums = found.product(values.reshape(x.shape).astype(dtype), weights).astype(np.float32)
+        by_row = sums.reshape(len(x), rows.shape[1], -1, sums.shape[-1])
+        by_row *= scales * steps[..., None]
+        sums += bias
+        return fused(sums)
+
+    return kernel
+
+
+def is_symmetric(op: Op, scales: np.ndarray) -> bool:
+    """A dense layer says so (asymmetric_quantize_inputs); of a convolution it goes by whether its scales are one."""
+    if op.kind == "FULLY_CONNECTED":
+        return not op.integer(3, "bool")
+    return op.kind == "CONV_2D" and bool((scales == scales.flat[0]).all())
+
+
+def weight_scales(op: Op, found: Linear) -> np.ndarray:
+    """float32 (1,) or (output channels,)."""
+    quantization = found.filter.quantization
+    if quantization is None or quantization.zero_points.any() or len(quantization.scales) not in (1, found.channels):
+        raise RefusedError(f"{op.kind} {op.output.name!r} has int8 weights without symmetric scales")
+    if not np.isfinite(quantization.scales).all():
+        raise RefusedError(f"damaged: {op.kind} {op.output.name!r} has weight scales that are not finite")
+    return quantization.scales.astype(np.float32)
+
+
+def asymmetrically(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """float32 (n, r, values) -> whole numbers relative to the zero point, and steps (n, r, 1): -128..127 spans each
+    row, 0 included."""
+    low = np.minimum(rows.min(axis=2, keepdims=True), 0).astype(np.float64)
+    high = np.maximum(rows.max(axis=2, keepdims=True), 0).astype(np.float64)
+    exact = np.where(high > low, (high - low) / 255, 1.0)
+    from_low, from_high = -128 - low / exact, 127 - high / exact
+    nearer_low = 128 + np.abs(low / exact) < 127 + np.abs(high / exact)
+    zero = np.clip(round_half_away(np.where(nearer_low, from_low, from_high)), -128, 127).astype(np.float32)
+    zero = np.where(high > low, zero, np.float32(0))
+    steps = exact.astype(np.float32)
+    values = np.clip(round_half_away(zero + rows * (np.float32(1) / steps)), -128, 127)
+    return values - zero, steps
+
+
+def symmetrically(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """float32 (n, r, values) -> whole numbers, and steps (n, r, 1): 127 is each row's largest magnitude."""
+    largest = np.abs(rows).max(axis=2, keepdims=True)
+    largest = np.where(largest > 0, largest, np.float32(127))
+    return np.clip(round_half_away(rows * (np.float32(127) / largest)), -127, 127), largest / np.float32(127)
+
+
+KINDS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+KERNELS: dict[str, Callable[[Op, Budget], Kernel]] = dict.fromkeys(KINDS, weighted)

@@ -1,0 +1,146 @@
+"""A graph checked from end to end and bound to kernels, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fmnist_edge.runtime.engines.numpy import floats, hybrid, integers, shapes
+from fmnist_edge.runtime.engines.numpy.broadcast import Kernel
+from fmnist_edge.runtime.engines.numpy.budget import Budget
+from fmnist_edge.runtime.engines.numpy.model import Model, Op, Tensor
+from fmnist_edge.runtime.flatbuffer import RefusedError
+
+__all__ = ["Program", "program_of"]
+
+# They find out how many images an open batch has. Here images are the first axis, whatever their number.
+SHAPE_KINDS = ("SHAPE", "STRIDED_SLICE", "PACK")
+SCRATCH = 1 << 22  # elements of the largest array at work at a time; decides how many images go through together
+MOST_IMAGES = 64
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kernel: which tensors it reads and writes, and which nobody reads after it."""
+
+    kernel: Kernel
+    reads: tuple[int, ...]
+    writes: int
+    last: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A runnable graph. It holds no state between runs, so that threads may share it."""
+
+    steps: tuple[Step, ...]
+    input: Tensor
+    output: Tensor
+    images: int  # to run together
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """(n, *image) of the input's dtype -> (n, *scores) of the output's; images do not influence one another."""
+        with np.errstate(all="ignore"):
+            pieces = [self._run(batch[start : start + self.images]) for start in range(0, len(batch), self.images)]
+        return np.concatenate(pieces)
+
+    def _run(self, batch: np.ndarray) -> np.ndarray:
+        values = {self.input.index: batch}
+        for step in self.steps:
+            values[step.writes] = step.kernel(*(values[index] for index in step.reads))
+            for index in step.last:
+                del values[index]
+        return values[self.output.index]
+
+
+def program_of(model: Model) -> Program:
+    """Raises RefusedError for an op that is unknown, out of order, too large, or at odds with what tensors declare."""
+    if model.input.data is not None or len(model.input.shape) < 2:
+        raise RefusedError(f"damaged: the input, {model.input.shape}, is no batch of images")
+    binder = Binder(model.input)
+    with np.errstate(all="ignore"):
+        bound = [step for op in model.ops if (step := binder.bind(op)) is not None]
+    if model.output.index not in binder.computed:
+        raise RefusedError("damaged: no op computes the output")
+    steps = with_lifetimes(bound, model.output.index)
+    return Program(steps, model.input, model.output, max(1, min(MOST_IMAGES, SCRATCH // binder.budget.peak)))
+
+
+class Binder:
+    """Binds ops in execution order and remembers what has been computed so far."""
+
+    def __init__(self, image: Tensor) -> None:
+        self.budget = Budget()
+        self.batch = image.shape[0]
+        self.computed = {image.index}
+        self._folded: dict[int, np.ndarray] = {}
+        self._sizes: set[int] = set()  # what SHAPE_KINDS made
+        self._spend(image)
+
+    def bind(self, op: Op) -> Step | None:
+        """The step of an op, None for one that needs none."""
+        if op.kind in SHAPE_KINDS:
+            self._sizes.add(op.output.index)
+            return None
+        op = replace(op, inputs=tuple(map(self._operand, op.inputs)))
+        target = op.output
+        if target.data is not None or target.index in self.computed or target.index in self._folded:
+            raise RefusedError(f"damaged: {op.kind} writes to {target.name!r}, which has a value")
+        if op.kind == "DEQUANTIZE" and op.operand(0).data is not None:
+            self._fold(op)
+            return None
+        reads = self._reads(op)
+        if target.shape[:1] != (self.batch,):
+            raise RefusedError(f"{op.kind} {target.name!r} mixes the images of a batch: {target.shape}")
+        self._spend(target)
+        kernel = builder_of(op)(op, self.budget)
+        self.computed.add(target.index)
+        return Step(kernel, reads, target.index, ())
+
+    def _operand(self, tensor: Tensor | None) -> Tensor | None:
+        if tensor is None or tensor.index not in self._folded:
+            return tensor
+        return replace(tensor, data=self._folded[tensor.index])
+
+    def _reads(self, op: Op) -> tuple[int, ...]:
+        """Indices of the computed operands."""
+        found = [operand.index for operand in op.inputs if operand is not None and operand.data is None]
+        reads = tuple(index for index in found if index not in self._sizes)
+        if not reads or not self.computed.issuperset(reads) or (len(reads) < len(found) and op.kind != "RESHAPE"):
+            raise RefusedError(f"damaged: {op.kind} {op.output.name!r} reads what no op before it computes")
+        return reads
+
+    def _fold(self, op: Op) -> None:
+        """Convert a constant now."""
+        source = op.operand(0)
+        if source.shape != op.output.shape:
+            raise RefusedError(f"damaged: DEQUANTIZE {op.output.name!r} of {source.shape} to {op.output.shape}")
+        self.budget.spend("weights", source.size)
+        self._folded[op.output.index] = shapes.KERNELS[op.kind](op, self.budget)(op.constant(0))
+
+    def _spend(self, tensor: Tensor) -> None:
+        self.budget.spend("activations", tensor.size // tensor.shape[0])
+
+
+def builder_of(op: Op) -> shapes.Builder:
+    """By the arithmetic that the operands' dtypes ask for."""
+    table = integers.KERNELS if op.operand(0).dtype != "float32" else floats.KERNELS
+    if op.kind in hybrid.KERNELS and op.operand(0).dtype == "float32" and op.operand(1).dtype == "int8":
+        table = hybrid.KERNELS
+    found = table.get(op.kind) or shapes.KERNELS.get(op.kind)
+    if found is None:
+        raise RefusedError(f"no {op.operand(0).dtype} kernel for {op.kind} in this engine; engine='litert' has more")
+    return found
+
+
+def with_lifetimes(steps: Sequence[Step], output: int) -> tuple[Step, ...]:
+    """The same steps; each gives back what it is the last to read."""
+    seen, found = {output}, []
+    for step in reversed(steps):
+        last = tuple(dict.fromkeys(index for index in (*step.reads, step.writes) if index not in seen))
+        seen.update(step.reads)
+        seen.add(step.writes)
+        found.append(replace(step, last=last))
+    return tuple(reversed(found))

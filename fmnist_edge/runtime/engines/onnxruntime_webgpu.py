@@ -1,0 +1,103 @@
+"""ONNX Runtime's WebGPU plugin, for `.onnx` files, on a GPU: through Vulkan, Direct3D 12 or Metal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
+from fmnist_edge.runtime.engines import vulkan
+from fmnist_edge.runtime.engines.native_output import collected
+from fmnist_edge.runtime.engines.onnx_session import ASSIGNMENT, SILENT, ops_by_provider, specs
+from fmnist_edge.runtime.placement import Placement
+
+__all__ = ["OnnxRuntimeWebGpuEngine"]
+
+PROVIDER = "WebGpuExecutionProvider"
+SOFTWARE = "ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER"  # "1" in the environment lets the plugin take a software device
+NO_GPU = "WebGPU finds no GPU (no Vulkan driver that it can use)"
+OPTIONS = "ep.webgpuexecutionprovider."
+
+
+class OnnxRuntimeWebGpuEngine:
+    """See `fmnist_edge.runtime.engine.Engine`. The answer is read back before `run` returns."""
+
+    name = "onnxruntime-webgpu"
+    survives_fork = False
+    options: dict[str, str] = {}  # noqa: RUF012  (the plugin's own, as `OPTIONS` names them)
+
+    def __init__(self, path: str, threads: int | None = None) -> None:
+        onnxruntime, plugin = libraries()
+        self.version = f"onnxruntime {onnxruntime.__version__}, onnxruntime-ep-webgpu {version_of_plugin()}"
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = SILENT
+        options.add_session_config_entry(ASSIGNMENT, "1")
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        with open(path, "rb") as file:
+            content = file.read()
+        with collected():  # Dawn's warnings; what matters comes as an exception
+            device = hardware(onnxruntime, plugin)
+            options.add_provider_for_devices([device], {OPTIONS + key: value for key, value in self.options.items()})
+            try:
+                session = onnxruntime.InferenceSession(content, options, enable_fallback=0)
+            except Exception as error:  # its exception classes share no base but Exception
+                if "adapter" in str(error) or "webgpu_context" in str(error):
+                    raise UnavailableError(NO_GPU) from None
+                raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({one_line(error, 120)})") from None
+            self.placement = placement_of(session, device)
+        self._session: Any = session
+        self.input, self.output = specs(session, path)
+        self._names = [self.output.name], self.input.name
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        outputs, name = self._names
+        return self._session.run(outputs, {name: batch})[0]
+
+    def close(self) -> None:
+        self._session = None
+
+
+def libraries() -> tuple[Any, Any]:
+    """ONNX Runtime and its plugin; raises UnavailableError when one is not installed."""
+    try:
+        import onnxruntime
+        import onnxruntime_ep_webgpu
+    except ImportError as error:
+        package = "onnxruntime" if error.name == "onnxruntime" else "onnxruntime-ep-webgpu"
+        raise UnavailableError(
+            f"{package} is not installed; run: pip install onnxruntime onnxruntime-ep-webgpu"
+        ) from None
+    return onnxruntime, onnxruntime_ep_webgpu
+
+
+def version_of_plugin() -> str:
+    from importlib import metadata
+
+    return metadata.version("onnxruntime-ep-webgpu")
+
+
+def hardware(onnxruntime: Any, plugin: Any) -> Any:
+    """What the plugin offers to run on, a GPU before a CPU; raises UnavailableError when that is nothing."""
+    known = {device.ep_name for device in onnxruntime.get_ep_devices()}
+    if PROVIDER not in known:
+        onnxruntime.register_execution_provider_library(PROVIDER, plugin.get_library_path())
+    offered = [device for device in onnxruntime.get_ep_devices() if device.ep_name == PROVIDER]
+    if not offered:
+        raise UnavailableError(f"{NO_GPU}; a software one needs {SOFTWARE}=1")
+    return max(offered, key=lambda device: device.device.type == onnxruntime.OrtHardwareDeviceType.GPU)
+
+
+def placement_of(session: Any, device: Any) -> Placement:
+    """Raises UnavailableError when nothing of the model runs on the GPU."""
+    ops = ops_by_provider(session)
+    if PROVIDER not in ops:
+        raise UnavailableError("ONNX Runtime gave no op of this model to WebGPU; all would run on the CPU")
+    count = sum(sum(kinds.values()) for kinds in ops.values())
+    on_cpu = {kind: number for name, kinds in ops.items() if name != PROVIDER for kind, number in kinds.items()}
+    # The plugin does not name the device it took. It prefers a GPU, so it has a software one only where all are.
+    found = vulkan.devices()
+    chosen = next((item for item in found if not item.software), found[0] if found else None)
+    name = chosen.name if chosen else f"{device.device.vendor} {device.device.device_id:#06x}"
+    return Placement(name, chosen is not None and chosen.software, on_cpu, count)

@@ -1,0 +1,117 @@
+"""OpenVINO, for `.onnx` and `.tflite` files, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
+from fmnist_edge.runtime.engine import TensorSpec, single
+from fmnist_edge.runtime.engines import tflite_file
+
+__all__ = ["OpenVINOEngine"]
+
+# OpenVINO's own default computes float32 models in bfloat16 or float16 where the CPU has them. One stream: a call is
+# one inference, and all threads work on it.
+OPTIONS = {"EXECUTION_MODE_HINT": "ACCURACY", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+DTYPES = ("float32", "float16", "int8", "uint8", "int16")
+LAYOUT_OPS = ("Convert", "Transpose", "Reshape")
+
+
+class OpenVINOEngine:
+    """See `fmnist_edge.runtime.engine.Engine`."""
+
+    name = "openvino"
+    requirement = "openvino>=2026.4"
+    survives_fork = False  # its threads are not in the child, and a new model waits for them
+
+    def __init__(self, path: str, threads: int | None = None) -> None:
+        try:
+            import openvino
+        except ImportError:
+            raise UnavailableError("OpenVINO is not installed; run: pip install openvino") from None
+        self.version = f"openvino {openvino.__version__.partition('-')[0]}"
+        options = OPTIONS if threads is None else {**OPTIONS, "INFERENCE_NUM_THREADS": threads}
+        core = openvino.Core()
+        try:
+            model = core.read_model(source_of(path))
+            inputs = [spec(port, path, input_scaling) for port in model.inputs]
+            outputs = [spec(port, path, output_scaling) for port in model.outputs]
+            self.input, self.output = single(inputs, "input", path), single(outputs, "output", path)
+            self._request: Any = core.compile_model(model, "CPU", options).create_infer_request()
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise ArtifactError(f"{path}: {self.version} refuses the file ({reason(error)})") from None
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        request = self._request
+        request.infer([batch], share_inputs=True)
+        return request.get_output_tensor(0).data.copy()  # the tensor is the next run's too
+
+    def close(self) -> None:
+        self._request = None
+
+
+def source_of(path: str) -> bytes | str:
+    """What OpenVINO reads: ONNX from memory, so that weights outside the file are not found; TFLite by its path, the
+    only way there is."""
+    if path.endswith(".tflite"):
+        tflite_file.read(path)  # raises for another format's file, which OpenVINO would know by its content
+        return path
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def spec(port: Any, path: str, scaling: Callable[[Any], Any]) -> TensorSpec:
+    """A model's input or output as a TensorSpec; integers with the scale that OpenVINO computes them with."""
+    dtype = np.dtype(port.get_element_type().to_dtype()).name
+    if dtype not in DTYPES:
+        raise ArtifactError(f"{path}: {port.get_any_name()!r} is {dtype}; expected one of {', '.join(DTYPES)}")
+    shape = tuple(size.get_length() if size.is_static else None for size in port.get_partial_shape())
+    scale, zero_point = scaling(port) if "int" in dtype else (None, None)
+    return TensorSpec(port.get_any_name(), shape, dtype, scale, zero_point)
+
+
+def input_scaling(port: Any) -> tuple[float | None, int | None]:
+    """Scale and zero point of an integer input: of the FakeQuantize that it goes into."""
+    takers = port.get_target_inputs()
+    while len(takers) == 1:
+        node = next(iter(takers)).get_node()
+        if node.get_type_name() == "FakeQuantize":
+            integers, reals = ranges(node)
+            return scaling_of(integers, reals)
+        if node.get_type_name() not in LAYOUT_OPS:
+            break
+        takers = node.output(0).get_target_inputs()
+    return None, None
+
+
+def output_scaling(port: Any) -> tuple[float | None, int | None]:
+    """Scale and zero point of an integer output: of the FakeQuantize that it comes out of."""
+    node = port.get_node()
+    while node.get_input_size():
+        if node.get_type_name() == "FakeQuantize":
+            reals, integers = ranges(node)
+            return scaling_of(integers, reals)
+        if node.get_type_name() not in (*LAYOUT_OPS, "Result"):
+            break
+        node = node.input_value(0).get_node()
+    return None, None
+
+
+def ranges(node: Any) -> tuple[tuple[float, float], tuple[float, float]]:
+    """A FakeQuantize node's input range and output range."""
+    low, high, out_low, out_high = (float(node.input_value(i).get_node().data.ravel()[0]) for i in range(1, 5))
+    return (low, high), (out_low, out_high)
+
+
+def scaling_of(integers: tuple[float, float], reals: tuple[float, float]) -> tuple[float, int]:
+    scale = (reals[1] - reals[0]) / (integers[1] - integers[0])
+    return scale, round(integers[0] - reals[0] / scale)
+
+
+def reason(error: Exception) -> str:
+    """The last line of its message: those before it say where in OpenVINO's source code it was raised."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return one_line(RuntimeError(lines[-1] if lines else type(error).__name__), 160)
