@@ -14,10 +14,9 @@ from fmnist_edge.errors import ArtifactError
 from fmnist_edge.files import json_text, locked, write_all, write_json, writer_of
 from fmnist_edge.runtime.contract import SCHEMA, Contract, manifest_path, read_manifest
 from fmnist_edge.runtime.engine import TensorSpec
+from fmnist_edge.runtime.engine_catalog import suffixes
 
-__all__ = ["SUFFIXES", "Artifact", "collect", "versions_of"]
-
-SUFFIXES = (".tflite", ".onnx", ".ncnn", ".mnn", ".keras")
+__all__ = ["Artifact", "collect", "versions_of"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,10 @@ class Artifact:
     @property
     def precision(self) -> str:
         return str(self.manifest.get("precision"))
+
+    @property
+    def format(self) -> str:
+        return self.path.suffix.removeprefix(".")
 
     @property
     def size_bytes(self) -> int:
@@ -104,9 +107,11 @@ def collect(paths: Sequence[str | Path]) -> list[Artifact]:
         if not path.is_dir():
             found.append(Artifact.open(path))
             continue
-        inside = [item for item in sorted(path.rglob("[!.]*")) if item.suffix in SUFFIXES and item.is_file()]
+        inside = [item for item in sorted(path.rglob("[!.]*")) if item.suffix in suffixes() and item.is_file()]
         if not inside:
-            raise ArtifactError(f"{path}: no {', '.join(SUFFIXES)} file in it; `fmnist-edge export MODEL` writes some")
+            raise ArtifactError(
+                f"{path}: no {', '.join(suffixes())} file in it; `fmnist-edge export MODEL` writes some"
+            )
         found += [Artifact.open(item) for item in inside]
     return found
 

@@ -9,6 +9,8 @@ from typing import Optional
 
 from fmnist_edge import __version__, options_bench, options_boards
 from fmnist_edge.argument_types import batch_size, number, seeds, whole_number
+from fmnist_edge.catalog.formats import FORMATS
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.help_texts import (
     ARCHIVE,
     ENGINE_MATRIX,
@@ -22,7 +24,7 @@ from fmnist_edge.help_texts import (
     REPORT,
     STATISTICS,
 )
-from fmnist_edge.lookup import ENGINES, EXPORTERS, MODELS
+from fmnist_edge.runtime.engine_catalog import CPU, engines_on
 
 __all__ = ["parser"]
 
@@ -97,7 +99,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
 
     sub = with_data(command("export", "convert models, each file with its manifest", "export tiny_resnet"))
     sub.add_argument("models", nargs="+", metavar="MODEL", help="a zoo name, or a .keras, .h5 or SavedModel path")
-    sub.add_argument("--format", default="all", choices=[*EXPORTERS, "all"], help="(default all: tflite and onnx)")
+    sub.add_argument("--format", default="all", choices=[*FORMATS, "all"], help="(default all: tflite and onnx)")
     sub.add_argument("--precision", action="append", metavar="P", help="repeatable; default every one of the format")
     sub.add_argument(
         "--keep-float",
@@ -175,7 +177,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     sub.add_argument(
         "--engine",
         action="append",
-        choices=list(ENGINES),
+        choices=engines_on(CPU),
         help="repeatable (default every one that fits but litert-reference)",
     )
     sub.add_argument("--images", metavar="FILE.npy", help="compare on these instead of the 10,000 test images")
@@ -253,14 +255,14 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
 
     sub = command("doctor", "replay artifacts' golden vectors on this device", "doctor exported/tiny_resnet", GOLDEN)
     sub.add_argument("artifacts", nargs="*", default=["exported"], help="files or folders (default exported)")
-    sub.add_argument("--engine", choices=list(ENGINES), help="(default: by the file's suffix)")
+    sub.add_argument("--engine", choices=engines_on(CPU), help="(default: by the file's suffix)")
     sub.add_argument("--threads", type=whole_number, metavar="N", help="engine threads")
     sub.add_argument("--report", type=Path, default=Path("reports/doctor.json"), metavar="FILE", help="JSON report")
 
     sub = command("classify", "classify image files", "classify exported/tiny_resnet/int8.tflite a.png")
     sub.add_argument("model", help="an exported file with its manifest beside it, or a zoo name")
     sub.add_argument("images", nargs="+", metavar="IMAGE", help="PNG or JPEG")
-    sub.add_argument("--engine", choices=list(ENGINES), help="(default: by the file's suffix)")
+    sub.add_argument("--engine", choices=engines_on(CPU), help="(default: by the file's suffix)")
     sub.add_argument("--threads", type=whole_number, metavar="N", help="engine threads")
     sub.add_argument(
         "--invert",

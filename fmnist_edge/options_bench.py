@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from fmnist_edge.argument_types import percentage, whole_number
-from fmnist_edge.lookup import ENGINES, GPU_ENGINES
+from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, engines_on
 
 __all__ = ["add_bench", "add_bundle", "add_compare"]
 
@@ -16,7 +16,7 @@ def add_bench(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--engine",
         action="append",
-        choices=[*ENGINES, *GPU_ENGINES, "all"],
+        choices=[*ENGINES, "all"],
         help="repeatable (default: litert, litert-builtin, onnxruntime; and here peers that are installed, and Keras)",
     )
     sub.add_argument(
@@ -54,7 +54,7 @@ def add_bundle(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--engine",
         action="append",
-        choices=list(ENGINES),
+        choices=engines_on(CPU),
         help="repeatable (default: of litert, litert-builtin and onnxruntime those that run any of the artifacts)",
     )
     sub.add_argument(

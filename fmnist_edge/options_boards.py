@@ -7,20 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fmnist_edge.argument_types import whole_number
+from fmnist_edge.catalog.boards import CORES, boards
 from fmnist_edge.help_texts import EMULATION, ESTIMATES
 
 __all__ = ["add"]
 
 Parser = argparse.ArgumentParser
-BOARDS = ("pi3", "zero2", "pi4", "pi5")
-CORES = ("cortex-a53", "cortex-a72", "cortex-a76")
 
 
 def add(command: Callable[..., Parser], with_data: Callable[[Parser], Parser]) -> None:
     """Add the commands; `command(name, summary, example, more)` makes a parser for one."""
     sub = command("emulate", "run artifacts on emulated 64-bit Arm cores", "emulate exported --images 500", EMULATION)
     with_data(sub).add_argument("artifacts", nargs="*", default=["exported"], help="files or folders")
-    sub.add_argument("--core", action="append", choices=CORES, help="only this one; may be repeated (default all)")
+    sub.add_argument("--core", action="append", choices=list(CORES), help="repeatable (default all)")
     sub.add_argument("--images", type=whole_number, default=500, metavar="N", help="compare on so many (default 500)")
     sub.add_argument("--again", action="store_true", help="do what --out has already once more")
     sub.add_argument(
@@ -36,7 +35,7 @@ def add(command: Callable[..., Parser], with_data: Callable[[Parser], Parser]) -
 
     sub = command("estimate", "latency on Raspberry Pi boards, estimated", "estimate exported --board pi4", ESTIMATES)
     sub.add_argument("artifacts", nargs="*", default=["exported"], help="files or folders (default exported)")
-    sub.add_argument("--board", action="append", choices=BOARDS, help="only this one; may be repeated (default all)")
+    sub.add_argument("--board", action="append", choices=list(boards()), help="repeatable (default all)")
     sub.add_argument(
         "--measured",
         type=Path,

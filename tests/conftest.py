@@ -24,10 +24,10 @@ from devices import device_python
 from hypothesis import settings
 
 from fmnist_edge import checkpoints
+from fmnist_edge.catalog.precisions import PRECISIONS, Precision
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.export import mnn
 from fmnist_edge.export.calibration_images import Calibration
-from fmnist_edge.export.precisions import PRECISIONS, Precision
 from fmnist_edge.runtime import Contract
 
 __all__ = ["device_python"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fmnist_edge.bench import bare, calibration, overhead
 from fmnist_edge.bench.overhead import Overhead
-from fmnist_edge.lookup import ENGINES
+from fmnist_edge.runtime.engine_catalog import ENGINES
 
 NS = st.floats(100, 1e7)
 

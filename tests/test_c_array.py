@@ -12,11 +12,11 @@ import pytest
 from conftest import needs
 
 from fmnist_edge import checkpoints, cli
+from fmnist_edge.catalog.precisions import select
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.c_source import identifier, literal, real, resolver_call
 from fmnist_edge.export.pipeline import export
-from fmnist_edge.export.precisions import select
 from fmnist_edge.runtime import Classifier, Contract
 from fmnist_edge.runtime.engines.tflite_micro import TFLiteMicroEngine
 

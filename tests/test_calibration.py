@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from fmnist_edge.catalog.precisions import select
 from fmnist_edge.export.calibration import calibrated
 from fmnist_edge.export.flatbuffer import schema_module, unpack
-from fmnist_edge.export.precisions import select
 from fmnist_edge.export.tflite import EXPORTER, configured, fixed_batch
 
 

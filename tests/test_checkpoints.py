@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from fmnist_edge import checkpoints
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints.contents import Contents, Weight
 from fmnist_edge.checkpoints.recognise import recognise
 from fmnist_edge.errors import CheckpointError, FileError, UnavailableError, UnknownNameError
-from fmnist_edge.lookup import MODELS, resolve
 
 IMAGES = np.random.default_rng(0).random((4, 28, 28, 1), np.float32)
 COLOUR = np.random.default_rng(1).random((4, 32, 32, 3), np.float32)
@@ -73,7 +73,7 @@ def refused(path, saying=""):
 def zoo(folder):
     made = {}
     for name in ("compact_cnn", "tiny_resnet"):
-        made[name] = shuffled(resolve("model", MODELS, name).build())
+        made[name] = shuffled(MODELS[name].build())
         made[name].save(folder / f"{name}.keras")
     return made
 
@@ -272,7 +272,7 @@ def test_a_skip_convolution_listed_first_finds_its_place(folder):
 
 @pytest.mark.parametrize("first, recognised", [("3", True), ("5", False)])
 def test_inception_branches_listed_one_after_the_other(first, recognised):
-    model = shuffled(resolve("model", MODELS, "tiny_googlenet").build())
+    model = shuffled(MODELS["tiny_googlenet"].build())
 
     layers = {layer.name: layer for layer in model.layers if layer.weights}
     second = "35".replace(first, "")
@@ -637,7 +637,7 @@ def test_a_full_folder_of_temporary_files_is_not_taken_for_a_broken_model(small)
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_not_finite(folder, value):
-    model = resolve("model", MODELS, "compact_cnn").build()
+    model = MODELS["compact_cnn"].build()
     bias = model.get_layer("dense_95").bias
     bias.assign(np.where(np.arange(95) == 7, value, 0).astype("float32"))
     for name in ("nan.keras", "nan.weights.h5"):

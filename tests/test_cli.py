@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from fmnist_edge import checkpoints
+from fmnist_edge.catalog.models import MODELS
+from fmnist_edge.catalog.precisions import select
 from fmnist_edge.cli import COMMANDS, main
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import one_line
-from fmnist_edge.export.precisions import select
-from fmnist_edge.lookup import MODELS
 from fmnist_edge.options import parser
 
 ROOT = Path(__file__).parents[1]

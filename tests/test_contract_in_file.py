@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fmnist_edge import checkpoints
+from fmnist_edge.catalog.precisions import select
 from fmnist_edge.cli import COMMANDS
 from fmnist_edge.errors import ArtifactError, ExportError, FmnistEdgeError
 from fmnist_edge.export import onnx_metadata, tflite_metadata
 from fmnist_edge.export.contracts import contract_for
 from fmnist_edge.export.pipeline import export
-from fmnist_edge.export.precisions import select
 from fmnist_edge.options import parser
 from fmnist_edge.runtime import Classifier, Contract, Preprocessing, loading
 from fmnist_edge.runtime.contract import manifest_path, read_manifest

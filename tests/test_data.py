@@ -9,9 +9,9 @@ import threading
 import numpy as np
 import pytest
 
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import DataError, InputError, UnavailableError
-from fmnist_edge.lookup import MODELS, resolve
 
 SOURCE = fashion_mnist.find()
 LABELS_FILE = fashion_mnist.FILES["test", "labels"]
@@ -106,7 +106,7 @@ def test_recompressed_is_still_the_published_content(folder):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_splits_follow_the_protocol_and_do_not_overlap(name):
-    spec = resolve("model", MODELS, name)
+    spec = MODELS[name]
     fitted, validation = fashion_mnist.train_and_validation(spec.train_images, spec.validation_images)
     whole = fashion_mnist.load("train")
     assert len(fitted) + len(validation) == spec.train_images and len(validation) == spec.validation_images

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from fmnist_edge import checkpoints
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.errors import UnavailableError
-from fmnist_edge.lookup import MODELS, resolve
+from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.training.distillation import DistillationLoss, Lessons, accuracy
 from fmnist_edge.training.feed import batches, prepare
-from fmnist_edge.training.recipes import Recipe
 from fmnist_edge.training.train import train
 
 TRAINED = Path(__file__).parents[1] / "trained_model"
 RECIPE = Recipe("taught", epochs=1, teachers=("compact_cnn",), distillation_weight=0.75, temperature=2.0)
-SPEC = resolve("model", MODELS, "tuned_cnn")
+SPEC = MODELS["tuned_cnn"]
 
 
 def softmax(logits):

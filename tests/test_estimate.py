@@ -8,12 +8,12 @@ from pathlib import Path
 import bench_results as bench
 import pytest
 
-from fmnist_edge import options_boards
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.bench import results as bench_results
-from fmnist_edge.boards.emulation import results
-from fmnist_edge.boards.emulation.cores import CORES
-from fmnist_edge.boards.estimate import boards, calibration, cycles, estimates, fitting, measured, tables
+from fmnist_edge.boards.emulation import cycles, results
+from fmnist_edge.boards.estimate import calibration, estimates, fitting, measured, tables
+from fmnist_edge.catalog import boards
+from fmnist_edge.catalog.boards import CORES
 from fmnist_edge.cli import main
 from fmnist_edge.errors import InputError, UnavailableError, UnknownNameError
 
@@ -90,12 +90,11 @@ class TestBoards:
             assert entry["error"] < 0.15
 
     def test_options_list_them(self):
-        assert set(options_boards.BOARDS) == set(boards.boards())
         with pytest.raises(UnknownNameError, match="pi3, pi4, pi5, zero2"):
-            boards.board_named("pi2")
+            boards.boards()["pi2"]
 
 
-PI4 = boards.board_named("pi4")
+PI4 = boards.boards()["pi4"]
 
 
 def emulated_cell(of, **changes):

@@ -10,6 +10,8 @@ from small_model import CONTRACT, HURT, images, small_checkpoint, small_model
 
 from fmnist_edge import checkpoints
 from fmnist_edge.artifact import Artifact
+from fmnist_edge.catalog.formats import FORMATS
+from fmnist_edge.catalog.precisions import PRECISIONS, select
 from fmnist_edge.cli import main
 from fmnist_edge.commands.explain import advice
 from fmnist_edge.data import fashion_mnist
@@ -22,8 +24,6 @@ from fmnist_edge.explain.metrics import Saturation
 from fmnist_edge.explain.probe import OUTPUT
 from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.pipeline import export
-from fmnist_edge.export.precisions import PRECISIONS, select
-from fmnist_edge.lookup import PROBES, resolve
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.preprocess import Preprocessing
 
@@ -71,7 +71,7 @@ class TestALayerHurtOnPurpose:
         assert found.output.error.sqnr_db > 25
 
 
-@pytest.mark.parametrize("format", PROBES)
+@pytest.mark.parametrize("format", [name for name, item in FORMATS.items() if item.probe])
 def test_every_layer_of_a_float32_file_is_found_and_right(sound, format, tmp_path):
     """Were a tensor taken for another layer's, its SQNR would be some 10 dB."""
     found = explained(sound, select(format, ["float32"])[0], tmp_path)
@@ -88,7 +88,7 @@ def test_every_layer_of_a_float32_file_is_found_and_right(sound, format, tmp_pat
 
 @pytest.mark.parametrize(
     "precision",
-    [item for item in PRECISIONS if item.weights != "float32" and item.format in PROBES],
+    [item for item in PRECISIONS if item.weights != "float32" and FORMATS[item.format].probe],
     ids=lambda item: item.filename,
 )
 def test_every_precision_is_explained(sound, precision, tmp_path):
@@ -130,7 +130,7 @@ def test_a_graph_that_fails_on_what_it_declares_is_one_line(tmp_path):
         opset_imports=[helper.make_opsetid("", 17)], ir_version=8,
     )  # fmt: skip
     (tmp_path / "one.onnx").write_bytes(model.SerializeToString())
-    probe = resolve("format", PROBES, "onnx")(str(tmp_path / "one.onnx"))
+    probe = FORMATS["onnx"].open_probe(str(tmp_path / "one.onnx"))
     assert probe.capture(np.ones((1, 4), np.float32), [OUTPUT])[OUTPUT].shape == (1, 4)
     with pytest.raises(ArtifactError, match=r"failed on 2 images .*Reshape"):
         probe.capture(np.ones((2, 4), np.float32), [OUTPUT])

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from fmnist_edge import checkpoints
+from fmnist_edge.catalog.precisions import select
 from fmnist_edge.explain.explanation import explain
 from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.pipeline import export
-from fmnist_edge.export.precisions import select
 from fmnist_edge.runtime import Contract
 
 INT8 = [select(format, ["int8"])[0] for format in ("tflite", "onnx")]

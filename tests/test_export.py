@@ -11,17 +11,18 @@ from conftest import CONVERTERS, RUNNABLE, exportable, installed
 
 from fmnist_edge import checkpoints
 from fmnist_edge.artifact import Artifact, collect
+from fmnist_edge.catalog.formats import FORMATS
+from fmnist_edge.catalog.models import MODELS
+from fmnist_edge.catalog.precisions import Precision, select
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ArtifactError, ExportError, FileError, InputError, UnavailableError, UnknownNameError
 from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.lowering import fold_batch_norm, lower, with_lrn
 from fmnist_edge.export.lrn import TOLERANCE
 from fmnist_edge.export.pipeline import export
-from fmnist_edge.export.precisions import Precision, select
 from fmnist_edge.export.via_onnx import convert_in_child
-from fmnist_edge.lookup import EXPORTERS, MODELS, resolve
 from fmnist_edge.runtime import Classifier, Contract
-from fmnist_edge.runtime.classifier import engines_for
+from fmnist_edge.runtime.engine_catalog import engines_for
 from fmnist_edge.runtime.golden import Golden
 
 CONTRACT = Contract((28, 28, 1), "logits", fashion_mnist.LABELS)
@@ -187,7 +188,7 @@ def model():
     import keras
 
     keras.utils.set_random_seed(1)
-    model = resolve("model", MODELS, "tiny_resnet").build()
+    model = MODELS["tiny_resnet"].build()
     rng = np.random.default_rng(1)
     norm = model.get_layer("batch_norm")
     gamma, beta, mean = rng.normal(size=(3, 250))  # half of the scales are negative
@@ -274,7 +275,7 @@ class TestLowering:
 
     def test_composed_form_has_no_lrn_op_and_folds_its_bias(self, model):
         for format in ("tflite", "onnx"):
-            exporter = resolve("format", EXPORTERS, format)
+            exporter = FORMATS[format].exporter()
             precision = select(format, ["float32"])[0]
             ops = exporter.census(exporter.convert(lower(model, precision).model, precision, 1, None)).ops
             assert not {"LRN", "LOCAL_RESPONSE_NORMALIZATION", "CUSTOM"} & set(ops)
@@ -302,7 +303,7 @@ class TestLowering:
 
         chosen = select("tflite", ["int16x8"])[0]
         lowered = lower(model, chosen, inputs).model
-        content = resolve("format", EXPORTERS, "tflite").convert(lowered, chosen, 1, inputs)
+        content = FORMATS["tflite"].exporter().convert(lowered, chosen, 1, inputs)
         interpreter = Interpreter(model_content=content)
         interpreter.allocate_tensors()
         entry, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
@@ -316,7 +317,7 @@ class TestLowering:
 
 
 def census_of(model, precision, images):
-    exporter, chosen = resolve("format", EXPORTERS, "tflite"), select("tflite", [precision])[0]
+    exporter, chosen = FORMATS["tflite"].exporter(), select("tflite", [precision])[0]
     return exporter.census(exporter.convert(lower(model, chosen, images).model, chosen, 1, images))
 
 

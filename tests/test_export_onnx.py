@@ -11,14 +11,15 @@ import pytest
 from onnx import numpy_helper, parser
 
 from fmnist_edge import checkpoints
+from fmnist_edge.catalog.formats import FORMATS
+from fmnist_edge.catalog.models import MODELS
+from fmnist_edge.catalog.precisions import Precision, select
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.export.onnx import float_ops
 from fmnist_edge.export.onnx_names import name_by_layer
 from fmnist_edge.export.onnx_precisions import Feed, per_channel, to_dynamic_int8, to_float16, to_int8
-from fmnist_edge.export.precisions import Precision, select
-from fmnist_edge.lookup import EXPORTERS, MODELS, resolve
 from fmnist_edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
 SAME_FOR_ALL_CPUS = 64  # 2 products of uint8 and such a weight fit into 16 bits
@@ -26,11 +27,11 @@ SAME_FOR_ALL_CPUS = 64  # 2 products of uint8 and such a weight fit into 16 bits
 
 def convert(model, name, images, batch=1):
     precision = select("onnx", [name])[0]
-    return resolve("format", EXPORTERS, "onnx").convert(lower(model, precision, images).model, precision, batch, images)
+    return FORMATS["onnx"].exporter().convert(lower(model, precision, images).model, precision, batch, images)
 
 
 def census_of(content):
-    return resolve("format", EXPORTERS, "onnx").census(content)
+    return FORMATS["onnx"].exporter().census(content)
 
 
 def initializers(content, data_type=None):
@@ -68,7 +69,7 @@ def files(compact, images):
 @pytest.fixture(scope="module")
 def normalising():
     """tiny_resnet untrained, for its 16 LRN layers."""
-    return resolve("model", MODELS, "tiny_resnet").build()
+    return MODELS["tiny_resnet"].build()
 
 
 def answers(content, images, tmp_path):
@@ -153,7 +154,7 @@ class TestInt8:
     def test_without_images_it_is_refused(self, compact):
         precision = select("onnx", ["int8"])[0]
         with pytest.raises(ExportError, match="ONNX int8 needs calibration images"):
-            resolve("format", EXPORTERS, "onnx").convert(compact, precision, 1, None)
+            FORMATS["onnx"].exporter().convert(compact, precision, 1, None)
 
 
 class TestDynamicInt8:
@@ -235,7 +236,7 @@ def test_calibration_fills_the_last_batch():
 def test_a_precision_that_onnx_has_no_way_to_write(compact):
     precision = Precision("odd", "onnx", weights="float16", activations="float32")
     with pytest.raises(ExportError, match="no way to write float16 weights"):
-        resolve("format", EXPORTERS, "onnx").convert(compact, precision, 1, None)
+        FORMATS["onnx"].exporter().convert(compact, precision, 1, None)
 
 
 QDQ = """
@@ -325,7 +326,7 @@ def test_a_convolution_that_a_batch_norm_is_folded_into_keeps_its_name(images, t
     assert {name.partition("/")[0] for name in nodes if name.partition("/")[2].startswith("Conv")} == {"own", "shared"}
     assert not [name for name in nodes if name.startswith("norm")], "else they could be kept in float, for nothing"
     int8 = select("onnx", ["int8"])[0]
-    content = resolve("format", EXPORTERS, "onnx").convert(model, int8, 1, images, ("shared",))
+    content = FORMATS["onnx"].exporter().convert(model, int8, 1, images, ("shared",))
     weights = {name: array.dtype for name, array in initializers(content).items() if array.ndim == 4}
     assert {name.partition("/")[0]: dtype.name for name, dtype in weights.items()} == {
         "own": "int8",
@@ -336,7 +337,7 @@ def test_a_convolution_that_a_batch_norm_is_folded_into_keeps_its_name(images, t
 class TestKeepFloat:
     def convert(self, model, name, images, *layers):
         precision = select("onnx", [name])[0]
-        return resolve("format", EXPORTERS, "onnx").convert(model, precision, 1, images, layers)
+        return FORMATS["onnx"].exporter().convert(model, precision, 1, images, layers)
 
     def test_int8_leaves_the_ops_of_these_layers_in_float(self, compact, images, files, tmp_path):
         content = self.convert(compact, "int8", images, "conv2", "dense_40")

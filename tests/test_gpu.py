@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_results import entry, read
 
-from fmnist_edge import lookup as registry
 from fmnist_edge.bench import backend, comparison, gpus, loop, monitor, process, results, tables
 from fmnist_edge.bench.summary import summarize
 from fmnist_edge.report import markdown
 from fmnist_edge.report import tables as report_tables
+from fmnist_edge.runtime.engine_catalog import ENGINES, GPU, EngineRecord
 from fmnist_edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from fmnist_edge.runtime.placement import Placement
 
@@ -27,7 +27,6 @@ PARITY = {"reference": "onnxruntime (1.0)", "images": 64, "differing": 0, "max_a
 class OnTheDevice(OnnxRuntimeEngine):
     """A CPU engine that says it is on a GPU, and how long that took."""
 
-    name = "on-the-device"
     placement = Placement("a GPU", False, {"LRN": 1}, 3)
 
     def device_ns(self, batch):
@@ -47,7 +46,8 @@ class Nearly(OnTheDevice):
 @pytest.fixture
 def request_for(tmp_path, monkeypatch):
     for kind in (OnTheDevice, Wrong, Nearly):
-        monkeypatch.setitem(registry.GPU_ENGINES, kind.__name__, f"{__name__}:{kind.__name__}")
+        record = EngineRecord(kind.__name__, f"{__name__}:{kind.__name__}", "", "", (".onnx",), target=GPU)
+        monkeypatch.setitem(ENGINES._records, kind.__name__, record)
     np.save(tmp_path / "images.npy", IMAGES)
     path = write_onnx(tmp_path / "linear/float32.onnx")
 

@@ -16,8 +16,8 @@ from fmnist_edge.bench import cells, loop, process, results, suite, tables
 from fmnist_edge.bench.plan import Plan
 from fmnist_edge.cli import main
 from fmnist_edge.errors import FileError, UnavailableError
-from fmnist_edge.lookup import GPU_ENGINES, resolve
 from fmnist_edge.report import runs
+from fmnist_edge.runtime.engine_catalog import GPU, engines_on
 from fmnist_edge.runtime.engines import cuda, onnxruntime_cuda
 from fmnist_edge.runtime.engines.compiled_model import placed
 
@@ -133,13 +133,13 @@ class TestOnSoftware:
         assert 0 < sum(cell["placement"]["on_cpu"].values()) < cell["placement"]["ops"]
 
     def test_the_loaders_own_list_names_it(self, software):
-        code = "from fmnist_edge.runtime import vulkan; print([(d.name[:8], d.software) for d in vulkan.devices()])"
+        code = "from fmnist_edge.runtime.engines import vulkan as v; print([(d.name[:8], d.software) for d in v.devices()])"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[('llvmpipe', True)]"
 
 
 class TestWithout:
-    @pytest.mark.parametrize("engine", engines(*GPU_ENGINES))
+    @pytest.mark.parametrize("engine", engines(*engines_on(GPU)))
     def test_without_a_gpu_each_is_unavailable_and_says_why(self, no_driver, models, tmp_path, engine):
         if engine.startswith("onnxruntime-cuda") and has_cuda():
             pytest.skip("this machine has CUDA")
@@ -233,8 +233,3 @@ PLAN = {
     "rounds": 1, "seconds": 0, "end_to_end_seconds": 0, "min_queries": 3, "warm_up_runs": 2, "warm_up_seconds": 0,
     "threads": [1],
 }  # fmt: skip
-
-
-def test_every_gpu_engine_has_its_name():
-    for name in GPU_ENGINES:
-        assert resolve("engine", GPU_ENGINES, name).name == name

@@ -4,13 +4,17 @@ import ast
 import pkgutil
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 
+import grimp
 import pytest
 
 import fmnist_edge
 from fmnist_edge import errors, runtime
-from fmnist_edge import lookup as registry
+from fmnist_edge.catalog.formats import FORMATS
+from fmnist_edge.lookup import load
+from fmnist_edge.runtime.engine_catalog import ENGINES
 
 PACKAGE = Path(fmnist_edge.__file__).parent
 MODULES = sorted(
@@ -80,32 +84,22 @@ class TestEveryFile:
         assert ast.get_docstring(tree) or path.name == "__main__.py"
 
 
-def test_runtime_imports_nothing_else_of_ours():
-    for path in (PACKAGE / "runtime").rglob("*.py"):
-        outside = {name for name in imports_of(path) if name.partition(".")[0] not in ("runtime", "lookup", "errors")}
-        assert not outside, path.name
-
-
 def test_formats_and_engines_do_not_know_their_siblings():
-    for table in (registry.EXPORTERS, {**registry.ENGINES, **registry.GPU_ENGINES}, registry.PROBES):
-        modules = {target.partition(":")[0].removeprefix("fmnist_edge.") for target in table.values()}
-        for module in modules:
-            path = PACKAGE / (module.replace(".", "/") + ".py")
-            assert not imports_of(path) & (modules - {module}), module
+    graph = grimp.build_graph("fmnist_edge")
+    formats = [item.implementation for item in FORMATS.values()]
+    probes = [item.probe for item in FORMATS.values() if item.probe]
+    engines = [record.implementation for record in ENGINES.values()]
+    for targets in (formats, probes, engines):
+        modules = {target.partition(":")[0] for target in targets}
+        for one, other in permutations(modules, 2):
+            assert not graph.direct_import_exists(importer=one, imported=other), f"{one} imports {other}"
 
 
-@pytest.mark.parametrize(
-    "table",
-    [getattr(registry, name) for name in registry.__all__ if name.isupper() and name != "LOADERS"],
-)
-def test_every_registry_line_resolves(table):
-    for name in table:
-        assert registry.resolve("entry", table, name) is not None
-
-
-def test_unknown_name_lists_the_choices_and_the_near_miss():
-    with pytest.raises(errors.UnknownNameError, match=r"tiny_resnet, .*Did you mean 'tiny_resnet'\?"):
-        registry.resolve("model", registry.MODELS, "tiny_resnt")
+@pytest.mark.parametrize("record", [*FORMATS.values(), *ENGINES.values()], ids=lambda record: record.name)
+def test_what_a_record_names_is_there(record):
+    assert load(record.implementation) is not None
+    for target in filter(None, (getattr(record, "embed", None), getattr(record, "probe", None))):
+        assert load(target) is not None
 
 
 def test_public_names():

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from small_model import CONTRACT, images, small_checkpoint
 
+from fmnist_edge.catalog.precisions import PRECISIONS, select
 from fmnist_edge.errors import ExportError, InputError, UnknownNameError
 from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.layer_names import LayerNames
 from fmnist_edge.export.pipeline import export
-from fmnist_edge.export.precisions import PRECISIONS, select
 from fmnist_edge.runtime import Classifier
 
 CALIBRATION = Calibration(images(), "blobs")

@@ -311,7 +311,7 @@ class TestCommand:
                 assert entry["reason"] is None or entry["reason"] in out
 
     def test_a_missed_gate_exits_1_with_a_line_per_cell(self, linear_models, tmp_path, capsys, monkeypatch):
-        monkeypatch.setitem(suite.GATES, "float", 1.5)
+        monkeypatch.setitem(suite.ENGINE_AGREEMENT, "float", 1.5)
         arguments = ["--limit", "5", "--engine", "litert-builtin", "--report", str(tmp_path / "m.json")]
         assert main(["matrix", str(linear_models["float32.tflite"]), *arguments]) == 1
         err = capsys.readouterr().err

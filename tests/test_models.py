@@ -6,14 +6,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmnist_edge.lookup import MODELS, resolve
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.models.layers import LocalResponseNormalization
 
 
 def described(name):
     """Every layer as (kind, output shape, parameters, kernel, strides, padding, bias, activation), in order."""
     rows = []
-    for layer in resolve("model", MODELS, name).build().layers:
+    for layer in MODELS[name].build().layers:
         config = layer.get_config()
         shape = tuple(layer.output.shape[1:])
         extra = tuple(config.get(key) for key in ("kernel_size", "strides", "padding", "use_bias", "activation"))
@@ -44,7 +44,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", MODELS)
 def test_published_figures(name):
-    spec = resolve("model", MODELS, name)
+    spec = MODELS[name]
     model = spec.build()
     assert (spec.name, model.name) == (name, name)
     found = (spec.parameters, spec.published_accuracy, spec.train_images, spec.validation_images)
@@ -128,7 +128,7 @@ def test_edge_twin_is_the_same_network_with_batch_norm_for_lrn(name, norms, more
 
 def test_every_convolution_of_an_edge_twin_that_fed_an_lrn_feeds_its_batch_norm():
     for name in ("tiny_resnet_edge", "tiny_googlenet_edge"):
-        model = resolve("model", MODELS, name).build()
+        model = MODELS[name].build()
         for layer in model.layers:
             if layer.name.endswith("_bn"):
                 source = layer.input._keras_history.operation
@@ -151,7 +151,7 @@ def test_wrn_16_2():
 
 @pytest.mark.parametrize("name", ["tiny_resnet", "tiny_googlenet"])
 def test_dropout_rates_are_the_published_ones_by_default(name):
-    rates = [layer.rate for layer in resolve("model", MODELS, name).build().layers if type(layer).__name__ == "Dropout"]
+    rates = [layer.rate for layer in MODELS[name].build().layers if type(layer).__name__ == "Dropout"]
     assert rates == {"tiny_resnet": [0.25] * 3 + [0.5], "tiny_googlenet": [0.25] * 4 + [0.35]}[name]
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tflite_models import CASES, SHAPE, converted, images
 
 from fmnist_edge.errors import ArtifactError
-from fmnist_edge.lookup import ENGINES, resolve
 from fmnist_edge.runtime import Classifier
+from fmnist_edge.runtime.engine_catalog import ENGINES
 from fmnist_edge.runtime.engines.numpy import fixed_point, integers
 from fmnist_edge.runtime.engines.numpy.budget import LIMITS, Budget
 from fmnist_edge.runtime.engines.numpy.engine import NumpyEngine
@@ -45,7 +45,7 @@ def contents(files):
 
 def answers(engine: str, path: Path, batch: np.ndarray) -> np.ndarray:
     """An engine's own outputs, image by image."""
-    loaded = resolve("engine", ENGINES, engine)(str(path))
+    loaded = ENGINES[engine].load(str(path))
     quantized = loaded.input.quantize(batch)
     return np.concatenate([loaded.run(quantized[index : index + 1]) for index in range(len(batch))])
 

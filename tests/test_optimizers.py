@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.training.optimizers import ConvMuon, optimizer_for
-from fmnist_edge.training.recipes import Recipe
 
 RECIPE = Recipe("x", epochs=4, optimizer="muon", learning_rate=0.1, weight_decay=0.0, warmup_epochs=0.0)
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from fmnist_edge.catalog.precisions import PRECISIONS
 from fmnist_edge.errors import InputError
-from fmnist_edge.export.precisions import PRECISIONS
-from fmnist_edge.parity import GATES, Gate, compare, gate_for
+from fmnist_edge.parity import Gate, compare, gate_for
 
 OPEN = Gate()
 scores = hnp.arrays(
@@ -182,11 +182,11 @@ def test_gates_are_those_that_the_documents_name():
     integer = Gate(max_accuracy_drop=0.005, non_inferiority_margin=0.005)
     assert gate_for("float32") == gate_for("stock_float32") == Gate(0.9999, 1e-3, None, 0.001)
     assert gate_for("float16") == Gate(0.999, None, None, 0.001)
-    assert {gate_for(name) for name in GATES if "int" in name} == {integer}
+    assert {item.gate for item in PRECISIONS if item.kind == "integer"} == {integer}
 
 
 def test_every_exported_precision_has_a_gate():
-    assert {precision.name for precision in PRECISIONS} == set(GATES)
-    assert all(gate.non_inferiority_margin for gate in GATES.values())
+    for precision in PRECISIONS:
+        assert precision.gate.non_inferiority_margin and gate_for(precision.name) == precision.gate
     with pytest.raises(InputError, match="known: float32"):
         gate_for("int3")

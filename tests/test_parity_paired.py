@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from fmnist_edge.parity import GATES
+from fmnist_edge.catalog.precisions import PRECISIONS
 from fmnist_edge.parity.paired import (
     PairedAccuracy,
     images_needed,
@@ -212,6 +212,7 @@ def test_findings_say_what_was_seen_what_was_expected_and_what_would_settle_it()
 
 def test_a_gated_precision_can_be_shown_non_inferior_on_the_test_set():
     """Margins are no finer than 10,000 images can show, even with some flips."""
-    for precision, gate in GATES.items():
-        flips = 40 if "int" in precision else 6
-        assert compared(flips, flips, 10_000, gate.non_inferiority_margin).verdict == "non-inferior", precision
+    for precision in PRECISIONS:
+        flips = 40 if precision.kind == "integer" else 6
+        found = compared(flips, flips, 10_000, precision.gate.non_inferiority_margin)
+        assert found.verdict == "non-inferior", precision

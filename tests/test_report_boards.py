@@ -7,7 +7,7 @@ from report_results import HOSTILE, family, read
 from test_report_page import Parsed
 
 from fmnist_edge.boards.emulation import results
-from fmnist_edge.boards.estimate.boards import boards as known_boards
+from fmnist_edge.catalog.boards import boards as known_boards
 from fmnist_edge.errors import FileError
 from fmnist_edge.report import boards, markdown, page, summary
 

@@ -26,10 +26,11 @@ from hypothesis import strategies as st
 from fmnist_edge.cli import main
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ArtifactError, FileError, FmnistEdgeError, InputError, UnavailableError, UnknownNameError
-from fmnist_edge.lookup import ENGINES, resolve
+from fmnist_edge.lookup import load
 from fmnist_edge.runtime import Classifier, Contract, Preprocessing
-from fmnist_edge.runtime.classifier import ENGINES_OF_SUFFIX
 from fmnist_edge.runtime.contract import manifest_path, read_manifest
+from fmnist_edge.runtime.engine import Engine
+from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
 from fmnist_edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from fmnist_edge.runtime.engines.tflite_micro import TFLiteMicroEngine
 from fmnist_edge.runtime.golden import Golden
@@ -46,11 +47,11 @@ CASES = (
     *((model, None) for model in (*TFLITE, "dynamic.tflite", "float32.onnx", "batch8.onnx", "dynamic.onnx")),
     ("dynamic.tflite", "litert-compiled"), ("dynamic.tflite", "tflite-micro"),
     ("dynamic.tflite", "numpy"), ("dynamic_int8.tflite", "numpy"),
-    *((model, engine) for engine in ENGINES_OF_SUFFIX[".tflite"][1:] for model in TFLITE),
-    *((model, engine) for engine in ENGINES_OF_SUFFIX[".onnx"][1:] for model in ("float32.onnx", "dynamic.onnx")),
+    *((model, engine) for engine in engines_for(Path("x.tflite"))[1:] for model in TFLITE),
+    *((model, engine) for engine in engines_for(Path("x.onnx"))[1:] for model in ("float32.onnx", "dynamic.onnx")),
     ("dynamic.tflite", "openvino"), ("batch8.onnx", "openvino"),
     ("float32.ncnn", "ncnn"), ("float32.mnn", "mnn"),
-    *(("float32.keras", engine) for engine in ENGINES_OF_SUFFIX[".keras"]),
+    *(("float32.keras", engine) for engine in engines_for(Path("x.keras"))),
 )  # fmt: skip
 
 
@@ -194,9 +195,9 @@ def test_engines_agree_on_a_real_int8_model():
 
 
 def test_every_engine_claims_a_format():
-    assert {name for names in ENGINES_OF_SUFFIX.values() for name in names} == set(ENGINES)
-    for name in ENGINES:
-        assert resolve("engine", ENGINES, name).name == name
+    for name, record in ENGINES.items():
+        assert record.suffixes and issubclass(load(record.implementation), Engine)
+        assert all(name in engines_for(Path(f"x{suffix}"), record.target) for suffix in record.suffixes)
 
 
 def test_onnxruntime_optimises_as_far_as_its_name_says(linear_models):
@@ -259,7 +260,7 @@ class TestKeras:
         model = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.Flatten()(ran)))
         capfd.readouterr()
         path = with_manifest(tmp_path / "hostile.keras", saved(model))
-        for engine in ENGINES_OF_SUFFIX[".keras"]:
+        for engine in engines_for(Path("x.keras")):
             refused(path, "Lambda", engine=engine)
         assert "ran" not in capfd.readouterr().out
 
@@ -346,17 +347,16 @@ class TestMNN:
 
 @pytest.mark.skipif(not MICRO, reason="tflite-micro has no wheel for this machine")
 class TestTFLiteMicro:
-    def test_the_arena_it_reports_is_the_arena_it_needs(self, linear_models, monkeypatch):
+    def test_the_arena_it_reports_is_the_arena_it_needs(self, linear_models):
         path = linear_models["int8.tflite"]
         with Classifier.load(path, engine="tflite-micro") as classifier:
             expected = classifier.scores(IMAGES)
             arena = classifier.engine.arena
         assert arena["total"] == arena["head"] + arena["tail"] and arena["head"] >= 784
-        monkeypatch.setattr(TFLiteMicroEngine, "arena_size", arena["total"])
-        with Classifier.load(path, engine="tflite-micro") as classifier:
+        with Classifier(TFLiteMicroEngine(str(path), arena_size=arena["total"]), LINEAR) as classifier:
             assert np.array_equal(classifier.scores(IMAGES), expected)
-        monkeypatch.setattr(TFLiteMicroEngine, "arena_size", arena["total"] - 512)
-        refused(path, "Failed to resize buffer", engine="tflite-micro")
+        with pytest.raises(ArtifactError, match="Failed to resize buffer"):
+            TFLiteMicroEngine(str(path), arena_size=arena["total"] - 512)
 
     def test_a_refusal_says_the_librarys_reason_and_leaves_stderr_alone(self, linear_models, capfd):
         refused(linear_models["dynamic_int8.tflite"], "filter type: INT8 not supported", engine="tflite-micro")
@@ -557,13 +557,13 @@ class TestLoading:
             "keras",
         ):
             monkeypatch.setitem(sys.modules, module, None)
-        for engine in ENGINES_OF_SUFFIX[".onnx"]:
+        for engine in engines_for(Path("x.onnx")):
             how = "pip install openvino" if engine == "openvino" else "pip install onnxruntime"
             refused(linear_models["float32.onnx"], how, error=UnavailableError, engine=engine)
         refused(linear_models["float32.ncnn"], "pip install ncnn", error=UnavailableError)
         mnn = with_manifest(tmp_path / "x.mnn", b"not read")
         refused(mnn, "pip install MNN", error=UnavailableError)
-        for engine in ENGINES_OF_SUFFIX[".keras"]:
+        for engine in engines_for(Path("x.keras")):
             how = "pip install 'fmnist-edge[export]'"
             refused(linear_models["float32.keras"], how, error=UnavailableError, engine=engine)
         int8 = linear_models["int8.tflite"]
@@ -832,7 +832,7 @@ class TestSelfTest:
 
     def test_every_engine_passes(self, linear_models, tmp_path, golden):
         path = self.artifact(linear_models, tmp_path, golden.as_dict())
-        for engine in ENGINES_OF_SUFFIX[".tflite"]:
+        for engine in engines_for(Path("x.tflite")):
             if (engine == "tflite-micro" and not MICRO) or (engine in NEEDS and not installed(NEEDS[engine])):
                 continue
             with Classifier.load(path, engine=engine, verify=True) as classifier:

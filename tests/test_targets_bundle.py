@@ -14,12 +14,12 @@ import pytest
 from bench_models import write_onnx
 from devices import ARTIFACT, IMAGES, ROOT, SHORT, job, members, oldest_python, unpack
 
-from fmnist_edge import lookup as registry
 from fmnist_edge.bench import results
 from fmnist_edge.bench.comparison import compare
 from fmnist_edge.bench.remote import bundle, ready, unpacked
 from fmnist_edge.cli import main
 from fmnist_edge.errors import FileError, InputError
+from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, engines_on
 
 EXPORTED = tuple(sorted(ROOT.glob("exported/compact_cnn/*.*[ex]")))
 
@@ -107,8 +107,8 @@ class TestRequirements:
         extras = project["optional-dependencies"]
         runtimes = [line for extra in ("litert", "onnx", "openvino", "ncnn", "mnn") for line in extras[extra]]
         offered = {ready.distribution(line): line for line in [*project["dependencies"], *runtimes]}
-        for name in registry.ENGINES:
-            requirement = registry.resolve("engine", registry.ENGINES, name).requirement
+        for name in engines_on(CPU):
+            requirement = ENGINES[name].requirement
             if requirement is not None:
                 assert requirement.startswith(offered[ready.distribution(requirement)].partition(",")[0]), name
 

@@ -13,18 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.errors import CheckpointError, FileError, InputError, UnknownNameError
-from fmnist_edge.lookup import MODELS, resolve
+from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.training import feed
 from fmnist_edge.training.augment import augment
 from fmnist_edge.training.curve import Curve, epoch_callback
-from fmnist_edge.training.recipes import RECIPES, Recipe, read_recipe, recipe_for, write_recipe
+from fmnist_edge.training.recipes import read_recipe, recipe_for, write_recipe
 from fmnist_edge.training.train import splits, weights_sha256
 from fmnist_edge.training.train import train as train_release
 
 PLAIN = Recipe("plain", epochs=1, flip=False, shift=0)
-SPEC = resolve("model", MODELS, "compact_cnn")
-RECIPE = dataclasses.replace(recipe_for("compact_cnn", "best"), epochs=3, teachers=(), build={"dense_dropout": 0.4})
+SPEC = MODELS["compact_cnn"]
+RECIPE = dataclasses.replace(recipe_for(SPEC, "best"), epochs=3, teachers=(), build={"dense_dropout": 0.4})
 images = st.integers(0, 2**32 - 1).map(
     lambda seed: np.random.default_rng(seed).integers(1, 256, (5, 28, 28), dtype=np.uint8)
 )
@@ -81,27 +82,26 @@ def test_impossible_recipes_are_refused(field, value):
 
 
 def test_every_model_has_its_recipes():
-    assert set(RECIPES) == set(MODELS)
     for name in MODELS:
-        spec = resolve("model", MODELS, name)
-        assert "best" in {recipe.name for recipe in RECIPES[name]}
-        assert (spec.published_accuracy is not None) == ("published" in {recipe.name for recipe in RECIPES[name]})
-        for recipe in RECIPES[name]:
+        spec = MODELS[name]
+        assert "best" in {recipe.name for recipe in spec.recipes}
+        assert (spec.published_accuracy is not None) == ("published" in {recipe.name for recipe in spec.recipes})
+        for recipe in spec.recipes:
             assert set(recipe.build) <= set(spec.rates)
             assert set(recipe.teachers) <= set(MODELS) - {name}
             assert recipe.name != "published" or recipe.epochs == 27
     with pytest.raises(UnknownNameError, match=r"published, best, or name a \.json file"):
-        recipe_for("tiny_resnet", "worst")
+        recipe_for(MODELS["tiny_resnet"], "worst")
 
 
 def test_a_models_rates_are_its_dropouts():
-    assert resolve("model", MODELS, "tiny_resnet_edge").rates == {"conv_dropout": 0.25, "dense_dropout": 0.5}
+    assert MODELS["tiny_resnet_edge"].rates == {"conv_dropout": 0.25, "dense_dropout": 0.5}
 
 
 def test_a_recipe_file_gives_the_recipe_back(tmp_path):
     recipe = dataclasses.replace(RECIPE, teachers=("tiny_resnet", "wide_cnn"))
     write_recipe(recipe, tmp_path / "mine.json")
-    assert recipe_for("compact_cnn", str(tmp_path / "mine.json")) == recipe
+    assert recipe_for(MODELS["compact_cnn"], str(tmp_path / "mine.json")) == recipe
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(whole, tmp
 
 def test_the_final_fit_may_use_the_validation_images_too(tmp_path):
     recipe = dataclasses.replace(RECIPE, epochs=1, fit_validation=True)
-    fitted, validation, _ = splits(resolve("model", MODELS, "wide_cnn"), recipe, None, None)
+    fitted, validation, _ = splits(MODELS["wide_cnn"], recipe, None, None)
     assert len(fitted) == 20_000 and validation is None
     card = train(tmp_path, recipe=recipe, seeds=(3, 2))
     assert card["validation"] is None and card["seed"] == 3

@@ -10,19 +10,20 @@ from types import SimpleNamespace
 
 import pytest
 
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import FileError, InputError, UnavailableError
-from fmnist_edge.lookup import MODELS, resolve
+from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.training.fit import fit
-from fmnist_edge.training.recipes import Recipe, recipe_for, write_recipe
+from fmnist_edge.training.recipes import recipe_for, write_recipe
 from fmnist_edge.tuning import page as report
 from fmnist_edge.tuning import storage, trials, tune
 from fmnist_edge.tuning.space import SPACE, Range, space_of, trial_recipe
 
 optuna = pytest.importorskip("optuna")
 
-SPEC = resolve("model", MODELS, "compact_cnn")
-BEST = recipe_for("compact_cnn", "best")
+SPEC = MODELS["compact_cnn"]
+BEST = recipe_for(MODELS["compact_cnn"], "best")
 load_once = functools.cache(fashion_mnist.load)
 
 
@@ -237,7 +238,7 @@ def test_the_recipe_found_is_one_that_train_takes(tmp_path, monkeypatch):
     summary = study(urls(tmp_path)["log"], trials=5)
     file = tmp_path / "compact_cnn-recipe.json"
     write_recipe(Recipe(**summary["recipe"]), file)
-    recipe = recipe_for("compact_cnn", str(file))
+    recipe = recipe_for(MODELS["compact_cnn"], str(file))
     params = summary["best"]["params"]
     assert (recipe.name, recipe.epochs, recipe.flip) == ("tuned", BEST.epochs, BEST.flip)
     assert {name: getattr(recipe, name) for name in SPACE} == {name: params[name] for name in SPACE}
@@ -247,7 +248,7 @@ def test_the_recipe_found_is_one_that_train_takes(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("model", list(MODELS))
 def test_every_best_recipe_lies_in_the_space_that_is_searched(model):
-    spec, best = resolve("model", MODELS, model), recipe_for(model, "best")
+    spec, best = MODELS[model], recipe_for(MODELS[model], "best")
     values = {**vars(best), **spec.rates, **best.build}
     for name, domain in space_of(spec).items():
         if isinstance(domain, Range):
@@ -265,7 +266,7 @@ def test_teachers_and_validation_images_are_left_out_of_trials():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"spec": resolve("model", MODELS, "tuned_cnn")}, "model compact_cnn, not tuned_cnn"),
+        ({"spec": MODELS["tuned_cnn"]}, "model compact_cnn, not tuned_cnn"),
         ({"epochs": 2}, "epochs 1, not 2"),
         ({"limit": 64}, "limit 128, not 64"),
     ],

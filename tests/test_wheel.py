@@ -61,7 +61,7 @@ def test_holds_the_package_and_nothing_else(wheel):
     assets = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fmnist_edge/report/assets").iterdir()}
     boards = {
         f"fmnist_edge/{name}"
-        for name in ("boards/emulation/blocks.c", "boards/emulation/wheels.txt", "boards/estimate/boards.json")
+        for name in ("boards/emulation/blocks.c", "boards/emulation/wheels.txt", "catalog/boards.json")
     }
     assert len(assets) == 3 and names == modules | assets | boards | data | {"fmnist_edge/py.typed"}
     assert len(data) == len(list((ROOT / "benchmarks/plans").glob("*.toml")))

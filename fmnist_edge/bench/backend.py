@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
@@ -12,7 +12,9 @@ import numpy as np
 
 from fmnist_edge.bench.series import encode
 from fmnist_edge.errors import ArtifactError, FmnistEdgeError, one_line
-from fmnist_edge.runtime.classifier import Classifier, engines_for
+from fmnist_edge.runtime.classifier import Classifier
+from fmnist_edge.runtime.engine import Engine
+from fmnist_edge.runtime.engine_catalog import engines_for
 
 __all__ = ["device_series", "parity_of", "verdict_on"]
 
@@ -65,12 +67,14 @@ def verdict_on(expected: np.ndarray, found: np.ndarray, kind: str) -> dict[str, 
     }
 
 
-def device_series(run: Callable[[Any], int], items: Sequence[Any], seconds: float, least: int) -> dict[str, Any]:
-    """As `loop.series`, in one window, of the nanoseconds that `run(item)` itself tells."""
+def device_series(engine: Engine, tensors: Sequence[np.ndarray], seconds: float, least: int) -> dict[str, Any] | None:
+    """As `loop.series`, in one window, of the device's own time for a call; None where the engine cannot tell it."""
+    if engine.device_ns(tensors[0]) is None:
+        return None
     samples = array("q")
     begin = perf_counter_ns()
     while len(samples) < least or perf_counter_ns() - begin < seconds * 1e9:
-        samples.append(run(items[len(samples) % len(items)]))
+        samples.append(engine.device_ns(tensors[len(samples) % len(tensors)]) or 0)
     return {
         "windows": [encode(np.frombuffer(samples, np.int64))],
         "elapsed_ns": perf_counter_ns() - begin,

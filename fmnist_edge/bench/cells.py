@@ -15,19 +15,11 @@ from fmnist_edge.bench import results
 from fmnist_edge.bench.plan import is_count
 from fmnist_edge.errors import ArtifactError, FileError, InputError, UnknownNameError
 from fmnist_edge.files import sha256_of
-from fmnist_edge.lookup import ENGINES, GPU_ENGINES
-from fmnist_edge.runtime.classifier import engines_for, gpu_engines_for
+from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, GPU, engines_for, engines_on
 
-__all__ = ["ALL", "CPU", "GPU", "TIMED", "Cell", "accuracies_of", "cells_for", "engines_on", "entry_for", "order"]
+__all__ = ["ALL", "Cell", "accuracies_of", "cells_for", "engines_timed_on", "entry_for", "order", "timed"]
 
-CPU, GPU = "cpu", "gpu"  # the part of a machine that an engine runs on
 ALL = "all"  # instead of engine names: every one that claims the file, on the CPU unless a GPU is the target
-# What one would ship, its peers, and the reference. The others are there to compare answers (`fmnist-edge matrix`), and
-# timed when named.
-TIMED = (
-    "litert", "litert-builtin", "onnxruntime", "openvino", "ncnn", "mnn", "keras-predict", "keras-call",
-    "keras-function",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,7 +33,7 @@ class Cell:
 
     @property
     def target(self) -> str:
-        return GPU if self.engine in GPU_ENGINES else CPU
+        return ENGINES[self.engine].target
 
     @property
     def name(self) -> str:
@@ -53,15 +45,19 @@ class Cell:
         return f"{self.name}, {self.engine}, {self.threads} thread{'s' * (self.threads > 1)}{batch}"
 
 
-def engines_on(target: str, named: Sequence[str] | None = None) -> tuple[str, ...]:
+def timed() -> tuple[str, ...]:
+    """Engines that are timed on a CPU without being named: what one would ship, its peers, and the reference."""
+    return tuple(name for name in engines_on(CPU) if ENGINES[name].timed)
+
+
+def engines_timed_on(target: str, named: Sequence[str] | None = None) -> tuple[str, ...]:
     """Those `named`, else the ones that are timed on `target`. Raises InputError for one that runs elsewhere."""
     if target == GPU and ALL in (named or ()):
-        return tuple(GPU_ENGINES)
+        return engines_on(GPU)
     for name in named or ():
-        if (name in GPU_ENGINES) != (target == GPU):
-            known = ", ".join(GPU_ENGINES if target == GPU else ENGINES)
-            raise InputError(f"{name} does not run on the {target.upper()}, these do: {known}")
-    return tuple(named or (GPU_ENGINES if target == GPU else TIMED))
+        if (name != ALL and ENGINES[name].target != target) or (name == ALL and target == GPU):
+            raise InputError(f"{name} does not run on the {target.upper()}, these do: {', '.join(engines_on(target))}")
+    return tuple(named or (engines_on(GPU) if target == GPU else timed()))
 
 
 def cells_for(
@@ -70,23 +66,23 @@ def cells_for(
     engines: Sequence[str] | None = None,
     batches: Sequence[int] = (1,),
 ) -> list[Cell]:
-    """Each artifact on each of `engines`, by default TIMED, that can run it, with each number of threads and batch.
+    """Each artifact on each of `engines` that can run it, with each number of threads and batch; by default `timed()`.
 
     A file whose manifest fixes the batch has that one alone, and no cell when it is not among `batches`, unless those
     are the default. Raises InputError on an unknown suffix or engine, threads below 1, or nothing left.
     """
     for name in engines or ():
-        if name not in ENGINES and name not in GPU_ENGINES and name != ALL:
-            known = ", ".join([*ENGINES, *GPU_ENGINES, ALL])
+        if name not in ENGINES and name != ALL:
+            known = ", ".join([*ENGINES, ALL])
             raise UnknownNameError(f"unknown engine {name!r}; choose from: {known}")
     for kind, numbers in (("threads", threads), ("batches", batches)):
         if not numbers or not all(map(is_count, numbers)):
             raise InputError(f"{kind} is {list(numbers)!r}; expected whole numbers of at least 1")
-    wanted = tuple(ENGINES) if engines is not None and ALL in engines else engines or TIMED
+    wanted = engines_on(CPU) if engines is not None and ALL in engines else engines or timed()
     cells = [
         Cell(path, engine, count, batch)
         for path in artifacts
-        for engine in (*engines_for(path), *gpu_engines_for(path))
+        for engine in (*engines_for(path), *engines_for(path, GPU))
         for count in threads
         for batch in batches_of(path, batches)
         if engine in wanted

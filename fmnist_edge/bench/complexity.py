@@ -85,9 +85,9 @@ def matrix_product(output: Shape, inner: int) -> int:
 
 def of_tflite(path: Path) -> Complexity:
     """By the Interpreter's word on its ops, with LiteRT's own kernels: XNNPACK would hide those it takes over."""
-    from fmnist_edge.runtime.engines.litert import LiteRTBuiltinEngine
+    from fmnist_edge.runtime.engines.litert import LiteRTEngine
 
-    engine = LiteRTBuiltinEngine(str(path))
+    engine = LiteRTEngine(str(path), kernels="BUILTIN_WITHOUT_DEFAULT_DELEGATES")
     tensors = {item["index"]: item for item in engine._interpreter.get_tensor_details()}
     alive = {engine._input_index}
     ops = []

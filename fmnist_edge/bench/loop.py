@@ -88,16 +88,15 @@ def measure(request: Request) -> dict[str, Any]:
 
 def on_device(classifier: Classifier, tensors: Sequence[np.ndarray], request: Request) -> dict[str, Any]:
     """Where it ran, and the device's own time where the engine can tell; both None on a CPU."""
-    engine: Any = classifier.engine
-    if not hasattr(engine, "placement"):
+    engine = classifier.engine
+    if engine.placement is None:
         return {"placement": None, "device": None}
     from fmnist_edge.bench.backend import device_series
 
-    own_time = getattr(engine, "device_ns", None)
     seconds, least = request.end_to_end_seconds, request.min_queries
     return {
         "placement": engine.placement.as_dict(),
-        "device": None if own_time is None else device_series(own_time, tensors, seconds, least),
+        "device": device_series(engine, tensors, seconds, least),
     }
 
 
@@ -123,8 +122,8 @@ def remember(request: Request) -> dict[str, Any]:
 
 def answers(classifier: Classifier, request: Request) -> dict[str, Any]:
     """Where the artifact runs and whether it answers there as on the CPU; both None on a CPU."""
-    engine: Any = classifier.engine
-    if not hasattr(engine, "placement"):
+    engine = classifier.engine
+    if engine.placement is None:
         return {"placement": None, "parity": None}
     from fmnist_edge.bench.backend import parity_of
 

@@ -10,11 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints import hdf5, keras_zip, savedmodel
 from fmnist_edge.checkpoints.build import check_model, model_of, output_of
 from fmnist_edge.checkpoints.contents import Contents, printable, shown
-from fmnist_edge.errors import CheckpointError, FmnistEdgeError, UnavailableError, one_line
-from fmnist_edge.lookup import MODELS, resolve
+from fmnist_edge.errors import CheckpointError, FmnistEdgeError, UnavailableError, UnknownNameError, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -94,7 +94,7 @@ def find(name_or_path: str | Path, folder: Path) -> tuple[str, Path]:
         return name[: len(name) - len(suffix)] or name, path
     if isinstance(name_or_path, Path) or "/" in text or path.suffix in (*SUFFIXES, ".pb"):
         raise CheckpointError(f"{shown(text)}: no such file; give a .keras, .h5 or SavedModel, or a zoo name")
-    return resolve("model, and no file,", MODELS, text)  # raises: the zoo's names were handled above
+    raise UnknownNameError(f"{shown(text)}: no such file, and {MODELS.unknown(text)}")
 
 
 def exists(path: Path) -> bool:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints.config import ConfigRefusedError, clean, head_of
 from fmnist_edge.checkpoints.contents import Contents, printable
 from fmnist_edge.checkpoints.recognise import recognise
 from fmnist_edge.errors import CheckpointError, FileError, one_line
-from fmnist_edge.lookup import MODELS
 
 __all__ = ["check_model", "model_of", "output_of"]
 

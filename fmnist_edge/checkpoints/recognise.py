@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints.config import layers_of
 from fmnist_edge.checkpoints.contents import Contents, Weight, differs
-from fmnist_edge.lookup import MODELS, resolve
 
 __all__ = ["recognise"]
 
@@ -21,7 +21,7 @@ Placement = list[tuple[Any, Sequence[Weight]]]
 def recognise(contents: Contents) -> Any | None:
     """The zoo model, ending in logits, with the weights of `contents`; None when they are of none or ambiguous."""
     for name in MODELS:
-        spec = resolve("model", MODELS, name)
+        spec = MODELS[name]
         if contents.elements != spec.parameters:
             continue
         model = spec.build()

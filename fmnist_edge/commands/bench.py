@@ -62,13 +62,14 @@ def resumed(options: argparse.Namespace, images: Any) -> Session:
 
 def begun(options: argparse.Namespace, images: Any) -> Session:
     from fmnist_edge.bench import cells
+    from fmnist_edge.runtime.engine_catalog import GPU
 
     python = options.tflite_runtime or os.environ.get(PYTHON_VARIABLE)
     if options.target:
-        engines = cells.engines_on(options.target, options.engine)
+        engines = cells.engines_timed_on(options.target, options.engine)
     else:
-        engines = tuple(options.engine or (*cells.TIMED, *(["tflite-runtime"] if python else [])))
-    job = job_of(options, engines, "gpu" if options.target == cells.GPU else "quick")
+        engines = tuple(options.engine or (*cells.timed(), *(["tflite-runtime"] if python else [])))
+    job = job_of(options, engines, "gpu" if options.target == GPU else "quick")
     return job.begin(options.out, {"tflite-runtime": python} if python else {})
 
 
@@ -98,8 +99,8 @@ def job_of(options: argparse.Namespace, engines: Sequence[str], plan_name: str =
 def run_on_device(options: argparse.Namespace) -> int:
     from fmnist_edge.bench import outcome, results
     from fmnist_edge.bench.remote.bundle import DEFAULT_ENGINES
+    from fmnist_edge.bench.remote.ssh import SshTarget
     from fmnist_edge.files import check_writable
-    from fmnist_edge.lookup import TARGETS, resolve
 
     given = [
         name
@@ -109,7 +110,7 @@ def run_on_device(options: argparse.Namespace) -> int:
     if given:
         raise InputError(f"--{given[0].replace('_', '-')} is for this machine; leave it out with --on, or --on")
     more = ("-F", str(options.ssh_config)) if options.ssh_config else ()
-    target = resolve("target", TARGETS, "ssh")(options.on, more)
+    target = SshTarget(options.on, more)
     job = job_of(options, options.engine or DEFAULT_ENGINES)
     check_writable(options.out)
     try:
@@ -167,7 +168,7 @@ def bare_pairs(options: argparse.Namespace) -> list[tuple[Artifact, str]]:
     """The artifacts, each with the engines that have a bare loop; raises InputError when there are none."""
     from fmnist_edge.artifact import collect
     from fmnist_edge.bench.bare import BARE
-    from fmnist_edge.runtime.classifier import engines_for
+    from fmnist_edge.runtime.engine_catalog import engines_for
 
     wanted = set(options.engine or BARE) & set(BARE)
     artifacts = collect(options.artifacts or ["exported"])

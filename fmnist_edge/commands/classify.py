@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.console import table
-from fmnist_edge.lookup import MODELS
 
 __all__ = ["run"]
 

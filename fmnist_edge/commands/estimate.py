@@ -12,18 +12,19 @@ from fmnist_edge.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
-    from fmnist_edge.boards.estimate.boards import Board
     from fmnist_edge.boards.estimate.estimates import Estimate
+    from fmnist_edge.catalog.boards import Board
 
 __all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> None:
     from fmnist_edge.artifact import collect
-    from fmnist_edge.boards.estimate import boards, tables
+    from fmnist_edge.boards.estimate import tables
+    from fmnist_edge.catalog import boards
     from fmnist_edge.files import write_atomic, write_json
 
-    chosen = [boards.board_named(name) for name in options.board or boards.boards()]
+    chosen = [boards.boards()[name] for name in options.board or boards.boards()]
     if options.measured is not None and len(chosen) != 1:
         raise InputError("--measured is of one board; say which: --board pi4 --measured results.json.gz")
     artifacts = collect(options.artifacts)
@@ -56,7 +57,8 @@ def refitted(
 ) -> tuple[list[Board], float, dict[str, Any]]:
     """The board with a constant of the user's own measurements, its error, and how the published one's did."""
     from fmnist_edge.bench import results
-    from fmnist_edge.boards.estimate import boards, measured, tables
+    from fmnist_edge.boards.estimate import measured, tables
+    from fmnist_edge.catalog import boards
 
     estimated = estimates_of(artifacts, [board], boards.ACROSS_RUNTIMES)
     items = measured.compare(results.load(options.measured), estimated, board)

@@ -74,7 +74,7 @@ def decibels(value: float | None, exact: bool) -> str:
 
 def advice(explanation: Explanation, options: argparse.Namespace) -> str:
     """What to keep in float and what that is worth, in a sentence and a command."""
-    from fmnist_edge.export.precisions import PRECISIONS
+    from fmnist_edge.catalog.precisions import PRECISIONS
 
     artifact, error = explanation.artifact, explanation.output.error
     output = f"Output: SQNR {decibels(error.sqnr_db, error.exact)} dB."

@@ -13,10 +13,10 @@ __all__ = ["run"]
 
 def run(options: argparse.Namespace) -> None:
     from fmnist_edge import checkpoints
+    from fmnist_edge.catalog.precisions import select
     from fmnist_edge.export.calibration_images import calibration_for
     from fmnist_edge.export.contracts import contract_for
     from fmnist_edge.export.pipeline import export
-    from fmnist_edge.export.precisions import select
     from fmnist_edge.files import locked
     from fmnist_edge.runtime.preprocess import Preprocessing
 

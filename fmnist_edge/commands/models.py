@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.console import track
-from fmnist_edge.lookup import MODELS
 
 __all__ = ["run"]
 

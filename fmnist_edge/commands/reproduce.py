@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
 def model_of(recipe: Recipe, options: argparse.Namespace) -> Checkpoint:
     """The file named with --model, or the zoo's of the recipe's name."""
     from fmnist_edge import checkpoints
-    from fmnist_edge.lookup import MODELS
+    from fmnist_edge.catalog.models import MODELS
 
     if options.model is not None:
         return checkpoints.load(

@@ -6,18 +6,18 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from fmnist_edge.lookup import MODELS, resolve
+from fmnist_edge.catalog.models import MODELS
 
 __all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> None:
-    spec = resolve("model", MODELS, options.model)
+    spec = MODELS[options.model]
     from fmnist_edge.training import card as report
     from fmnist_edge.training.recipes import recipe_for
     from fmnist_edge.training.train import train
 
-    recipe = recipe_for(spec.name, options.recipe)
+    recipe = recipe_for(spec, options.recipe)
     if options.epochs:
         recipe = replace(recipe, epochs=options.epochs)
     card = train(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.console import progress_bar
-from fmnist_edge.lookup import MODELS, resolve
 
 __all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> None:
-    spec = resolve("model", MODELS, options.model)
+    spec = MODELS[options.model]
     from fmnist_edge.files import check_writable, write_atomic, write_json
-    from fmnist_edge.training.recipes import Recipe, write_recipe
+    from fmnist_edge.models.recipe import Recipe
+    from fmnist_edge.training.recipes import write_recipe
     from fmnist_edge.tuning.page import page
     from fmnist_edge.tuning.tune import tune
 

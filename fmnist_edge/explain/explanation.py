@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.artifact import Artifact
+from fmnist_edge.catalog.formats import FORMATS
+from fmnist_edge.catalog.precisions import Precision, select
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.errors import ArtifactError, FmnistEdgeError, InputError, one_line
 from fmnist_edge.explain.graph import LayerGraph
@@ -19,8 +21,6 @@ from fmnist_edge.explain.matching import Matching, match
 from fmnist_edge.explain.probe import Probe
 from fmnist_edge.export.lowering import fold_batch_norm, with_fits, with_lrn
 from fmnist_edge.export.lrn import Fit
-from fmnist_edge.export.precisions import Precision, select
-from fmnist_edge.lookup import EXPORTERS, PROBES, resolve
 from fmnist_edge.parity.check import check_origin
 from fmnist_edge.runtime.loading import check_hash, read_whole
 from fmnist_edge.runtime.trial import probe as try_in_child
@@ -147,9 +147,9 @@ def readers(reports: dict[str, LayerReport], name: str) -> list[str]:
 
 def check_loads(artifact: Artifact) -> None:
     """Raises ArtifactError when the file is not the manifest's, or does not load and run, tried in a child process."""
-    probe_class = resolve("format", PROBES, recipe_of(artifact).format)
+    probe_class = FORMATS[recipe_of(artifact).format].probe_class()
     check_hash(artifact.path, read_whole(artifact.path), artifact.manifest["sha256"])
-    try_in_child(artifact.path, probe_class.name)
+    try_in_child(artifact.path, probe_class.engine)
 
 
 @contextmanager
@@ -187,12 +187,12 @@ def explain(artifact: Artifact, checkpoint: Checkpoint, images: np.ndarray, *, p
     reference = checkpoint.model if recipe.stock else fold_batch_norm(checkpoint.model)
     progress(0, 1, "float32 twin")
     with readable(artifact):
-        probe: Probe = resolve("format", PROBES, recipe.format)(str(artifact.path))
+        probe: Probe = FORMATS[recipe.format].probe_class()(str(artifact.path))
     try:
         matching = matched(origin, recipe, reference, probe, prepared[:SAMPLE])
         graph = LayerGraph(reference)
         with readable(artifact):
-            owners = resolve("format", EXPORTERS, recipe.format).owners(artifact.path.read_bytes(), reference)
+            owners = FORMATS[recipe.format].exporter().owners(artifact.path.read_bytes(), reference)
         reports = compare_layers(graph, probe, matching, owners, prepared, progress)
     finally:
         probe.close()
@@ -204,12 +204,12 @@ def explain(artifact: Artifact, checkpoint: Checkpoint, images: np.ndarray, *, p
 def matched(origin: Origin, recipe: Precision, reference: Any, probe: Probe, sample: np.ndarray) -> Matching:
     """Convert the model that the artifact was made from once more, to float32, and find the layers by that file."""
     lowered = lowered_again(origin, recipe, reference)
-    exporter = resolve("format", EXPORTERS, recipe.format)
+    exporter = FORMATS[recipe.format].exporter()
     content = exporter.convert(lowered, select(recipe.format, ["float32"])[0], origin.batch, None)
     with tempfile.NamedTemporaryFile(suffix=f".{recipe.format}") as file:
         file.write(content)
         file.flush()
-        twin: Probe = resolve("format", PROBES, recipe.format)(file.name)
+        twin: Probe = FORMATS[recipe.format].probe_class()(file.name)
     try:
         return match(LayerGraph(lowered), twin, probe, sample)
     finally:
@@ -235,7 +235,7 @@ def check_weights(artifact: Artifact) -> None:
 
 def recipe_of(artifact: Artifact) -> Precision:
     try:
-        return Precision(**artifact.manifest["recipe"])
+        return Precision.of_recipe(artifact.manifest["recipe"])
     except (KeyError, TypeError, InputError) as error:
         raise ArtifactError(
             f"{artifact.path}: its manifest's recipe is not of this version ({error}); export the model again"

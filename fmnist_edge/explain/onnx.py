@@ -11,7 +11,7 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.explain.probe import INPUT, OUTPUT, Key, numbered
 from fmnist_edge.runtime.engine import TensorSpec
-from fmnist_edge.runtime.engines.onnxruntime import SILENT
+from fmnist_edge.runtime.engines.onnx_session import SILENT
 from fmnist_edge.runtime.runner import chunks
 
 __all__ = ["OnnxProbe"]
@@ -31,7 +31,7 @@ class Integers(NamedTuple):
 class OnnxProbe:
     """See `fmnist_edge.explain.probe.Probe`. Runs the graph as it is written, Q and DQ one by one, unoptimised."""
 
-    name = "onnxruntime-disabled"
+    engine = "onnxruntime-disabled"
 
     def __init__(self, path: str) -> None:
         import onnx

@@ -21,11 +21,12 @@ class Probe(Protocol):
     """A loaded file that shows what it computes on the way.
 
     Attributes:
-        name: the engine, of the registry, in which a file is tried before this one loads it.
+        engine: name of the one in which a file is tried before this one loads it.
         tensors: what is computed from the image, in the file's order; not what only converts another tensor.
         relus: a ReLU's output -> its input, where quantising leaves the ReLU to the limits of its input.
     """
 
+    engine: str
     version: str
     tensors: dict[Key, TensorSpec]
     relus: dict[Key, Key]

@@ -10,7 +10,7 @@ import numpy as np
 
 from fmnist_edge.explain.probe import INPUT, OUTPUT, Key, numbered
 from fmnist_edge.runtime.engine import TensorSpec
-from fmnist_edge.runtime.engines.litert import LiteRTBuiltinEngine
+from fmnist_edge.runtime.engines.litert import LiteRTEngine
 from fmnist_edge.runtime.engines.tflite_file import spec
 from fmnist_edge.runtime.runner import chunks, run_chunk
 
@@ -19,11 +19,13 @@ __all__ = ["TFLiteProbe"]
 BRIDGES = ("QUANTIZE", "DEQUANTIZE")
 
 
-class TFLiteProbe(LiteRTBuiltinEngine):
+class TFLiteProbe(LiteRTEngine):
     """See `fmnist_edge.explain.probe.Probe`. Converters name tensors after all the TensorFlow ops they fused."""
 
+    engine = "litert-builtin"
+
     def __init__(self, path: str) -> None:
-        super().__init__(path)
+        super().__init__(path, kernels="BUILTIN_WITHOUT_DEFAULT_DELEGATES", preserve_all_tensors=True)
         self.relus: dict[Key, Key] = {}  # part of the op before in every file
         details = {item["index"]: item for item in self._interpreter.get_tensor_details()}
         self._index: dict[Key, int] = {INPUT: self._input_index}
@@ -41,9 +43,6 @@ class TFLiteProbe(LiteRTBuiltinEngine):
             for key, rows in pieces.items():
                 rows.append(self._interpreter.get_tensor(self._index[key]))
         return {key: np.concatenate(rows)[: len(images)] for key, rows in pieces.items()}
-
-    def _kernels(self, module: Any) -> dict[str, Any]:
-        return {**super()._kernels(module), "experimental_preserve_all_tensors": True}
 
 
 def computed(interpreter: Any, image: int) -> list[int]:

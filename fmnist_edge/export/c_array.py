@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from fmnist_edge.catalog.formats import FORMATS
+from fmnist_edge.catalog.precisions import Precision, precision_named
 from fmnist_edge.errors import ArtifactError, ExportError
 from fmnist_edge.export.c_source import CModel, identifier
-from fmnist_edge.export.exporter import Census, Sources, translated
-from fmnist_edge.export.precisions import PRECISIONS, Precision
-from fmnist_edge.lookup import ENGINES, EXPORTERS, resolve
+from fmnist_edge.export.exporter import Census, Exporter, Sources, translated
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.engine_catalog import ENGINES
 
 __all__ = ["EXPORTER"]
 
 MICRO = "tflite-micro"
+INSIDE = "tflite"
 STEP = 1024  # the arena is rounded up to a multiple
 ALIGNMENT = 16  # bytes of the arena that its own alignment may cost
 
 
-class CArrayExporter:
-    """See `fmnist_edge.export.exporter.SourceExporter`."""
-
-    format = "c-array"
+class CArrayExporter(Exporter):
     packages = ("tensorflow-cpu", "keras", "ai-edge-litert", "flatbuffers", MICRO)
-    contains = "tflite"
 
     def convert(
         self,
@@ -40,11 +39,11 @@ class CArrayExporter:
             raise ExportError(
                 f"a c-array takes one image a call, {batch or 'a dynamic batch'} asked; export with --batch 1"
             )
-        same = next(item for item in PRECISIONS if (item.format, item.name) == (self.contains, precision.name))
-        return resolve("format", EXPORTERS, self.contains).convert(model, same, batch, calibration, keep_float)
+        same = precision_named(INSIDE, precision.name)
+        return FORMATS[INSIDE].exporter().convert(model, same, batch, calibration, keep_float)
 
     def census(self, content: bytes) -> Census:
-        return resolve("format", EXPORTERS, self.contains).census(content)
+        return FORMATS[INSIDE].exporter().census(content)
 
     def sources(self, content: bytes, manifest: dict[str, Any], contract: Contract, image: np.ndarray) -> Sources:
         name = manifest["model"]["name"]
@@ -68,12 +67,11 @@ def measured(path: str, content: bytes, manifest: dict[str, Any], contract: Cont
 
     Raises ArtifactError when the library refuses the file, ExportError when the arena is too small after all.
     """
-    engine_class = resolve("engine", ENGINES, MICRO)
-    engine = engine_class(path)
+    engine = ENGINES[MICRO].load(path)
     batch = engine.input.quantize(contract.preprocessing.apply(image, contract.input_shape))
     answer = engine.run(batch)
-    size = -(-(engine.arena["total"] + ALIGNMENT) // STEP) * STEP
-    confined = type("ConfinedEngine", (engine_class,), {"arena_size": size})(path)
+    size = -(-((engine.arena or {})["total"] + ALIGNMENT) // STEP) * STEP
+    confined = replace(ENGINES[MICRO], settings={"arena_size": size}).load(path)
     same = np.array_equal(confined.run(batch), answer)
     engine.close()
     confined.close()

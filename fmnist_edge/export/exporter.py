@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError, FmnistEdgeError, UnavailableError, one_line
-from fmnist_edge.export.precisions import Precision
 from fmnist_edge.runtime.contract import Contract
 
-__all__ = ["Census", "Exporter", "Owners", "SourceExporter", "Sources", "quiet", "translated"]
+__all__ = ["Census", "Exporter", "Owners", "Sources", "quiet", "translated"]
 
 Owners = dict[str, tuple[str, ...]]  # an op's output -> layers; several where they were fused
 
@@ -34,12 +35,24 @@ class Census:
         return cls(dict(sorted(counts.items())), tuple(f"{kind} {name}" for kind, name, is_float in ops if is_float))
 
 
-class Exporter(Protocol):
-    """One format. Raises ExportError when the model cannot be converted."""
+@dataclass(frozen=True)
+class Sources:
+    """What a format of sources writes: file name -> text, and what the manifest is to say beyond the usual."""
 
-    format: str
-    packages: tuple[str, ...]  # distributions whose versions decide the bytes
+    files: dict[str, str]
+    facts: dict[str, Any]
 
+
+class Exporter(ABC):
+    """One format.
+
+    Attributes:
+        packages: distributions whose versions decide the bytes.
+    """
+
+    packages: tuple[str, ...]
+
+    @abstractmethod
     def convert(
         self,
         model: Any,
@@ -51,36 +64,25 @@ class Exporter(Protocol):
         """Serialise a Keras model; `batch=None` leaves the batch axis open.
 
         `calibration`: float32 (n, *input_shape), preprocessed, for precisions that need it. `keep_float`: layers of
-        the model whose ops stay in float, for precisions that are `selective`; raises ExportError for one without ops.
+        the model whose ops stay in float, for precisions that are `selective`. Raises ExportError when the model cannot
+        be converted, and for a layer in `keep_float` without ops.
         """
-        ...
 
+    @abstractmethod
     def census(self, content: bytes) -> Census:
         """The ops of a file that `convert` wrote."""
-        ...
 
     def owners(self, content: bytes, model: Any) -> Owners:
         """Which layers of `model` the ops of a file that `convert` wrote are of: those that `keep_float` can name."""
-        ...
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What a SourceExporter writes: file name -> text, and what the manifest is to say beyond the usual."""
-
-    files: dict[str, str]
-    facts: dict[str, Any]
-
-
-class SourceExporter(Exporter, Protocol):
-    """A format that is a folder of sources around a file of another: `contains` names that, `convert` returns it."""
-
-    contains: str
+        return {}
 
     def sources(self, content: bytes, manifest: dict[str, Any], contract: Contract, image: np.ndarray) -> Sources:
-        """The sources around `content`. `manifest`: what is known of it so far; `image`: uint8 or float32, one image
-        that the contract takes, to go with them. Raises ExportError where the file cannot run from sources."""
-        ...
+        """The sources around `content`, of a format that `contains` another.
+
+        `manifest`: what is known of it so far; `image`: uint8 or float32, one image that the contract takes, to go with
+        them. Raises ExportError where the file cannot run from sources.
+        """
+        raise NotImplementedError(f"{type(self).__name__} writes one file")
 
 
 def quiet() -> AbstractContextManager[Any]:

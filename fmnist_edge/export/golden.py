@@ -8,16 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, UnavailableError
-from fmnist_edge.lookup import ENGINES, resolve
-from fmnist_edge.runtime.classifier import Classifier, engines_for
+from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
 from fmnist_edge.runtime.golden import Golden
 
 __all__ = ["VECTORS", "golden_for", "images_for"]
 
 VECTORS = 16
-# They round each in its own way, and none of them is wrong.
-WITNESSES = ("litert-builtin", "numpy", "onnxruntime-disabled")
 MARGIN = 3  # times what the witnesses differ by: other versions and CPUs round in yet other ways
 LEAST = 1e-4  # relative to the largest score
 
@@ -35,19 +33,20 @@ def golden_for(path: Path, contract: Contract, images: np.ndarray) -> Golden:
     default, *others = engines_for(path)
     expected, version = scores_of(path, contract, images, default)
     spread = 0.0
-    for name in WITNESSES:
-        if name in others:
-            try:
-                spread = max(spread, float(np.abs(scores_of(path, contract, images, name)[0] - expected).max()))
-            except (ArtifactError, UnavailableError):
-                continue
+    for name in others:
+        if not ENGINES[name].witness:
+            continue
+        try:
+            spread = max(spread, float(np.abs(scores_of(path, contract, images, name)[0] - expected).max()))
+        except (ArtifactError, UnavailableError):
+            continue
     tolerance = max(MARGIN * spread, LEAST * float(np.abs(expected).max()))
     return Golden(images, expected, rounded_up(tolerance), f"{default} ({version})")
 
 
 def scores_of(path: Path, contract: Contract, images: np.ndarray, name: str) -> tuple[np.ndarray, str]:
-    threads = None if path.suffix == ".keras" else 1  # TensorFlow's are the process's, and it runs already
-    with Classifier(resolve("engine", ENGINES, name)(str(path), threads), contract) as classifier:
+    threads = None if ENGINES[name].process_threads else 1  # TensorFlow runs already
+    with Classifier(ENGINES[name].load(path, threads), contract) as classifier:
         return classifier.scores(images), classifier.engine.version
 
 

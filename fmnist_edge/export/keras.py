@@ -11,18 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.export.exporter import Census, quiet, translated
-from fmnist_edge.export.precisions import Precision
+from fmnist_edge.catalog.precisions import Precision
+from fmnist_edge.export.exporter import Census, Exporter, quiet, translated
 
 __all__ = ["EXPORTER"]
 
 NO_DATE = (1980, 1, 1, 0, 0, 0)  # ZIP's first day
 
 
-class KerasExporter:
-    """See `fmnist_edge.export.exporter.Exporter`. The batch axis stays open, as it is in Keras."""
+class KerasExporter(Exporter):
+    """The batch axis stays open, as it is in Keras."""
 
-    format = "keras"
     packages = ("tensorflow-cpu", "keras")
 
     def convert(

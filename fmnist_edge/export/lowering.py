@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import InputError
 from fmnist_edge.export.lrn import Fit, blocked_layer, fits_of, fitted_layer, native_layer
-from fmnist_edge.export.precisions import Precision
 
 __all__ = ["Lowered", "fold_batch_norm", "lower", "with_fits", "with_lrn"]
 

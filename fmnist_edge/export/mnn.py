@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError, UnavailableError
-from fmnist_edge.export.exporter import Census, translated
-from fmnist_edge.export.precisions import Precision
+from fmnist_edge.export.exporter import Census, Exporter, translated
 from fmnist_edge.export.via_onnx import ONNX_PACKAGES, convert_in_child, float32_onnx
 from fmnist_edge.runtime.engines.native_output import collected
 
@@ -27,10 +27,7 @@ WEIGHTS = {"float32": (), "float16": ("--fp16",), "int8": ("--weightQuantBits", 
 UUID = re.compile(rb"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
-class MNNExporter:
-    """See `fmnist_edge.export.exporter.Exporter`."""
-
-    format = "mnn"
+class MNNExporter(Exporter):
     packages = (*ONNX_PACKAGES, "MNN")
 
     def convert(

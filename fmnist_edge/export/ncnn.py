@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError, UnavailableError
-from fmnist_edge.export.exporter import Census, translated
-from fmnist_edge.export.precisions import Precision
+from fmnist_edge.export.exporter import Census, Exporter, translated
 from fmnist_edge.export.via_onnx import ONNX_PACKAGES, convert_in_child, float32_onnx
 from fmnist_edge.runtime.engines.ncnn import BIN, PARAM
 
@@ -23,10 +23,7 @@ NO_DATE = (1980, 1, 1, 0, 0, 0)  # ZIP's first day
 TOP_SHAPES = -23330  # array parameter 30 of any layer: dims, w, h, c of each output
 
 
-class NcnnExporter:
-    """See `fmnist_edge.export.exporter.Exporter`."""
-
-    format = "ncnn"
+class NcnnExporter(Exporter):
     packages = (*ONNX_PACKAGES, "pnnx")
 
     def convert(

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError
-from fmnist_edge.export.exporter import Census, Owners, quiet, translated
+from fmnist_edge.export.exporter import Census, Exporter, Owners, quiet, translated
 from fmnist_edge.export.layer_names import check_ops
 from fmnist_edge.export.onnx_names import layer_of, name_by_layer
 from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_int8
-from fmnist_edge.export.precisions import Precision
 
 __all__ = ["EXPORTER", "OPSET"]
 
@@ -20,10 +20,7 @@ OPSET = 17
 BRIDGES = ("QuantizeLinear", "DequantizeLinear")
 
 
-class OnnxExporter:
-    """See `fmnist_edge.export.exporter.Exporter`."""
-
-    format = "onnx"
+class OnnxExporter(Exporter):
     packages = ("tensorflow-cpu", "keras", "tf2onnx", "onnx", "onnxruntime")
 
     def convert(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fmnist_edge.artifact import Artifact, tensor_entry, versions_of
+from fmnist_edge.catalog.formats import FORMATS
+from fmnist_edge.catalog.precisions import PRECISIONS, Precision
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.errors import ExportError, InputError
 from fmnist_edge.export.calibration_images import Calibration
@@ -18,11 +19,10 @@ from fmnist_edge.export.exporter import translated
 from fmnist_edge.export.golden import golden_for, images_for
 from fmnist_edge.export.layer_names import check_layers
 from fmnist_edge.export.lowering import lower
-from fmnist_edge.export.precisions import PRECISIONS, Precision
-from fmnist_edge.lookup import EMBEDDERS, ENGINES, EXPORTERS, resolve
-from fmnist_edge.runtime.classifier import engines_for
+from fmnist_edge.lookup import load
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.embedded import KEY, contract_text
+from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
 from fmnist_edge.runtime.golden import Golden
 
 __all__ = ["export"]
@@ -59,7 +59,8 @@ def export(
                 "pass --calibration images.npy"
             )
         prepared = contract.preprocessing.apply(calibration.images, contract.input_shape)
-    exporter = resolve("format", EXPORTERS, precision.format)
+    format = FORMATS[precision.format]
+    exporter = format.exporter()
     with translated(f"preparing {checkpoint.name} for {precision.format} {precision.name}"):
         lowered = lower(checkpoint.model, precision, prepared, keep_float)
     content = exporter.convert(lowered.model, precision, batch, prepared, keep_float)
@@ -69,13 +70,13 @@ def export(
             f"{checkpoint.name} has no integer-only form: no integer kernel for {', '.join(census.float_ops[:5])}; "
             "export it as tflite int8, which leaves such ops in float"
         )
-    inside = getattr(exporter, "contains", precision.format)
-    if inside in EMBEDDERS:
-        content = resolve("format", EMBEDDERS, inside)(content, KEY, contract_text(contract))
+    inside = format.file
+    if inside.embed is not None:
+        content = load(inside.embed)(content, KEY, contract_text(contract))
     images = golden_images
     if images is None:
         images = images_for(contract, calibration.images if calibration else None)
-    inputs, outputs, golden = declared(content, inside, contract, images)
+    inputs, outputs, golden = declared(content, inside.name, contract, images)
     manifest = {
         "format": precision.format,
         "precision": precision.name,
@@ -89,7 +90,7 @@ def export(
         "inputs": [inputs],
         "outputs": [outputs],
         "contract": contract.as_dict(),
-        "recipe": asdict(precision),
+        "recipe": precision.recipe(),
         "keep_float": list(keep_float),
         "calibration": calibration_entry(calibration) if precision.calibrated and calibration else None,
         "lrn_fits": {layer: fit.as_dict() for layer, fit in lowered.lrn_fits.items()},
@@ -99,7 +100,7 @@ def export(
         "golden": golden.as_dict(),
     }
     path = out / precision.filename
-    if not hasattr(exporter, "sources"):
+    if format.contains is None:
         return Artifact.write(path, content, manifest)
     sources = exporter.sources(content, manifest, contract, images[0])
     return Artifact.write_folder(path, sources.files, {**manifest, **sources.facts, "size_bytes": len(content)})
@@ -122,10 +123,10 @@ def declared(
     """The input and output as an engine reads them from the file, quantisation included; and its golden vectors."""
     with tempfile.NamedTemporaryFile(suffix=f".{format}") as file:
         path = Path(file.name)
-        engine_class = resolve("engine", ENGINES, engines_for(path)[0])
+        default = ENGINES[engines_for(path)[0]]
         file.write(content)
         file.flush()
-        engine = engine_class(file.name)
+        engine = default.load(path)
         entries = tensor_entry(engine.input), tensor_entry(engine.output)
         engine.close()
         return *entries, golden_for(path, contract, images)

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.artifact import Artifact
+from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.errors import ArtifactError, InputError, one_line
 from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.pipeline import export
-from fmnist_edge.export.precisions import Precision
 from fmnist_edge.export.recovery.ladder import LADDER, Candidate, Material
 from fmnist_edge.export.sections import bytes_line, differences
 from fmnist_edge.files import sha256_of
@@ -93,7 +93,7 @@ def precision_of(value: Any) -> Precision:
     """Its name becomes a file's, so it must be no path."""
     for name, found in typed(value, dict).items():
         typed(found, bool if name in ("calibrated", "integer_only", "stock") else str)
-    precision = Precision(**value)
+    precision = Precision.of_recipe(value)
     if not re.fullmatch(r"\w{1,64}", precision.name, re.ASCII):
         raise ValueError("a precision's name that is no word")
     return precision

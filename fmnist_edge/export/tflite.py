@@ -9,20 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.calibration import calibrated
-from fmnist_edge.export.exporter import Census, Owners, quiet, translated
+from fmnist_edge.export.exporter import Census, Exporter, Owners, quiet, translated
 from fmnist_edge.export.flatbuffer import pack, schema_module, unpack
 from fmnist_edge.export.layer_names import LayerNames, check_ops, output_layer
-from fmnist_edge.export.precisions import Precision
 
 __all__ = ["EXPORTER"]
 
 
-class TFLiteExporter:
-    """See `fmnist_edge.export.exporter.Exporter`."""
-
-    format = "tflite"
+class TFLiteExporter(Exporter):
     packages = ("tensorflow-cpu", "keras", "ai-edge-litert", "flatbuffers")
 
     def convert(

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fmnist_edge.catalog.formats import FORMATS
+from fmnist_edge.catalog.precisions import precision_named
 from fmnist_edge.errors import ExportError
-from fmnist_edge.export.precisions import PRECISIONS
-from fmnist_edge.lookup import EXPORTERS, resolve
 
 __all__ = ["ONNX_PACKAGES", "convert_in_child", "float32_onnx"]
 
@@ -19,8 +19,8 @@ TIMEOUT_S = 600
 
 def float32_onnx(model: Any, batch: int | None) -> bytes:
     """The ONNX file of a model that has been lowered already, as the exporter of that format writes it."""
-    precision = next(item for item in PRECISIONS if (item.format, item.name) == ("onnx", "float32"))
-    return resolve("format", EXPORTERS, "onnx").convert(model, precision, batch, None)
+    precision = precision_named("onnx", "float32")
+    return FORMATS["onnx"].exporter().convert(model, precision, batch, None)
 
 
 def convert_in_child(command: Sequence[str], folder: Path, wanted: str) -> bytes:

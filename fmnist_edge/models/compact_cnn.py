@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from fmnist_edge.models.recipe import published, taught
 from fmnist_edge.models.spec import ModelSpec
 
-__all__ = ["SPEC", "build"]
+__all__ = ["SPECS", "build"]
 
 
 def build(*, dense_dropout: float = 0.1):
@@ -25,4 +26,12 @@ def build(*, dense_dropout: float = 0.1):
     return keras.Model(inputs, layers.Dense(10, name="logits")(x), name="compact_cnn")
 
 
-SPEC = ModelSpec("compact_cnn", build, parameters=106_991, published_accuracy=0.91)
+SPECS = (
+    ModelSpec(
+        "compact_cnn",
+        build,
+        parameters=106_991,
+        published_accuracy=0.91,
+        recipes=(published(), taught(50, erase=0.0, build={"dense_dropout": 0.0})),
+    ),
+)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fmnist_edge.models.recipe import Recipe, published, taught
+
 __all__ = ["ModelSpec"]
 
 
@@ -15,12 +17,14 @@ class ModelSpec:
     """One published architecture.
 
     Attributes:
-        name: the registry name.
+        name: what commands and files call it.
         build: returns an untrained `keras.Model`: float32 (n, 28, 28, 1) in [0, 1] -> float32 (n, 10) logits.
         parameters: trainable + non-trainable, as published; checked by the tests.
         published_accuracy: test accuracy its authors report, as a fraction; None for our own variants.
         train_images: how many of the 60,000 training images its protocol uses, from the first on.
         validation_images: how many of those are held out, from the end.
+        recipes: how to train it; "best" is the one that `train` takes unless told otherwise.
+        twin_of: name of the model that this one is a variant of, for devices; None for an original.
     """
 
     name: str
@@ -29,6 +33,8 @@ class ModelSpec:
     published_accuracy: float | None
     train_images: int = 60_000
     validation_images: int = 5_000
+    recipes: tuple[Recipe, ...] = (published(), taught(40))
+    twin_of: str | None = None
 
     @property
     def rates(self) -> dict[str, float]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from functools import partial
 
+from fmnist_edge.models.recipe import published, taught
 from fmnist_edge.models.spec import ModelSpec
 
-__all__ = ["EDGE_SPEC", "SPEC"]
+__all__ = ["SPECS"]
 
 MODULES = (16, 32, 64, 128)
 
@@ -69,15 +70,21 @@ def build(name: str, *, batch_norm: bool, conv_dropout: float = 0.25, dense_drop
     return keras.Model(inputs, layers.Dense(10, name="logits")(x), name=name)
 
 
-SPEC = ModelSpec(
-    "tiny_googlenet",
-    partial(build, "tiny_googlenet", batch_norm=False),
-    parameters=1_044_240,
-    published_accuracy=0.8954,
-)
-EDGE_SPEC = ModelSpec(
-    "tiny_googlenet_edge",
-    partial(build, "tiny_googlenet_edge", batch_norm=True),
-    parameters=1_045_728,
-    published_accuracy=None,
+BEST = taught(30, build={"conv_dropout": 0.0, "dense_dropout": 0.0})
+SPECS = (
+    ModelSpec(
+        "tiny_googlenet",
+        partial(build, "tiny_googlenet", batch_norm=False),
+        parameters=1_044_240,
+        published_accuracy=0.8954,
+        recipes=(published(), BEST),
+    ),
+    ModelSpec(
+        "tiny_googlenet_edge",
+        partial(build, "tiny_googlenet_edge", batch_norm=True),
+        parameters=1_045_728,
+        published_accuracy=None,
+        recipes=(BEST,),
+        twin_of="tiny_googlenet",
+    ),
 )

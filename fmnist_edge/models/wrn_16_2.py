@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from functools import partial
 
+from fmnist_edge.models.recipe import best
 from fmnist_edge.models.spec import ModelSpec
 
-__all__ = ["SPEC", "SPEC_20K"]
+__all__ = ["SPECS"]
 
 WIDTH = 2
 BLOCKS_PER_GROUP = 2  # depth 6 * 2 + 4
@@ -50,12 +51,21 @@ def build(name: str):
     return keras.Model(inputs, layers.Dense(10, name="logits")(x), name=name)
 
 
-SPEC = ModelSpec("wrn_16_2", partial(build, "wrn_16_2"), parameters=693_210, published_accuracy=None)
-SPEC_20K = ModelSpec(
-    "wrn_16_2_20k",
-    partial(build, "wrn_16_2_20k"),
-    parameters=693_210,
-    published_accuracy=None,
-    train_images=20_000,
-    validation_images=2_000,
+SPECS = (
+    ModelSpec(
+        "wrn_16_2",
+        partial(build, "wrn_16_2"),
+        parameters=693_210,
+        published_accuracy=None,
+        recipes=(best(20),),
+    ),
+    ModelSpec(
+        "wrn_16_2_20k",
+        partial(build, "wrn_16_2_20k"),
+        parameters=693_210,
+        published_accuracy=None,
+        train_images=20_000,
+        validation_images=2_000,
+        recipes=(best(30),),
+    ),
 )

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.artifact import Artifact
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.checkpoints import load as load_checkpoint
 from fmnist_edge.errors import ArtifactError
-from fmnist_edge.lookup import MODELS, resolve
 from fmnist_edge.parity import ParityReport, compare, gate_for
 from fmnist_edge.parity.evaluation import Evaluation
 from fmnist_edge.parity.passport import ParityVerdict
@@ -123,4 +123,4 @@ def check_origin(artifact: Artifact, checkpoint: Checkpoint) -> None:
 
 
 def published(model: str) -> float | None:
-    return resolve("model", MODELS, model).published_accuracy if model in MODELS else None
+    return MODELS[model].published_accuracy if model in MODELS else None

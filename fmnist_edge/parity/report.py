@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_edge.catalog.gates import Gate
 from fmnist_edge.errors import InputError
-from fmnist_edge.parity.gates import Gate
 from fmnist_edge.parity.statistics import Statistics, statistics_of
 
 __all__ = ["ParityReport", "compare"]

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fmnist_edge.boards.emulation import results
-from fmnist_edge.boards.emulation.cores import CORES
-from fmnist_edge.boards.estimate.boards import ACROSS_RUNTIMES, boards
 from fmnist_edge.boards.estimate.estimates import of_cell, text
+from fmnist_edge.catalog.boards import ACROSS_RUNTIMES, CORES, boards
 from fmnist_edge.errors import FileError
 from fmnist_edge.report.tables import Column, Table
 from fmnist_edge.report.values import number, words

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fmnist_edge.export.precisions import PRECISIONS
-from fmnist_edge.lookup import ENGINES, GPU_ENGINES
+from fmnist_edge.catalog.precisions import PRECISIONS
 from fmnist_edge.report.markup import Markup, tag
 from fmnist_edge.report.ratios import STOCK
 from fmnist_edge.report.runs import Row
+from fmnist_edge.runtime.engine_catalog import ENGINES
 
 __all__ = ["LEAST_RADIUS", "Signs", "marker"]
 
@@ -38,7 +38,7 @@ class Signs:
         known = [item.name for item in PRECISIONS]
         precisions = [plain(row.precision) for row in rows]
         engines = [row.engine for row in rows]
-        return cls(in_order(known, precisions), in_order([*ENGINES, *GPU_ENGINES], engines))
+        return cls(in_order(known, precisions), in_order(list(ENGINES), engines))
 
     def colour(self, row: Row) -> str:
         """Classes: the colour, whether it is a stock export, whether it is INVALID."""

@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, InputError, UnavailableError
-from fmnist_edge.lookup import ENGINES, GPU_ENGINES, resolve
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import Engine
+from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
 from fmnist_edge.runtime.golden import Golden, SelfTest
 from fmnist_edge.runtime.images import read_image
 from fmnist_edge.runtime.loading import Source
@@ -22,31 +22,7 @@ from fmnist_edge.runtime.polarity import Polarity
 from fmnist_edge.runtime.prediction import Prediction, softmax
 from fmnist_edge.runtime.runner import Runner, model_input
 
-__all__ = ["Classifier", "engines_for", "gpu_engines_for"]
-
-# The engines that can run a kind of file, the default one first.
-ENGINES_OF_SUFFIX = {
-    ".tflite": (
-        "litert",
-        "litert-builtin",
-        "litert-reference",
-        "litert-compiled",
-        "tflite-runtime",
-        "tflite-micro",
-        "numpy",
-        "openvino",
-    ),
-    ".onnx": ("onnxruntime", "onnxruntime-extended", "onnxruntime-basic", "onnxruntime-disabled", "openvino"),
-    ".ncnn": ("ncnn",),
-    ".mnn": ("mnn",),
-    ".keras": ("keras-predict", "keras-call", "keras-function"),
-}
-# The same on a GPU, for those who name one.
-GPU_ENGINES_OF_SUFFIX = {
-    ".tflite": ("litert-gpu",),
-    ".onnx": ("onnxruntime-cuda", "onnxruntime-cuda-graph", "onnxruntime-webgpu"),
-    ".ncnn": ("ncnn-vulkan",),
-}
+__all__ = ["Classifier"]
 
 
 class Classifier:
@@ -113,7 +89,7 @@ class Classifier:
 
         Args:
             threads: engine threads; None leaves the engine's default.
-            engine: a registry name, e.g. "litert" or "onnxruntime"; None picks it from the file's suffix.
+            engine: its name, e.g. "litert" or "onnxruntime"; None picks it from the file's suffix.
             contract: for a file that has neither, or instead of what they say. The file is tried as one without.
             verify: replay the golden vectors that the manifest carries, see `self_test`.
             try_first: try it in a child process although its manifest vouches for it. That says who altered the file
@@ -127,16 +103,16 @@ class Classifier:
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
             raise InputError(f"threads is {threads!r}; expected a whole number of at least 1")
         name = engine or engines_for(path)[0]
-        engine_class = resolve("engine", {**ENGINES, **GPU_ENGINES}, name)
+        record = ENGINES[name]
         if not path.is_file():
             raise ArtifactError(f"{path}: no such file; `fmnist-edge export MODEL` writes one")
         source = Source.of(path, name, contract, try_first)
 
         def again() -> Engine:
             source.check()
-            return engine_class(str(path), threads)
+            return record.load(path, threads)
 
-        loaded = engine_class(str(path), threads)
+        loaded = record.load(path, threads)
         try:
             source.check()  # once more: the engine has read it after it was found fit
             classifier = cls(loaded, source.contract, golden=source.golden, reload=again)
@@ -248,7 +224,7 @@ class Classifier:
             raise InputError("the classifier was closed; load the file again")
         process = os.getpid()
         if process != self._process:
-            if not getattr(self.engine, "survives_fork", True):
+            if not self.engine.survives_fork:
                 raise UnavailableError(
                     f"{self.engine.name} does not survive a fork; start processes by 'spawn', and load the file there"
                 )
@@ -267,15 +243,3 @@ class Classifier:
         except ArtifactError as error:
             self.close()
             raise ArtifactError(f"{path}: {error}") from None
-
-
-def engines_for(path: Path) -> tuple[str, ...]:
-    """Names of the engines that can run `path`, by its suffix, the default one first; InputError when none can."""
-    if path.suffix not in ENGINES_OF_SUFFIX:
-        raise InputError(f"{path}: unknown suffix {path.suffix!r}; expected {' or '.join(ENGINES_OF_SUFFIX)}")
-    return ENGINES_OF_SUFFIX[path.suffix]
-
-
-def gpu_engines_for(path: Path) -> tuple[str, ...]:
-    """Names of the engines that can run `path` on a GPU; none for a format that has none."""
-    return GPU_ENGINES_OF_SUFFIX.get(path.suffix, ())

@@ -1,13 +1,14 @@
-"""What the runtime asks of an engine. One file per engine implements it; each pays only for its own import."""
+"""What the runtime asks of an engine. One file in `engines/` implements it; each pays only for its own import."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError
+from fmnist_edge.runtime.placement import Placement
 
 __all__ = ["Engine", "TensorSpec"]
 
@@ -43,32 +44,42 @@ class TensorSpec:
         return (values.astype(np.float32) - np.float32(self.zero_point or 0)) * np.float32(self.scale)
 
 
-class Engine(Protocol):
-    """A loaded model file: one image tensor in, one score tensor out.
+class Engine(ABC):
+    """A loaded model file: one image tensor in, one score tensor out. Not safe to share between threads.
+
+    Constructed with (path, threads) and the `settings` of its record in `engine_catalog`; `threads=None` leaves the
+    engine's own default. The constructor imports the engine's library, lets the ImportError of one that is not
+    installed pass, and raises ArtifactError when the engine refuses the file.
 
     Attributes:
-        requirement: what pip is asked for on a device, by range; None where no device is given this engine.
-
-    Construct with (path, threads); `threads=None` leaves the engine's own default. Raises UnavailableError when
-    the engine is not installed and ArtifactError when it refuses the file. Not safe to share between threads. One that
-    cannot be loaded again in a forked child says `survives_fork = False`.
+        name, survives_fork: of its record; set by `EngineRecord.load`.
+        version: of the library, with its name.
+        placement: which device runs which op, of an engine on a GPU.
+        arena: bytes of the memory that a microcontroller would need, by part, of an engine that can tell after a run.
     """
 
-    name: str
-    requirement: str | None
+    name: str = ""
+    survives_fork: bool = True
     version: str
     input: TensorSpec
     output: TensorSpec
+    placement: Placement | None = None
 
-    def __init__(self, path: str, threads: int | None = None) -> None: ...
-
+    @abstractmethod
     def run(self, batch: np.ndarray) -> np.ndarray:
         """`batch` of the input's dtype and shape -> a new array of the output's dtype and shape."""
-        ...
 
+    @abstractmethod
     def close(self) -> None:
         """Give the model's memory back; the engine cannot run afterwards."""
-        ...
+
+    def device_ns(self, batch: np.ndarray) -> int | None:
+        """Nanoseconds that the device itself took for `batch`; None where the engine cannot tell."""
+        return None
+
+    @property
+    def arena(self) -> dict[str, int] | None:
+        return None
 
 
 def single(tensors: list[TensorSpec], kind: str, path: str) -> TensorSpec:

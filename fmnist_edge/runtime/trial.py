@@ -60,11 +60,11 @@ def child_environment() -> dict[str, str]:
 
 def main(engine_name: str, path: str) -> int:
     """The child: 0 when the file loads and runs, REFUSED with one line on stdout when it does not."""
-    from fmnist_edge.lookup import ENGINES, GPU_ENGINES, resolve
+    from fmnist_edge.runtime.engine_catalog import ENGINES
 
     limit()
     try:
-        engine = resolve("engine", {**ENGINES, **GPU_ENGINES}, engine_name)(path)
+        engine = ENGINES[engine_name].load(path)
         shape = tuple(1 if size is None else size for size in engine.input.shape)
         engine.run(np.zeros(shape, engine.input.dtype))
     except FmnistEdgeError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fmnist_edge.training.recipes import Recipe
+from fmnist_edge.models.recipe import Recipe
 
 __all__ = ["augment"]
 

@@ -13,9 +13,9 @@ from keras import ops
 from fmnist_edge import checkpoints
 from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.files import write_via
+from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.training.augment import augment
 from fmnist_edge.training.feed import prepare
-from fmnist_edge.training.recipes import Recipe
 
 __all__ = ["DistillationLoss", "Lessons", "accuracy"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.data.fashion_mnist import LABELS, Split
+from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.runtime.preprocess import Preprocessing
 from fmnist_edge.training.augment import augment
-from fmnist_edge.training.recipes import Recipe
 
 __all__ = ["batches", "one_hot", "prepare"]
 

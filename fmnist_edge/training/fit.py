@@ -7,9 +7,9 @@ from typing import Any
 
 from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.errors import InputError
+from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
 from fmnist_edge.training.feed import Lessons, batches, one_hot, prepare
-from fmnist_edge.training.recipes import Recipe
 
 __all__ = ["fit"]
 

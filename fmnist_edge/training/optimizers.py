@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from fmnist_edge.training.recipes import Recipe
+from fmnist_edge.models.recipe import Recipe
 
 __all__ = ["ConvMuon", "optimizer_for"]
 

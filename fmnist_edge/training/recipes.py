@@ -1,173 +1,32 @@
-"""Training recipes: frozen data, one `published` and one `best` per model."""
+"""Recipes by name, as the models declare them, and in JSON files."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
-import typing
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fmnist_edge.errors import FileError, InputError, UnknownNameError, one_line
 from fmnist_edge.files import write_json
+from fmnist_edge.models.recipe import Recipe
+from fmnist_edge.models.spec import ModelSpec
 
-__all__ = ["RECIPES", "Recipe", "read_recipe", "recipe_for", "write_recipe"]
-
-OPTIMIZERS = ("adam", "adamw", "muon")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides a training run besides the model, the data and the seed.
-
-    Attributes:
-        epochs: passes over the fitted images.
-        batch_size: images per step.
-        optimizer: "adam" (constant rate), or "adamw" or "muon" (linear warm-up, then cosine decay to zero).
-        learning_rate: peak rate.
-        weight_decay: decoupled decay (Loshchilov & Hutter 2019); not for adam.
-        warmup_epochs: epochs of linear warm-up.
-        flip, shift, erase: augmentation: horizontal flips; crops shifted by up to `shift` pixels; probability of
-            erasing a random rectangle (Zhong et al. 2020).
-        label_smoothing: Szegedy et al. 2016.
-        teachers: zoo models whose averaged logits the student learns from (Hinton et al. 2015).
-        views: how many augmented copies of the images they answer to; epochs take them in turn.
-        distillation_weight, temperature: share of their part of the loss, and what softens their answers.
-        fit_validation: fit on the validation images too, every choice being made; the card has no validation figures.
-        ema_momentum: exponential average of the weights, evaluated and released in their place; 0 for none.
-        build: keyword arguments of the model's build(), e.g. dropout rates.
-    """
-
-    name: str
-    epochs: int
-    batch_size: int = 128
-    optimizer: str = "adamw"
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.02
-    warmup_epochs: float = 1.0
-    flip: bool = True
-    shift: int = 2
-    erase: float = 0.0
-    label_smoothing: float = 0.0
-    ema_momentum: float = 0.0
-    teachers: tuple[str, ...] = ()
-    views: int = 10
-    distillation_weight: float = 0.9
-    temperature: float = 3.0
-    fit_validation: bool = False
-    build: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self):
-        if isinstance(self.teachers, list):
-            object.__setattr__(self, "teachers", tuple(self.teachers))
-        hints = typing.get_type_hints(Recipe)
-        for declared in dataclasses.fields(self):
-            value = getattr(self, declared.name)
-            if not is_a(value, hints[declared.name]):
-                raise InputError(f"recipe {self.name!r}: {declared.name} is {value!r}, expected {declared.type}")
-        checks = {
-            "epochs": (self.epochs >= 1, "at least 1"),
-            "batch_size": (self.batch_size >= 1, "at least 1"),
-            "optimizer": (self.optimizer in OPTIMIZERS, f"one of {OPTIMIZERS}"),
-            "learning_rate": (self.learning_rate > 0, "above 0"),
-            "shift": (0 <= self.shift <= 14, "0 to 14 pixels"),
-            "erase": (0 <= self.erase <= 1, "a probability"),
-            "label_smoothing": (0 <= self.label_smoothing < 1, "0 to below 1"),
-            "weight_decay": (self.weight_decay >= 0, "0 or above"),
-            "warmup_epochs": (0 <= self.warmup_epochs <= self.epochs, "0 up to the number of epochs"),
-            "views": (self.views >= 1, "at least 1"),
-            "distillation_weight": (0 <= self.distillation_weight <= 1, "0 to 1"),
-            "temperature": (self.temperature > 0, "above 0"),
-            "ema_momentum": (0 <= self.ema_momentum < 1, "0 to below 1"),
-        }
-        for name, (valid, expected) in checks.items():
-            if not valid:
-                raise InputError(f"recipe {self.name!r}: {name} is {getattr(self, name)!r}, expected {expected}")
+__all__ = ["read_recipe", "recipe_for", "write_recipe"]
 
 
-def is_a(value: Any, kind: Any) -> bool:
-    """Whether a value from a file is of a field's type; an int is a float, a bool is no int."""
-    if kind == tuple[str, ...]:
-        return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, typing.get_origin(kind) or kind)
-
-
-def published(**changes: Any) -> Recipe:
-    """The published protocol: 27 epochs of Adam, flips and no schedule."""
-    defaults = {"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "warmup_epochs": 0.0, "shift": 0}
-    return Recipe("published", **{"epochs": 27, **defaults, **changes})
-
-
-def best(epochs: int, **changes: Any) -> Recipe:
-    """Ours: warm-up and cosine decay, Muon, flips, crops, erasing, weight averaging."""
-    defaults = {"optimizer": "muon", "learning_rate": 1e-2, "erase": 0.25, "ema_momentum": 0.998}
-    return Recipe("best", **{"epochs": epochs, **defaults, **changes})
-
-
-def taught(epochs: int, **changes: Any) -> Recipe:
-    """`best` with the zoo's teacher."""
-    return best(epochs, **{"teachers": ("wrn_16_2",), **changes})
-
-
-RECIPES: dict[str, tuple[Recipe, ...]] = {
-    "tiny_resnet": (published(), taught(40, build={"conv_dropout": 0.0, "dense_dropout": 0.0})),
-    "tiny_resnet_edge": (taught(40, build={"conv_dropout": 0.0, "dense_dropout": 0.0}),),
-    "tiny_googlenet": (published(), taught(30, build={"conv_dropout": 0.0, "dense_dropout": 0.0})),
-    "tiny_googlenet_edge": (taught(30, build={"conv_dropout": 0.0, "dense_dropout": 0.0}),),
-    "wrn_16_2": (best(20),),
-    "wrn_16_2_20k": (best(30),),
-    "compact_cnn": (published(), taught(50, erase=0.0, build={"dense_dropout": 0.0})),
-    # tuning/tuned_cnn-recipe.json's values, except that crops and averaging need more epochs than a trial has.
-    "tuned_cnn": (
-        published(),
-        taught(
-            40,
-            batch_size=64,
-            learning_rate=0.014,
-            weight_decay=0.042,
-            erase=0.13,
-            label_smoothing=0.02,
-            views=5,
-            fit_validation=True,
-            build={"dense_dropout": 0.1},
-        ),
-    ),
-    # Its teacher saw no more images than the protocol has.
-    "wide_cnn": (
-        published(flip=False),
-        taught(
-            40,
-            batch_size=256,
-            optimizer="adamw",
-            learning_rate=1.4e-3,
-            weight_decay=0.05,
-            erase=0.0,
-            ema_momentum=0.995,
-            teachers=("wrn_16_2_20k",),
-            fit_validation=True,
-            build={"conv_dropout": 0.1},
-        ),
-    ),
-}
-
-
-def recipe_for(model: str, name: str) -> Recipe:
-    """The recipe called `name` for `model`, or the one in the file of that name when it ends in .json.
+def recipe_for(spec: ModelSpec, name: str) -> Recipe:
+    """The recipe called `name` that `spec` declares, or the one in the file of that name when it ends in .json.
 
     Raises UnknownNameError listing the choices, and what `read_recipe` raises.
     """
     if name.endswith(".json"):
         return read_recipe(Path(name))
-    recipes = {recipe.name: recipe for recipe in RECIPES.get(model, ())}
+    recipes = {recipe.name: recipe for recipe in spec.recipes}
     if name not in recipes:
         choices = ", ".join(recipes) or "none"
-        raise UnknownNameError(f"no recipe {name!r} for model {model!r}; choose from: {choices}, or name a .json file")
+        raise UnknownNameError(
+            f"no recipe {name!r} for model {spec.name!r}; choose from: {choices}, or name a .json file"
+        )
     return recipes[name]
 
 

@@ -30,12 +30,12 @@ from fmnist_edge.files import (
     write_via,
     writer_of,
 )
+from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
 from fmnist_edge.training.curve import Curve, epoch_callback
 from fmnist_edge.training.evaluation import evaluate
 from fmnist_edge.training.feed import Lessons
 from fmnist_edge.training.fit import fit
-from fmnist_edge.training.recipes import Recipe
 
 __all__ = ["SCHEMA", "train"]
 

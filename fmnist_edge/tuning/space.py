@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
-from fmnist_edge.training.recipes import Recipe
 
 __all__ = ["SPACE", "Range", "space_of", "suggest", "trial_recipe"]
 

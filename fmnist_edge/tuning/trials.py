@@ -7,8 +7,8 @@ import math
 import statistics
 from typing import Any
 
+from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
-from fmnist_edge.training.recipes import Recipe
 from fmnist_edge.tuning.space import trial_recipe
 
 __all__ = ["best_of", "finished", "summary_of"]

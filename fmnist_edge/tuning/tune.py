@@ -21,9 +21,10 @@ import numpy as np
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.errors import InputError
+from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
 from fmnist_edge.training.fit import fit
-from fmnist_edge.training.recipes import Recipe, recipe_for
+from fmnist_edge.training.recipes import recipe_for
 from fmnist_edge.tuning.space import space_of, suggest, trial_recipe
 from fmnist_edge.tuning.storage import open_storage, storage_errors
 from fmnist_edge.tuning.trials import best_of, finished, summary_of
@@ -66,7 +67,7 @@ def tune(
             raise InputError(f"{name} must be at least {least}, got {value}")
     import optuna
 
-    best = recipe_for(spec.name, "best")
+    best = recipe_for(spec, "best")
     fitted, validation = fashion_mnist.train_and_validation(spec.train_images, spec.validation_images, data_folder)
     fitted, validation = fitted.part(0, limit or len(fitted)), validation.part(0, limit or len(validation))
     protocol = protocol_of(spec, best, epochs, limit, len(fitted), len(validation))

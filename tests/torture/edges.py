@@ -122,7 +122,7 @@ def engines_of(path: Path) -> list[str]:
     """The engines that can run it and are installed."""
     from fmnist_edge.errors import ArtifactError, UnavailableError
     from fmnist_edge.runtime import Classifier
-    from fmnist_edge.runtime.classifier import engines_for
+    from fmnist_edge.runtime.engine_catalog import engines_for
 
     found = []
     for name in engines_for(path):

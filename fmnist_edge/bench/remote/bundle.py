@@ -22,14 +22,14 @@ from fmnist_edge.bench.cells import ALL, cells_for, identity
 from fmnist_edge.bench.job import Job
 from fmnist_edge.bench.remote.unpacked import CODE, IMAGES, JOB, REQUIREMENTS, RUN, SCHEMA, SUMS
 from fmnist_edge.errors import ArtifactError, InputError
-from fmnist_edge.lookup import ENGINES, resolve
 from fmnist_edge.runtime.contract import manifest_path
+from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, engines_on
 
 __all__ = ["DEFAULT_ENGINES", "FOLDER", "archive", "contents", "engines_of", "requirements"]
 
 FOLDER = "fmnist-edge-bench"  # what `tar x` makes is called so, and the start of a digest
 # What one would ship; its peers when they are named.
-DEFAULT_ENGINES = ("litert", "litert-builtin", "onnxruntime")
+DEFAULT_ENGINES = tuple(name for name, record in ENGINES.items() if record.shipped)
 # The package's part that runs on the device: files, and folders whole.
 DEVICE_SIDE = (
     "__init__.py", "artifact.py", "console.py", "errors.py", "files.py", "lookup.py", "bench", "runtime",
@@ -109,7 +109,7 @@ def engines_of(artifacts: Sequence[Path], engines: Iterable[str]) -> list[str]:
 
     Raises InputError on an engine that no device is given, and when none is left.
     """
-    fit = [name for name in ENGINES if resolve("engine", ENGINES, name).requirement]
+    fit = [name for name in engines_on(CPU) if ENGINES[name].requirement]
     asked = list(dict.fromkeys(engines))
     asked = fit if ALL in asked else asked
     unfit = [name for name in asked if name in ENGINES and name not in fit]
@@ -125,7 +125,8 @@ def requirements(engines: Iterable[str]) -> list[str]:
     >>> requirements(["litert", "litert-builtin"])
     ['numpy>=1.24,<3', 'ai-edge-litert>=2.1,<3']
     """
-    return list(dict.fromkeys(resolve("engine", ENGINES, name).requirement for name in ("numpy", *engines)))
+    wanted = (ENGINES[name].requirement for name in ("numpy", *engines))
+    return list(dict.fromkeys(requirement for requirement in wanted if requirement is not None))
 
 
 def artifact_files(artifacts: Sequence[Path]) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""What the suite asks of a place to measure in: one file per kind implements it, one line in `registry.TARGETS`."""
+"""What the suite asks of a place to measure in: one file per kind implements it."""
 
 from __future__ import annotations
 

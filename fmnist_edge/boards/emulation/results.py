@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmnist_edge.boards.emulation.cores import CORES
+from fmnist_edge.catalog.boards import CORES
 from fmnist_edge.errors import FileError
 from fmnist_edge.files import write_json
 

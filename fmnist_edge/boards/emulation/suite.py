@@ -18,13 +18,15 @@ import numpy as np
 
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.boards.emulation import profile, results, userland
-from fmnist_edge.boards.emulation.cores import CORES, Core
-from fmnist_edge.boards.estimate.cycles import cycles_of
+from fmnist_edge.boards.emulation.cycles import cycles_of
+from fmnist_edge.catalog.boards import CORES, Core
+from fmnist_edge.catalog.gates import ENGINE_AGREEMENT
+from fmnist_edge.catalog.precisions import precision_named
 from fmnist_edge.errors import FmnistEdgeError, InputError, UnavailableError, one_line
 from fmnist_edge.files import write_via
 from fmnist_edge.parity.matrix import cell
-from fmnist_edge.parity.matrix.suite import GATES, agreement, name_of
-from fmnist_edge.runtime.classifier import engines_for
+from fmnist_edge.parity.matrix.suite import agreement, name_of
+from fmnist_edge.runtime.engine_catalog import engines_for
 
 __all__ = ["Choice", "failures", "run"]
 
@@ -168,7 +170,7 @@ def measured(host: Host, core: Core, folder: Path, library: Path, again: bool) -
     }
     try:
         expected = host.expected
-        gate = GATES["integer" if "int" in artifact.precision else "float"]
+        gate = ENGINE_AGREEMENT[precision_named(artifact.format, artifact.precision).kind]
         alike = agreement(expected, host.emulated(core, folder, again), gate)
         counted = count(host, core, folder, library)
     except UnavailableError:  # it is this machine that lacks something, whatever the artifact

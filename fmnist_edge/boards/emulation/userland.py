@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import fmnist_edge
-from fmnist_edge.boards.emulation.cores import CORES, Core
+from fmnist_edge.catalog.boards import CORES, Core
 from fmnist_edge.errors import UnavailableError, one_line
 from fmnist_edge.files import check_writable, write_atomic
 

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from fmnist_edge.boards.emulation import profile, userland
-from fmnist_edge.boards.emulation.cores import CORES, Core
+from fmnist_edge.boards.emulation.cycles import cycles_of, version
 from fmnist_edge.boards.emulation.ncnn_guest import Network
-from fmnist_edge.boards.estimate.boards import DATA
-from fmnist_edge.boards.estimate.cycles import cycles_of, version
 from fmnist_edge.boards.estimate.fitting import constant, leave_one_out, mean_error
+from fmnist_edge.catalog.boards import CORES, DATA, Core
 from fmnist_edge.files import write_json
 
 __all__ = ["fitted", "weights"]

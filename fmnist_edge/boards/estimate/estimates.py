@@ -9,7 +9,7 @@ from typing import Any
 
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.boards.emulation import results
-from fmnist_edge.boards.estimate.boards import ACROSS_RUNTIMES, Board
+from fmnist_edge.catalog.boards import ACROSS_RUNTIMES, Board
 
 __all__ = ["Estimate", "committed", "estimate", "of_cell", "text"]
 

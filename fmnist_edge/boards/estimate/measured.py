@@ -8,9 +8,9 @@ from pathlib import PurePath
 from typing import Any
 
 from fmnist_edge.bench.results import Result
-from fmnist_edge.boards.estimate.boards import Board
 from fmnist_edge.boards.estimate.estimates import Estimate
 from fmnist_edge.boards.estimate.fitting import constant, leave_one_out, mean_error
+from fmnist_edge.catalog.boards import Board
 from fmnist_edge.errors import InputError
 
 __all__ = ["Comparison", "compare", "refit"]

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fmnist_edge import console
-from fmnist_edge.boards.estimate.boards import Board
 from fmnist_edge.boards.estimate.estimates import Estimate, text
 from fmnist_edge.boards.estimate.measured import Comparison
+from fmnist_edge.catalog.boards import Board
 
 __all__ = ["compared", "document", "shown"]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from fmnist_edge.artifact import Artifact
+from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.pipeline import export
-from fmnist_edge.export.precisions import Precision
 from fmnist_edge.export.recovery.judge import Judge
 from fmnist_edge.export.recovery.ladder import Candidate, Material, Step, climb
 from fmnist_edge.export.recovery.simulate import one_to_one

@@ -147,7 +147,7 @@ def classify(task: Task, progress: Callable[[int], None]) -> dict[str, Any]:
             progress(min(start + CHUNK, len(images)))
         np.save(task.scores, np.concatenate(scores))
         engine = classifier.engine
-        return {"status": "ran", "engine_version": engine.version, "arena": getattr(engine, "arena", None)}
+        return {"status": "ran", "engine_version": engine.version, "arena": engine.arena}
 
 
 def reply_to(task: Task, progress: Callable[[int], None]) -> dict[str, Any]:

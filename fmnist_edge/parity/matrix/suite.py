@@ -14,19 +14,15 @@ import numpy as np
 
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.bench import environment
+from fmnist_edge.catalog.gates import ENGINE_AGREEMENT
+from fmnist_edge.catalog.precisions import precision_named
 from fmnist_edge.errors import InputError
 from fmnist_edge.parity.matrix import cell
-from fmnist_edge.runtime.classifier import engines_for
+from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
 
-__all__ = ["GATES", "SCHEMA", "Choice", "failures", "run"]
+__all__ = ["SCHEMA", "Choice", "failures", "run"]
 
-# Least share of images on which an engine and the artifact's default engine have a top class in common. Engines round
-# integers differently by design, and float sums in another order.
-GATES = {"integer": 0.999, "float": 0.9999}
 COMPARED = ("agreement", "differing", "ties", "first_differing", "bit_equal", "max_abs_delta", "passed")
-REFERENCE_KERNELS = ("tflite-micro", "litert-reference")
-# Compared when named. LiteRT's reference kernel of LRN sums a window without its last channel, as no other engine does.
-ASKED_FOR = ("litert-reference",)
 SCHEMA = 2  # of the result; 1: the first; 2: status "crashed" beside "failed"
 
 Progress = Callable[[int, int, str], None]
@@ -37,8 +33,8 @@ class Choice:
     """Which cells there are.
 
     Attributes:
-        engines: keep to these, and to the default engine of each artifact; None for all but ASKED_FOR.
-        micro_images: how many images the engines of REFERENCE_KERNELS get, which take 10 to 20 ms each.
+        engines: keep to these, and to the default engine of each artifact; None for all that are `compared`.
+        micro_images: how many images the `slow` engines get, which take 10 to 20 ms each.
         tflite_runtime: a Python that has tflite-runtime, which is seldom installable beside the rest; None for ours.
     """
 
@@ -49,14 +45,15 @@ class Choice:
     def engines_of(self, path: Path) -> list[str]:
         """The default engine of a file, then the others."""
         reference, *others = engines_for(path)
-        chosen = set(others) - set(ASKED_FOR) if self.engines is None else self.engines
-        return [reference, *(name for name in others if name in chosen)]
+        if self.engines is None:
+            return [reference, *(name for name in others if ENGINES[name].compared)]
+        return [reference, *(name for name in others if name in self.engines)]
 
     def python_for(self, engine: str) -> str:
-        return self.tflite_runtime if engine == "tflite-runtime" and self.tflite_runtime else sys.executable
+        return self.tflite_runtime if self.tflite_runtime and ENGINES[engine].own_environment else sys.executable
 
     def images_for(self, engine: str, images: int) -> int:
-        return min(self.micro_images, images) if engine in REFERENCE_KERNELS else images
+        return min(self.micro_images, images) if ENGINES[engine].slow else images
 
 
 def run(
@@ -83,7 +80,7 @@ def run(
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "images": len(images),
-        "gates": GATES,
+        "gates": {kind: ENGINE_AGREEMENT[kind] for kind in ("integer", "float")},
         "machine": environment.describe(),
         "engines": versions(rows),
         "rows": rows,
@@ -151,7 +148,7 @@ def total(artifacts: Sequence[Artifact], choice: Choice, images: int) -> int:
 def row_for(artifact: Artifact, images: Path, count: int, choice: Choice, bar: Bar) -> dict[str, Any]:
     """One artifact in all its engines, the default one first."""
     engines = choice.engines_of(artifact.path)
-    gate = GATES["integer" if "int" in artifact.precision else "float"]
+    gate = ENGINE_AGREEMENT[precision_named(artifact.format, artifact.precision).kind]
     expected: np.ndarray | None = None
     cells: list[dict[str, Any]] = []
     for engine in engines:
@@ -168,7 +165,7 @@ def row_for(artifact: Artifact, images: Path, count: int, choice: Choice, bar: B
     return {
         "artifact": name_of(artifact),
         "precision": artifact.precision,
-        "format": artifact.path.suffix.removeprefix("."),
+        "format": artifact.format,
         "sha256": artifact.manifest["sha256"],
         "size_bytes": artifact.size_bytes,
         "reference": engines[0],
@@ -184,7 +181,7 @@ def scores_from(
     answer = images.with_name("scores.npy")
     task = cell.Task(str(artifact.path), entry["engine"], str(images), limit, str(answer))
     entry.update(cell.run(task, choice.python_for(entry["engine"]), done))
-    if entry["status"] == "unavailable" and entry["engine"] == "tflite-runtime" and choice.tflite_runtime is None:
+    if entry["status"] == "unavailable" and ENGINES[entry["engine"]].own_environment and choice.tflite_runtime is None:
         entry["reason"] += "; then name that environment's Python with --tflite-runtime"
     return np.load(answer, allow_pickle=False) if entry["status"] == "ran" else None
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
-from fmnist_edge.runtime.engine import TensorSpec, single
+from fmnist_edge.runtime.engine import Engine, TensorSpec, single
 from fmnist_edge.runtime.engines import tflite_file
 from fmnist_edge.runtime.engines.native_output import collected
 from fmnist_edge.runtime.placement import Placement
@@ -26,18 +26,13 @@ REFUSED = re.compile(r"^([A-Z][A-Z0-9_]+): ", re.MULTILINE)  # an op, and why; b
 HEADING = "not supported by GPU delegate:"
 
 
-class CompiledModelEngine:
-    """See `fmnist_edge.runtime.engine.Engine`."""
-
-    name = "litert-compiled"
-    requirement = "ai-edge-litert>=2.1,<3"
+class CompiledModelEngine(Engine):
+    """On the CPU."""
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         content = tflite_file.read(path)
-        try:
-            from ai_edge_litert.compiled_model import CompiledModel
-        except ImportError:
-            raise UnavailableError("CompiledModel is not installed; run: pip install 'ai-edge-litert>=2.1'") from None
+        from ai_edge_litert.compiled_model import CompiledModel
+
         self.version = f"ai-edge-litert {metadata.version('ai-edge-litert')}"
         try:
             self.input, self.output = specs(content, path)
@@ -66,10 +61,6 @@ class CompiledModelEngine:
 class LiteRTGpuEngine(CompiledModelEngine):
     """On a GPU; ops that it has not run on the CPU. A file with float16 weights is computed in float16, which is
     LiteRT's default for every file, others in float32."""
-
-    name = "litert-gpu"
-    survives_fork = False
-    placement: Placement
 
     def _compiled(self, compiled_model: Any, content: bytes, threads: int | None) -> Any:
         from ai_edge_litert.options import CpuOptions, GpuOptions, HardwareAccelerator, Options

@@ -9,37 +9,33 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, CheckpointError, UnavailableError
-from fmnist_edge.lookup import LOADERS, resolve
-from fmnist_edge.runtime.engine import TensorSpec
+from fmnist_edge.lookup import load
+from fmnist_edge.runtime.engine import Engine, TensorSpec
 
 __all__ = ["KerasCallEngine", "KerasFunctionEngine", "KerasPredictEngine"]
 
+# By name: the loader that runs nothing from a file is not installed on devices.
+LOADER = "fmnist_edge.checkpoints:load"
 
-class KerasPredictEngine:
-    """`model.predict(batch)`, as in every tutorial. See `fmnist_edge.runtime.engine.Engine`.
+
+class KerasPredictEngine(Engine):
+    """`model.predict(batch)`, as in every tutorial.
 
     TensorFlow's threads are the process's: they are set before its first op, and cannot be changed afterwards.
     """
 
-    name = "keras-predict"
-    survives_fork = False
-    requirement: str | None = None  # TensorFlow is for a computer
-
     def __init__(self, path: str, threads: int | None = None) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        try:
-            import keras
-            import tensorflow as tf
-        except ImportError:
-            raise UnavailableError("Keras is not installed; run: pip install 'fmnist-edge[export]'") from None
+        import keras
+        import tensorflow as tf
+
         if keras.backend.backend() != "tensorflow":
             raise UnavailableError(f"Keras runs on {keras.backend.backend()}; set KERAS_BACKEND=tensorflow")
         self.version = f"keras {keras.__version__}, tensorflow {tf.__version__}"
         if threads is not None:
             use_threads(tf, threads)
         try:
-            # By name: the loader that runs nothing from a file is no part of what devices install.
-            model = resolve("loader", LOADERS, "keras")(path).model
+            model = load(LOADER)(path).model
         except CheckpointError as error:
             raise ArtifactError(str(error)) from None
         self.input = TensorSpec(model.inputs[0].name, tuple(model.input_shape), "float32")
@@ -60,16 +56,12 @@ class KerasPredictEngine:
 class KerasCallEngine(KerasPredictEngine):
     """`model(batch)`: op by op."""
 
-    name = "keras-call"
-
     def _way(self, model: Any, tf: Any) -> Callable[[np.ndarray], Any]:
         return lambda batch: model(as_inputs(model, batch), training=False)
 
 
 class KerasFunctionEngine(KerasPredictEngine):
     """`tf.function(model)`: one graph, traced once for all batch sizes."""
-
-    name = "keras-function"
 
     def _way(self, model: Any, tf: Any) -> Callable[[np.ndarray], Any]:
         signature = [tf.TensorSpec(model.input_shape, tf.float32)]

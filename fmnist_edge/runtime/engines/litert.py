@@ -6,38 +6,49 @@ Three packages carry the same Interpreter; the first one installed is used: `ai_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
-from fmnist_edge.runtime.engine import single
+from fmnist_edge.errors import ArtifactError, one_line
+from fmnist_edge.runtime.engine import Engine, single
 from fmnist_edge.runtime.engines import tflite_file
 
-__all__ = ["LiteRTBuiltinEngine", "LiteRTEngine", "LiteRTReferenceEngine", "TFLiteRuntimeEngine"]
+__all__ = ["LiteRTEngine"]
 
-# (module that holds Interpreter, distribution that names its version)
-PROVIDERS = (
-    ("ai_edge_litert.interpreter", "ai-edge-litert"),
-    ("tflite_runtime.interpreter", "tflite-runtime"),
-    ("tensorflow.lite.python.interpreter", "tensorflow"),
-)
+# Package -> (module that holds Interpreter, distribution that names its version).
+PROVIDERS = {
+    "ai_edge_litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    "tflite_runtime": ("tflite_runtime.interpreter", "tflite-runtime"),
+    "tensorflow": ("tensorflow.lite.python.interpreter", "tensorflow"),
+}
 
 
-class LiteRTEngine:
-    """See `fmnist_edge.runtime.engine.Engine`."""
+class LiteRTEngine(Engine):
+    """By XNNPACK's kernels where it has them, unless `kernels` names others."""
 
-    name = "litert"
-    requirement: str | None = "ai-edge-litert>=2.1,<3"
-    providers: tuple[tuple[str, str], ...] = PROVIDERS
-    how_to_get = "no LiteRT engine is installed; run: pip install ai-edge-litert"
-
-    def __init__(self, path: str, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        threads: int | None = None,
+        *,
+        packages: Sequence[str] = tuple(PROVIDERS),
+        kernels: str | None = None,
+        preserve_all_tensors: bool = False,
+    ) -> None:
+        """`packages`: the first that imports is used; `kernels`: a member of the Interpreter's OpResolverType;
+        `preserve_all_tensors`: so that those between the ops can be read after a run."""
         content = tflite_file.read(path)
-        module, self.version = self._provider()
+        module, self.version = provider(packages)
+        chosen: dict[str, Any] = {}
+        if kernels is not None:
+            chosen["experimental_op_resolver_type"] = module.OpResolverType[kernels]
+        if preserve_all_tensors:
+            chosen["experimental_preserve_all_tensors"] = True
         try:
-            self._interpreter = module.Interpreter(model_content=content, num_threads=threads, **self._kernels(module))
+            self._interpreter = module.Interpreter(model_content=content, num_threads=threads, **chosen)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, TypeError) as error:
             raise ArtifactError(f"{path}: {self.version} refuses the file ({one_line(error, 120)})") from None
@@ -61,50 +72,16 @@ class LiteRTEngine:
     def close(self) -> None:
         self._interpreter = None
 
-    def _kernels(self, module: Any) -> dict[str, Any]:
-        """Interpreter arguments that choose the kernels; by default XNNPACK's where it has them."""
-        return {}
 
-    def _provider(self) -> tuple[Any, str]:
-        """(module that holds Interpreter, "distribution version") of the first provider that imports."""
-        for module, distribution in self.providers:
-            try:
-                return import_module(module), f"{distribution} {version_of(module, distribution)}"
-            except ImportError:
-                continue
-        raise UnavailableError(self.how_to_get)
-
-
-class LiteRTBuiltinEngine(LiteRTEngine):
-    """LiteRT's own kernels, without the XNNPACK delegate: slower, and the same integers as in older releases."""
-
-    name = "litert-builtin"
-
-    def _kernels(self, module: Any) -> dict[str, Any]:
-        return {"experimental_op_resolver_type": module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
-
-
-class LiteRTReferenceEngine(LiteRTEngine):
-    """TensorFlow Lite's reference kernels: slow, and what integer kernels are held against.
-
-    Its LOCAL_RESPONSE_NORMALIZATION is not to be: it leaves the last channel of each window out (LiteRT 2.3).
-    """
-
-    name = "litert-reference"
-
-    def _kernels(self, module: Any) -> dict[str, Any]:
-        return {"experimental_op_resolver_type": module.OpResolverType.BUILTIN_REF}
-
-
-class TFLiteRuntimeEngine(LiteRTEngine):
-    """`tflite_runtime` and nothing else: the package that devices had before `ai_edge_litert`; 2.14 is its last."""
-
-    name = "tflite-runtime"
-    requirement = None  # needs a NumPy that the other engines are past
-    providers = PROVIDERS[1:2]
-    how_to_get = (
-        "tflite-runtime is not installed; in an environment of its own run: pip install tflite-runtime 'numpy<2'"
-    )
+def provider(packages: Sequence[str]) -> tuple[Any, str]:
+    """(module that holds Interpreter, "distribution version") of the first package that imports."""
+    for package in packages:
+        module, distribution = PROVIDERS[package]
+        try:
+            return import_module(module), f"{distribution} {version_of(module, distribution)}"
+        except ImportError:
+            continue
+    raise ModuleNotFoundError(name=packages[0])
 
 
 def version_of(module: str, distribution: str) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
-from fmnist_edge.runtime.engine import TensorSpec, single
+from fmnist_edge.errors import ArtifactError, one_line
+from fmnist_edge.runtime.engine import Engine, TensorSpec, single
 from fmnist_edge.runtime.engines.native_output import collected
 
 __all__ = ["MNNEngine"]
@@ -19,19 +19,13 @@ CONFIG = {"backend": "CPU", "precision": "high", "memory": "low"}
 WINOGRAD_MEMORY_LEVEL, SMALL_TILES = 3, 2
 
 
-class MNNEngine:
-    """See `fmnist_edge.runtime.engine.Engine`. It runs float32 in, float32 out; weights may be float16 or int8."""
-
-    name = "mnn"
-    survives_fork = False
-    requirement = "MNN>=3.6,<4"
+class MNNEngine(Engine):
+    """It runs float32 in, float32 out; weights may be float16 or int8."""
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         with collected() as said:  # it announces the CPU on import, and gives its reasons on stdout
-            try:
-                import MNN
-            except ImportError:
-                raise UnavailableError("MNN is not installed; run: pip install MNN") from None
+            import MNN
+
             self.version = f"mnn {MNN.version()}"
             try:
                 interpreter: Any = MNN.Interpreter(path)

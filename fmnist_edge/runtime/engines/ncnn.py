@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
-from fmnist_edge.runtime.engine import TensorSpec, single
+from fmnist_edge.runtime.engine import Engine, TensorSpec, single
 from fmnist_edge.runtime.engines.native_output import collected
 from fmnist_edge.runtime.placement import Placement
 
@@ -29,21 +29,15 @@ NO_WORK = ("Input", "Split", "Noop")
 HALF = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic")
 
 
-class NcnnEngine:
-    """See `fmnist_edge.runtime.engine.Engine`. One image a call, as ncnn has no batch axis.
+class NcnnEngine(Engine):
+    """One image a call, as ncnn has no batch axis.
 
     A file with float16 weights may be computed in float16 where the CPU can, which is ncnn's default for every file.
     """
 
-    name = "ncnn"
-    survives_fork = False
-    requirement = "ncnn>=1.0.20261020,<2"
-
     def __init__(self, path: str, threads: int | None = None) -> None:
-        try:
-            import ncnn
-        except ImportError:
-            raise UnavailableError("ncnn is not installed; run: pip install ncnn") from None
+        import ncnn
+
         self.version = f"ncnn {ncnn.__version__}"
         param, weights = read(path)
         self._mat = ncnn.Mat
@@ -95,9 +89,6 @@ class NcnnEngine:
 
 class NcnnVulkanEngine(NcnnEngine):
     """On the first GPU that ncnn would choose; layers that it has not there run on the CPU."""
-
-    name = "ncnn-vulkan"
-    placement: Placement
 
     def _prepare(self, ncnn: Any) -> None:
         if not ncnn.get_gpu_count():

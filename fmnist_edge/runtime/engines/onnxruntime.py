@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
+from fmnist_edge.errors import ArtifactError, one_line
+from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engines.onnx_session import SILENT, specs
 
-__all__ = ["OnnxRuntimeBasicEngine", "OnnxRuntimeDisabledEngine", "OnnxRuntimeEngine", "OnnxRuntimeExtendedEngine"]
+__all__ = ["OnnxRuntimeEngine"]
 
 
-class OnnxRuntimeEngine:
-    """See `fmnist_edge.runtime.engine.Engine`."""
+class OnnxRuntimeEngine(Engine):
+    """At one of its graph optimisation levels: the last one lays out memory anew, the second last fuses nodes into
+    ops of its own, "basic" removes and folds nodes, and "disabled" runs the graph as the file has it."""
 
-    name = "onnxruntime"
-    requirement = "onnxruntime>=1.19,<2"
-    level = "ORT_ENABLE_ALL"  # of onnxruntime.GraphOptimizationLevel; this one is its default
+    def __init__(self, path: str, threads: int | None = None, *, level: str = "ORT_ENABLE_ALL") -> None:
+        """`level`: a member of onnxruntime.GraphOptimizationLevel, by default its own default."""
+        import onnxruntime
 
-    def __init__(self, path: str, threads: int | None = None) -> None:
-        try:
-            import onnxruntime
-        except ImportError:
-            raise UnavailableError("ONNX Runtime is not installed; run: pip install onnxruntime") from None
         self.version = f"onnxruntime {onnxruntime.__version__}"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = SILENT
-        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, self.level)
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.__members__[level]
         if threads is not None:
             options.intra_op_num_threads = threads
         with open(path, "rb") as file:
@@ -45,24 +42,3 @@ class OnnxRuntimeEngine:
 
     def close(self) -> None:
         self._session = None
-
-
-class OnnxRuntimeExtendedEngine(OnnxRuntimeEngine):
-    """Without the last level's memory layouts."""
-
-    name = "onnxruntime-extended"
-    level = "ORT_ENABLE_EXTENDED"
-
-
-class OnnxRuntimeBasicEngine(OnnxRuntimeEngine):
-    """Nodes removed and folded, none fused into ONNX Runtime's own ops."""
-
-    name = "onnxruntime-basic"
-    level = "ORT_ENABLE_BASIC"
-
-
-class OnnxRuntimeDisabledEngine(OnnxRuntimeEngine):
-    """The graph as the file has it, node by node."""
-
-    name = "onnxruntime-disabled"
-    level = "ORT_DISABLE_ALL"

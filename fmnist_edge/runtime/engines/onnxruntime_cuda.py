@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
+from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engines.cuda import Cuda
 from fmnist_edge.runtime.engines.native_output import collected
 from fmnist_edge.runtime.engines.onnx_session import ASSIGNMENT, ops_by_provider, specs
 from fmnist_edge.runtime.placement import Placement
 
-__all__ = ["OnnxRuntimeCudaEngine", "OnnxRuntimeCudaGraphEngine"]
+__all__ = ["OnnxRuntimeCudaEngine"]
 
 PROVIDER = "CUDAExecutionProvider"
 HOW_TO_GET = "in an environment of its own run: pip install 'onnxruntime-gpu[cuda,cudnn]'"
@@ -22,14 +23,12 @@ MISSING = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
 SHOWN = ("use_tf32", "enable_cuda_graph", "cudnn_conv_algo_search")
 
 
-class OnnxRuntimeCudaEngine:
-    """See `fmnist_edge.runtime.engine.Engine`. Float32 is computed in float32: TF32, which is the default, is off."""
+class OnnxRuntimeCudaEngine(Engine):
+    """Float32 is computed in float32: TF32, which is the default, is off."""
 
-    name = "onnxruntime-cuda"
-    survives_fork = False
-    graph = False
-
-    def __init__(self, path: str, threads: int | None = None) -> None:
+    def __init__(self, path: str, threads: int | None = None, *, graph: bool = False) -> None:
+        """`graph`: as one CUDA graph, captured in the first calls, which launches no kernel by itself."""
+        self._graph = graph
         self._library = onnxruntime = library()
         self.version = f"onnxruntime {onnxruntime.__version__} for CUDA"
         self._cuda = Cuda()
@@ -42,7 +41,7 @@ class OnnxRuntimeCudaEngine:
             content = file.read()
         wanted = {
             "use_tf32": "0",
-            "enable_cuda_graph": str(int(self.graph)),
+            "enable_cuda_graph": str(int(graph)),
             "user_compute_stream": str(self._cuda.stream),
         }
         with collected() as said:
@@ -98,25 +97,16 @@ class OnnxRuntimeCudaEngine:
         binding.bind_ortvalue_input(self.input.name, given)
         binding.bind_ortvalue_output(self.output.name, made)
         options = self._library.RunOptions()
-        if self.graph:
+        if self._graph:
             options.add_run_config_entry("gpu_graph_id", str(size))
         self._bound[size] = given, binding, options, made
         return self._bound[size]
 
 
-class OnnxRuntimeCudaGraphEngine(OnnxRuntimeCudaEngine):
-    """The same as one CUDA graph, captured in the first calls: no launch of a kernel at a time."""
-
-    name = "onnxruntime-cuda-graph"
-    graph = True
-
-
 def library() -> Any:
     """ONNX Runtime built for CUDA; that a build has it says nothing of the machine, that it has not is final."""
-    try:
-        import onnxruntime
-    except ImportError:
-        raise UnavailableError(f"ONNX Runtime is not installed; {HOW_TO_GET}") from None
+    import onnxruntime
+
     if PROVIDER not in onnxruntime.get_available_providers():
         raise UnavailableError(f"the onnxruntime that is installed is built without CUDA; {HOW_TO_GET}")
     return onnxruntime

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
+from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engines import vulkan
 from fmnist_edge.runtime.engines.native_output import collected
 from fmnist_edge.runtime.engines.onnx_session import ASSIGNMENT, SILENT, ops_by_provider, specs
@@ -20,15 +21,15 @@ NO_GPU = "WebGPU finds no GPU (no Vulkan driver that it can use)"
 OPTIONS = "ep.webgpuexecutionprovider."
 
 
-class OnnxRuntimeWebGpuEngine:
-    """See `fmnist_edge.runtime.engine.Engine`. The answer is read back before `run` returns."""
+class OnnxRuntimeWebGpuEngine(Engine):
+    """The answer is read back before `run` returns."""
 
-    name = "onnxruntime-webgpu"
-    survives_fork = False
     options: dict[str, str] = {}  # noqa: RUF012  (the plugin's own, as `OPTIONS` names them)
 
     def __init__(self, path: str, threads: int | None = None) -> None:
-        onnxruntime, plugin = libraries()
+        import onnxruntime
+        import onnxruntime_ep_webgpu as plugin
+
         self.version = f"onnxruntime {onnxruntime.__version__}, onnxruntime-ep-webgpu {version_of_plugin()}"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = SILENT
@@ -57,19 +58,6 @@ class OnnxRuntimeWebGpuEngine:
 
     def close(self) -> None:
         self._session = None
-
-
-def libraries() -> tuple[Any, Any]:
-    """ONNX Runtime and its plugin; raises UnavailableError when one is not installed."""
-    try:
-        import onnxruntime
-        import onnxruntime_ep_webgpu
-    except ImportError as error:
-        package = "onnxruntime" if error.name == "onnxruntime" else "onnxruntime-ep-webgpu"
-        raise UnavailableError(
-            f"{package} is not installed; run: pip install onnxruntime onnxruntime-ep-webgpu"
-        ) from None
-    return onnxruntime, onnxruntime_ep_webgpu
 
 
 def version_of_plugin() -> str:

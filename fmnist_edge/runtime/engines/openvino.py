@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
-from fmnist_edge.runtime.engine import TensorSpec, single
+from fmnist_edge.errors import ArtifactError, one_line
+from fmnist_edge.runtime.engine import Engine, TensorSpec, single
 from fmnist_edge.runtime.engines import tflite_file
 
 __all__ = ["OpenVINOEngine"]
@@ -20,18 +20,12 @@ DTYPES = ("float32", "float16", "int8", "uint8", "int16")
 LAYOUT_OPS = ("Convert", "Transpose", "Reshape")
 
 
-class OpenVINOEngine:
-    """See `fmnist_edge.runtime.engine.Engine`."""
-
-    name = "openvino"
-    requirement = "openvino>=2026.4"
-    survives_fork = False  # its threads are not in the child, and a new model waits for them
+class OpenVINOEngine(Engine):
+    """One stream: a call is one inference, and all threads work on it."""
 
     def __init__(self, path: str, threads: int | None = None) -> None:
-        try:
-            import openvino
-        except ImportError:
-            raise UnavailableError("OpenVINO is not installed; run: pip install openvino") from None
+        import openvino
+
         self.version = f"openvino {openvino.__version__.partition('-')[0]}"
         options = OPTIONS if threads is None else {**OPTIONS, "INFERENCE_NUM_THREADS": threads}
         core = openvino.Core()

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
-from fmnist_edge.runtime.engine import TensorSpec
+from fmnist_edge.errors import ArtifactError, one_line
+from fmnist_edge.runtime.engine import Engine, TensorSpec
 from fmnist_edge.runtime.engines import tflite_file
 from fmnist_edge.runtime.engines.native_output import STDERR, collected
 
@@ -25,23 +25,17 @@ ARENA_BYTES = 64 << 20
 SOURCE = re.compile(r"^\S+\.(cc|h)(:\d+)?:? ")  # where in the library a message comes from
 
 
-class TFLiteMicroEngine:
-    """See `fmnist_edge.runtime.engine.Engine`. It has one thread, whatever `threads` says."""
+class TFLiteMicroEngine(Engine):
+    """It has one thread, whatever `threads` says."""
 
-    name = "tflite-micro"
-    requirement: str | None = None  # has no wheel but for x86-64
-    arena_size = ARENA_BYTES
-
-    def __init__(self, path: str, threads: int | None = None) -> None:
+    def __init__(self, path: str, threads: int | None = None, *, arena_size: int = ARENA_BYTES) -> None:
         content = tflite_file.read(path)
-        try:
-            from tflite_micro.python.tflite_micro import runtime
-        except ImportError:
-            raise UnavailableError("tflite-micro is not installed; run: pip install --pre tflite-micro") from None
+        from tflite_micro.python.tflite_micro import runtime
+
         self.version = f"tflite-micro {metadata.version('tflite-micro')}"
         with collected(STDERR) as said:  # the library gives its reasons there, and only there
             try:
-                self._interpreter: Any = runtime.Interpreter.from_bytes(content, arena_size=self.arena_size)
+                self._interpreter: Any = runtime.Interpreter.from_bytes(content, arena_size=arena_size)
             except Exception as error:  # its parser raises anything on a damaged file
                 raise ArtifactError(f"{path}: {self.version} refuses the file ({reason(said(), error)})") from None
             self.input = only_tensor(self._interpreter.get_input_details, "input", path)

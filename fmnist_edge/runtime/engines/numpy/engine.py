@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, one_line
-from fmnist_edge.runtime.engine import TensorSpec
+from fmnist_edge.runtime.engine import Engine, TensorSpec
 from fmnist_edge.runtime.engines import tflite_file
 from fmnist_edge.runtime.engines.numpy.model import Tensor, read_model
 from fmnist_edge.runtime.engines.numpy.program import Program, program_of
@@ -14,16 +14,13 @@ from fmnist_edge.runtime.flatbuffer import RefusedError
 __all__ = ["NumpyEngine"]
 
 
-class NumpyEngine:
-    """See `fmnist_edge.runtime.engine.Engine`. It takes any number of images, whatever batch the file is for.
+class NumpyEngine(Engine):
+    """It takes any number of images, whatever batch the file is for.
 
     Integer ops answer bit for bit what TensorFlow Lite's reference kernels do (`litert-reference`), float ops up to the
     order of their sums. A damaged or hostile file is an ArtifactError, and costs little memory and time. `threads` has
     no effect; it is safe to share between threads.
     """
-
-    name = "numpy"
-    requirement = "numpy>=1.24,<3"
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         self.version = f"numpy {np.__version__}"

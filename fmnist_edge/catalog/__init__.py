@@ -1,0 +1,1 @@
+"""What there is to choose from, one record each: models, formats, precisions, boards. Engines are in `runtime`."""

@@ -1,0 +1,79 @@
+"""The formats that export writes, one record each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fmnist_edge.errors import InputError
+from fmnist_edge.lookup import Catalog, load
+
+if TYPE_CHECKING:
+    from fmnist_edge.explain.probe import Probe
+    from fmnist_edge.export.exporter import Exporter
+
+__all__ = ["FORMATS", "Format"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format. Its name is also the suffix of its files.
+
+    Attributes:
+        implementation: "module:object" of its exporter, see `export.exporter.Exporter`.
+        embed: "module:function" that writes the contract into a file; None for a format that has no place for it.
+        probe: "module:class" that shows a file's tensors to `explain`; None where none can.
+        by_default: exported without being named. The others are of peer engines, of Keras itself, or sources.
+        selective_uncalibrated: whether its converter can keep single layers in float where nothing is calibrated;
+            TensorFlow's cannot.
+        contains: of a format that is a folder of sources, the format of the file inside it; None for any other.
+    """
+
+    name: str
+    implementation: str
+    embed: str | None = None
+    probe: str | None = None
+    by_default: bool = False
+    selective_uncalibrated: bool = False
+    contains: str | None = None
+
+    @property
+    def file(self) -> Format:
+        """The format of the model file itself: this one, or the one that its sources contain."""
+        return self if self.contains is None else FORMATS[self.contains]
+
+    def exporter(self) -> Exporter:
+        return load(self.implementation)
+
+    def probe_class(self) -> type[Probe]:
+        """Raises InputError for a format that has none."""
+        if self.probe is None:
+            able = ", ".join(name for name, item in FORMATS.items() if item.probe)
+            raise InputError(f"the layers of a {self.name} file cannot be shown; those of these formats can: {able}")
+        return load(self.probe)
+
+
+FORMATS: Catalog[Format] = Catalog(
+    "format",
+    (
+        Format(
+            "tflite",
+            "fmnist_edge.export.tflite:EXPORTER",
+            embed="fmnist_edge.export.tflite_metadata:embed",
+            probe="fmnist_edge.explain.tflite:TFLiteProbe",
+            by_default=True,
+        ),
+        Format(
+            "onnx",
+            "fmnist_edge.export.onnx:EXPORTER",
+            embed="fmnist_edge.export.onnx_metadata:embed",
+            probe="fmnist_edge.explain.onnx:OnnxProbe",
+            by_default=True,
+            selective_uncalibrated=True,
+        ),
+        Format("ncnn", "fmnist_edge.export.ncnn:EXPORTER"),
+        Format("mnn", "fmnist_edge.export.mnn:EXPORTER"),
+        Format("keras", "fmnist_edge.export.keras:EXPORTER"),
+        Format("c-array", "fmnist_edge.export.c_array:EXPORTER", contains="tflite"),
+    ),
+)
