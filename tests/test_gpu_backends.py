@@ -133,7 +133,9 @@ class TestOnSoftware:
         assert 0 < sum(cell["placement"]["on_cpu"].values()) < cell["placement"]["ops"]
 
     def test_the_loaders_own_list_names_it(self, software):
-        code = "from fmnist_edge.runtime.engines import vulkan as v; print([(d.name[:8], d.software) for d in v.devices()])"
+        code = (
+            "from fmnist_edge.runtime.engines import vulkan as v;print([(d.name[:8], d.software) for d in v.devices()])"
+        )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[('llvmpipe', True)]"
 
