@@ -122,7 +122,7 @@ aarch64: $(READY) wheel  ## the wheel for devices and what is in exported/ on th
 	PYTHON=$(BIN)/python sh scripts/aarch64.sh build/emulation dist/fmnist_edge_runtime-*.whl exported/*/int8.tflite exported/*/float32.onnx
 
 microcontroller: $(READY) data  ## c-array sources, cross-compiled and read by emulated Cortex-M (needs gcc-arm-none-eabi, qemu-system-arm)
-	$(BIN)/python -m pytest tests/test_c_array.py
+	$(BIN)/python -m pytest tests/export/test_c_array.py
 
 wheel: $(READY)  ## build dist/*.whl: everything, and the runtime alone for devices
 	rm -rf build/lib dist

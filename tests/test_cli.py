@@ -4,10 +4,10 @@ import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support import ROOT
 
 from fmnist_edge import checkpoints
 from fmnist_edge.catalog.models import MODELS
@@ -17,7 +17,6 @@ from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import one_line
 from fmnist_edge.options import parser
 
-ROOT = Path(__file__).parents[1]
 IMAGES = sorted((ROOT / "examples/images").glob("*.png"))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import ROOT
 
 from fmnist_edge.errors import FileError
 from fmnist_edge.files import (
@@ -91,7 +92,7 @@ def test_files_that_belong_together_are_all_filled_before_the_first_is_replaced(
 def running(code: str, folder: Path) -> Iterator[subprocess.Popen]:
     """A process that runs `code` in `folder`, and has printed a line; killed at the end."""
     program = [sys.executable, "-c", f"import time\nfrom fmnist_edge.files import *\n{code}"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(program, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
         yield process

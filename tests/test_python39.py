@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import needs
-from devices import ROOT, job, oldest_python, unpack
+from support.devices import ROOT, job, oldest_python, unpack
+from support.installed import needs
 
 from fmnist_edge.bench.remote.bundle import DEVICE_SIDE, archive
 

@@ -2,8 +2,8 @@
 
 The rule: an image is dark on light when the mean of its outermost pixels, which are background, lies above the middle
 of their range. Of Fashion-MNIST's 60,000 training images it takes none for dark on light (the lightest border has a
-mean of 108 of 255), and of the same images inverted it misses none; `tests/test_polarity.py` counts both. A background
-about as light as the middle, or an object that fills the image, is beyond it.
+mean of 108 of 255), and of the same images inverted it misses none; `tests/runtime/test_polarity.py` counts both.
+A background about as light as the middle, or an object that fills the image, is beyond it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,166 @@
+"""`bench` and `compare` as scripts see them: exit codes, one-line errors, files."""
+
+import json
+
+import pytest
+from support.bench_models import write_onnx
+from support.bench_results import cell, result, steady
+
+from fmnist_edge.bench import overhead, results, suite
+from fmnist_edge.cli import main
+
+PLAN = """
+rounds = 1
+seconds = 0
+end_to_end_seconds = 0
+min_queries = 3
+warm_up_runs = 2
+warm_up_seconds = 0
+threads = [1]
+"""
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch):
+    monkeypatch.setattr(suite, "IDLE_S", 0.01)
+    monkeypatch.setattr(suite, "calibrate", lambda threads: {"threads": {}})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.toml").write_text(PLAN)
+    write_onnx(tmp_path / "exported/linear/float32.onnx")
+    return "tiny.toml"
+
+
+def fails(capsys, arguments, code, *said):
+    capsys.readouterr()
+    assert main(arguments) == code
+    err = capsys.readouterr().err
+    lines = [line for line in err.splitlines() if line.startswith("fmnist-edge: error: ")]
+    assert len(lines) == 1, err
+    for part in said:
+        assert part in lines[0]
+
+
+class TestBench:
+    def test_a_run_prints_its_table_and_verdict_and_writes_its_file(self, plan, tmp_path, capsys):
+        assert main(["bench", "--plan", plan, "--engine", "onnxruntime"]) == 0
+        out = capsys.readouterr().out
+        (file,) = tmp_path.glob("benchmarks/results/*/*")
+        assert "| linear/float32.onnx | onnxruntime |" in out and "INVALID" in out
+        assert f"wrote {file.relative_to(tmp_path)}" in out
+        assert results.load(file)["plan"]["name"] == "tiny"
+
+    def test_accuracies_are_taken_from_the_parity_report_that_is_there(self, plan, tmp_path, capsys):
+        digest = json.loads((tmp_path / "exported/linear/float32.onnx.json").read_text())["sha256"]
+        row = {"sha256": digest, "accuracy": 0.5, "reference_accuracy": 0.5, "images": 9, "passed": True}
+        (tmp_path / "reports").mkdir()
+        (tmp_path / "reports/parity.json").write_text(json.dumps({"source": "nine images", "rows": [row]}))
+        assert main(["bench", "--plan", plan, "--engine", "onnxruntime"]) == 0
+        (file,) = tmp_path.glob("benchmarks/results/*/*")
+        assert results.load(file)["cells"][0]["accuracy"]["source"] == "nine images"
+
+    def test_ctrl_c_says_how_to_go_on_and_going_on_ends_it(self, plan, tmp_path, capsys, monkeypatch):
+        measured = suite.measured
+        monkeypatch.setattr(suite, "measured", lambda *what: interrupt() if what[1] == 0 else measured(*what))
+
+        def interrupt():
+            raise KeyboardInterrupt
+
+        assert main(["bench", "--plan", plan, "--engine", "onnxruntime"]) == 130
+        said = capsys.readouterr().err
+        command = said[said.index("bench --resume") :].split()
+        monkeypatch.setattr(suite, "measured", measured)
+        assert main(command) == 0
+        (file,) = tmp_path.glob("benchmarks/results/*/*")
+        assert results.load(file)["cells"][0]["status"] == "ok"
+
+    def test_only_what_can_not_run_has_an_exit_code_of_its_own(self, plan, tmp_path, capsys, monkeypatch):
+        (tmp_path / "onnxruntime.py").write_text("raise ImportError('not here')")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        assert main(["bench", "--plan", plan, "--engine", "onnxruntime"]) == 3
+        assert "unavailable: onnxruntime: " in capsys.readouterr().out
+        monkeypatch.undo()
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "exported/linear/float32.onnx").write_bytes(b"nothing")
+        assert main(["bench", "--plan", plan, "--engine", "onnxruntime"]) == 1
+        assert "failed: onnxruntime: " in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        "arguments, said",
+        [
+            (["--plan", "quik"], ["unknown plan 'quik'", "Did you mean 'quick'?"]),
+            (["--plan", "none.toml"], ["none.toml: cannot be read"]),
+            (["--resume", "none.partial.jsonl"], ["no such file"]),
+            (["--resume", "a", "--plan", "quick", "exported"], ["leave artifacts and --plan out"]),
+            (["nowhere"], ["no such file"]),
+            (["--batch", "7"], ["with a batch of 7"]),
+            (["--parity", "tiny.toml"], ["not a report of `fmnist-edge check`"]),
+            (["--check-overhead", "--engine", "onnxruntime-basic"], ["bare loop"]),
+        ],
+    )
+    def test_bad_input_is_one_line(self, plan, capsys, arguments, said):
+        fails(capsys, ["bench", *arguments], 2, *said)
+
+    def test_the_overhead_is_shown_and_gated(self, plan, capsys, monkeypatch):
+        found = [overhead.Overhead(10_000, 500, 400, 600)]
+        monkeypatch.setattr(overhead, "overhead_of", lambda path, engine, images: found[0])
+        assert main(["bench", "--check-overhead"]) == 0
+        assert "+0.50 [+0.40, +0.60]" in capsys.readouterr().out
+        found[0] = overhead.Overhead(10_000, 2500, 2400, 2600)
+        assert main(["bench", "--check-overhead"]) == 1
+        found[0] = "it crashed"
+        assert main(["bench", "--check-overhead"]) == 1
+        assert "it crashed" in capsys.readouterr().err
+
+
+class TestCompare:
+    @pytest.fixture
+    def saved(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        made = {
+            "a": result(),
+            "slower": result(cell(rounds=steady(120))),
+            "broken": result(cell(rounds=[], status="failed", reason="crashed")),
+            "elsewhere": result(machine={"cpu": "ARM Cortex-A76", "device": "other"}),
+            "unrelated": result(cell(artifact="other/int8.tflite")),
+        }
+        return {name: str(results.save(item, tmp_path / f"{name}.json.gz")) for name, item in made.items()}
+
+    def test_ratios_are_printed_and_written(self, saved, tmp_path, capsys):
+        assert main(["compare", saved["a"], saved["slower"]]) == 0
+        out = capsys.readouterr().out
+        assert "1.200 [1.200, 1.200]" in out and "slower" in out
+        report = json.loads((tmp_path / "reports/compare.json").read_text())
+        assert report["cells"][0]["ratios"]["engine"]["p50"]["ratio"] == pytest.approx(1.2, rel=0.01)
+        assert (report["a"], report["b"], report["unlike"]) == ("a.json.gz", "slower.json.gz", [])
+
+    @pytest.mark.parametrize("limit, code", [("10%", 1), ("10", 1), ("19.5", 1), ("25%", 0), ("0%", 1)])
+    def test_a_rise_beyond_the_limit_exits_1(self, saved, capsys, limit, code):
+        assert main(["compare", saved["a"], saved["slower"], "--fail-if-slower", limit]) == code
+        assert ("more than" in capsys.readouterr().err) == bool(code)
+
+    def test_what_got_faster_or_stayed_passes(self, saved):
+        assert main(["compare", saved["slower"], saved["a"], "--fail-if-slower", "0%"]) == 0
+        assert main(["compare", saved["a"], saved["a"], "--fail-if-slower", "0%"]) == 0
+
+    def test_a_cell_that_failed_in_b_has_nothing_to_compare(self, saved, capsys):
+        fails(capsys, ["compare", saved["a"], saved["broken"], "--fail-if-slower", "10%"], 1, "1 of 1 cells")
+        fails(capsys, ["compare", saved["a"], saved["unrelated"]], 2, "no measured cell in common")
+
+    def test_unlike_machines_are_refused_with_what_differs_unless_forced(self, saved, capsys):
+        pair = ["compare", saved["a"], saved["elsewhere"]]
+        fails(capsys, pair, 2, "device: A 'a-board', B 'other'; cpu: A 'ARM Cortex-A72'", "--force")
+        assert main([*pair, "--force"]) == 0
+        assert "note: cpu: A 'ARM Cortex-A72'" in capsys.readouterr().err
+
+    def test_another_schema_is_refused_forced_or_not(self, saved, tmp_path, capsys):
+        other = tmp_path / "other.json"
+        other.write_text(json.dumps({**result(), "schema": 1}))
+        for more in ([], ["--force"]):
+            fails(capsys, ["compare", saved["a"], str(other), *more], 2, "schema is 1, this version reads 2 and 3")
+        fails(capsys, ["compare", saved["a"], "none"], 2, "none: no such file")
+
+    @pytest.mark.parametrize("text", ["-1", "ten", "nan%"])
+    def test_a_limit_that_is_none_is_a_usage_error(self, saved, text, capsys):
+        with pytest.raises(SystemExit) as done:
+            main(["compare", saved["a"], saved["a"], f"--fail-if-slower={text}"])
+        assert done.value.code == 2

@@ -1,0 +1,118 @@
+"""A README's blocks are what the results give, or the check says which are not."""
+
+import shutil
+
+import pytest
+from support import ROOT
+from support.bench_results import result
+from support.report_results import family, read
+
+from fmnist_edge.errors import FileError, InputError, UnknownNameError
+from fmnist_edge.report import readme
+from fmnist_edge.report.markdown import BLOCKS
+
+TEXT = """# Mine
+
+`<!-- report:NAME -->` is a marker, but not in the middle of a line.
+
+<!-- report:runs -->
+old
+<!-- /report -->
+
+Between.
+
+<!-- report:{} -->
+<!-- /report -->
+End.
+"""
+
+
+@pytest.fixture
+def found(tmp_path):
+    (tmp_path / "results").mkdir()
+    return read(tmp_path / "results", result(*family()))
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_block_is_written_with_its_file_and_then_stays(found, tmp_path, name):
+    path = tmp_path / "README.md"
+    text, stale = readme.regenerated(TEXT.format(name), found, path)
+    assert stale == ["runs", name]
+    assert text.startswith(TEXT[: TEXT.index("old")] + "| device ") and "old" not in text
+    assert "\nBetween.\n" in text and text.endswith("<!-- /report -->\nEnd.\n")
+    assert "[a-board/0.json.gz](results/0.json.gz)" in text
+    assert readme.regenerated(text, found, path) == (text, [])
+    assert readme.regenerated(text.replace("tiny_resnet", "tiny", 1), found, path)[0] == text
+
+
+def test_a_changed_figure_is_stale(found, tmp_path):
+    path = tmp_path / "README.md"
+    text, _ = readme.regenerated(TEXT.format("latency"), found, path)
+    assert "| 200.1 |" in " ".join(text.split())
+    assert readme.regenerated(text.replace("200.1", "199.9", 1), found, path) == (text, ["latency"])
+
+
+def test_only_the_rows_that_fit(found, tmp_path):
+    marker = "latency precision=int8,stock_int8 model=tiny_resnet"
+    text, _ = readme.regenerated(TEXT.format(marker), found, tmp_path / "README.md")
+    block = text[text.index("report:latency") :]
+    assert "| int8.tflite" in block and "| stock_int8.tflite" in block
+    assert "float32.tflite" not in block and "tiny_resnet_edge" not in block
+    assert readme.regenerated(text, found, tmp_path / "README.md")[1] == []
+
+
+def test_only_the_run_that_is_named(tmp_path):
+    runs = read(tmp_path, result(*family()), result(*family()))
+    text, _ = readme.regenerated(TEXT.format("latency run=1"), runs, tmp_path / "README.md")
+    block = text[text.index("report:latency") :]
+    assert "1.json.gz" in block and "0.json.gz" not in block
+
+
+def test_a_file_outside_is_named_and_not_linked(found, tmp_path):
+    text, _ = readme.regenerated(TEXT.format("pareto"), found, tmp_path / "elsewhere/README.md")
+    assert "From a-board/0.json.gz;" in text and "](" not in text
+
+
+@pytest.mark.parametrize(
+    "text, error, said",
+    [
+        ("no marker", InputError, "no block of <!-- report:NAME -->"),
+        (
+            TEXT.format("latnecy"),
+            UnknownNameError,
+            "unknown block 'latnecy'; choose from: runs, .*Did you mean 'latency'",
+        ),
+        (TEXT.format("latency engien=litert"), InputError, "unknown filter 'engien'; choose from: run, device, model"),
+        (TEXT.format("latency engine=none"), InputError, "no measured cell has engine=none"),
+        ("<!-- report:runs -->\n<!-- report:latency -->\n<!-- /report -->", InputError, "block runs is not closed"),
+        (TEXT.format("latency") + "<!-- report:runs -->", InputError, "at least one is not closed"),
+        (TEXT.format("latency") + "<!-- report:runs x -->\n<!-- /report -->\n", InputError, "its marker is not"),
+    ],
+)
+def test_a_marker_that_is_not_understood_is_one_line(found, tmp_path, text, error, said):
+    with pytest.raises(error, match=said) as caught:
+        readme.regenerated(text, found, tmp_path / "README.md")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_readme_that_is_no_text(tmp_path):
+    (tmp_path / "binary.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(FileError, match="not UTF-8 text"):
+        readme.read(tmp_path / "binary.md")
+    with pytest.raises(FileError, match="cannot be read"):
+        readme.read(tmp_path / "none.md")
+
+
+def test_what_a_block_says_cannot_end_it(found, tmp_path):
+    shutil.rmtree(tmp_path / "results")
+    (tmp_path / "results").mkdir()
+    hostile = read(tmp_path / "results", result(machine={"device": "<!-- /report -->"}))
+    text, _ = readme.regenerated(TEXT.format("latency"), hostile, tmp_path / "README.md")
+    assert text.count("<!-- /report -->") == 2 and readme.regenerated(text, hostile, tmp_path / "README.md")[1] == []
+
+
+def test_our_own_readme_is_what_our_results_give(monkeypatch):
+    from fmnist_edge.cli import main
+
+    monkeypatch.chdir(ROOT)
+    assert main(["report", "--readme", "README.md", "--check"]) == 0

@@ -1,0 +1,120 @@
+"""The wheel as a device gets it: small, and in an environment of its own it runs the README's example."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+from support import ROOT
+
+SOURCES = ("fmnist_edge", "benchmarks/plans")
+FILES = ("pyproject.toml", "README.md", "LICENSE")
+LARGEST = 200_000  # bytes
+OFFLINE = ("NewConnectionError", "NameResolutionError", "Temporary failure in name resolution", "ConnectTimeout")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Built from a copy: setuptools takes what it finds in a `build` folder for part of the package."""
+    copy = tmp_path_factory.mktemp("source")
+    for name in SOURCES:
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in FILES:
+        shutil.copy(ROOT / name, copy / name)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", copy / "dist", copy]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    (built,) = (copy / "dist").glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def device_wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("device")
+    subprocess.run([sys.executable, ROOT / "scripts/runtime_wheel.py", folder], check=True)
+    (built,) = folder.glob("fmnist_edge_runtime-*.whl")
+    return built
+
+
+def modules_in(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def test_a_devices_wheel_is_small(device_wheel):
+    assert device_wheel.stat().st_size <= LARGEST
+
+
+def test_a_devices_wheel_holds_the_runtime_and_nothing_else(wheel, device_wheel):
+    runtime = {name for name in modules_in(wheel) if name.startswith("fmnist_edge/runtime/")}
+    beside = {f"fmnist_edge/{name}" for name in ("__init__.py", "errors.py", "lookup.py", "py.typed")}
+    assert len(runtime) > 20 and modules_in(device_wheel) == runtime | beside
+
+
+def test_holds_the_package_and_nothing_else(wheel):
+    names = modules_in(wheel)
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fmnist_edge").rglob("*.py")}
+    data = {name for name in names if ".data/data/share/fmnist-edge/plans/" in name}
+    assets = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fmnist_edge/report/assets").iterdir()}
+    boards = {
+        f"fmnist_edge/{name}"
+        for name in ("boards/emulation/blocks.c", "boards/emulation/wheels.txt", "catalog/boards.json")
+    }
+    assert len(assets) == 3 and names == modules | assets | boards | data | {"fmnist_edge/py.typed"}
+    assert len(data) == len(list((ROOT / "benchmarks/plans").glob("*.toml")))
+
+
+@pytest.mark.parametrize("name", ["wheel", "device_wheel"])
+def test_needs_numpy_alone(name, request):
+    with zipfile.ZipFile(request.getfixturevalue(name)) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        needed = Parser().parsestr(archive.read(name).decode()).get_all("Requires-Dist")
+    assert [item for item in needed if "extra ==" not in item] == ["numpy>=1.24"]
+
+
+def environment() -> dict[str, str]:
+    """Ours without what would let a child find the source tree or this environment's packages."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
+def pip(python: str | Path, *arguments: str | Path) -> None:
+    command = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    if done.returncode and any(sign in done.stderr for sign in OFFLINE):
+        pytest.skip("the package index cannot be reached")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """A folder of what the runtime's extras need, each file with a hash of the lock: pip may choose from it alone."""
+    folder = tmp_path_factory.mktemp("packages")
+    lock = ROOT / "requirements-runtime.lock"
+    pip(sys.executable, "download", "--no-deps", "--require-hashes", "--requirement", lock, "--dest", folder)
+    return folder
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(("name", "extra", "artifact", "engine"), [
+    ("wheel", "litert", "exported/compact_cnn/int8.tflite", "ai-edge-litert"),
+    ("device_wheel", "litert", "exported/compact_cnn/int8.tflite", "ai-edge-litert"),
+    ("device_wheel", "onnx", "exported/compact_cnn/float32.onnx", "onnxruntime"),
+])  # fmt: skip
+def test_a_fresh_environment_runs_the_readmes_example(request, packages, name, tmp_path, extra, artifact, engine):
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], env=environment(), check=True)
+    binaries = tmp_path / "venv" / "bin"
+    wheel = f"{request.getfixturevalue(name)}[{extra}]"
+    pip(binaries / "python", "install", "--no-index", "--find-links", packages, wheel)
+
+    def says(*command) -> str:
+        done = subprocess.run(command, env=environment(), cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    said = says(binaries / "python", ROOT / "scripts/readme_example.py", artifact)
+    assert said.splitlines()[-1].startswith(f"{artifact}: the README's example and 16 golden vectors, by {engine} ")
+    if name == "wheel":
+        assert says(binaries / "fmnist-edge", "doctor", ROOT / artifact).count("| pass ") == 16
