@@ -162,7 +162,7 @@ class TestWithout:
             assert reply["status"] == "unavailable" and "pip install" in reply["reason"], reply
 
     def test_no_driver_no_devices(self, no_driver):
-        code = "from fmnist_edge.runtime import vulkan; print(vulkan.devices())"
+        code = "from fmnist_edge.runtime.engines import vulkan; print(vulkan.devices())"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"
 
