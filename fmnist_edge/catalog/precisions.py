@@ -10,7 +10,7 @@ from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.gates import FLOAT16, FLOAT32, INTEGER, Gate
 from fmnist_edge.errors import InputError, UnknownNameError
 
-__all__ = ["PRECISIONS", "Precision", "gate_for", "precision_named", "select"]
+__all__ = ["PRECISIONS", "Precision", "gate_for", "precision_named", "recorded", "select"]
 
 INTEGERS = ("int8", "int16")
 CHOICES = {
@@ -132,6 +132,11 @@ PRECISIONS = (
     Precision("stock_int8", "tflite", **INT8, **STOCK, io="int8", stands_beside="int8"),
     Precision("stock_float32", "onnx", **F32, **STOCK, stands_beside="float32"),
 )
+
+
+def recorded(format: str | None, name: str | None) -> Precision | None:
+    """The precision `name` of `format`, None where this version does not have it."""
+    return next((item for item in PRECISIONS if (item.format, item.name) == (format, name)), None)
 
 
 def precision_named(format: str, name: str) -> Precision:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmnist_edge.errors import GateError, InputError
+from fmnist_edge.errors import GateError, InputError, UnavailableError
 
 if TYPE_CHECKING:
     from fmnist_edge.report.runs import Run
@@ -43,6 +43,8 @@ def check(path: Path, runs: Sequence[Run]) -> None:
 
 
 def write(options: argparse.Namespace, runs: Sequence[Run]) -> None:
+    """Raises UnavailableError when the page's packages are missing, after everything that does not need them. With
+    --readme this is a note, for the README is what was asked for."""
     from fmnist_edge.files import write_atomic, write_json
     from fmnist_edge.report import boards, markdown, page, readme, summary
 
@@ -53,10 +55,19 @@ def write(options: argparse.Namespace, runs: Sequence[Run]) -> None:
     print(markdown.terminal(runs, lines) + "\n")
     write_json(options.report, summary.as_json(runs, lines))
     write_atomic(options.markdown, markdown.document(runs, lines))
-    write_atomic(options.html, page.page(runs, lines))
-    print(f"wrote {options.html}, {options.markdown} and {options.report}")
+    missing = None
+    try:
+        write_atomic(options.html, page.page(runs, lines))
+        print(f"wrote {options.html}, {options.markdown} and {options.report}")
+    except UnavailableError as error:
+        missing = error
+        print(f"wrote {options.markdown} and {options.report}")
     if blocks is not None:
         write_atomic(options.readme, blocks)
         print(f"wrote the blocks of {options.readme}")
     if not all(row.valid for item in runs for row in item.rows):
         print("note: INVALID figures are among these; the verdicts above say why", file=sys.stderr)
+    if missing is not None and blocks is None:
+        raise missing
+    if missing is not None:
+        print(f"note: no page: {missing}", file=sys.stderr)

@@ -16,7 +16,7 @@ from fmnist_edge.boards.estimate.estimates import of_cell, text
 from fmnist_edge.catalog.boards import ACROSS_RUNTIMES, CORES, boards
 from fmnist_edge.errors import FileError
 from fmnist_edge.report.tables import Column, Table
-from fmnist_edge.report.values import number, words
+from fmnist_edge.report.values import clean_text, number
 
 __all__ = ["EMULATED", "ESTIMATED", "Line", "as_json", "emulated", "estimated", "read"]
 
@@ -71,9 +71,9 @@ def line_of(found: Sequence[tuple[str, dict[str, Any]]]) -> Line:
         if by_core.get(board.core, {}).get("cycles")
     }
     return Line(
-        model=words(first["model"]),
-        file=words(first["artifact"]).rpartition("/")[2],
-        engine=words(first["engine"]),
+        model=clean_text(first["model"]),
+        file=clean_text(first["artifact"]).rpartition("/")[2],
+        engine=clean_text(first["engine"]),
         instructions={core: number(cell["instructions"]) / 1e6 for core, cell in found},
         agreement=min(number(cell["parity"]["agreement"]) for _, cell in found),
         images=min(number(cell["parity"]["images"]) for _, cell in found),

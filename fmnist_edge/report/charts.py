@@ -1,164 +1,196 @@
-"""Charts as SVG that is part of the page: latency against accuracy, by percentile, burst against sustained.
+"""Charts as Vega-Lite specifications, made by Altair: latency against accuracy, by percentile, burst against sustained.
 
-Sizes are in units of the picture, which the page scales; page.css has the larger letters of a narrow screen.
+Text of a results file is in the data and in the domains of scales, which Vega takes as text. It is never in an
+expression, a title or the name of a field.
+
+The page's script sets the parameters of every chart: `ink`, `soft` and `paper` are the page's colours, and `hidden`
+has the ids of the rows that the page's filters leave out.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from fmnist_edge.report.axes import Axis, linear, logarithmic
+from fmnist_edge.report import encodings
 from fmnist_edge.report.curve import nines
-from fmnist_edge.report.markup import Markup, join, tag
+from fmnist_edge.report.encodings import Data, cells, finished
+from fmnist_edge.report.markers import Markers
 from fmnist_edge.report.runs import Row
-from fmnist_edge.report.signs import LEAST_RADIUS, Signs, marker
+from fmnist_edge.report.tables import tenths
 
-__all__ = ["percentiles", "scatter", "sustained"]
+if TYPE_CHECKING:
+    import altair as alt
 
-WIDTH, HEIGHT = 760, 480
-LEFT, RIGHT, TOP, BOTTOM = 76, 16, 16, 64
-PANEL = (380, 270)  # of one model's percentiles
-STRIP = 60  # for cells whose accuracy is not known
-GREATEST_RADIUS = 11.0
-PERCENTILES = (50, 90, 99, 99.9, 99.99, 99.999)  # with a line in the picture
+__all__ = ["percentiles", "scatter", "sustained", "unknown_accuracies"]
+
+PERCENTILES = (50, 90, 99, 99.9, 99.99, 99.999)  # with a label on the axis
+LATENCY = "p50 latency, µs per call"
 
 
-def scatter(rows: Sequence[Row], signs: Signs) -> Markup:
-    """Latency against accuracy, the area of a sign by the artifact's size, the Pareto front as a line and numbered.
+def scatter(rows: Sequence[Row], among: Sequence[Row], markers: Markers) -> Data:
+    """Latency against accuracy of rows whose accuracy is known. The area of a mark shows the artifact's size. The cells
+    on the Pareto front are numbered and joined by a line. The axis of latency and the sizes are those of all rows in
+    `among`."""
+    import altair as alt
 
-    Cells whose accuracy is not known are in a strip below.
-    """
-    accuracies = [100 * row.accuracy for row in rows if row.accuracy is not None]
-    unknown = len(accuracies) < len(rows)
-    height = HEIGHT if accuracies else TOP + STRIP + BOTTOM
-    floor = height - BOTTOM - (STRIP if unknown else 0)
-    x = logarithmic([row.p50_us for row in rows], LEFT, WIDTH - RIGHT)
-    y = linear(accuracies, floor, TOP, least=0.5) if accuracies else None
     members = sorted((row for row in rows if row.front), key=lambda row: row.p50_us)
     others = sorted((row for row in rows if not row.front), key=lambda row: -(row.size_bytes or 0))  # small ones on top
-    middle = floor + 40
-
-    def sign(row: Row) -> Markup:
-        down = middle if y is None or row.accuracy is None else y(100 * row.accuracy)
-        title = f"{named(row)}: p50 {row.p50_us:,.1f} µs, {sized(row)}, {accurate(row)}, {row.validity}"
-        classes = signs.colour(row) + (" unbeaten" if row.unbeaten else "")
-        return marker(signs.shape(row, radius_of(row, rows)), classes, x(row.p50_us), down, row.id, title)
-
-    drawn = [frame(x, height - BOTTOM, TOP, "p50 latency, µs per call")]
-    if unknown:
-        drawn.append(strip(floor))
-    if y is not None:
-        drawn.append(side(y, WIDTH, "accuracy, %"))
-    drawn += map(sign, others)
-    if y is not None:
-        drawn += [staircase(members, x, y), *map(sign, members), *numbers(members, x, y)]
-    return svg(WIDTH, height, "Latency against accuracy; the table has the same figures", drawn)
-
-
-def percentiles(rows: Sequence[Row], signs: Signs) -> Markup:
-    """Latency by percentile, a line per cell, with the engine's sign at its end."""
-    width, height = PANEL
-    known = [row for row in rows if row.curve]
-    last = max((nines(row.curve[-1][0]) for row in known), default=1.0)
-    x = Axis(0, max(last, 1.0), LEFT, width - 2 * RIGHT, ())
-    y = logarithmic([value for row in known for _, value in row.curve], height - BOTTOM, TOP)
-    marks = [(x(nines(percentile)), f"p{percentile:g}") for percentile in PERCENTILES if nines(percentile) <= x.high]
-    drawn = [baseline(marks, height - BOTTOM, TOP, x, "percentile of all samples"), side(y, width, "latency, µs")]
-    for row in known:
-        points = [(x(nines(percentile)), y(value)) for percentile, value in row.curve]
-        path = "M" + "L".join(f"{across:.1f} {down:.1f}" for across, down in points)
-        line = tag("path", tag("title", named(row)), d=path, class_=f"line {signs.colour(row)}")
-        end = marker(
-            signs.shape(row, 4), signs.colour(row), *points[-1], row.id, f"{named(row)}: p50 {row.p50_us:,.1f} µs"
-        )
-        drawn.append(tag("g", line, end, data_row=row.id))
-    return svg(width, height, "Latency by percentile", drawn)
-
-
-def sustained(rows: Sequence[Row], signs: Signs) -> Markup:
-    """How much slower the later half of each round is than its first second. Rows without these are left out."""
-    height = 300
-    known = [(row, row.sustained_by_burst, row.burst_us) for row in rows]
-    points = [(row, share, burst) for row, share, burst in known if share is not None and burst is not None]
-    x = logarithmic([burst for _, _, burst in points], LEFT, WIDTH - RIGHT)
-    y = linear([1.0, *(share for _, share, _ in points)], height - BOTTOM, TOP, least=0.04)
-    even = tag("path", d=f"M{LEFT} {y(1):.1f}H{WIDTH - RIGHT}", class_="even")
-    drawn = [frame(x, height - BOTTOM, TOP, "p50 of the first second, µs"), side(y, WIDTH, "sustained ÷ burst"), even]
-    for row, share, burst in points:
-        title = f"{named(row)}: burst {burst:,.1f} µs, sustained {row.sustained_us:,.1f} µs, {share:.3f} times"
-        drawn.append(marker(signs.shape(row, LEAST_RADIUS), signs.colour(row), x(burst), y(share), row.id, title))
-    return svg(WIDTH, height, "Sustained against burst latency", drawn)
-
-
-def svg(width: float, height: float, label: str, drawn: Sequence[Markup]) -> Markup:
-    return tag("svg", join(*drawn), viewBox=f"0 0 {width} {height}", role="img", aria_label=label, class_="chart")
-
-
-def frame(x: Axis, bottom: float, top: float, title: str) -> Markup:
-    return baseline([(x(value), f"{value:,.10g}") for value in x.ticks], bottom, top, x, title)
-
-
-def baseline(marks: Sequence[tuple[float, str]], bottom: float, top: float, x: Axis, title: str) -> Markup:
-    """Lines upwards with their values below, and the axis's title."""
-    lines = [tag("path", d=f"M{place:.1f} {top:.1f}V{bottom:.1f}", class_="grid") for place, _ in marks]
-    texts = [tag("text", text, x=place, y=bottom + 22, class_="x") for place, text in marks]
-    return join(*lines, *texts, tag("text", title, x=(x.start + x.end) / 2, y=bottom + 52, class_="x title"))
-
-
-def side(y: Axis, width: float, title: str) -> Markup:
-    """Lines across with their values to the left, and the axis's title along it."""
-    lines = [tag("path", d=f"M{LEFT} {y(value):.1f}H{width - RIGHT}", class_="grid") for value in y.ticks]
-    texts = [tag("text", f"{value:,.10g}", x=LEFT - 8, y=y(value), class_="y") for value in y.ticks]
-    middle = (y.start + y.end) / 2
-    return join(
-        *lines, *texts, tag("text", title, class_="x title", transform=f"translate(12 {middle:.1f}) rotate(-90)")
+    marks = cells(rows, markers).encode(
+        x=latency(among),
+        y=alt.Y(
+            "accuracy:Q",
+            title="accuracy, %",
+            axis=alt.Axis(tickCount=6),
+            scale=alt.Scale(domain=encodings.linear((percent(row) for row in rows), least=0.5), nice=False),
+        ),
+        size=encodings.size(among),
+        tooltip=encodings.tooltips(rows),
     )
+    line = alt.Chart(alt.NamedData("front")).encode(x="p50:Q", y="accuracy:Q", color=encodings.ink())
+    line = line.mark_line(interpolate="step-after", strokeDash=[6, 4], strokeWidth=1.5, clip=True)
+    data = {"cells": [point(row, among) for row in [*others, *members]], "front": staircase(members, among),
+            "numbers": numbers(members)}  # fmt: skip
+    return finished([marks, line, *number_layers()], data, height=400)
 
 
-def staircase(members: Sequence[Row], x: Axis, y: Axis) -> Markup:
-    """The best accuracy that each latency allows."""
-    path = ""
-    for row in members:
-        across, down = x(row.p50_us), y(100 * (row.accuracy or 0))
-        path += f"H{across:.1f}V{down:.1f}" if path else f"M{across:.1f} {down:.1f}"
-    return tag("path", d=f"{path}H{x.end:.1f}", class_="front") if path else Markup()
+def unknown_accuracies(rows: Sequence[Row], among: Sequence[Row], markers: Markers, *, legend: bool) -> Data:
+    """Rows whose accuracy is not known, by latency alone, to stand below the scatter of the others in `among`."""
+    import altair as alt
+
+    marks = cells(rows, markers, legend).encode(
+        x=latency(among),
+        y=alt.Y("accuracy:Q", title=" ", axis=alt.Axis(values=[]), scale=alt.Scale(domain=[-1, 1])),
+        size=encodings.size(among),
+        tooltip=encodings.tooltips(rows),
+    )
+    return finished([marks], {"cells": [{**point(row, among), "accuracy": 0} for row in rows]}, height=50)
 
 
-def numbers(members: Sequence[Row], x: Axis, y: Axis) -> list[Markup]:
-    """The place of each on the front."""
+def percentiles(rows: Sequence[Row], markers: Markers) -> Data:
+    """Latency by percentile: a line per row, with the engine's mark at the percentiles that have a label."""
+    import altair as alt
+
+    last = max(1.0, *(nines(row.curve[-1][0]) for row in rows))
+    labelled = [nines(percentile) for percentile in PERCENTILES if nines(percentile) <= last + 1e-6]
+    titles = {"name": "cell", "percentile": "percentile", "latency": "latency, µs", "p50": "p50 µs", "p99": "p99 µs",
+              "state": "verdict"}  # fmt: skip
+    base = alt.Chart(alt.NamedData("curves")).transform_filter(encodings.SHOWN)
+    base = base.transform_flatten(["nines", "us", "percentile", "latency"]).encode(
+        x=alt.X(
+            "nines:Q",
+            title="percentile of all samples",
+            scale=alt.Scale(domain=[0, 1.04 * last], nice=False),
+            axis=alt.Axis(values=labelled, labelExpr="'p' + format(100 * (1 - pow(10, -datum.value)), '~g')"),
+        ),
+        y=encodings.log_axis("Y", "us", (value for row in rows for _, value in row.curve), "latency, µs"),
+        stroke=encodings.colour("Stroke", rows, markers),
+        detail="id:N",
+        tooltip=[alt.Tooltip(f"{field}:N", title=title) for field, title in titles.items()],
+    )
+    hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout", fields=["id"], empty=False)
+    lines = base.mark_line(clip=True).add_params(hover).properties(name="lines").encode(
+        strokeDash=encodings.by_state("StrokeDash", rows, "line_dash"),
+        strokeWidth=alt.StrokeWidthValue(1.8, condition={"param": "hover", "empty": False, "value": 4}),
+    )  # fmt: skip
+    at_labels = " || ".join(f"abs(datum.nines - {place:.3f}) < 0.01" for place in labelled)
+    marks = base.transform_filter(at_labels).mark_point(size=45, clip=True).encode(
+        fill=encodings.colour("Fill", rows, markers),
+        fillOpacity=encodings.by_state("FillOpacity", rows, "fill"),
+        shape=encodings.shape(rows, markers),
+    )  # fmt: skip
+    return finished([lines, marks], {"curves": list(map(curve, rows))}, height=300, fit=True)
+
+
+def sustained(rows: Sequence[Row], markers: Markers) -> Data:
+    """How much slower the later half of each round is than its first second, for rows that have both."""
+    import altair as alt
+
+    titles = {"name": "cell", "burst_text": "burst p50 µs", "sustained_text": "sustained p50 µs",
+              "ratio_text": "sustained ÷ burst", "state": "verdict"}  # fmt: skip
+    marks = cells(rows, markers, legend=False).encode(
+        x=encodings.log_axis("X", "burst", (row.burst_us or 0 for row in rows), "p50 of the first second, µs"),
+        y=alt.Y(
+            "ratio:Q",
+            title="sustained ÷ burst",
+            axis=alt.Axis(tickCount=6),
+            scale=alt.Scale(domain=encodings.linear([1.0, *map(ratio, rows)], least=0.04), nice=False),
+        ),
+        size=alt.value(110),
+        tooltip=[alt.Tooltip(f"{field}:N", title=title) for field, title in titles.items()],
+    )
+    even = alt.Chart(alt.NamedData("even")).mark_rule(strokeDash=[2, 4], clip=True)
+    data = {"cells": list(map(pace, rows)), "even": [{"ratio": 1}]}
+    return finished([marks, even.encode(y="ratio:Q", color=encodings.ink())], data, height=260)
+
+
+def point(row: Row, among: Sequence[Row]) -> Data:
+    """A row in a scatter."""
+    known = {} if row.accuracy is None else {"accuracy": percent(row)}
+    sized = {"p50": max(row.p50_us, encodings.LEAST), "bytes": encodings.size_of(row, among)}
+    return {**encodings.look(row), **encodings.texts(row), **sized, **known}
+
+
+def curve(row: Row) -> Data:
+    """A row in the percentiles: lists that Vega flattens, so that the row's name is there once."""
+    places, values = zip(*row.curve, strict=True)
+    return {
+        **encodings.look(row),
+        "p50": tenths(row.p50_us),
+        "p99": "–" if row.p99_us is None else tenths(row.p99_us),
+        "nines": [round(nines(place), 3) for place in places],
+        "us": [max(value, encodings.LEAST) for value in values],
+        "percentile": [f"{place:.7g}" for place in places],
+        "latency": list(map(tenths, values)),
+    }
+
+
+def pace(row: Row) -> Data:
+    """A row in burst against sustained."""
+    burst = row.burst_us or 0
+    return {
+        **encodings.look(row),
+        "burst": max(burst, encodings.LEAST),
+        "ratio": ratio(row),
+        "burst_text": tenths(burst),
+        "sustained_text": tenths(row.sustained_us or 0),
+        "ratio_text": f"{ratio(row):.3f}",
+    }
+
+
+def latency(rows: Sequence[Row]) -> alt.X:
+    return encodings.log_axis("X", "p50", (row.p50_us for row in rows), LATENCY)
+
+
+def staircase(members: Sequence[Row], rows: Sequence[Row]) -> list[Data]:
+    """The best accuracy that each latency allows, up to the end of the axis."""
+    steps = [{"p50": max(row.p50_us, encodings.LEAST), "accuracy": percent(row)} for row in members]
+    end = encodings.logarithmic(row.p50_us for row in rows)[1]
+    return [*steps, {**steps[-1], "p50": end}] if steps else []
+
+
+def numbers(members: Sequence[Row]) -> list[Data]:
+    """The place of each member on the front."""
     return [
-        tag("text", place, x=x(row.p50_us) - 9, y=y(100 * (row.accuracy or 0)) - 9, class_="number", data_row=row.id)
+        {"id": row.id, "number": str(place), "p50": max(row.p50_us, encodings.LEAST), "accuracy": percent(row)}
         for place, row in enumerate(members, 1)
     ]
 
 
-def strip(floor: float) -> Markup:
-    box = tag("path", d=f"M{LEFT} {floor:.1f}H{WIDTH - RIGHT}v{STRIP}H{LEFT}z", class_="strip")
-    return join(box, tag("text", "accuracy not known", x=LEFT + 6, y=floor + 20, class_="note"))
+def number_layers() -> list[alt.Chart]:
+    """The numbers above their marks, with a border in the page's colour, so that they read on other marks."""
+    import altair as alt
+
+    base = alt.Chart(alt.NamedData("numbers")).encode(x="p50:Q", y="accuracy:Q", text="number:N")
+    base = base.encode(opacity=encodings.shown())
+    placed: dict[str, Any] = {"dy": -16, "fontWeight": "bold", "fontSize": 13, "clip": True}
+    border = base.mark_text(**placed, stroke=alt.ExprRef("paper"), strokeWidth=4, strokeJoin="round")
+    return [border, base.mark_text(**placed).encode(color=encodings.ink())]
 
 
-def radius_of(row: Row, rows: Sequence[Row]) -> float:
-    """By the logarithm: the largest artifact may have a thousand times the bytes of the smallest."""
-    sizes = [item.size_bytes for item in rows if item.size_bytes]
-    if not row.size_bytes or min(sizes) == max(sizes):
-        return LEAST_RADIUS
-    share = math.log(row.size_bytes / min(sizes)) / math.log(max(sizes) / min(sizes))
-    return LEAST_RADIUS + share * (GREATEST_RADIUS - LEAST_RADIUS)
+def percent(row: Row) -> float:
+    return 100 * (row.accuracy or 0)
 
 
-def named(row: Row) -> str:
-    batch = ("" if row.batch == 1 else f", batch {row.batch}") + ("" if row.target == "cpu" else f", {row.target}")
-    return f"{row.group} {row.file}, {row.engine}, {row.threads} thread{'s' * (row.threads != 1)}{batch}"
-
-
-def sized(row: Row) -> str:
-    return told(row.size_bytes, lambda size: f"{size / 1000:,.0f} kB", "size not known")
-
-
-def accurate(row: Row) -> str:
-    return told(row.accuracy, lambda share: f"{share:.2%} accurate", "accuracy not known")
-
-
-def told(value: float | None, write: Callable[[float], str], unknown: str) -> str:
-    return unknown if value is None else write(value)
+def ratio(row: Row) -> float:
+    return row.sustained_by_burst or 0

@@ -1,57 +1,205 @@
-"""A report as one HTML page that needs nothing but itself: no network, no other file.
+"""A report as one HTML page that needs nothing else: no network, no other file.
 
-It reads without JavaScript; page.js adds filters and sorting. What a results file says is escaped where it is written
-(see `markup`), and a Content-Security-Policy lets no script run but ours, and nothing be loaded.
+Templates in `templates/` make the page, and escape what results files say. A Content-Security-Policy lets only the
+page's own scripts run, without `eval`, and lets nothing be loaded. Without JavaScript everything but the charts, the
+filters and the sorting is there.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
-from string import Template
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from fmnist_edge import __version__
-from fmnist_edge.report import sections
+from fmnist_edge.errors import UnavailableError
+from fmnist_edge.report import boards, charts, tables
 from fmnist_edge.report.boards import Line
-from fmnist_edge.report.markup import data, escaped, join, tag
-from fmnist_edge.report.runs import Run
-from fmnist_edge.report.signs import Signs
+from fmnist_edge.report.markers import Markers
+from fmnist_edge.report.ratios import Trio
+from fmnist_edge.report.runs import MEASURED, Row, Run
 from fmnist_edge.report.summary import row_as_json
+from fmnist_edge.report.tables import Column, Table
 
-__all__ = ["page"]
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["page", "scripts"]
+
+NEEDED = ("altair", "jinja2")
+VENDORED = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")  # in this order: each needs those before it
+SCRIPTS = ("charts.js", "page.js")
+FIELDS = ("id", "device", "kind", "model", "precision", "engine", "threads", "batch", "validity")  # of the filters
 
 
 def page(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
-    """The whole page, UTF-8 text."""
+    """The whole page, UTF-8 text. Raises UnavailableError when Altair or Jinja2 is not installed."""
+    require()
     rows = [row for run in runs for row in run.rows]
-    signs = Signs.of(rows)
-    script = asset("page.js")
-    devices = list(dict.fromkeys(run.device for run in runs))
-    both = sections.side_by_side(runs)
-    runs_shown = [sections.run_section(run, signs) for run in runs]
-    body = join(
-        sections.introduction(runs),
-        sections.filters(len(rows)),
-        tag("main", sections.overview(runs), *runs_shown, both, sections.elsewhere(lines)),
-        tag("footer", tag("p", f"Written by fmnist-edge {__version__}."), class_="soft"),
-    )
-    return Template(asset("page.html")).substitute(
-        policy=escaped(policy(script)),
-        title=escaped(f"Benchmark report: {', '.join(devices)}"),
+    specs = Specs(Markers.of(rows))
+    running = scripts()
+    return environment().get_template("page.html.j2").render(
+        devices=list(dict.fromkeys(run.device for run in runs)),
+        version=__version__,
+        policy=policy(running),
         style=asset("page.css"),
-        body=body,
-        data=data([row_as_json(row) for row in rows]),
-        script=script,
-    )
+        scripts=running,
+        count=len(rows),
+        overview=overview(runs),
+        runs=[run_context(run, specs) for run in runs],
+        side_by_side=tables.side_by_side(runs),
+        elsewhere=elsewhere(lines),
+        rows=[{name: row_as_json(row)[name] for name in FIELDS} for row in rows],
+        charts=specs.made,
+    )  # fmt: skip
 
 
+def require() -> None:
+    """Raises UnavailableError when a package that the page needs is not installed."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        names = " and ".join(missing)
+        raise UnavailableError(f"the report page needs {names}; run: pip install 'fmnist-edge[report]'")
+
+
+def environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("fmnist_edge.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    made.policies["json.dumps_kwargs"] = {"allow_nan": False}
+    made.globals.update(row_ids=row_ids, VERDICT=tables.VERDICT, MEASURED=MEASURED, verdict_of=tables.rules)
+    made.filters.update(sort_key=sort_key)
+    made.tests.update(numeric=numeric)
+    return made
+
+
+# ---- what the templates show
+
+
+@dataclass
+class Specs:
+    """The charts of a page. Each gets a number, by which its place on the page names it."""
+
+    markers: Markers
+    made: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, spec: dict[str, Any]) -> int:
+        self.made.append(spec)
+        return len(self.made) - 1
+
+
+def overview(runs: Sequence[Run]) -> Table:
+    return Table("Results", [*tables.RUNS, Column("results file", lambda run: run.file)], runs)
+
+
+def elsewhere(lines: Sequence[Line]) -> list[tuple[str, Table]]:
+    """What was not measured: how its figures came about, and the figures."""
+    kinds = (boards.EMULATED, boards.emulated(lines)), (boards.ESTIMATED, boards.estimated(lines))
+    return list(kinds) if lines else []
+
+
+def run_context(run: Run, specs: Specs) -> dict[str, Any]:
+    paced = [row for row in run.rows if row.sustained_by_burst is not None]
+    return {
+        "run": run,
+        "settings": [setting(run, target, batch, specs) for target, batch in sorted({row.setting for row in run.rows})],
+        "cells": tables.table_of("", tables.PAGE, run.rows),
+        "panels": list(panels(run, specs)),
+        "sustained": specs.add(charts.sustained(paced, specs.markers)) if paced else None,
+        "ratios": tables.ratios(run),
+    }
+
+
+def setting(run: Run, target: str, batch: int, specs: Specs) -> dict[str, Any]:
+    """Rows of one target and batch size: their scatter, and the Pareto front as a table beside it."""
+    rows = [row for row in run.rows if row.setting == (target, batch)]
+    known = [row for row in rows if row.accuracy is not None]
+    unknown = [row for row in rows if row.accuracy is None]
+    return {
+        "target": target,
+        "batch": batch,
+        "scatter": specs.add(charts.scatter(known, rows, specs.markers)) if known else None,
+        "unknown": specs.add(charts.unknown_accuracies(unknown, rows, specs.markers, legend=not known))
+        if unknown
+        else None,
+        "any_valid": any(row.valid for row in known),
+        "front": front(rows),
+    }
+
+
+def front(rows: Sequence[Row]) -> Table:
+    members = sorted((row for row in rows if row.front), key=lambda row: row.p50_us)
+    places = {row.id: place for place, row in enumerate(members, 1)}
+    columns = (
+        Column("no.", lambda row: places[row.id]), tables.MODEL, tables.FILE, tables.ENGINE, tables.THREADS,
+        tables.P50, tables.ACCURACY, tables.SIZE,
+    )  # fmt: skip
+    return Table("On the Pareto front", columns, members)
+
+
+def panels(run: Run, specs: Specs) -> Iterator[dict[str, Any]]:
+    """Latency by percentile, a chart per model."""
+    for model in dict.fromkeys(row.group for row in run.rows):
+        rows = [row for row in run.rows if row.group == model and row.curve]
+        if rows:
+            ids = [row.id for row in rows]
+            yield {"model": model, "chart": specs.add(charts.percentiles(rows, specs.markers)), "ids": ids}
+
+
+def row_ids(item: Row | Run | Trio | Line | dict[str, Row]) -> list[str]:
+    """Ids of the measured rows that a line of a table is about. Filters hide the line when they hide all of these."""
+    match item:
+        case Row():
+            return [item.id]
+        case Run():
+            return [row.id for row in item.rows]
+        case Trio():
+            return item.ids
+        case dict():
+            return [row.id for row in item.values()]
+    return []  # a Line: nothing of it was measured, so filters leave it alone
+
+
+def sort_key(value: str | float | None) -> str:
+    """What a table is sorted by: all digits of a number."""
+    return "" if value is None else str(value)
+
+
+def numeric(column: Column, items: Sequence[Any]) -> bool:
+    """Whether a column is aligned to the right."""
+    return not any(isinstance(column.value(item), str) for item in items)
+
+
+# ---- scripts and styles
+
+
+def scripts() -> list[str]:
+    """What runs on the page, in order."""
+    return [*map(published, VENDORED), *map(asset, SCRIPTS)]
+
+
+@cache
 def asset(name: str) -> str:
-    return (resources.files("fmnist_edge.report") / "assets" / name).read_text(encoding="utf-8")
+    return resources.files("fmnist_edge.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def policy(script: str) -> str:
-    """Nothing but our own script, known by its hash, and inline styles."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:"
+@cache
+def published(name: str) -> str:
+    """A vendored script without its last line, which names a source map that is not here."""
+    text = resources.files("fmnist_edge.report").joinpath("assets", "vendor", name).read_text(encoding="utf-8")
+    return text.partition("\n//# sourceMappingURL=")[0]
+
+
+def policy(running: Sequence[str]) -> str:
+    """A Content-Security-Policy: scripts by their hashes, styles within the page, nothing else."""
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in running]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return f"default-src 'none'; style-src 'unsafe-inline'; script-src {allowed}; img-src data:"

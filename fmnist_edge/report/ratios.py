@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from fmnist_edge.catalog.models import MODELS
+from fmnist_edge.catalog.precisions import recorded
 from fmnist_edge.report.runs import Row
 
-__all__ = ["Trio", "by_precision", "fastest"]
-
-STOCK = "stock_"  # precisions: what a converter gives without our rewriting
-TWIN = "_edge"  # models: BatchNorm in place of LRN
+__all__ = ["Trio", "by_precision", "fastest", "is_stock", "precision_of_ours"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,12 @@ def quotient(a: Row, b: Row) -> float | None:
 
 def by_precision(rows: Sequence[Row]) -> list[Trio]:
     """Each of our exports that has a stock counterpart or a twin of the same format and precision."""
-    place = {(row.model, row.format, row.precision, *setting(row)): row for row in rows}
+    stocks = {(row.model, row.format, precision_of_ours(row), *setting(row)): row for row in rows if is_stock(row)}
+    twins = {(original_of(row), row.format, row.precision, *setting(row)): row for row in rows if original_of(row)}
     trios = []
     for row in originals(rows):
-        stock = place.get((row.model, row.format, f"{STOCK}{row.precision}", *setting(row)))
-        twin = place.get((f"{row.model}{TWIN}", row.format, row.precision, *setting(row)))
-        trios.append(Trio(row, stock, twin))
+        key = (row.model, row.format, row.precision, *setting(row))
+        trios.append(Trio(row, stocks.get(key), twins.get(key)))
     return [trio for trio in trios if trio.stock or trio.twin]
 
 
@@ -70,11 +69,11 @@ def stock_of(row: Row, rows: Sequence[Row]) -> Row | None:
 
 
 def twin_of(row: Row, rows: Sequence[Row]) -> Row | None:
-    return least(item for item in alike(row, rows) if item.model == f"{row.model}{TWIN}" and not is_stock(item))
+    return least(item for item in alike(row, rows) if original_of(item) == row.model and not is_stock(item))
 
 
 def originals(rows: Sequence[Row]) -> Iterator[Row]:
-    return (row for row in rows if row.model and not row.model.endswith(TWIN) and not is_stock(row))
+    return (row for row in rows if row.model and not original_of(row) and not is_stock(row))
 
 
 def alike(row: Row, rows: Sequence[Row]) -> Iterator[Row]:
@@ -86,7 +85,20 @@ def setting(row: Row) -> tuple[str, str, int, int]:
 
 
 def is_stock(row: Row) -> bool:
-    return (row.precision or "").startswith(STOCK)
+    """Whether it is what a converter gives without our rewriting, to compare ours with."""
+    precision = recorded(row.format, row.precision)
+    return precision is not None and precision.stands_beside is not None
+
+
+def precision_of_ours(row: Row) -> str | None:
+    """The row's own precision; of a stock export, that of our export which it is compared with."""
+    precision = recorded(row.format, row.precision)
+    return row.precision if precision is None else precision.stands_beside or row.precision
+
+
+def original_of(row: Row) -> str | None:
+    """The model that the row's model is an edge twin of; None for any other."""
+    return MODELS[row.model].twin_of if row.model is not None and row.model in MODELS else None
 
 
 def least(rows: Iterable[Row]) -> Row | None:

@@ -19,7 +19,7 @@ from fmnist_edge.console import track
 from fmnist_edge.errors import FileError
 from fmnist_edge.report.curve import Point, percentile_curve
 from fmnist_edge.report.pareto import front
-from fmnist_edge.report.values import number, perhaps, perhaps_words, words
+from fmnist_edge.report.values import clean_text, number, optional_number, optional_text
 
 __all__ = ["Row", "Run", "find", "read", "with_rows"]
 
@@ -173,7 +173,7 @@ def run_of(number: int, path: Path) -> Run:
 
 def described(number: int, path: Path, result: Result) -> Run:
     machine, verdict = result["machine"], result["verdict"]
-    device = words(machine.get("device") or "unknown")
+    device = clean_text(machine.get("device") or "unknown")
     against = reasons_of(run_reasons(result))
     rows = []
     for place, cell in enumerate(track(result["cells"], "cells")):
@@ -184,17 +184,17 @@ def described(number: int, path: Path, result: Result) -> Run:
                 raise FileError(f"{path}: cells[{place}]: {error}") from None
     return Run(
         path=path,
-        file=f"{device}/{words(path.name)}",
+        file=f"{device}/{clean_text(path.name)}",
         device=device,
-        created=words(result["created"]),
-        plan=words(result["plan"]["name"]),
+        created=clean_text(result["created"]),
+        plan=clean_text(result["plan"]["name"]),
         machine=tuple(machine_facts(result)),
         verdict=VALID if verdict is not None and verdict["status"] == VALID else INVALID,
         reasons=(("never finished", "the run was never finished"),)
         if verdict is None
         else reasons_of(verdict["reasons"]),
-        unseen=() if verdict is None else tuple(map(words, verdict["unseen"])),
-        missing=tuple(map(words, absent(result))),
+        unseen=() if verdict is None else tuple(map(clean_text, verdict["unseen"])),
+        missing=tuple(map(clean_text, absent(result))),
         rows=tuple(with_fronts(rows)),
     )
 
@@ -208,34 +208,34 @@ def row_of(id: str, device: str, cell: Cell, against: tuple[tuple[str, str], ...
         id=id,
         device=device,
         kind=MEASURED,
-        artifact=words(cell["artifact"]),
-        model=perhaps_words(cell["model"]),
-        format=words(cell["format"]),
-        precision=perhaps_words(cell["precision"]),
-        engine=words(cell["engine"]),
-        engine_version=perhaps_words(cell["engine_version"]),
-        target=words(cell["target"]),
+        artifact=clean_text(cell["artifact"]),
+        model=optional_text(cell["model"]),
+        format=clean_text(cell["format"]),
+        precision=optional_text(cell["precision"]),
+        engine=clean_text(cell["engine"]),
+        engine_version=optional_text(cell["engine_version"]),
+        target=clean_text(cell["target"]),
         threads=int(number(cell["threads"])),
         batch=int(number(cell["batch"])),
         p50_us=number(engine["p50"]),
         p90_us=number(engine["p90"]),
-        p99_us=perhaps(engine["p99"]),
+        p99_us=optional_number(engine["p99"]),
         samples=int(number(engine["count"])),
-        repeatability=perhaps(engine["repeatability"]["p50"]),
+        repeatability=optional_number(engine["repeatability"]["p50"]),
         end_to_end_us=number(summary["end_to_end"]["p50"]),
         device_us=None if summary.get("device") is None else number(summary["device"]["p50"]),
-        images_per_s=perhaps(engine["images_per_s"]),
+        images_per_s=optional_number(engine["images_per_s"]),
         cold_load_us=number(summary["cold_load"]["p50"]),
         load_us=number(summary["load"]["p50"]),
         first_us=number(summary["first"]["p50"]),
-        burst_us=perhaps(engine["burst_p50"]),
-        sustained_us=perhaps(engine["sustained_p50"]),
-        peak_rss_bytes=None if memory is None else perhaps(memory["peak_rss_bytes"]),
-        size_bytes=perhaps(cell["size_bytes"]),
-        accuracy=perhaps(accuracy.get("accuracy")),
-        accuracy_images=perhaps(accuracy.get("images")),
-        share_of_peak=perhaps(roofline.get("share_of_gemm_peak")),
-        share_of_limit=perhaps(roofline.get("share_of_limit")),
+        burst_us=optional_number(engine["burst_p50"]),
+        sustained_us=optional_number(engine["sustained_p50"]),
+        peak_rss_bytes=None if memory is None else optional_number(memory["peak_rss_bytes"]),
+        size_bytes=optional_number(cell["size_bytes"]),
+        accuracy=optional_number(accuracy.get("accuracy")),
+        accuracy_images=optional_number(accuracy.get("images")),
+        share_of_peak=optional_number(roofline.get("share_of_gemm_peak")),
+        share_of_limit=optional_number(roofline.get("share_of_limit")),
         validity=VALID if own is not None and own["status"] == VALID and not against else INVALID,
         reasons=reasons,
         curve=percentile_curve(window for part in cell["rounds"] for window in part["engine"]["windows"]),
@@ -277,7 +277,7 @@ def machine_facts(result: Result) -> list[tuple[str, str]]:
         "packages": ", ".join(f"{name} {version}" for name, version in packages.items() if version),
         **{f"peak, {count} thread{'s' * (count != '1')}": peak for count, peak in peaks(result)},
     }
-    return [(words(name), words(value)) for name, value in facts.items() if value not in (None, "")]
+    return [(clean_text(name), clean_text(value)) for name, value in facts.items() if value not in (None, "")]
 
 
 def gpu_clocks(result: Result) -> str | None:
@@ -303,4 +303,4 @@ def yes_or_no(value: bool | None) -> str | None:
 
 
 def reasons_of(reasons: Sequence[Any]) -> tuple[tuple[str, str], ...]:
-    return tuple((words(reason["rule"]), words(reason["text"])) for reason in reasons)
+    return tuple((clean_text(reason["rule"]), clean_text(reason["text"])) for reason in reasons)

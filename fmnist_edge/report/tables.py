@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import EllipsisType
 from typing import Any
 
+from fmnist_edge.catalog.precisions import recorded
 from fmnist_edge.report.ratios import by_precision, fastest
 from fmnist_edge.report.runs import Row, Run
 
@@ -208,9 +209,14 @@ def facts(run: Run) -> list[str]:
     lines += [f"{run.verdict}: {rule}: {found}" for rule, found in run.reasons] or [run.verdict]
     if run.unseen:
         lines.append(f"not to be seen on this machine: {', '.join(run.unseen)}")
-    if any((row.precision or "").endswith("float32") and (row.share_of_peak or 0) > 1 for row in run.rows):
+    if any(is_float(row) and (row.share_of_peak or 0) > 1 for row in run.rows):
         lines.append(BEYOND_PEAK)
     return [*lines, *run.missing]
+
+
+def is_float(row: Row) -> bool:
+    precision = recorded(row.format, row.precision)
+    return precision is not None and precision.kind == "float"
 
 
 def latencies(run: Run) -> Table:

@@ -1,34 +1,34 @@
-"""Text and numbers of a results file, which may come from anywhere, made fit to be shown."""
+"""Text and numbers of a results file, made safe to show. The file may come from anywhere."""
 
 from __future__ import annotations
 
-__all__ = ["number", "perhaps", "perhaps_words", "words"]
+__all__ = ["clean_text", "number", "optional_number", "optional_text"]
 
 MOST = 1e18
 
 
-def words(value: object) -> str:
-    """One line that prints: a terminal's escape sequences, lone surrogates and what turns the direction of writing
-    around are replaced.
+def clean_text(value: object) -> str:
+    """One printable line. Replaces terminal escape sequences, lone surrogates and marks that reverse the direction of
+    writing.
 
-    >>> words("a\\n b\\x1b[31m")
+    >>> clean_text("a\\n b\\x1b[31m")
     'a b\ufffd[31m'
     """
     plain = " ".join(str(value).split())
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in plain)
 
 
-def perhaps_words(value: object) -> str | None:
-    return None if value is None else words(value)
+def optional_text(value: object) -> str | None:
+    return None if value is None else clean_text(value)
 
 
 def number(value: object) -> float:
-    """`value`, a number from 0 to 1e18, which is more than any figure of a results file and leaves room to compute
-    with. Raises ValueError for anything else."""
+    """`value`, if it is a number from 0 to 1e18. That is more than any figure of a results file, and leaves room to
+    compute with it. Raises ValueError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
-        raise ValueError(f"{words(value)[:40]!r} where a number of at least 0 belongs")
+        raise ValueError(f"{clean_text(value)[:40]!r} where a number of at least 0 belongs")
     return value
 
 
-def perhaps(value: object) -> float | None:
+def optional_number(value: object) -> float | None:
     return None if value is None else number(value)

@@ -1,6 +1,7 @@
 """`report` as scripts see it: files, exit codes, one-line errors."""
 
 import json
+import sys
 
 import pytest
 from support.bench_results import result
@@ -90,3 +91,24 @@ def test_what_is_wrong_with_a_readme_is_said_before_anything_is_written(folder, 
 def test_no_results_at_all(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     fails(capsys, [], 2, "benchmarks/results: no such file; `fmnist-edge bench` writes results")
+
+
+class TestWithoutThePackagesOfThePage:
+    @pytest.fixture(autouse=True)
+    def missing(self, monkeypatch):
+        for name in ("altair", "jinja2"):
+            monkeypatch.setitem(sys.modules, name, None)
+
+    def test_all_but_the_page_is_written_and_one_line_says_what_to_install(self, folder, capsys):
+        assert main(["report"]) == 3
+        out, err = capsys.readouterr()
+        assert "| stock_int8.tflite" in out and "wrote reports/report.md and reports/report.json\n" in out
+        said = "the report page needs altair and jinja2; run: pip install 'fmnist-edge[report]'"
+        assert err == f"fmnist-edge: error: {said}\n"
+        assert sorted(path.name for path in (folder / "reports").iterdir()) == ["report.json", "report.md"]
+
+    def test_a_readme_is_written_and_checked(self, folder, capsys):
+        assert main(["report", "--readme", "README.md"]) == 0
+        out, err = capsys.readouterr()
+        assert "wrote the blocks of README.md" in out and err.startswith("note: no page: ") and err.count("\n") == 1
+        assert main(["report", "--readme", "README.md", "--check"]) == 0

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from report.test_page import Parsed
-from support.report_results import HOSTILE, family, read
+from support.report_page import Parsed
+from support.report_results import HOSTILE, family, markup_of, read
 
 from fmnist_edge.boards.emulation import results
 from fmnist_edge.catalog.boards import boards as known_boards
@@ -76,7 +76,7 @@ def test_without_results_nothing_is_shown(tmp_path):
 
 def test_what_a_file_says_is_escaped(folder, tmp_path):
     lines = boards.read(folder("cortex-a72", cell(model=HOSTILE, engine=HOSTILE)))
-    text = page.page(read(tmp_path), lines)
+    text = markup_of(page.page(read(tmp_path), lines))
     assert "<img" not in text and "<script>document" not in text
     assert "\x1b" not in markdown.terminal(read(tmp_path), lines)
     json.dumps(summary.as_json([], lines), allow_nan=False)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.bench_results import cell, result, state, steady
-from support.report_results import CALIBRATION, HOSTILE, bare_cell, entry, family, read, saved
+from support.report_results import CALIBRATION, HOSTILE, bare_cell, entry, family, markup_of, read, saved
 
 from fmnist_edge.bench import results
 from fmnist_edge.bench.series import encode
@@ -158,25 +158,42 @@ VALUES = st.sampled_from(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(st.sampled_from(PLACES), VALUES)
-def test_whatever_stands_in_a_file_it_is_shown_or_refused_in_a_line(tmp_path, place, value):
+def changed_at(folder, place, value):
+    """The runs of a file with `value` in that place; None when it is refused, which one line must say."""
     changed = copy.deepcopy(WHOLE)
     inner = changed
     for key in place[:-1]:
         inner = inner[key]
     inner[place[-1]] = value
-    path = tmp_path / "changed.json.gz"
+    path = folder / "changed.json.gz"
     path.write_text(json.dumps(changed))
     try:
-        found = runs.read([path])
+        return runs.read([path])
     except FmnistEdgeError as error:
         assert "\n" not in str(error) and "changed.json.gz" in str(error)
-    else:
+        return None
+
+
+SLOW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@settings(max_examples=150, suppress_health_check=SLOW)
+@given(st.sampled_from(PLACES), VALUES)
+def test_whatever_stands_in_a_file_it_is_shown_or_refused_in_a_line(tmp_path, place, value):
+    found = changed_at(tmp_path, place, value)
+    if found is not None:
         json.dumps(summary.as_json(found), allow_nan=False)
         markdown.terminal(found).encode()
         markdown.document(found).encode()
-        assert "<img" not in page.page(found) and "<script>document" not in page.page(found)
+
+
+@settings(max_examples=15, suppress_health_check=SLOW, deadline=None)  # a page takes a while
+@given(st.sampled_from(PLACES), VALUES)
+def test_whatever_stands_in_a_file_the_page_has_no_markup_of_it(tmp_path, place, value):
+    found = changed_at(tmp_path, place, value)
+    if found is not None:
+        text = markup_of(page.page(found))
+        assert "<img" not in text and "<script>document" not in text
 
 
 class TestCurve:

@@ -58,12 +58,11 @@ def test_holds_the_package_and_nothing_else(wheel):
     names = modules_in(wheel)
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fmnist_edge").rglob("*.py")}
     data = {name for name in names if ".data/data/share/fmnist-edge/plans/" in name}
-    assets = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fmnist_edge/report/assets").iterdir()}
-    boards = {
-        f"fmnist_edge/{name}"
-        for name in ("boards/emulation/blocks.c", "boards/emulation/wheels.txt", "catalog/boards.json")
-    }
-    assert len(assets) == 3 and names == modules | assets | boards | data | {"fmnist_edge/py.typed"}
+    folders = [ROOT / "fmnist_edge/report" / name for name in ("assets", "templates")]
+    assets = {path.relative_to(ROOT).as_posix() for folder in folders for path in folder.rglob("*") if path.is_file()}
+    listed = ("boards/emulation/blocks.c", "boards/emulation/wheels.txt", "catalog/boards.json")
+    boards = {f"fmnist_edge/{name}" for name in listed}
+    assert len(assets) == 12 and names == modules | assets | boards | data | {"fmnist_edge/py.typed"}
     assert len(data) == len(list((ROOT / "benchmarks/plans").glob("*.toml")))
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 from fmnist_edge.bench import results
-from fmnist_edge.report import runs
+from fmnist_edge.report import page, runs
 from support.bench_results import cell, result, round_of, steady
 
 HOSTILE = (
-    "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">&`|$data\n\x1b[31m"
+    "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+    "&`|{{7*7}}${datum.id}\n\x1b[31m"
 )
 CALIBRATION = {"method": "m", "blas": "b", "threads": {"1": {"macs_per_s": 1e10, "bytes_per_s": 1e9}}, "reason": None}
 
@@ -59,3 +60,11 @@ def read(folder, *made):
     for number, item in enumerate(made or [result(*family(), calibration=CALIBRATION)]):
         (folder / f"{number}.json.gz").write_text(json.dumps(item))  # gzipped or not, and with lone surrogates
     return runs.read([folder])
+
+
+def markup_of(text):
+    """A page without the scripts that belong on it. Any other script stays."""
+    for script in page.scripts():
+        assert text.count(f"<script>{script}</script>") == 1
+        text = text.replace(f"<script>{script}</script>", "")
+    return text

@@ -1,4 +1,4 @@
-// Filters, sorting, and from a sign in a chart to its row. Without it the page shows everything.
+// Filters, sorting, and from a mark in a chart to its row. Without this script the page shows everything but charts.
 "use strict";
 
 const rows = JSON.parse(document.getElementById("rows").textContent);
@@ -33,7 +33,7 @@ function buildFilters() {
   form.addEventListener("change", apply);
   form.addEventListener("reset", () => setTimeout(apply));
   form.closest("details").hidden = false;
-  form.closest("details").open = matchMedia("(min-width: 40rem)").matches;
+  form.closest("details").open = wideScreen.matches;
   apply(); // a browser that reloads keeps what was ticked
 }
 
@@ -47,16 +47,16 @@ function chosen() {
   return new Set(rows.filter(fits).map((row) => row.id));
 }
 
-// Signs on a chart with a Pareto front fade, because the front is that of all cells; everything else goes.
+// Charts fade or drop the hidden rows; everything else that is about hidden rows alone goes.
 function apply() {
   const shown = chosen();
   for (const element of document.querySelectorAll("[data-row]")) {
-    const out = !element.dataset.row.split(" ").some((id) => shown.has(id));
-    element.classList.toggle(element.closest(".fades") ? "faded" : "out", out);
+    element.classList.toggle("out", !element.dataset.row.split(" ").some((id) => shown.has(id)));
   }
   for (const group of document.querySelectorAll("[data-group]")) {
-    group.classList.toggle("out", !group.querySelector("[data-row]:not(.out, .faded)"));
+    group.classList.toggle("out", !group.querySelector("[data-row]:not(.out)"));
   }
+  hideInCharts(rows.map((row) => row.id).filter((id) => !shown.has(id)));
   count.textContent = `${shown.size} of ${rows.length} cells`;
 }
 
@@ -80,7 +80,7 @@ function sort(button) {
   body.append(...ordered);
 }
 
-function show(id) {
+function showRow(id) {
   for (const row of document.querySelectorAll("tr.found")) row.classList.remove("found");
   const row = document.getElementById(id);
   if (!row) return;
@@ -90,9 +90,7 @@ function show(id) {
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("th button");
-  const sign = event.target.closest("svg [data-row]");
   if (button) sort(button);
-  else if (sign) show(sign.dataset.row);
 });
 
 buildFilters();
