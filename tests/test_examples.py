@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from fmnist_edge.data import fashion_mnist
-from fmnist_edge.runtime.trial import child_environment
+from fmnist_edge.worker.calls import child_environment
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_edge.runtime.trial import child_environment
+from fmnist_edge.worker.calls import child_environment
 
 ROOT = Path(__file__).parents[1]
 MODEL = str(ROOT / "exported/compact_cnn/int8.tflite")

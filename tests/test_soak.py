@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fmnist_edge.runtime import Classifier
-from fmnist_edge.runtime.trial import child_environment
+from fmnist_edge.worker.calls import child_environment
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))

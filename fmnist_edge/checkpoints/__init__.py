@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from fmnist_edge.checkpoints import hdf5, keras_zip, savedmodel
 from fmnist_edge.checkpoints.build import check_model, model_of, output_of
 from fmnist_edge.checkpoints.contents import Contents, printable, shown
-from fmnist_edge.errors import CheckpointError, FmnistEdgeError, UnavailableError, one_line
+from fmnist_edge.errors import CheckpointError, FmnistEdgeError, TemporaryFileError, UnavailableError, one_line
 from fmnist_edge.lookup import MODELS, resolve
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def load(name_or_path: str | Path, *, folder: Path = Path("trained_model")) -> C
         contents, digest = read(path)
         model = model_of(contents)
         check_model(model)
+    except TemporaryFileError:  # no fault of the model
+        raise
     except FmnistEdgeError as error:
         raise CheckpointError(f"{printable(str(path))}: {error}") from error
     except Exception as error:  # h5py, zipfile, protobuf and Keras raise what they like on hostile files

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from fmnist_edge.export.exporter import Census, quiet, translated
 from fmnist_edge.export.precisions import Precision
+from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["EXPORTER"]
 
@@ -33,8 +33,8 @@ class KerasExporter:
         calibration: np.ndarray | None,
         keep_float: tuple[str, ...] = (),
     ) -> bytes:
-        with translated("saving the Keras model"), quiet(), tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.keras"
+        with translated("saving the Keras model"), quiet(), temporary_folder() as folder:
+            path = folder / "model.keras"
             model.save(path)
             return undated(path)
 
