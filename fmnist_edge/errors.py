@@ -6,7 +6,8 @@ FmnistEdgeError                 anything below; `.exit_code` is what the command
 ├── FileError           (2)     a file is missing, truncated, corrupt, hostile, or cannot be written
 │   ├── DataError               a Fashion-MNIST file is not the published one
 │   ├── CheckpointError         a .keras / .h5 / SavedModel that cannot be loaded safely
-│   └── ArtifactError           an exported model file or its manifest that cannot be trusted or loaded
+│   ├── ArtifactError           an exported model file or its manifest that cannot be trusted or loaded
+│   └── TemporaryFileError      no room, or no right to write, where temporary files go
 ├── ExportError         (2)     a model that cannot be converted as asked
 ├── UnavailableError    (3)     something to install or fetch first: an engine, an extra, the data
 │   └── UnreachableError        a device that cannot be reached now; it may be later
@@ -24,6 +25,7 @@ __all__ = [
     "FmnistEdgeError",
     "GateError",
     "InputError",
+    "TemporaryFileError",
     "UnavailableError",
     "UnknownNameError",
     "UnreachableError",
@@ -61,6 +63,10 @@ class ArtifactError(FileError):
     """An exported model, or its manifest, that cannot be loaded."""
 
 
+class TemporaryFileError(FileError):
+    """The folder for temporary files cannot be written."""
+
+
 class ExportError(FmnistEdgeError):
     """A model that cannot be converted as asked."""
 
@@ -82,8 +88,11 @@ class GateError(FmnistEdgeError):
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
-    """The first non-empty line of `error`'s message, at most `limit` characters, none that a terminal would obey."""
+    """The first non-empty line of `error`'s message, none of whose characters a terminal would obey.
+
+    Where it is longer than `limit` characters, its middle is left out: a long path comes before the reason.
+    """
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     text = text or type(error).__name__
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return text if len(text) <= limit else f"{text[: limit // 2]}…{text[len(text) - (limit - 1) // 2 :]}"

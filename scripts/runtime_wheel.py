@@ -16,7 +16,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-MODULES = ("__init__.py", "errors.py", "lookup.py", "py.typed", "runtime")  # all that the runtime imports
+MODULES = ("__init__.py", "errors.py", "lookup.py", "py.typed", "runtime", "worker")  # all that the runtime imports
 EXTRAS = ("litert", "onnx", "images")
 
 

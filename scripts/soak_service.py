@@ -31,7 +31,7 @@ import numpy as np
 
 from fmnist_edge.files import write_json
 from fmnist_edge.runtime import Classifier
-from fmnist_edge.runtime.trial import child_environment
+from fmnist_edge.worker.calls import child_environment
 
 SERVICE = Path(__file__).parents[1] / "examples/http_service.py"
 WAITING = 8  # requests that the service lets wait

@@ -106,7 +106,7 @@ def test_public_names():
     assert runtime.__all__ == ["Classifier", "Contract", "PolarityWarning", "Prediction", "Preprocessing"]
     assert errors.__all__ == [
         "ArtifactError", "CheckpointError", "DataError", "ExportError", "FileError", "FmnistEdgeError", "GateError",
-        "InputError", "UnavailableError", "UnknownNameError", "UnreachableError", "one_line",
+        "InputError", "TemporaryFileError", "UnavailableError", "UnknownNameError", "UnreachableError", "one_line",
     ]  # fmt: skip
 
 

@@ -1,21 +1,15 @@
-"""Engines by their own APIs and nothing of ours around them: what our figures are held against.
-
-`python -m fmnist_edge.bench.bare` reads {"artifact", "engine", "shape", "dtype", "calls", "ours"} as JSON on stdin,
-runs the file that often on zeros and prints the process's resident memory. It imports nothing else of this package,
-unless "ours" asks for a Classifier in the bare loop's place.
-"""
+"""Engines by their own APIs and nothing of ours around them: what our figures are held against."""
 
 from __future__ import annotations
 
 import gc
-import json
 import os
-import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-__all__ = ["BARE", "Loop", "resident_bytes"]
+__all__ = ["BARE", "Loop", "memory", "resident_bytes"]
 
 Loop = Callable[[Sequence[np.ndarray], int], None]
 
@@ -64,23 +58,20 @@ def resident_bytes() -> int | None:
         return None
 
 
-def main() -> None:
-    """The child. What engines print to file descriptor 1 goes to stderr, so that stdout holds the reply alone."""
-    with os.fdopen(os.dup(1), "w") as answer:
-        os.dup2(2, 1)
-        question = json.load(sys.stdin)
-        if question["ours"]:
-            from fmnist_edge.runtime import Classifier
+def memory(question: dict[str, Any], progress: object) -> int | None:
+    """The child's task: run the file "calls" times on zeros; the resident memory of the process.
 
-            classify = Classifier.load(question["artifact"], threads=1, engine=question["engine"])
-            image = np.zeros(classify.contract.input_shape, np.uint8)
-            for _ in range(question["calls"]):
-                classify(image)
-        else:
-            loop = BARE[question["engine"]](question["artifact"])
-            loop([np.zeros(question["shape"], question["dtype"])], question["calls"])
-        print(json.dumps({"resident_bytes": resident_bytes()}), file=answer)
+    `question`: {"artifact", "engine", "shape", "dtype", "calls", "ours"}; with "ours" a Classifier stands in the bare
+    loop's place. Without, nothing else of this package is imported.
+    """
+    if question["ours"]:
+        from fmnist_edge.runtime import Classifier
 
-
-if __name__ == "__main__":
-    main()
+        classify = Classifier.load(question["artifact"], threads=1, engine=question["engine"])
+        image = np.zeros(classify.contract.input_shape, np.uint8)
+        for _ in range(question["calls"]):
+            classify(image)
+    else:
+        loop = BARE[question["engine"]](question["artifact"])
+        loop([np.zeros(question["shape"], question["dtype"])], question["calls"])
+    return resident_bytes()

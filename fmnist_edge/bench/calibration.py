@@ -2,14 +2,10 @@
 
 It is the yardstick of `summary.roofline`, no promise: the BLAS that NumPy came with may not be this CPU's best, and it
 knows no int8, in which engines can exceed it.
-
-`python -m fmnist_edge.bench.calibration` reads the number of threads as JSON on stdin and prints its figures.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
@@ -18,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.bench.environment import cpu_flags, cpu_info, memory_bytes
-from fmnist_edge.bench.process import ask
+from fmnist_edge.worker.calls import call
+from fmnist_edge.worker.endings import How
 
 __all__ = ["calibrate", "copy_peak", "gemm_peak"]
 
@@ -43,16 +40,23 @@ def calibrate(threads: Sequence[int]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     reason = None
     for count in sorted(set(threads)):
-        command = [sys.executable, "-m", "fmnist_edge.bench.calibration"]
         limits = dict.fromkeys(THREAD_VARIABLES, str(count))
         kernels = ({}, AVX512_KERNELS) if "avx512f" in (cpu_flags(cpu_info()) or ()) else ({},)
-        answers = [ask(command, count, TIMEOUT_S, "the calibration", limits | more) for more in kernels]
-        peaks = [answer for answer in answers if "macs_per_s" in answer]
-        if peaks:
-            found[str(count)] = {name: max(peak[name] for peak in peaks) for name in ("macs_per_s", "bytes_per_s")}
+        ends = [
+            call("fmnist_edge.bench.calibration:peaks", count, timeout_s=TIMEOUT_S, environment={**limits, **more})
+            for more in kernels
+        ]
+        measured = [end.value for end in ends if end.how is How.DONE]
+        if measured:
+            found[str(count)] = {name: max(peak[name] for peak in measured) for name in ("macs_per_s", "bytes_per_s")}
         else:
-            reason = answers[0].get("reason")
+            reason = ends[0].reason
     return {"method": METHOD, "blas": blas(), "threads": found, "reason": reason}
+
+
+def peaks(threads: int, progress: object) -> dict[str, float]:
+    """The child's task."""
+    return {"macs_per_s": gemm_peak(), "bytes_per_s": copy_peak(threads)}
 
 
 def gemm_peak(size: int = GEMM_SIZE) -> float:
@@ -88,12 +92,3 @@ def blas() -> str | None:
         return f"{found['name']} {found['version']}"
     except (KeyError, TypeError):  # NumPy before 1.25 prints only
         return None
-
-
-def main() -> None:
-    threads = json.load(sys.stdin)
-    print(json.dumps({"macs_per_s": gemm_peak(), "bytes_per_s": copy_peak(threads)}))
-
-
-if __name__ == "__main__":
-    main()

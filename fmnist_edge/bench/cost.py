@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import statistics
 import sys
 import zipfile
@@ -13,8 +14,8 @@ from typing import Any
 
 import fmnist_edge
 from fmnist_edge.bench.overhead import Overhead, overhead_of
-from fmnist_edge.bench.process import ask
 from fmnist_edge.errors import ArtifactError
+from fmnist_edge.worker.calls import call, child_environment, program
 
 __all__ = ["LIMITS", "Figure", "artifact_figures", "package_figures"]
 
@@ -23,7 +24,7 @@ LIMITS = {"import s": 0.1, "modules": 0, "call µs": 15, "memory MB": 10, "packa
 IMPORTS, MEMORY_ROUNDS = 11, 5
 CALLS = 200
 TIMEOUT_S = 120
-RUNTIME = ("runtime", "errors.py", "lookup.py", "__init__.py")
+RUNTIME = ("runtime", "worker", "errors.py", "lookup.py", "__init__.py")
 # Only what the measured line itself loads may be loaded here.
 IMPORT_PROGRAM = """
 import sys, time
@@ -57,7 +58,7 @@ class Figure:
 
 def package_figures() -> list[Figure]:
     """What does not depend on an artifact. Raises ArtifactError when a child fails."""
-    found = [answer([sys.executable, "-c", IMPORT_PROGRAM], None) for _ in range(IMPORTS)]
+    found = [imported() for _ in range(IMPORTS)]
     total, ours = (statistics.median(item[name] for item in found) for name in ("all_s", "ours_s"))
     foreign = found[0]["foreign"]
     everything = compressed_bytes() / 1000
@@ -66,6 +67,13 @@ def package_figures() -> list[Figure]:
         Figure("modules", len(foreign), ", ".join(foreign) or "beyond NumPy and Python's, before an engine is chosen"),
         Figure("package kB", compressed_bytes(RUNTIME) / 1000, f"the runtime; {everything:.0f} kB with all the tools"),
     ]
+
+
+def imported() -> dict[str, Any]:
+    """What one run of IMPORT_PROGRAM prints."""
+    command = [sys.executable, "-c", IMPORT_PROGRAM]
+    end = program(command, timeout_s=TIMEOUT_S, environment=child_environment())
+    return json.loads(end.result(ArtifactError, "the runtime cannot be imported: ").splitlines()[-1])
 
 
 def artifact_figures(artifact: Path, engine: str, entry: Mapping[str, Any], images: Path) -> list[Figure]:
@@ -90,8 +98,8 @@ def artifact_figures(artifact: Path, engine: str, entry: Mapping[str, Any], imag
 
 def resident(question: dict[str, Any]) -> float:
     """Bytes that a process which runs the file has in memory, the median of some."""
-    command = [sys.executable, "-m", "fmnist_edge.bench.bare"]
-    found = [answer(command, question)["resident_bytes"] for _ in range(MEMORY_ROUNDS)]
+    ends = [call("fmnist_edge.bench.bare:memory", question, timeout_s=TIMEOUT_S) for _ in range(MEMORY_ROUNDS)]
+    found = [end.result(ArtifactError, f"{question['engine']}: ") for end in ends]
     if None in found:
         raise ArtifactError("this system does not tell what a process has in memory; /proc/self/statm does on Linux")
     return statistics.median(found)
@@ -107,10 +115,3 @@ def compressed_bytes(parts: tuple[str, ...] = ()) -> int:
             if not parts or inside.parts[0] in parts:
                 archive.write(path, Path(folder.name) / inside)
     return len(packed.getvalue())
-
-
-def answer(command: list[str], question: Any) -> dict[str, Any]:
-    found = ask(command, question, TIMEOUT_S, "the runtime")
-    if "reason" in found:
-        raise ArtifactError(found["reason"])
-    return found

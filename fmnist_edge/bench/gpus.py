@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, TypedDict
+
+from fmnist_edge.worker.temporary import temporary_stream
 
 __all__ = ["THROTTLED", "Gpu", "GpuDuring", "GpuWatch", "gpus"]
 
@@ -102,7 +103,7 @@ class GpuWatch:
         self._command = command
 
     def __enter__(self) -> GpuWatch:
-        self._said = tempfile.TemporaryFile("w+")
+        self._said = temporary_stream("w+")
         try:
             self._process: subprocess.Popen | None = subprocess.Popen(
                 query(self._command, ["--loop=1"]), stdout=self._said, stderr=subprocess.DEVNULL

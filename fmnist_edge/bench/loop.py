@@ -1,15 +1,9 @@
-"""The child: one cell, one round, in a process of its own: nobody else's thread pool or cache, a real first inference.
-
-`python -m fmnist_edge.bench.loop` reads a Request as JSON on stdin and prints its reply as JSON on stdout.
-"""
+"""The child: one cell and round in a process of its own. Nobody else's thread pool or cache, a real first inference."""
 
 from __future__ import annotations
 
 import gc
-import json
-import os
 import resource
-import sys
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.bench.series import encode
-from fmnist_edge.errors import ArtifactError, FmnistEdgeError, UnavailableError, one_line
+from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.runtime.runner import Runner, model_input
 
-__all__ = ["Request", "measure"]
+__all__ = ["Request", "measure", "reply_to"]
 
 WINDOW_S = 1.0
 SLOW_SERIES = 3  # times its seconds, and at least SLOW_SERIES_S: then a very slow model stops with fewer samples
@@ -241,24 +235,7 @@ def failed(reason: str, status: str = "failed") -> dict[str, Any]:
     return {"status": status, "reason": reason}
 
 
-def reply_to(request: Request) -> dict[str, Any]:
-    try:
-        return remember(request) if request.memory else measure(request)
-    except UnavailableError as error:
-        return failed(one_line(error), "unavailable")
-    except FmnistEdgeError as error:
-        # Results travel between machines: no path of this one.
-        return failed(one_line(error).replace(request.artifact, Path(request.artifact).name))
-    except Exception as error:  # engines raise classes of their own
-        return failed(f"{type(error).__name__}: {one_line(error, 200)}")
-
-
-def main() -> None:
-    """The child. What engines print to file descriptor 1 goes to stderr, so that stdout holds the reply alone."""
-    with os.fdopen(os.dup(1), "w") as answer:
-        os.dup2(2, 1)
-        print(json.dumps(reply_to(Request(**json.load(sys.stdin)))), file=answer)
-
-
-if __name__ == "__main__":
-    main()
+def reply_to(request: dict[str, Any], progress: object) -> dict[str, Any]:
+    """The child's task. `request`: a Request's fields."""
+    asked = Request(**request)
+    return remember(asked) if asked.memory else measure(asked)

@@ -1,15 +1,9 @@
 """What we add to an engine's own time, against a bare loop over the engine's own API, in turns: the bench suite's loop
 around the engine, or a whole call of a Classifier.
-
-`python -m fmnist_edge.bench.overhead` reads {"artifact", "engine", "images", "whole"} as JSON on stdin and prints its
-figures.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +14,9 @@ import numpy as np
 
 from fmnist_edge.bench.bare import BARE
 from fmnist_edge.bench.loop import calls, prepared, without_gc
-from fmnist_edge.bench.process import ask
-from fmnist_edge.errors import FmnistEdgeError, one_line
 from fmnist_edge.runtime.classifier import Classifier
+from fmnist_edge.worker.calls import call
+from fmnist_edge.worker.endings import How
 
 __all__ = ["Overhead", "overhead", "overhead_of"]
 
@@ -59,8 +53,13 @@ def overhead_of(artifact: Path, engine: str, images: Path, whole: bool = False) 
     `whole`: of a Classifier's calls with an image each, and not of the suite's loop.
     """
     question = {"artifact": str(artifact), "engine": engine, "images": str(images), "whole": whole}
-    answer = ask([sys.executable, "-m", "fmnist_edge.bench.overhead"], question, TIMEOUT_S, engine)
-    return answer["reason"] if "reason" in answer else Overhead(**answer)
+    end = call("fmnist_edge.bench.overhead:reply_to", question, timeout_s=TIMEOUT_S)
+    return Overhead(**end.value) if end.how is How.DONE else end.reason
+
+
+def reply_to(question: dict[str, Any], progress: object) -> dict[str, Any]:
+    """The child's task. `question`: the arguments of `measure`, "images" as a file."""
+    return vars(measure(**{**question, "images": np.load(question["images"], allow_pickle=False)}))
 
 
 def measure(artifact: str, engine: str, images: np.ndarray, whole: bool = False) -> Overhead:
@@ -110,20 +109,3 @@ def overhead(pairs: Sequence[tuple[float, float]], seed: int = 0) -> Overhead:
     drawn = np.random.default_rng(seed).integers(len(added), size=(REPLICATES, len(added)))
     lower, upper = np.quantile(np.median(added[drawn], axis=1), [0.025, 0.975])
     return Overhead(float(np.median(bare)), float(np.median(added)), float(lower), float(upper))
-
-
-def main() -> None:
-    """The child; see `loop.main`."""
-    with os.fdopen(os.dup(1), "w") as answer:
-        os.dup2(2, 1)
-        question: dict[str, Any] = json.load(sys.stdin)
-        images = np.load(question["images"], allow_pickle=False)
-        try:
-            reply = vars(measure(question["artifact"], question["engine"], images, question["whole"]))
-        except (FmnistEdgeError, ImportError) as error:
-            reply = {"reason": one_line(error)}
-        print(json.dumps(reply), file=answer)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,35 +1,38 @@
-"""The parent's side of a child: start it, wait for its reply, tell how it ended."""
+"""The parent's side of a measurement: start a child, wait for its reply, say how it ended."""
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
-from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from fmnist_edge.bench.loop import SLOW_SERIES, SLOW_SERIES_S, Request, failed
-from fmnist_edge.runtime.trial import child_environment
+from fmnist_edge.errors import TemporaryFileError, UnavailableError
+from fmnist_edge.worker.calls import call
+from fmnist_edge.worker.endings import How
 
-__all__ = ["ask", "run_child", "timeout_for"]
+__all__ = ["run_child", "timeout_for"]
 
 START_UP_S = 300  # importing a framework on a slow device, two loads, warm-up
 
 
-def run_child(request: Request, python: str = sys.executable, timeout_s: float | None = None) -> dict[str, Any]:
-    """Do `request` in a child of the interpreter `python`.
+def run_child(request: Request, python: str | None = None, timeout_s: float | None = None) -> dict[str, Any]:
+    """Do `request` in a child of the interpreter `python`, ours by default.
 
-    Never raises for what happens there: the reply's "status" is then "failed" or "unavailable", with one line under
-    "reason".
+    What happens there is the reply's "status": "failed" or "unavailable", with one line under "reason". Raises
+    TemporaryFileError alone: where temporary files have no room, no other cell can be measured.
     """
-    command = [python, *child_command()]
-    return ask(command, asdict(request), timeout_s or timeout_for(request), request.engine)
-
-
-def child_command() -> list[str]:
-    return ["-m", "fmnist_edge.bench.loop"]
+    timeout_s = timeout_s or timeout_for(request)
+    end = call("fmnist_edge.bench.loop:reply_to", asdict(request), python=python, timeout_s=timeout_s)
+    if isinstance(end.error, TemporaryFileError):
+        raise end.error
+    if isinstance(end.error, UnavailableError):
+        return failed(end.reason, "unavailable")
+    if end.how is How.CRASHED:
+        return failed(f"{request.engine} {end.reason}")
+    # Results travel between machines: no path of this one.
+    path = request.artifact
+    return end.value if end.how is How.DONE else failed(end.reason.replace(path, Path(path).name))
 
 
 def timeout_for(request: Request) -> float:
@@ -37,43 +40,3 @@ def timeout_for(request: Request) -> float:
     series = (request.seconds, request.end_to_end_seconds)
     longest = sum(max(SLOW_SERIES_S, SLOW_SERIES * seconds) for seconds in series)
     return START_UP_S + max(SLOW_SERIES_S, SLOW_SERIES * request.warm_up_seconds) + longest
-
-
-def ask(
-    command: list[str], question: Any, timeout_s: float, name: str, more: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    """Give `question` to a process as JSON and take its last line as the answer; `more` is added to its environment."""
-    try:
-        done = subprocess.run(
-            command,
-            input=json.dumps(question).encode(),
-            capture_output=True,
-            timeout=timeout_s,
-            env={**child_environment(), **(more or {})},
-            start_new_session=True,  # Ctrl-C reaches the parent alone, which then ends the child
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        return failed(f"not done after {timeout_s:g} s{last_words(error.stderr)}")
-    except OSError as error:
-        return failed(f"the measuring process did not start ({error.strerror or error})")
-    if done.returncode < 0:
-        return failed(f"{name} crashed on it ({signal_name(-done.returncode)}){last_words(done.stderr)}")
-    try:
-        return json.loads(done.stdout.splitlines()[-1])
-    except (ValueError, IndexError):
-        said = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-        return failed(f"the measuring process ended with code {done.returncode} ({said[:160]})")
-
-
-def last_words(stderr: bytes | None) -> str:
-    """The last line of what a process said before it had to be given up."""
-    lines = (stderr or b"").decode(errors="replace").strip().splitlines()
-    return f"; last it said: {lines[-1].strip()[:160]}" if lines else ""
-
-
-def signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

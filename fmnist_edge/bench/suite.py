@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ from fmnist_edge.bench.state import now, state
 from fmnist_edge.bench.summary import summarize
 from fmnist_edge.bench.validity import THROTTLED_SINCE
 from fmnist_edge.errors import FileError, InputError
-from fmnist_edge.files import refusing_temporary
 from fmnist_edge.runtime.placement import Placement
+from fmnist_edge.worker.temporary import temporary_folder, write_temporary
 
 __all__ = ["Session", "begin", "resume", "run"]
 
@@ -201,9 +201,8 @@ def measure_all(session: Session, progress: Progress) -> None:
     steps = [(MEMORY_PASS, index) for index in range(len(session.cells))]
     steps += order(len(session.cells), session.plan.rounds, session.result["seed"])
     failed = {index for (_, index), entry in session.entries.items() if entry["reply"]["status"] != "measured"}
-    with tempfile.TemporaryDirectory(prefix="fmnist-edge-bench-") as folder:
-        file = Path(folder) / "images.npy"
-        save_images(file, session.images)
+    with temporary_folder("bench") as folder:
+        file = save_images(folder / "images.npy", session.images)
         for done, (number, index) in enumerate(steps):
             progress(done, len(steps), str(session.cells[index]))
             if index in failed or (number, index) in session.entries:
@@ -216,9 +215,9 @@ def measure_all(session: Session, progress: Progress) -> None:
         progress(len(steps), len(steps), "done")
 
 
-def save_images(path: Path, images: np.ndarray) -> None:
-    with refusing_temporary(path.parent):
-        np.save(path, images)
+def save_images(path: Path, images: np.ndarray) -> Path:
+    """For children to read. Raises TemporaryFileError where they have no room."""
+    return write_temporary(path, partial(np.save, arr=images))
 
 
 def measured(session: Session, number: int, index: int, images: Path) -> dict[str, Any]:

@@ -14,7 +14,14 @@ from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints import hdf5, keras_zip, savedmodel
 from fmnist_edge.checkpoints.build import check_model, model_of, output_of
 from fmnist_edge.checkpoints.contents import Contents, printable, shown
-from fmnist_edge.errors import CheckpointError, FmnistEdgeError, UnavailableError, UnknownNameError, one_line
+from fmnist_edge.errors import (
+    CheckpointError,
+    FmnistEdgeError,
+    TemporaryFileError,
+    UnavailableError,
+    UnknownNameError,
+    one_line,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -60,6 +67,8 @@ def load(name_or_path: str | Path, *, folder: Path = Path("trained_model")) -> C
         contents, digest = read(path)
         model = model_of(contents)
         check_model(model)
+    except TemporaryFileError:  # no fault of the model
+        raise
     except FmnistEdgeError as error:
         raise CheckpointError(f"{printable(str(path))}: {error}") from error
     except Exception as error:  # h5py, zipfile, protobuf and Keras raise what they like on hostile files

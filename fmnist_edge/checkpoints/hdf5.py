@@ -13,7 +13,7 @@ import numpy as np
 
 from fmnist_edge.checkpoints.contents import Contents, Weight, copy_in_order, leaf_of, shown
 from fmnist_edge.errors import CheckpointError
-from fmnist_edge.files import temporary_file
+from fmnist_edge.worker.temporary import temporary_file
 
 __all__ = ["SIGNATURE", "read", "read_weights"]
 

@@ -143,17 +143,14 @@ def measure(session: Session) -> int:
 
 def check_overhead(options: argparse.Namespace, images: Any) -> int:
     """Our loop against a bare one, for each artifact and engine that has one."""
-    import tempfile
-
-    import numpy as np
-
     from fmnist_edge.bench.overhead import Overhead, overhead_of
+    from fmnist_edge.bench.suite import save_images
     from fmnist_edge.console import track
+    from fmnist_edge.worker.temporary import temporary_folder
 
     pairs = [(artifact.path, engine) for artifact, engine in bare_pairs(options)]
-    with tempfile.TemporaryDirectory(prefix="fmnist-edge-bench-") as folder:
-        file = Path(folder) / "images.npy"
-        np.save(file, images)
+    with temporary_folder("bench") as folder:
+        file = save_images(folder / "images.npy", images)
         found = [(path, engine, overhead_of(path, engine, file)) for path, engine in track(pairs, "bare loops")]
     header = ["artifact", "engine", "bare loop µs", "ours adds µs [95 %]", "%", "allowed µs", "gate"]
     print(table(header, [overhead_row(*item) for item in found]))
@@ -180,20 +177,17 @@ def bare_pairs(options: argparse.Namespace) -> list[tuple[Artifact, str]]:
 
 def check_cost(options: argparse.Namespace, images: Any) -> int:
     """What the runtime costs an app; table and JSON."""
-    import tempfile
-
-    import numpy as np
-
     from fmnist_edge.bench.cost import LIMITS, artifact_figures, package_figures
+    from fmnist_edge.bench.suite import save_images
     from fmnist_edge.console import track
     from fmnist_edge.files import check_writable, write_json
+    from fmnist_edge.worker.temporary import temporary_folder
 
     check_writable(COST.parent)
     pairs = bare_pairs(options)
     figures = package_figures()
-    with tempfile.TemporaryDirectory(prefix="fmnist-edge-bench-") as folder:
-        file = Path(folder) / "images.npy"
-        np.save(file, images)
+    with temporary_folder("bench") as folder:
+        file = save_images(folder / "images.npy", images)
         for artifact, engine in track(pairs, "cost"):
             figures += artifact_figures(artifact.path, engine, artifact.manifest["inputs"][0], file)
     write_json(COST, {"schema": 1, "figures": [item.as_dict() for item in figures]})

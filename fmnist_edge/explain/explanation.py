@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +18,13 @@ from fmnist_edge.explain.graph import LayerGraph
 from fmnist_edge.explain.layers import LayerReport, Progress, compare_layers
 from fmnist_edge.explain.matching import Matching, match
 from fmnist_edge.explain.probe import Probe
+from fmnist_edge.export.exporter import check_room_for
 from fmnist_edge.export.lowering import fold_batch_norm, with_fits, with_lrn
 from fmnist_edge.export.lrn import Fit
 from fmnist_edge.parity.check import check_origin
 from fmnist_edge.runtime.loading import check_hash, read_whole
-from fmnist_edge.runtime.trial import probe as try_in_child
+from fmnist_edge.runtime.trial import try_load
+from fmnist_edge.worker.temporary import temporary_file
 
 __all__ = ["Explanation", "Remedy", "explain", "weakest_layers"]
 
@@ -149,7 +150,7 @@ def check_loads(artifact: Artifact) -> None:
     """Raises ArtifactError when the file is not the manifest's, or does not load and run, tried in a child process."""
     probe_class = FORMATS[recipe_of(artifact).format].probe_class()
     check_hash(artifact.path, read_whole(artifact.path), artifact.manifest["sha256"])
-    try_in_child(artifact.path, probe_class.engine)
+    try_load(artifact.path, probe_class.engine)
 
 
 @contextmanager
@@ -205,11 +206,10 @@ def matched(origin: Origin, recipe: Precision, reference: Any, probe: Probe, sam
     """Convert the model that the artifact was made from once more, to float32, and find the layers by that file."""
     lowered = lowered_again(origin, recipe, reference)
     exporter = FORMATS[recipe.format].exporter()
+    check_room_for(lowered)
     content = exporter.convert(lowered, select(recipe.format, ["float32"])[0], origin.batch, None)
-    with tempfile.NamedTemporaryFile(suffix=f".{recipe.format}") as file:
-        file.write(content)
-        file.flush()
-        twin: Probe = FORMATS[recipe.format].probe_class()(file.name)
+    with temporary_file(f"twin.{recipe.format}", content) as path:
+        twin: Probe = FORMATS[recipe.format].probe_class()(str(path))
     try:
         return match(LayerGraph(lowered), twin, probe, sample)
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from fmnist_edge.export.c_source import CModel, identifier
 from fmnist_edge.export.exporter import Census, Exporter, Sources, translated
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine_catalog import ENGINES
+from fmnist_edge.worker.temporary import temporary_file
 
 __all__ = ["EXPORTER"]
 
@@ -47,14 +47,12 @@ class CArrayExporter(Exporter):
 
     def sources(self, content: bytes, manifest: dict[str, Any], contract: Contract, image: np.ndarray) -> Sources:
         name = manifest["model"]["name"]
-        with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
-            file.write(content)
-            file.flush()
+        with temporary_file("model.tflite", content) as path:
             try:
                 with translated(f"running {name} in TensorFlow Lite Micro"):
-                    model = measured(file.name, content, manifest, contract, image)
+                    model = measured(str(path), content, manifest, contract, image)
             except ArtifactError as error:
-                said = str(error).removeprefix(f"{file.name}: ")
+                said = str(error).removeprefix(f"{path}: ")
                 raise ExportError(
                     f"{name} cannot be a c-array: {said}; replace what TensorFlow Lite Micro has not, or export tflite "
                     "int8 for a device with LiteRT"

@@ -15,9 +15,11 @@ import numpy as np
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError, FmnistEdgeError, UnavailableError, one_line
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.worker.temporary import check_room
 
-__all__ = ["Census", "Exporter", "Owners", "Sources", "quiet", "translated"]
+__all__ = ["Census", "Exporter", "Owners", "Sources", "check_room_for", "quiet", "translated"]
 
+COPIES, CONVERTERS = 2, 1 << 19  # of float32 weights in temporary files, and the graphs beside them in bytes
 Owners = dict[str, tuple[str, ...]]  # an op's output -> layers; several where they were fused
 
 
@@ -83,6 +85,11 @@ class Exporter(ABC):
         them. Raises ExportError where the file cannot run from sources.
         """
         raise NotImplementedError(f"{type(self).__name__} writes one file")
+
+
+def check_room_for(model: Any) -> None:
+    """Raises TemporaryFileError where the converters have no room: they would blame the model."""
+    check_room(COPIES * 4 * model.count_params() + CONVERTERS)
 
 
 def quiet() -> AbstractContextManager[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.export.exporter import Census, Exporter, quiet, translated
+from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["EXPORTER"]
 
@@ -32,8 +32,8 @@ class KerasExporter(Exporter):
         calibration: np.ndarray | None,
         keep_float: tuple[str, ...] = (),
     ) -> bytes:
-        with translated("saving the Keras model"), quiet(), tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.keras"
+        with translated("saving the Keras model"), quiet(), temporary_folder() as folder:
+            path = folder / "model.keras"
             model.save(path)
             return undated(path)
 

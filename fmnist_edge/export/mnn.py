@@ -6,9 +6,7 @@ import hashlib
 import importlib.util
 import re
 import sys
-import tempfile
 import uuid
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from fmnist_edge.errors import ExportError, UnavailableError
 from fmnist_edge.export.exporter import Census, Exporter, translated
 from fmnist_edge.export.via_onnx import ONNX_PACKAGES, convert_in_child, float32_onnx
 from fmnist_edge.runtime.engines.native_output import collected
+from fmnist_edge.worker.temporary import temporary_file, temporary_folder
 
 __all__ = ["EXPORTER"]
 
@@ -46,12 +45,10 @@ class MNNExporter(Exporter):
 
     def census(self, content: bytes) -> Census:
         """The ops that MNN runs: its own reader is the only one there is of the file."""
-        with translated("reading the MNN file"), collected(), tempfile.NamedTemporaryFile(suffix=".mnn") as file:
+        with translated("reading the MNN file"), collected(), temporary_file("model.mnn", content) as path:
             import MNN
 
-            file.write(content)
-            file.flush()
-            interpreter = MNN.Interpreter(file.name)
+            interpreter = MNN.Interpreter(str(path))
             session = interpreter.createSession({"backend": "CPU"})
             ops: list[tuple[str, str, bool]] = []
 
@@ -66,8 +63,7 @@ class MNNExporter(Exporter):
 def from_onnx(content: bytes, weights: str) -> bytes:
     """A `.mnn` file from a float32 ONNX file of fixed batch; what computes shapes is folded away."""
     command = [sys.executable, "-c", PROGRAM, "-f", "ONNX", "--modelFile", "model.onnx", "--MNNModel", "model.mnn"]
-    with tempfile.TemporaryDirectory(prefix="fmnist-edge-mnn-") as name:
-        folder = Path(name)
+    with temporary_folder("mnn") as folder:
         (folder / "model.onnx").write_bytes(content)
         made = convert_in_child(
             [*command, "--bizCode", "fmnist-edge", "--saveStaticModel", *WEIGHTS[weights]], folder, "model.mnn"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from fmnist_edge.errors import ExportError, UnavailableError
 from fmnist_edge.export.exporter import Census, Exporter, translated
 from fmnist_edge.export.via_onnx import ONNX_PACKAGES, convert_in_child, float32_onnx
 from fmnist_edge.runtime.engines.ncnn import BIN, PARAM
+from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["EXPORTER"]
 
@@ -41,8 +41,7 @@ class NcnnExporter(Exporter):
                 )
             converter = pnnx()
             half = int(precision.weights == "float16")
-            with tempfile.TemporaryDirectory(prefix="fmnist-edge-ncnn-") as name:
-                folder = Path(name)
+            with temporary_folder("ncnn") as folder:
                 (folder / "model.onnx").write_bytes(float32_onnx(model, batch))
                 files = (f"ncnnparam={PARAM}", f"ncnnbin={BIN}")
                 weights = convert_in_child([converter, "model.onnx", f"fp16={half}", *files], folder, BIN)

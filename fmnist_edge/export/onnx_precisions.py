@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import logging
 import math
-import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.onnx_names import layer_of
+from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["to_dynamic_int8", "to_float16", "to_int8"]
 
@@ -202,8 +201,8 @@ def through_files(model: Any, quantize: Callable[[str, str], None]) -> Any:
     """What `quantize(source, target)` makes of the model. Given models instead of files, the quantisers change them."""
     import onnx
 
-    with tempfile.TemporaryDirectory() as folder, unlogged():
-        source, target = (str(Path(folder) / name) for name in ("source.onnx", "target.onnx"))
+    with unlogged(), temporary_folder() as folder:
+        source, target = (str(folder / name) for name in ("source.onnx", "target.onnx"))
         onnx.save(model, source)
         quantize(source, target)
         result = onnx.load(target)

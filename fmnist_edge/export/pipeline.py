@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from fmnist_edge.catalog.precisions import PRECISIONS, Precision
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.errors import ExportError, InputError
 from fmnist_edge.export.calibration_images import Calibration
-from fmnist_edge.export.exporter import translated
+from fmnist_edge.export.exporter import check_room_for, translated
 from fmnist_edge.export.golden import golden_for, images_for
 from fmnist_edge.export.layer_names import check_layers
 from fmnist_edge.export.lowering import lower
@@ -24,6 +23,7 @@ from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.embedded import KEY, contract_text
 from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
 from fmnist_edge.runtime.golden import Golden
+from fmnist_edge.worker.temporary import temporary_file
 
 __all__ = ["export"]
 
@@ -61,6 +61,7 @@ def export(
         prepared = contract.preprocessing.apply(calibration.images, contract.input_shape)
     format = FORMATS[precision.format]
     exporter = format.exporter()
+    check_room_for(checkpoint.model)
     with translated(f"preparing {checkpoint.name} for {precision.format} {precision.name}"):
         lowered = lower(checkpoint.model, precision, prepared, keep_float)
     content = exporter.convert(lowered.model, precision, batch, prepared, keep_float)
@@ -121,12 +122,8 @@ def declared(
     content: bytes, format: str, contract: Contract, images: np.ndarray
 ) -> tuple[dict[str, Any], dict[str, Any], Golden]:
     """The input and output as an engine reads them from the file, quantisation included; and its golden vectors."""
-    with tempfile.NamedTemporaryFile(suffix=f".{format}") as file:
-        path = Path(file.name)
-        default = ENGINES[engines_for(path)[0]]
-        file.write(content)
-        file.flush()
-        engine = default.load(path)
+    with temporary_file(f"model.{format}", content) as path:
+        engine = ENGINES[engines_for(path)[0]].load(path)
         entries = tensor_entry(engine.input), tensor_entry(engine.output)
         engine.close()
         return *entries, golden_for(path, contract, images)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from fmnist_edge.export.sections import bytes_line, differences
 from fmnist_edge.files import sha256_of
 from fmnist_edge.runtime.contract import Contract, read_manifest
 from fmnist_edge.runtime.golden import Golden
+from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["Recipe", "Reproduction", "reproduce"]
 
@@ -169,12 +169,12 @@ def reproduce(
     """
     check_identity(recipe, checkpoint, calibration)
     model = remedied(recipe, checkpoint, calibration, lessons)
-    with tempfile.TemporaryDirectory(prefix="fmnist-edge-") as folder:
+    with temporary_folder() as folder:
         made = export(
             replace(checkpoint, name=recipe.model, model=model),
             recipe.precision,
             recipe.contract,
-            Path(folder),
+            folder,
             batch=recipe.batch,
             calibration=calibration,
             keep_float=recipe.keep_float,

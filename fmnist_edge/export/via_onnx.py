@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,9 @@ from typing import Any
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import precision_named
 from fmnist_edge.errors import ExportError
+from fmnist_edge.worker.calls import program
+from fmnist_edge.worker.endings import How, last_words
+from fmnist_edge.worker.temporary import check_room
 
 __all__ = ["ONNX_PACKAGES", "convert_in_child", "float32_onnx"]
 
@@ -28,20 +30,9 @@ def convert_in_child(command: Sequence[str], folder: Path, wanted: str) -> bytes
 
     Raises ExportError with the last line that the converter printed.
     """
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise ExportError(f"{Path(command[0]).name} was not done after {TIMEOUT_S} s") from None
+    end = program(command, timeout_s=TIMEOUT_S, folder=folder)
     made = folder / wanted
-    if done.returncode or not made.is_file():
-        said = (done.stdout.decode(errors="replace").strip().splitlines() or ["no message"])[-1].strip()
-        raise ExportError(f"the converter ended with code {done.returncode} ({said[:160]})")
-    return made.read_bytes()
+    if end.how is How.DONE and made.is_file():
+        return made.read_bytes()
+    check_room()
+    raise ExportError(f"the converter: {end.reason or f'it wrote no {wanted}{last_words(end.value)}'}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.contract import Contract, manifest_path, read_manifest
-from fmnist_edge.runtime.trial import probe
+from fmnist_edge.runtime.trial import try_load
 
 __all__ = ["Source", "check_hash", "read_whole"]
 
@@ -50,7 +50,7 @@ class Source:
                 f"{path}: its manifest and the contract inside it differ in {'; '.join(different)}; export it again"
             )
         if try_first:
-            probe(path, engine)
+            try_load(path, engine)
         return cls(path, contract, manifest["sha256"], manifest.get("golden"))
 
     @classmethod
@@ -62,7 +62,7 @@ class Source:
                 f"{path}: no manifest {manifest_path(path).name} beside it, and no contract inside; copy both files "
                 "that `fmnist-edge export` wrote, or pass a Contract to Classifier.load"
             )
-        probe(path, engine)
+        try_load(path, engine)
         source = cls(path, contract, sha256_of(content))
         source.check()
         return source

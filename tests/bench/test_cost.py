@@ -11,7 +11,7 @@ from fmnist_edge.bench import bare, cost, overhead
 from fmnist_edge.cli import main
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime import Classifier
-from fmnist_edge.runtime.trial import child_environment
+from fmnist_edge.worker.calls import child_environment
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from support.bench_models import write_onnx
 from support.bench_results import cell, during, result, series_of, steady
 from support.report_results import entry, read
+from support.stand_ins import script
 
 from fmnist_edge.bench import backend, comparison, gpus, loop, monitor, process, results, tables
 from fmnist_edge.bench.summary import summarize
@@ -63,17 +64,17 @@ def request_for(tmp_path, monkeypatch):
 
 class TestParity:
     def test_an_engine_that_answers_otherwise_is_not_timed(self, request_for):
-        reply = loop.reply_to(request_for("Wrong", memory=True))
+        reply = loop.remember(request_for("Wrong", memory=True))
         assert reply["status"] == "failed" and not reply["parity"]["passed"]
         assert "answers unlike onnxruntime (onnxruntime " in reply["reason"] and "another class" in reply["reason"]
 
     def test_one_that_rounds_otherwise_is(self, request_for):
-        reply = loop.reply_to(request_for("Nearly", memory=True))
+        reply = loop.remember(request_for("Nearly", memory=True))
         assert reply["status"] == "measured" and reply["parity"]["passed"] and reply["parity"]["max_abs_delta"] > 0
         assert reply["placement"]["on_cpu"] == {"LRN": 1}
 
     def test_a_cpu_engine_is_asked_nothing(self, request_for):
-        reply = loop.reply_to(request_for("onnxruntime", memory=True))
+        reply = loop.remember(request_for("onnxruntime", memory=True))
         assert reply["parity"] is None and reply["placement"] is None
 
     @given(st.sampled_from(sorted(backend.TOLERANCE)), st.floats(0, 0.3), st.integers(0, 2**32 - 1))
@@ -95,7 +96,7 @@ class TestParity:
 
 class TestDeviceTime:
     def test_it_is_what_the_engine_tells_beside_what_the_caller_sees(self, request_for):
-        reply = loop.reply_to(request_for("OnTheDevice"))
+        reply = loop.measure(request_for("OnTheDevice"))
         assert reply["device"]["windows"] == [([1000], [3])] and reply["device"]["cpu_ns"] is None
         assert sum(reply["engine"]["windows"][0][1]) >= 3 and reply["first_ns"] > 0
 
@@ -227,11 +228,10 @@ class TestReport:
 @pytest.mark.parametrize(
     "code, words",
     [
-        ("import sys, time; print('lost\\nthe device', file=sys.stderr, flush=True); time.sleep(60)", "the device"),
-        ("import os, sys; print('bad driver', file=sys.stderr, flush=True); os.abort()", "SIGABRT"),
+        ("echo lost >&2; echo the device >&2; exec sleep 60", "the device"),
+        ("echo bad driver >&2; kill -ABRT $$", "SIGABRT"),
     ],
 )
-def test_what_a_backend_said_before_it_hung_or_crashed_is_in_the_reason(request_for, monkeypatch, code, words):
-    monkeypatch.setattr(process, "child_command", lambda: ["-S", "-c", code])
-    reply = process.run_child(request_for("OnTheDevice"), timeout_s=2)
+def test_what_a_backend_said_before_it_hung_or_crashed_is_in_the_reason(request_for, tmp_path, code, words):
+    reply = process.run_child(request_for("OnTheDevice"), script(tmp_path, code), timeout_s=2)
     assert reply["status"] == "failed" and words in reply["reason"] and "last it said: " in reply["reason"]

@@ -9,6 +9,7 @@ from support.bench_models import write_onnx
 from fmnist_edge.bench import bare, calibration, overhead
 from fmnist_edge.bench.overhead import Overhead
 from fmnist_edge.runtime.engine_catalog import ENGINES
+from fmnist_edge.worker.endings import Ending, How
 
 NS = st.floats(100, 1e7)
 
@@ -69,7 +70,11 @@ def test_the_peak_is_measured_for_each_number_of_threads(monkeypatch):
 def test_the_peak_is_of_the_fastest_kernels(monkeypatch):
     """OpenBLAS may not take a CPU's AVX-512 by itself."""
     figures = {"SkylakeX": {"macs_per_s": 3.0, "bytes_per_s": 1.0}, None: {"macs_per_s": 2.0, "bytes_per_s": 2.0}}
-    monkeypatch.setattr(calibration, "ask", lambda *call: figures[call[-1].get("OPENBLAS_CORETYPE")])
+
+    def call(task, count, *, timeout_s, environment):
+        return Ending(How.DONE, value=figures[environment.get("OPENBLAS_CORETYPE")])
+
+    monkeypatch.setattr(calibration, "call", call)
     monkeypatch.setattr(calibration, "cpu_flags", lambda cpu: ["avx2", "avx512f"])
     assert calibration.calibrate([1])["threads"] == {"1": {"macs_per_s": 3.0, "bytes_per_s": 2.0}}
     monkeypatch.setattr(calibration, "cpu_flags", lambda cpu: None)
@@ -77,6 +82,6 @@ def test_the_peak_is_of_the_fastest_kernels(monkeypatch):
 
 
 def test_a_peak_that_cannot_be_measured_says_why(monkeypatch):
-    monkeypatch.setattr(calibration.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
     found = calibration.calibrate([1])
     assert found["threads"] == {} and "did not start" in found["reason"]

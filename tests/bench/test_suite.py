@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.bench_models import write_onnx, write_tflite
+from support.stand_ins import script
 
 from fmnist_edge.bench import cells as bench_cells
 from fmnist_edge.bench import loop, process, results, suite, tables, validity
@@ -176,12 +177,12 @@ class TestRun:
         assert cell["status"] == "unavailable"
         assert one_line_about(cell, "pip install onnxruntime")
 
-    def test_a_child_that_is_killed_fails_its_cell_and_is_not_tried_again(self, models, tmp_path, monkeypatch):
-        code = f"import os; os.kill(os.getpid(), {signal.SIGKILL.value})"
-        started = []
-        monkeypatch.setattr(process, "child_command", lambda: started.append(1) or ["-c", code])
-        (cell,) = suite.run(begun([models["onnx"]], TWO_ROUNDS, tmp_path))["cells"]
-        assert cell["status"] == "failed" and cell["rounds"] == [] and len(started) == 1
+    def test_a_child_that_is_killed_fails_its_cell_and_is_not_tried_again(self, models, tmp_path):
+        python = script(tmp_path, "echo >>$0.started; kill -KILL $$")
+        begin = begun([models["onnx"]], TWO_ROUNDS, tmp_path, pythons={"onnxruntime": python})
+        (cell,) = suite.run(begin)["cells"]
+        assert cell["status"] == "failed" and cell["rounds"] == []
+        assert Path(f"{python}.started").read_text() == "\n"
         assert one_line_about(cell, "onnxruntime crashed", "SIGKILL")
 
     def test_a_failure_keeps_the_rounds_before_it(self, models, tmp_path, monkeypatch):
@@ -350,14 +351,13 @@ class TestChild:
     @pytest.mark.parametrize(
         "code, words",
         [
-            ("import time; time.sleep(60)", ["not done after 1 s"]),
-            ("print('chatter')", ["code 0"]),
-            ("raise SystemExit('lost its way')", ["code 1", "lost its way"]),
+            ("exec sleep 60", ["not done after 1 s"]),
+            ("echo chatter", ["code 0"]),
+            ("echo lost its way >&2; exit 1", ["code 1", "lost its way"]),
         ],
     )
-    def test_one_that_does_not_answer_is_a_one_line_failure(self, models, tmp_path, monkeypatch, code, words):
-        monkeypatch.setattr(process, "child_command", lambda: ["-S", "-c", code])
-        reply = process.run_child(request_for(models["onnx"], tmp_path=tmp_path), timeout_s=1)
+    def test_one_that_does_not_answer_is_a_one_line_failure(self, models, tmp_path, code, words):
+        reply = process.run_child(request_for(models["onnx"], tmp_path=tmp_path), script(tmp_path, code), timeout_s=1)
         assert reply["status"] == "failed" and one_line_about(reply, *words)
 
     def test_one_that_does_not_start_is_a_one_line_failure(self, models, tmp_path):
@@ -369,7 +369,7 @@ class TestChild:
         assert process.timeout_for(long) - process.timeout_for(short) >= 120
 
     def test_what_an_engine_prints_does_not_spoil_the_reply(self, models, tmp_path, monkeypatch):
-        (tmp_path / "sitecustomize.py").write_text("import os, atexit; atexit.register(os.write, 1, b'bye')")
+        (tmp_path / "sitecustomize.py").write_text("import os; os.write(1, b'hello'); print('hi')")
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         reply = process.run_child(request_for(models["onnx"], tmp_path=tmp_path))
         assert reply["status"] == "measured"
@@ -380,10 +380,10 @@ class TestChild:
 
     def test_a_fixed_batch_that_is_not_the_one_asked_is_refused_and_the_one_asked_runs(self, tmp_path):
         path = write_onnx(tmp_path / "batch3.onnx", batch=3)
-        refused = loop.reply_to(request_for(path, tmp_path=tmp_path))
+        refused = process.run_child(request_for(path, tmp_path=tmp_path))
         assert refused["status"] == "failed" and one_line_about(refused, "takes 3 images a call", "--batch 1")
         assert str(tmp_path) not in refused["reason"]
-        assert loop.reply_to(request_for(path, tmp_path=tmp_path, batch=3))["status"] == "measured"
+        assert loop.measure(request_for(path, tmp_path=tmp_path, batch=3))["status"] == "measured"
 
     def test_the_memory_pass_times_nothing(self, models, tmp_path):
         reply = process.run_child(request_for(models["onnx"], tmp_path=tmp_path, memory=True))

@@ -629,7 +629,7 @@ def test_a_full_folder_of_temporary_files_is_not_taken_for_a_broken_model(small)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
     try:
-        with pytest.raises(FileError, match=r"cannot be written \(File too large\); set TMPDIR elsewhere"):
+        with pytest.raises(FileError, match=r"cannot be written \(File too large\); choose another: TMPDIR=FOLDER"):
             checkpoints.load(small)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

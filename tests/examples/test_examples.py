@@ -18,7 +18,7 @@ import pytest
 from support import ROOT
 
 from fmnist_edge.data import fashion_mnist
-from fmnist_edge.runtime.trial import child_environment
+from fmnist_edge.worker.calls import child_environment
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 MODEL = str(ROOT / "exported/compact_cnn/int8.tflite")

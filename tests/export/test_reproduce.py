@@ -25,7 +25,7 @@ from fmnist_edge.export.recovery.improve import equalise
 from fmnist_edge.export.reproduce import Recipe, remedied
 from fmnist_edge.export.sections import differences
 from fmnist_edge.files import sha256_of
-from fmnist_edge.runtime.trial import child_environment
+from fmnist_edge.worker.calls import child_environment
 
 SHIPPED = ROOT / "exported/compact_cnn/int8.tflite"
 PRECISIONS = ("float32", "dynamic_int8", "int8")  # test_export.py has them all, twice in one process

@@ -39,7 +39,8 @@ from fmnist_edge.runtime.golden import Golden
 from fmnist_edge.runtime.images import read_image
 from fmnist_edge.runtime.loading import read_whole
 from fmnist_edge.runtime.runner import Runner
-from fmnist_edge.runtime.trial import child_environment, probe
+from fmnist_edge.runtime.trial import try_load
+from fmnist_edge.worker.calls import child_environment
 
 IMAGES = np.random.default_rng(11).integers(0, 256, (19, 28, 28), dtype=np.uint8)
 EXPECTED = (IMAGES.reshape(19, 784) / 255) @ WEIGHTS + BIAS
@@ -647,7 +648,7 @@ class TestManifest:
             assert "contract" in str(error)
 
 
-class TestProbe:
+class TestTrial:
     """Files without a manifest are tried in a child process: whatever the engine does to it, we go on."""
 
     @pytest.mark.parametrize(
@@ -684,12 +685,12 @@ class TestProbe:
     def test_an_engine_that_crashes_does_not_take_us_along(self, tmp_path, monkeypatch):
         self.plant(tmp_path, monkeypatch, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
         with pytest.raises(ArtifactError, match="crashed on it"):
-            probe(tmp_path / "x.onnx", "onnxruntime")
+            try_load(tmp_path / "x.onnx", "onnxruntime")
 
     def test_an_engine_that_hangs_is_given_up_on(self, tmp_path, monkeypatch):
         self.plant(tmp_path, monkeypatch, "import time; time.sleep(60)")
         with pytest.raises(ArtifactError, match=r"did not finish loading it within 1 s"):
-            probe(tmp_path / "x.onnx", "onnxruntime", timeout_s=1)
+            try_load(tmp_path / "x.onnx", "onnxruntime", timeout_s=1)
 
     def test_modules_beside_the_model_are_not_imported(self, linear_models, tmp_path, monkeypatch):
         """A model that is unpacked and classified in its own folder brings no code."""
@@ -697,7 +698,7 @@ class TestProbe:
         for name in ("json", "numpy", "onnxruntime", "fmnist_edge"):
             (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
         monkeypatch.chdir(tmp_path)
-        probe("x.onnx", "onnxruntime")
+        try_load("x.onnx", "onnxruntime")
         code = "import sys; sys.exit('' in sys.path)"
         assert subprocess.run([sys.executable, "-c", code], env=child_environment(), check=False).returncode == 0
         assert not (tmp_path / "ran").exists()
@@ -706,18 +707,16 @@ class TestProbe:
         (tmp_path / "x.onnx").write_bytes(b"x")
         monkeypatch.chdir(tmp_path)
         with pytest.raises(ArtifactError, match=r"^x\.onnx: ONNX Runtime refuses"):
-            probe("x.onnx", "onnxruntime")
+            try_load("x.onnx", "onnxruntime")
 
     def plant(self, folder, monkeypatch, code):
         """A module that the child imports in onnxruntime's place, before the real one on its path."""
         (folder / "x.onnx").write_bytes(b"x")
-        (folder / "sitecustomize.py").write_text(
-            f"import sys\nif 'fmnist_edge.runtime.trial' in sys.orig_argv:\n    {code}\n"
-        )
+        (folder / "sitecustomize.py").write_text(f"import sys\nif 'fmnist_edge.worker' in sys.orig_argv:\n    {code}\n")
         monkeypatch.setenv("PYTHONPATH", str(folder))
 
-    def test_a_vouched_for_file_is_not_probed(self, linear_models, monkeypatch):
-        monkeypatch.setattr("fmnist_edge.runtime.loading.probe", lambda *_: pytest.fail("probed"))
+    def test_a_vouched_for_file_is_not_tried(self, linear_models, monkeypatch):
+        monkeypatch.setattr("fmnist_edge.runtime.loading.try_load", lambda *_: pytest.fail("tried"))
         Classifier.load(linear_models["float32.onnx"]).close()
 
     def test_a_vouched_for_file_is_tried_where_its_manifest_is_as_foreign(self, tmp_path):
@@ -742,7 +741,7 @@ class TestProbe:
         path = tmp_path / "huge.onnx"
         path.write_bytes(model.SerializeToString())
         with pytest.raises(ArtifactError, match=r"huge\.onnx: .*(refuses|cannot run|crashed)"):
-            probe(path, "onnxruntime")
+            try_load(path, "onnxruntime")
 
 
 SHIPPED = sorted(path for name in ("float32.onnx", "int8.tflite") for path in ROOT.glob(f"exported/*/{name}"))

@@ -8,7 +8,7 @@ import sys
 import pytest
 from support import ROOT
 
-from fmnist_edge.runtime.trial import child_environment
+from fmnist_edge.worker.calls import child_environment
 
 MODEL = str(ROOT / "exported/compact_cnn/int8.tflite")
 sys.path.insert(0, str(ROOT / "scripts"))

@@ -8,7 +8,7 @@ import pytest
 from support import ROOT
 
 from fmnist_edge.runtime import Classifier
-from fmnist_edge.runtime.trial import child_environment
+from fmnist_edge.worker.calls import child_environment
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import soak

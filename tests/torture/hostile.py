@@ -58,9 +58,9 @@ def attempt(case: Case, bases: Path, folder: Path, root: Path) -> Iterator[tuple
         (inside / f"alone.{case.format}").write_bytes(case.content)
         forge_manifest(case, file)
     before = listing(folder)
-    forked_probes = case.number % TRIED_FOR_REAL != 7 or case.attack == "bombs"  # those are waited for a minute each
+    forked_trials = case.number % TRIED_FOR_REAL != 7 or case.attack == "bombs"  # those are waited for a minute each
     for name, arguments in commands_for(case, bases, file, root).items():
-        outcome = run_forked(arguments, inside, BOUND_S, forked_probes=forked_probes)
+        outcome = run_forked(arguments, inside, BOUND_S, forked_trials=forked_trials)
         if Path(CANARY).exists():
             outcome.suspect.append("code from the file was run")
             Path(CANARY).unlink()

@@ -7,27 +7,31 @@ to it alone. What is watched: how it ends, how long it takes, what it prints, an
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import resource
 import signal
-import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from fmnist_edge.worker import __main__ as worker
+from fmnist_edge.worker import calls
+from fmnist_edge.worker.endings import Ending, How, crashed_or_exited, message_in, reply
 
 __all__ = ["Outcome", "run_forked", "warm"]
 
 MEMORY = 6 << 30  # bytes a child may have: the machine is to survive what the test is about
 EVENTS = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "pickle.find_class", "socket.connect", "ctypes.dlopen"}
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "shutil.rmtree"}
-PROBE = "fmnist_edge.runtime.trial"
+TRIAL = "fmnist_edge.runtime.trial:load_and_run"
 NOTE = re.compile(r"\d+ cells, plan |fmnist-edge: other programs use ")  # what bench says before it begins
 ESCAPED = 71  # exit code of a command that raised what it should have caught
 PROGRAMS = (sys.executable, "nvidia-smi", "vcgencmd")  # the others: a GPU, a Raspberry Pi, asked how they are
@@ -88,14 +92,14 @@ def run_forked(
     folder: Path,
     bound_s: float,
     *,
-    forked_probes: bool = True,
+    forked_trials: bool = True,
     working: Path | None = None,
     user: int | None = None,
 ) -> Outcome:
     """`fmnist-edge ARGUMENTS` in `folder`, which and below which alone it may write.
 
     Args:
-        forked_probes: whether the child process that a file is tried in is forked too, instead of started.
+        forked_trials: whether the child process that a file is tried in is forked too, instead of started.
         working: the working folder, if another, which it may then write to as well.
         user: whom the command runs as, if not as us.
     """
@@ -108,7 +112,7 @@ def run_forked(
             if user is not None:
                 os.setgid(user)
                 os.setuid(user)
-            os._exit(run_here(arguments, folder, working or folder, forked_probes))
+            os._exit(run_here(arguments, folder, working or folder, forked_trials))
         finally:
             os._exit(ESCAPED)  # whatever it raised: a child must not tidy up in its parent's place
     code = waited(child, start + bound_s)
@@ -134,7 +138,7 @@ def waited(child: int, until: float) -> int | None:
     return None
 
 
-def run_here(arguments: Sequence[str], folder: Path, working: Path, forked_probes: bool) -> int:
+def run_here(arguments: Sequence[str], folder: Path, working: Path, forked_trials: bool) -> int:
     """In the child: the exit code, as the installed command would give it."""
     try:
         os.setpgid(0, 0)
@@ -146,8 +150,8 @@ def run_here(arguments: Sequence[str], folder: Path, working: Path, forked_probe
             os.dup2(nowhere, descriptor)
         sys.stdout = io.TextIOWrapper(io.FileIO(os.devnull, "w"))
         sys.stderr = io.TextIOWrapper(io.FileIO(folder / "stderr", "w"), errors="replace", line_buffering=True)
-        if forked_probes:
-            subprocess.run = forked(subprocess.run)
+        if forked_trials:
+            calls.call = forked(calls.call)
         watch(folder, working, os.open(folder / "audit", os.O_WRONLY | os.O_CREAT | os.O_APPEND))
         from fmnist_edge.cli import main
 
@@ -190,37 +194,34 @@ def watch(folder: Path, working: Path, log: int) -> None:
     sys.addaudithook(hook)
 
 
-def forked(started: Callable[..., Any]) -> Callable[..., Any]:
-    """subprocess.run, by which a trial of a file is forked off and not started: the same code, in a child as well."""
+def forked(started: Callable[..., Ending]) -> Callable[..., Ending]:
+    """`calls.call`, by which a trial of a file is forked off and not started: the same code, in a child as well."""
 
-    def run(command: Sequence[str], **options: Any) -> Any:
-        if list(command[1:3]) != ["-m", PROBE]:
-            return started(command, **options)
+    def call(task: str, request: Any, **options: Any) -> Ending:
+        if task != TRIAL:
+            return started(task, request, **options)
         read, write = os.pipe()
         child = os.fork()
         if not child:
             os.close(read)
-            os._exit(tried(command, write))
+            os._exit(tried(task, request, write, options))
         os.close(write)
-        code = waited(child, time.monotonic() + min(options["timeout"], 5))
+        code = waited(child, time.monotonic() + min(options["timeout_s"], 5))
         with os.fdopen(read, "rb") as pipe:
-            output = pipe.read()
+            messages = [message for line in pipe if (message := message_in(line))]
         if code is None:
-            raise subprocess.TimeoutExpired(list(command), options["timeout"])
-        return subprocess.CompletedProcess(list(command), code, output, b"")
+            return Ending(How.TIMED_OUT)
+        return reply(*messages[-1]) if messages else crashed_or_exited(code, "")
 
-    return run
+    return call
 
 
-def tried(command: Sequence[str], write: int) -> int:
+def tried(task: str, request: Any, write: int, options: dict[str, Any]) -> int:
     os.setpgid(0, 0)
-    from fmnist_edge.runtime import trial as probe
-
-    said = io.StringIO()
+    os.dup2(write, 1)
     try:
-        with redirect_stdout(said):
-            return probe.main(*command[3:5])
+        order = {"request": request, "folder": None, "memory": options["memory"], "seconds": options["timeout_s"]}
+        worker.main(task, json.dumps(order))
+        return 0
     except BaseException:
         return 1
-    finally:
-        os.write(write, said.getvalue().encode()[:60_000])

@@ -32,7 +32,7 @@ FOLDER = "fmnist-edge-bench"  # what `tar x` makes is called so, and the start o
 DEFAULT_ENGINES = tuple(name for name, record in ENGINES.items() if record.shipped)
 # The package's part that runs on the device: files, and folders whole.
 DEVICE_SIDE = (
-    "__init__.py", "artifact.py", "console.py", "errors.py", "files.py", "lookup.py", "bench", "runtime",
+    "__init__.py", "artifact.py", "console.py", "errors.py", "files.py", "lookup.py", "bench", "runtime", "worker",
 )  # fmt: skip
 
 RUN_PY = """\

@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO
 
 from fmnist_edge.bench.remote.wire import printable
 from fmnist_edge.errors import InputError, UnavailableError, UnreachableError, one_line
+from fmnist_edge.worker.temporary import temporary_stream
 
 __all__ = ["Answer", "Link"]
 
@@ -90,7 +90,7 @@ class Link:
         without someone's doing.
         """
         lines: list[str] = []
-        with tempfile.TemporaryFile() as errors:
+        with temporary_stream() as errors:
             try:
                 child = subprocess.Popen(
                     self.command(script),

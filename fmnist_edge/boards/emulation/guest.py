@@ -1,6 +1,5 @@
 """What an emulated core runs to be counted: an engine, so many times, between two marks.
 
-`python -m fmnist_edge.boards.emulation.guest TASK` takes a Task as JSON and prints its reply as JSON;
 `blocks.c` hears the marks. A call is what `bench` times as the engine's: a tensor in, a tensor out, the binding's own
 Python included.
 """
@@ -9,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +41,9 @@ class Task:
     sections: int = 2
 
 
-def count(task: Task) -> dict[str, str]:
+def count(request: dict[str, Any], progress: object) -> dict[str, str]:
+    """The child's task; `request`: a Task's fields."""
+    task = Task(**request)
     image = np.load(task.images, mmap_mode="r", allow_pickle=False)[:1]
     with Classifier.load(task.artifact, threads=1, engine=task.engine) as classifier:
         batch, _ = model_input(np.array(image), classifier.contract)
@@ -68,7 +68,3 @@ def marked(call: Callable[[], object], calls: int, sections: int, warm_up: int) 
 def mark(value: int) -> None:
     with contextlib.suppress(OSError):  # there is no such process: it is the call itself that is heard
         os.getpgid(value)
-
-
-if __name__ == "__main__":
-    print(json.dumps(count(Task(**json.loads(sys.argv[1])))))

@@ -1,17 +1,14 @@
 """What an emulated core runs to count one of ncnn's own benchmark networks.
 
 As `benchncnn` does: weights and image of no content, one thread, every other option at its default.
-
-`python -m fmnist_edge.boards.emulation.ncnn_guest TASK` takes a Network as JSON and prints its reply as JSON.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fmnist_edge.boards.emulation.guest import marked
 from fmnist_edge.errors import ArtifactError
@@ -32,8 +29,11 @@ class Network:
     sections: int = 1
 
 
-def count(network: Network) -> dict[str, str]:
+def count(request: dict[str, Any], progress: object) -> dict[str, str]:
+    """The child's task; `request`: a Network's fields."""
     import ncnn
+
+    network = Network(**request)
 
     width, height, channels = map(int, found(SHAPE, Path(network.artifact).read_text(encoding="ascii"), network))
     net = ncnn.Net()
@@ -60,7 +60,3 @@ def found(pattern: re.Pattern[str], text: str, network: Network) -> tuple[str, .
     if match is None:
         raise ArtifactError(f"{network.artifact}: no Input layer of width, height and channels in it")
     return match.groups()
-
-
-if __name__ == "__main__":
-    print(json.dumps(count(Network(**json.loads(sys.argv[1])))))

@@ -7,8 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,13 +16,16 @@ from typing import Any
 from fmnist_edge.boards.emulation.guest import Task
 from fmnist_edge.errors import ArtifactError, UnavailableError
 from fmnist_edge.files import write_atomic, write_via
+from fmnist_edge.worker.calls import call, program
+from fmnist_edge.worker.endings import How
+from fmnist_edge.worker.temporary import check_room, temporary_folder
 
 __all__ = ["Profile", "collect", "instructions", "load", "plugin", "read", "save"]
 
 SOURCE = Path(__file__).with_name("blocks.c")
 INSTRUCTION = 8  # hexadecimal digits of one
 TIMEOUT_S = 280
-GUEST = "fmnist_edge.boards.emulation.guest"
+GUEST = "fmnist_edge.boards.emulation.guest:count"
 
 Profile = Counter[str]  # a block's instructions in hexadecimal -> how often it ran
 
@@ -40,9 +41,7 @@ def plugin(folder: Path) -> Path:
 
     def build(temporary: Path) -> None:
         command = [compiler, "-O2", "-fvisibility=hidden", "-shared", "-fPIC", "-o", str(temporary), str(SOURCE)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise UnavailableError(f"{SOURCE.name} does not compile ({done.stderr.strip()[:200]})")
+        program(command).result(UnavailableError, f"{SOURCE.name} does not compile: ")
 
     return write_via(library, build)
 
@@ -52,21 +51,17 @@ def collect(task: Any, python: str, library: Path, guest: str = GUEST) -> tuple[
 
     Raises ArtifactError with the guest's last line when it fails, UnavailableError when QEMU refuses the plugin.
     """
-    with tempfile.TemporaryDirectory(prefix="fmnist-edge-profile-") as folder:
-        out = Path(folder) / "blocks.txt"
-        command = [python, "-m", guest, json.dumps(asdict(task))]
-        environment = {**os.environ, "QEMU_PLUGIN": f"file={library},out={out}"}
-        try:
-            done = subprocess.run(
-                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise ArtifactError(f"{task.artifact}: not counted within {TIMEOUT_S} s; count fewer calls") from None
-        if done.returncode:
-            said = (done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            kind = UnavailableError if "plugin" in said.lower() else ArtifactError
-            raise kind(f"{task.artifact}: {task.engine} on an emulated core: {said[:200]}")
-        return read(out.read_text(encoding="ascii")), json.loads(done.stdout.splitlines()[-1])
+    with temporary_folder("profile") as folder:
+        out = folder / "blocks.txt"
+        environment = {"QEMU_PLUGIN": f"file={library},out={out}"}
+        end = call(guest, asdict(task), python=python, timeout_s=TIMEOUT_S, environment=environment)
+        if end.how is How.TIMED_OUT:
+            raise ArtifactError(f"{task.artifact}: not counted within {TIMEOUT_S} s; count fewer calls")
+        if end.how is not How.DONE:
+            check_room()
+            kind = UnavailableError if "plugin" in end.reason.lower() else ArtifactError
+            raise kind(f"{task.artifact}: {task.engine} on an emulated core: {end.reason}")
+        return read(out.read_text(encoding="ascii")), end.value
 
 
 def read(text: str) -> list[Profile]:

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
-import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fmnist_edge.artifact import Artifact
+from fmnist_edge.bench.suite import save_images
 from fmnist_edge.boards.emulation import profile, results, userland
 from fmnist_edge.boards.emulation.cycles import cycles_of
 from fmnist_edge.catalog.boards import CORES, Core
 from fmnist_edge.catalog.gates import ENGINE_AGREEMENT
 from fmnist_edge.catalog.precisions import precision_named
-from fmnist_edge.errors import FmnistEdgeError, InputError, UnavailableError, one_line
-from fmnist_edge.files import write_via
+from fmnist_edge.errors import FmnistEdgeError, InputError, TemporaryFileError, UnavailableError, one_line
+from fmnist_edge.files import write_atomic
 from fmnist_edge.parity.matrix import cell
 from fmnist_edge.parity.matrix.suite import agreement, name_of
 from fmnist_edge.runtime.engine_catalog import engines_for
+from fmnist_edge.worker.calls import program
+from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["Choice", "failures", "run"]
 
@@ -74,9 +75,8 @@ def run(
     userland.make(folder)
     library = profile.plugin(folder)
     found = []
-    with tempfile.TemporaryDirectory(prefix="fmnist-edge-emulation-") as temporary:
-        file = Path(temporary) / "images.npy"
-        np.save(file, images[: choice.images])
+    with temporary_folder("emulation") as temporary:
+        file = save_images(temporary / "images.npy", images[: choice.images])
         for number, artifact in enumerate(artifacts):
             host = Host(artifact, file, len(images[: choice.images]))
             for place, name in enumerate(choice.cores):
@@ -127,10 +127,11 @@ class Host:
             of = hashlib.sha256(self.artifact.manifest["sha256"].encode() + piece.tobytes()).hexdigest()
             kept = folder / "answers" / core.name / f"{of}.npy"
             if again or not kept.is_file():
-                file = self.images.with_name("piece.npy")
-                np.save(file, piece)
+                file = save_images(self.images.with_name("piece.npy"), piece)
                 scores = self.scores(file, len(piece), userland.interpreter(folder, core))
-                write_via(kept, partial(np.save, arr=scores))
+                content = io.BytesIO()
+                np.save(content, scores)
+                write_atomic(kept, content.getvalue())
             found.append(np.load(kept, allow_pickle=False))
         return np.concatenate(found)
 
@@ -148,7 +149,7 @@ def current(out: Path, core: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, Any]:
-    said = subprocess.run(["qemu-aarch64", "--version"], capture_output=True, text=True, check=False).stdout
+    said = program(["qemu-aarch64", "--version"]).result(UnavailableError)
     lines = [line.split()[0].partition("==")[::2] for line in userland.WHEELS.read_text().splitlines() if "==" in line]
     return {"qemu": said.split("version ")[-1].split()[0], "packages": dict(lines)}
 
@@ -173,7 +174,7 @@ def measured(host: Host, core: Core, folder: Path, library: Path, again: bool) -
         gate = ENGINE_AGREEMENT[precision_named(artifact.format, artifact.precision).kind]
         alike = agreement(expected, host.emulated(core, folder, again), gate)
         counted = count(host, core, folder, library)
-    except UnavailableError:  # it is this machine that lacks something, whatever the artifact
+    except (UnavailableError, TemporaryFileError):  # this machine lacks something, whatever the artifact
         raise
     except FmnistEdgeError as error:
         nothing = dict.fromkeys(("parity", "engine_version", "instructions", "repeatability", "calls"))

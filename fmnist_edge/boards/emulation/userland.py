@@ -12,15 +12,16 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import fmnist_edge
 from fmnist_edge.catalog.boards import CORES, Core
-from fmnist_edge.errors import UnavailableError, one_line
+from fmnist_edge.errors import UnavailableError
 from fmnist_edge.files import check_writable, write_atomic
+from fmnist_edge.worker.calls import program
+from fmnist_edge.worker.endings import How
 
 __all__ = ["interpreter", "make"]
 
@@ -49,9 +50,9 @@ def make(folder: Path, say: Callable[[str], object] = lambda line: None) -> None
     cannot be written.
     """
     folder = folder.resolve()
-    for program, package in PROGRAMS.items():
-        if shutil.which(program) is None:
-            raise UnavailableError(f"no {program} on this machine; on Debian 12 run: apt-get install {package}")
+    for name, package in PROGRAMS.items():
+        if shutil.which(name) is None:
+            raise UnavailableError(f"no {name} on this machine; on Debian 12 run: apt-get install {package}")
     check_writable(folder)
     stamp, wanted = folder / ".made", recipe()
     with open(folder / ".lock", "w") as lock:
@@ -143,11 +144,10 @@ def describe(folder: Path, core: Core) -> None:
 
 def call(command: Sequence[str], what: str, folder: Path | None = None) -> None:
     """Raises UnavailableError with the last line that the program said, unless it succeeds."""
-    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    if done.returncode:
-        said = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+    end = program(command, folder=folder)
+    if end.how is not How.DONE:
         hint = "an emulated board needs Debian 12's package sources, PyPI and a network"
-        raise UnavailableError(f"cannot fetch {what} ({one_line(Exception(said), 160)}); {hint}")
+        raise UnavailableError(f"cannot fetch {what} ({end.reason}); {hint}")
 
 
 def main(folder: str) -> None:

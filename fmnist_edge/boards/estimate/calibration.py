@@ -23,7 +23,7 @@ from fmnist_edge.files import write_json
 
 __all__ = ["fitted", "weights"]
 
-GUEST = "fmnist_edge.boards.emulation.ncnn_guest"
+GUEST = "fmnist_edge.boards.emulation.ncnn_guest:count"
 # Weights of a layer: a convolution's and a matrix product's own count of them.
 WEIGHTS = re.compile(r"^(?:Convolution\w*\s.*?\s6|InnerProduct\s.*?\s2)=(\d+)", re.MULTILINE)
 INT8 = "_int8"

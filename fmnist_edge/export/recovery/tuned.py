@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -21,6 +20,7 @@ from fmnist_edge.export.recovery.simulate import one_to_one
 from fmnist_edge.files import check_writable
 from fmnist_edge.runtime import Classifier
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["export_tuned"]
 
@@ -54,7 +54,7 @@ def export_tuned(
     exact = float((answers.argmax(1) == labels).mean())
     made: dict[Candidate, Artifact] = {}
 
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
 
         def exported(candidate: Candidate) -> Artifact:
             if candidate not in made:
@@ -62,7 +62,7 @@ def export_tuned(
                     replace(checkpoint, model=candidate.model),
                     precision,
                     contract,
-                    Path(folder) / str(len(made)),
+                    folder / str(len(made)),
                     batch=batch,
                     calibration=calibration,
                     keep_float=candidate.keep_float,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,11 +13,13 @@ import numpy as np
 
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.bench import environment
+from fmnist_edge.bench.suite import save_images
 from fmnist_edge.catalog.gates import ENGINE_AGREEMENT
 from fmnist_edge.catalog.precisions import precision_named
 from fmnist_edge.errors import InputError
 from fmnist_edge.parity.matrix import cell
 from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
+from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["SCHEMA", "Choice", "failures", "run"]
 
@@ -72,9 +73,8 @@ def run(
         raise InputError("no images to compare on; expected at least 1")
     check_choice(artifacts, choice)
     bar = Bar(progress, total(artifacts, choice, len(images)))
-    with tempfile.TemporaryDirectory(prefix="fmnist-edge-matrix-") as folder:
-        file = Path(folder) / "images.npy"
-        np.save(file, images)
+    with temporary_folder("matrix") as folder:
+        file = save_images(folder / "images.npy", images)
         rows = [row_for(artifact, file, len(images), choice, bar) for artifact in artifacts]
     return {
         "schema": SCHEMA,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from fmnist_edge.worker.temporary import temporary_stream
 
 __all__ = ["STDERR", "STDOUT", "collected"]
 
@@ -22,7 +23,7 @@ def collected(*descriptors: int) -> Iterator[Callable[[], str]]:
     """
     numbers = descriptors or (STDOUT, STDERR)
     flush()
-    with tempfile.TemporaryFile() as file:
+    with temporary_stream() as file:
         ours = {number: os.dup(number) for number in numbers}
         for number in numbers:
             os.dup2(file.fileno(), number)

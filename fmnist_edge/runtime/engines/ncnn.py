@@ -7,7 +7,6 @@ ncnn keeps a network in two files. A `.ncnn` file of ours is both in an uncompre
 from __future__ import annotations
 
 import re
-import tempfile
 import zipfile
 from collections import Counter
 from typing import Any
@@ -18,6 +17,7 @@ from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
 from fmnist_edge.runtime.engine import Engine, TensorSpec, single
 from fmnist_edge.runtime.engines.native_output import collected
 from fmnist_edge.runtime.placement import Placement
+from fmnist_edge.worker.temporary import temporary_file
 
 __all__ = ["BIN", "PARAM", "NcnnEngine", "NcnnVulkanEngine"]
 
@@ -132,10 +132,8 @@ def read(path: str) -> tuple[str, bytes]:
 
 def load_weights(net: Any, weights: bytes) -> int:
     """Through a file, which ncnn reads no further than its end; its load from memory knows no end. 0 when it did."""
-    with tempfile.NamedTemporaryFile(suffix=".bin") as file:
-        file.write(weights)
-        file.flush()
-        return net.load_model(file.name)
+    with temporary_file("weights.bin", weights) as path:
+        return net.load_model(str(path))
 
 
 def shapes_of(net: Any) -> dict[str, tuple[int, ...]]:
