@@ -82,8 +82,14 @@ class GateError(FmnistEdgeError):
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
-    """The first non-empty line of `error`'s message, at most `limit` characters, none that a terminal would obey."""
+    """The first non-empty line of `error`'s message, at most `limit` characters, none that a terminal would obey.
+
+    A longer line loses its middle: what it is about stands at its start, and the reason and the remedy at its end.
+    """
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     text = text or type(error).__name__
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    if len(text) <= limit:
+        return text
+    head = (limit - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
