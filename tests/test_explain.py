@@ -288,7 +288,7 @@ def test_what_is_promised_of_a_real_model_comes_true(compact, tmp_path):
 
 def command(capsys, *arguments: object) -> tuple[int, str, str]:
     capsys.readouterr()
-    code = main(["explain", *map(str, arguments), "--trained", str(ROOT / "trained_model"), "--images", "10"])
+    code = main(["explain", *map(str, arguments), "--trained", str(ROOT / "trained_model"), "--limit", "10"])
     return code, *capsys.readouterr()
 
 

@@ -16,8 +16,8 @@ from fmnist_edge.bench.remote.bundle import DEVICE_SIDE, archive
 
 # Beside the bundle's files: the command line, for those who install the package on a device.
 COMMAND_LINE = (
-    "__main__.py", "cli.py", "commands", "data", "argument_types.py", "help_texts.py", "options.py",
-    "options_bench.py",
+    "__main__.py", "cli.py", "commands", "data", "boards/__init__.py", "boards/emulation/__init__.py",
+    "boards/emulation/cores.py", "boards/estimate/__init__.py", "boards/estimate/boards.py",
 )  # fmt: skip
 
 
