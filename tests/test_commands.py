@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 import fmnist_edge.commands as package
+from fmnist_edge import checkpoints
 from fmnist_edge.cli import main
 from fmnist_edge.commands import extras, reference
 from fmnist_edge.commands.command import Group, commands
 from fmnist_edge.commands.manual import PROGRAM, arguments_of, explained, parser, parser_of
+from fmnist_edge.errors import InputError, UnavailableError, one_line
+from fmnist_edge.export.exporter import translated
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "fmnist_edge/commands"
@@ -301,6 +304,14 @@ class TestAMissingModule:
         err = capsys.readouterr().err
         assert "Traceback" in err and "ModuleNotFoundError" in err and err.splitlines()[-1].startswith("fmnist-edge: ")
 
+    def test_neither_the_converters_nor_the_loader_hide_it(self):
+        with pytest.raises(ModuleNotFoundError), translated("converting"):
+            raise ModuleNotFoundError("No module named 'fmnist_edge.gone'", name="fmnist_edge.gone")
+        with pytest.raises(ModuleNotFoundError):
+            checkpoints.require("fmnist_edge.gone")
+        with pytest.raises(UnavailableError, match=r"needs nobody_knows; run: pip install 'fmnist-edge\[export\]'"):
+            checkpoints.require("nobody_knows")
+
     def test_modules_are_found_under_their_packages_names(self):
         """Every module that a dependency installs by another name than its own is in the record."""
         known = {extras.normal(name) for packages in extras.declared().values() for name in packages if name[0] != "["}
@@ -314,8 +325,6 @@ class TestAMissingModule:
 
 
 def test_a_long_message_keeps_its_reason(capsys, monkeypatch):
-    from fmnist_edge.errors import InputError, one_line
-
     def run(options):
         raise InputError("x.tflite: " + "very long, " * 200 + "the reason; the remedy")
 

@@ -1,8 +1,11 @@
 """Tables: a column of numbers goes to the right, and what only begins like a number does not."""
 
+from types import SimpleNamespace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fmnist_edge.commands.export import listed
 from fmnist_edge.console import is_number, table
 
 
@@ -35,6 +38,12 @@ def test_a_hash_is_left_whatever_its_digits():
     """One in 300 that starts with twelve decimal digits, or has one e, reads as a number."""
     assert right(["123456789012"]) and right(["1234567e1234"])
     assert not right(["123456789012"], left=["column"])
+
+
+def test_export_keeps_its_hashes_to_the_left():
+    manifest = {"size_bytes": 9000, "op_census": {"ADD": 2}, "float_ops": [], "sha256": "1" * 64}
+    text = listed([SimpleNamespace(path="a/int8.tflite", manifest=manifest)])
+    assert text.splitlines()[1] == "| ------------- | --: | --: | --------: | ------------ |"
 
 
 def test_a_column_can_be_said_to_be_numbers():

@@ -150,7 +150,7 @@ def inconclusive(checked: Sequence[CheckedArtifact]) -> str:
     if enough:
         line += f"; about {max(enough):,} images are needed to show non-inferiority (see `images_needed` in the report)"
     if None in needed:
-        line += f"; {needed.count(None)} lost the margin or more, so more images will not help"
+        line += f"; {needed.count(None)} lost the margin or more here, and more images are unlikely to change that"
     return line
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,13 +171,17 @@ def run(options: argparse.Namespace) -> None:
                     artifacts.append(tuned(options, *what, **arguments))
                 else:
                     artifacts.append(export(*what, **arguments, keep_float=tuple(options.keep_float)))
-    print(table(HEADER, [row(artifact) for artifact in artifacts], left=["sha256"]))
+    print(listed(artifacts))
     short = [item for item in artifacts if "recovery" in item.manifest and not item.manifest["recovery"]["passed"]]
     if short:
         paths = ", ".join(str(artifact.path) for artifact in short)
         raise GateError(
             f"no remedy kept the loss within {options.tune_accuracy} pp; wrote the best file found: {paths}"
         )
+
+
+def listed(artifacts: Sequence[Any]) -> str:
+    return table(HEADER, [row(artifact) for artifact in artifacts], left=["sha256"])
 
 
 def row(artifact: Any) -> list[str]:

@@ -50,8 +50,8 @@ class Formatter(argparse.HelpFormatter):
 class Parser(argparse.ArgumentParser):
     """A parser whose usage line leaves the options to `--help`."""
 
-    def __init__(self, prog: str, description: str, epilog: str) -> None:
-        super().__init__(prog, description=description, epilog=epilog, formatter_class=Formatter, add_help=False)
+    def __init__(self, prog: str, **more: Any) -> None:
+        super().__init__(prog, formatter_class=Formatter, add_help=False, **more)
 
     def error(self, message: str) -> NoReturn:
         super().error(f"{message}; for help: {self.prog} --help")
@@ -60,7 +60,11 @@ class Parser(argparse.ArgumentParser):
 def parser() -> Parser:
     """The program's parser. The namespace that it makes has the chosen `Command` as `command`."""
     found = commands()
-    top = Parser(PROGRAM, f"{TITLE}\n\n{overview(found)}", f"{environment()}\n\n{exit_codes('a gate failed')}")
+    top = Parser(
+        PROGRAM,
+        description=f"{TITLE}\n\n{overview(found)}",
+        epilog=f"{block('Environment', ENVIRONMENT)}\n\n{exit_codes('a gate failed')}",
+    )
     top.usage = f"{PROGRAM} COMMAND [options]"
     options = top.add_argument_group("Options")
     options.add_argument("-h", "--help", action="help", help="Show this help; `COMMAND --help` explains a command.")
@@ -74,7 +78,7 @@ def parser() -> Parser:
 
 def parser_of(command: Command) -> Parser:
     """The parser of one command alone."""
-    made = Parser(f"{PROGRAM} {command.name}", command.help.description, epilog(command.help))
+    made = Parser(f"{PROGRAM} {command.name}", description=command.help.description, epilog=epilog(command.help))
     fill(made, command)
     return made
 
@@ -131,10 +135,6 @@ def exit_codes(gate: str) -> str:
         ("130", "interrupted"),
     ]
     return block("Exit codes", [(code, meaning) for code, meaning in meanings if meaning])
-
-
-def environment() -> str:
-    return block("Environment", ENVIRONMENT)
 
 
 def block(title: str, pairs: Iterable[tuple[str, str]]) -> str:
