@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 GPU := build/gpu
 PLAN ?= quick
-IMAGES ?= 500
+LIMIT ?= 500
 MODELS := tiny_resnet tiny_googlenet
 OLD := $(VENV)-tflite-runtime
 OLD_READY := $(OLD)/.ready
@@ -21,7 +21,7 @@ INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --requir
 SERVED := exported/tiny_resnet/int8.tflite
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test sshd torture lint types bench gpu report exported matrix compat aarch64 emulate estimate microcontroller soak audit licences release lock wheel clean
+.PHONY: help data demo test sshd torture lint types docs bench gpu report exported matrix compat aarch64 emulate estimate microcontroller soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -71,6 +71,9 @@ lint: $(READY)  ## style
 types: $(READY)  ## static types
 	$(BIN)/mypy
 
+docs: $(READY)  ## docs/cli.md, from the parsers of the commands
+	$(BIN)/python -m fmnist_edge.commands.reference docs/cli.md
+
 bench: $(READY) data  ## time what is in exported/ on this machine, by the quick plan; PLAN=standard by another
 	$(EDGE) bench exported --plan $(PLAN)
 
@@ -113,7 +116,7 @@ compat: $(READY) $(OLD_READY) data wheel  ## the wheel and the shipped int8 arti
 	$(BIN)/python scripts/compat.py same build/builtin.json build/old.json
 
 emulate: $(READY) data  ## what is in exported/ on emulated Cortex-A53, A72 and A76: answers, instructions (needs qemu-user, gcc)
-	$(EDGE) emulate exported --images $(IMAGES)
+	$(EDGE) emulate exported --limit $(LIMIT)
 
 estimate: $(READY)  ## latency of what is in exported/ on Raspberry Pi boards, estimated; needs no emulator
 	$(EDGE) estimate exported --report benchmarks/estimated/estimates.json

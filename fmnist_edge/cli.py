@@ -5,61 +5,25 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 
-from fmnist_edge.commands import (
-    bench,
-    bundle,
-    check,
-    classify,
-    compare,
-    data,
-    doctor,
-    emulate,
-    estimate,
-    explain,
-    export,
-    matrix,
-    models,
-    report,
-    reproduce,
-    train,
-    tune,
-)
+from fmnist_edge.commands.manual import parser
 from fmnist_edge.console import hide_native_chatter
 from fmnist_edge.errors import FmnistEdgeError, UnavailableError, one_line
-from fmnist_edge.options import parser
 
 __all__ = ["main", "program"]
 
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130
-
-COMMANDS = {
-    "data": data.run,
-    "models": models.run,
-    "train": train.run,
-    "tune": tune.run,
-    "export": export.run,
-    "reproduce": reproduce.run,
-    "check": check.run,
-    "explain": explain.run,
-    "matrix": matrix.run,
-    "bench": bench.run,
-    "bundle": bundle.run,
-    "compare": compare.run,
-    "emulate": emulate.run,
-    "estimate": estimate.run,
-    "report": report.run,
-    "classify": classify.run,
-    "doctor": doctor.run,
-}
+VERBOSE = "FMNIST_EDGE_VERBOSE"
+LONGEST_MESSAGE = 4000  # a bound for what a hostile file gets into a message; none of ours comes near it
 
 
 def program() -> int:
     """The installed command: `main`, without the engines' own logging unless FMNIST_EDGE_VERBOSE is set."""
-    if not os.environ.get("FMNIST_EDGE_VERBOSE"):
+    if not os.environ.get(VERBOSE):
         hide_native_chatter()
     for name in ("SIGTERM", "SIGHUP"):  # as Ctrl-C: children are ended, results kept; what nohup ignores stays ignored
         number = getattr(signal, name, None)
@@ -71,11 +35,11 @@ def program() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Prints errors of our own tree as one line on stderr."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    options = parser(COMMANDS).parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
-        return options.command(options) or 0
+        return options.command.run(options) or 0
     except FmnistEdgeError as error:
-        complain(f"error: {one_line(error, 600)}")
+        complain(f"error: {one_line(error, LONGEST_MESSAGE)}")
         return error.exit_code
     except KeyboardInterrupt:
         complain("interrupted")
@@ -84,16 +48,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ModuleNotFoundError as error:
-        name = (error.name or "").partition(".")[0]
-        message = f"this command needs {name!r}, which is not installed; run: pip install 'fmnist-edge[all]'"
-        complain(f"error: {message}")
-        return UnavailableError.exit_code
+        return missing(error, options.command.help.extra)
     except Exception as error:
-        if os.environ.get("FMNIST_EDGE_VERBOSE"):
-            raise
-        kind = type(error).__name__
-        complain(f"internal error: {kind}: {one_line(error)} (FMNIST_EDGE_VERBOSE=1 shows where)")
-        return INTERNAL_ERROR
+        return internal(error)
+
+
+def missing(error: ModuleNotFoundError, extra: str) -> int:
+    """The exit code for a module that was not found: to be installed if it is a dependency of ours, else our bug."""
+    from fmnist_edge.commands.extras import how_to_install
+
+    name = error.name or ""
+    wanted = how_to_install(name, extra) if name else None
+    if wanted is None:
+        return internal(error)
+    show_traceback()
+    complain(f"error: this command needs {name.partition('.')[0]}, which is not installed; run: pip install '{wanted}'")
+    return UnavailableError.exit_code
+
+
+def internal(error: Exception) -> int:
+    show_traceback()
+    hint = "" if os.environ.get(VERBOSE) else f" ({VERBOSE}=1 shows where)"
+    complain(f"internal error: {type(error).__name__}: {one_line(error, LONGEST_MESSAGE)}{hint}")
+    return INTERNAL_ERROR
+
+
+def show_traceback() -> None:
+    if os.environ.get(VERBOSE):
+        with suppress(OSError):
+            traceback.print_exc()
 
 
 def complain(text: str) -> None:

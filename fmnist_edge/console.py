@@ -5,8 +5,9 @@ from __future__ import annotations
 import faulthandler
 import io
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -14,19 +15,37 @@ __all__ = ["hide_native_chatter", "progress_bar", "table", "track"]
 
 T = TypeVar("T")
 
+PLAIN = r"[-+]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?(e[-+]?\d+)?( ?(%|pp|[µm]?s|min|[kMG]?B|[kMG]?Hz|dB|°C|W|×))?"
+NUMBER = re.compile(
+    rf"(≈ ?)?{PLAIN}"
+    rf"( ± {PLAIN}| \[{PLAIN}, {PLAIN}\]| of {PLAIN})?"  # its uncertainty, its interval, or what it is a part of
+    r"( \([^()]*\))?( FAIL)?(\\?\*)?"  # remarks; the star may be escaped for Markdown
+)
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, aligned so that it also reads well in a terminal; numbers to the right.
 
-    >>> print(table(["model", "size"], [["a", "10"], ["bb", "9"]]))
-    | model | size |
-    | ----- | ---: |
-    | a     |   10 |
-    | bb    |    9 |
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    left: Collection[str] = (),
+    right: Collection[str] = (),
+) -> str:
+    """A Markdown table that also reads well in a terminal; a column where every cell is a number goes to the right.
+
+    `left`, `right`: headings of columns that go there whatever is in them: a hash may look like a number.
+
+    >>> print(table(["model", "size", "sha256"], [["a", "10", "12e4"], ["bb", "9", "5678"]], left=["sha256"]))
+    | model | size | sha256 |
+    | ----- | ---: | ------ |
+    | a     |   10 | 12e4   |
+    | bb    |    9 | 5678   |
     """
     lines = [list(header), *[list(row) for row in rows]]
     widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(header))]
-    numeric = [bool(rows) and all(looks_numeric(row[column]) for row in rows) for column in range(len(header))]
+    numeric = [
+        heading in right or (heading not in left and bool(rows) and all(is_number(row[column]) for row in rows))
+        for column, heading in enumerate(header)
+    ]
 
     def draw(cells: Sequence[str]) -> str:
         padded = [
@@ -38,8 +57,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([draw(lines[0]), draw(rule), *map(draw, lines[1:])])
 
 
-def looks_numeric(cell: str) -> bool:
-    return cell in ("", "–", "∞") or cell[0].isdigit() or (cell[0] in "-+≈" and cell[1:2].isdigit())
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number as our tables write them, with what may stand behind it, or has none to show.
+
+    >>> all(map(is_number, ["1,204,048", "≈ 5.28 ms ± 30 % (note)", "+0.02 [-0.1, +0.3]", "99.98 (2 tied) FAIL", "–"]))
+    True
+    >>> any(map(is_number, ["12ab34cd", "2.14.0", "2026-11-28 10:00", "1 of many", "3x3 conv", "1,2"]))
+    False
+    """
+    return cell in ("", "–", "∞") or NUMBER.fullmatch(cell) is not None
 
 
 def track(items: Sequence[T], label: str) -> Iterator[T]:

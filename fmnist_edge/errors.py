@@ -2,7 +2,7 @@
 
 FmnistEdgeError                 anything below; `.exit_code` is what the command line exits with
 ├── InputError          (2)     an argument, array, image or name is wrong
-│   └── UnknownNameError        a registry name that does not exist; the message lists those that do
+│   └── UnknownNameError        a name that does not exist; the message lists those that do
 ├── FileError           (2)     a file is missing, truncated, corrupt, hostile, or cannot be written
 │   ├── DataError               a Fashion-MNIST file is not the published one
 │   ├── CheckpointError         a .keras / .h5 / SavedModel that cannot be loaded safely
@@ -44,7 +44,7 @@ class InputError(FmnistEdgeError):
 
 
 class UnknownNameError(InputError):
-    """A name that no registry entry answers to."""
+    """A name that no record has."""
 
 
 class FileError(FmnistEdgeError):
@@ -88,11 +88,14 @@ class GateError(FmnistEdgeError):
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
-    """The first non-empty line of `error`'s message, none of whose characters a terminal would obey.
+    """The first non-empty line of `error`'s message, at most `limit` characters, none that a terminal would obey.
 
-    Where it is longer than `limit` characters, its middle is left out: a long path comes before the reason.
+    A longer line loses its middle: what it is about stands at its start, and the reason and the remedy at its end.
     """
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     text = text or type(error).__name__
-    return text if len(text) <= limit else f"{text[: limit // 2]}…{text[len(text) - (limit - 1) // 2 :]}"
+    if len(text) <= limit:
+        return text
+    head = (limit - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"

@@ -16,8 +16,7 @@ from fmnist_edge.bench.remote.bundle import DEVICE_SIDE, archive
 
 # Beside the bundle's files: the command line, for those who install the package on a device.
 COMMAND_LINE = (
-    "__main__.py", "cli.py", "commands", "data", "argument_types.py", "help_texts.py", "options.py",
-    "options_bench.py",
+    "__main__.py", "catalog", "cli.py", "commands", "data", "models/__init__.py", "models/recipe.py", "models/spec.py",
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ class Job:
 
     Attributes:
         images: uint8 (n, height, width), cycled.
-        engines: registry names; an artifact gets those that can run it.
+        engines: names; an artifact gets those that can run it.
         accuracies: SHA-256 of an artifact -> its accuracy, see `cells.accuracies_of`.
     """
 

@@ -15,7 +15,7 @@ INTERRUPTED = 130
 def text(result: Result) -> str:
     """The table, a line for what was not measured, and the verdict."""
     rows = tables.rows(result)
-    parts = [table(tables.HEADER, rows) + "\n"] if rows else []
+    parts = [table(tables.HEADER, rows, right=["threads"]) + "\n"] if rows else []
     return "\n".join([*parts, *tables.absent(result), *tables.verdict_lines(result)])
 
 

@@ -83,6 +83,8 @@ def require(*modules: str) -> None:
         try:
             import_module(module)
         except ImportError as error:
+            if (error.name or "").partition(".")[0] == "fmnist_edge":
+                raise  # our own module: nothing to install
             raise UnavailableError(
                 f"loading Keras models needs {error.name or module}; run: pip install 'fmnist-edge[export]'"
             ) from None

@@ -3,68 +3,155 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fmnist_edge.console import progress_bar, table
-from fmnist_edge.errors import GateError, InputError
+from fmnist_edge.commands import arguments, bench_checks
+from fmnist_edge.commands.command import Group, Help
+from fmnist_edge.commands.job import add_job, job_of, test_images
+from fmnist_edge.console import progress_bar
+from fmnist_edge.errors import InputError
+from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, GPU, engines_on, shipped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from fmnist_edge.artifact import Artifact
-    from fmnist_edge.bench.job import Job
     from fmnist_edge.bench.suite import Session
 
-__all__ = ["job_of", "run"]
+__all__ = ["HELP", "add_arguments", "run"]
 
-BENCH_IMAGES = 64  # real ones, cycled
-PYTHON_VARIABLE = "FMNIST_EDGE_TFLITE_RUNTIME"
-PARITY = Path("reports/parity.json")
-COST = Path("reports/cost.json")
+RESULTS = Path("benchmarks/results")
+# What each special way of running uses; with it, any other option has no effect and is refused.
+USED_WITH = {
+    "resume": ("data",),
+    "on": ("artifacts", "plan", "threads", "batch", "data", "parity", "engine", "out", "ssh_config"),
+    "check_overhead": ("artifacts", "engine", "data"),
+    "check_cost": ("artifacts", "engine", "data"),
+}
+
+HELP = Help(
+    group=Group.MEASURE,
+    order=1,
+    summary="measure latency, memory and load time, here or on a device",
+    description="""
+        Measures how long artifacts take, and writes every sample into a results file that `compare` and `report` read.
+
+        A cell is one artifact on one engine with one number of threads and one batch size. Each cell runs several
+        times, each time in a fresh process, and the rounds of all cells are interleaved. Percentiles are of all
+        samples; a p99 takes at least 662 of them.
+
+        A run is VALID or INVALID. It is INVALID when other programs used the CPU, the host stole time, the frequency
+        changed, the machine throttled or ran on battery, the rounds differed too much, or the samples were too few.
+        The column "% of limit" compares a cell with what the machine's measured float32 peak and memory speed allow.
+
+        With --target gpu each backend must first give the same answers as the CPU. "partial" means that some ops ran
+        on the CPU. A CPU that stands in for a GPU is named, and its times are in no table.
+
+        With --on the measuring happens on a device, by ssh. Your ssh config, keys and known hosts are used; no
+        password is asked for. The run on the device goes on when the link breaks or this command ends; the same
+        command picks it up.
+        """,
+    examples=(
+        ("What is in exported/, by the quick plan", "bench"),
+        ("One model, longer, with one and with four threads",
+         "bench exported/tiny_resnet --plan standard --threads 1 --threads 4"),
+        ("On a Raspberry Pi", "bench exported --on pi@raspberrypi.local"),
+        ("Go on with an interrupted run", "bench --resume benchmarks/results/my-laptop/20260101.partial.jsonl"),
+    ),
+    gate="a cell failed, or a check was above its limit",
+    extra="bench",
+)  # fmt: skip
 
 
-def run(options: argparse.Namespace) -> int | None:
-    from fmnist_edge.data import fashion_mnist
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = add_job(parser)
+    arguments.engines(
+        what,
+        [*ENGINES, "all"],
+        f"What runs the files. Default: {', '.join(shipped())}, and on this machine also Keras and the peers that are "
+        "installed.",
+    )
+    what.add_argument(
+        "--target",
+        choices=[CPU, GPU],
+        metavar="TARGET",
+        help=f"The part of the machine that computes. With gpu, the engines are {', '.join(engines_on(GPU))}, the plan "
+        "is gpu, and the batches are 1, 8, 32 and 128. Default: cpu.",
+    )
+    arguments.tflite_runtime(what, "A Python that has tflite-runtime, which is then measured too.")
+    device = parser.add_argument_group("Measure on a device")
+    device.add_argument(
+        "--on", metavar="[USER@]HOST", help="The device: a name of ~/.ssh/config, a host, or ssh://user@host:port."
+    )
+    device.add_argument("--ssh-config", type=Path, metavar="FILE", help="An ssh config file, as with ssh -F.")
+    output = parser.add_argument_group("Output, and other ways to run")
+    output.add_argument("--out", type=Path, metavar="DIR", help=f"Folder of the results. Default: {RESULTS}.")
+    output.add_argument(
+        "--resume",
+        type=Path,
+        metavar="FILE",
+        help="Go on with an interrupted run: the .partial.jsonl file that it left. The run keeps the options it was "
+        "started with, so of the others only --data can be given.",
+    )
+    output.add_argument(
+        "--check-overhead",
+        action="store_true",
+        help="Instead of a run, measure what our loop adds to an engine's own time, against a bare loop. More than "
+        "2 µs and 2 %% is too much.",
+    )
+    output.add_argument(
+        "--check-cost",
+        action="store_true",
+        help="Instead of a run, measure what the runtime costs an app beyond NumPy and the bare engine: import time, "
+        "modules, time per call, memory, size of the package. Writes reports/cost.json.",
+    )
 
+
+def run(options: argparse.Namespace) -> int:
+    refuse_unused(options)
+    options.out = options.out or RESULTS
     if options.on is not None:
         return run_on_device(options)
-    images = fashion_mnist.load("test", options.data).images[:BENCH_IMAGES]
     if options.check_overhead:
-        return check_overhead(options, images)
+        return bench_checks.check_overhead(options)
     if options.check_cost:
-        return check_cost(options, images)
+        return bench_checks.check_cost(options)
     from fmnist_edge.files import locked
 
     if options.resume and not options.resume.exists():
-        resumed(options, images)  # says so
+        resumed(options)  # raises the error that says so
     # Two runs at once would also disturb each other. A journal lies in its device's folder of the results.
     with locked(options.resume.resolve().parent.parent if options.resume else options.out):
-        return measure(resumed(options, images) if options.resume else begun(options, images))
+        return measure(resumed(options) if options.resume else begun(options))
 
 
-def resumed(options: argparse.Namespace, images: Any) -> Session:
+def refuse_unused(options: argparse.Namespace) -> None:
+    """Raises InputError that names the options which the chosen way of running would ignore."""
+    given = [name for name, value in vars(options).items() if value and name != "command"]
+    way = next((name for name in USED_WITH if name in given), None)
+    if way is None:
+        unused, why = [name for name in given if name == "ssh_config"], "without --on"
+    else:
+        unused, why = [name for name in given if name != way and name not in USED_WITH[way]], f"with {spelled(way)}"
+    if unused:
+        reason = "; a resumed run keeps the options it was started with" if way == "resume" else ""
+        names = ", ".join(map(spelled, unused))
+        raise InputError(f"{names}: cannot be used {why}{reason}; leave {'it' if len(unused) == 1 else 'them'} out")
+
+
+def spelled(name: str) -> str:
+    return "artifacts" if name == "artifacts" else f"--{name.replace('_', '-')}"
+
+
+def resumed(options: argparse.Namespace) -> Session:
     from fmnist_edge.bench import suite
 
-    given = [
-        name
-        for name in ("artifacts", "target", "threads", "batch", "engine", "plan", "parity")
-        if getattr(options, name)
-    ]
-    if given:
-        names = " and ".join(name if name == "artifacts" else f"--{name}" for name in given)
-        raise InputError(f"--resume goes on as the run began; leave {names} out")
-    return suite.resume(options.resume, images)
+    return suite.resume(options.resume, test_images(options))
 
 
-def begun(options: argparse.Namespace, images: Any) -> Session:
+def begun(options: argparse.Namespace) -> Session:
     from fmnist_edge.bench import cells
-    from fmnist_edge.runtime.engine_catalog import GPU
 
-    python = options.tflite_runtime or os.environ.get(PYTHON_VARIABLE)
+    python = arguments.tflite_runtime_python(options)
     if options.target:
         engines = cells.engines_timed_on(options.target, options.engine)
     else:
@@ -73,51 +160,20 @@ def begun(options: argparse.Namespace, images: Any) -> Session:
     return job.begin(options.out, {"tflite-runtime": python} if python else {})
 
 
-def job_of(options: argparse.Namespace, engines: Sequence[str], plan_name: str = "quick") -> Job:
-    """What the options of `bench` and `bundle` ask for; on `engines`; `plan_name` where they name no plan."""
-    from fmnist_edge.artifact import collect
-    from fmnist_edge.bench import cells, plan
-    from fmnist_edge.bench.job import Job
-    from fmnist_edge.data import fashion_mnist
-
-    artifacts = tuple(artifact.path for artifact in collect(options.artifacts or ["exported"]))
-    chosen = plan.find(options.plan or plan_name)
-    if options.threads:
-        chosen = replace(chosen, threads=tuple(options.threads))
-    if options.batch:
-        chosen = replace(chosen, batches=tuple(options.batch))
-    report = options.parity or (PARITY if PARITY.exists() else None)
-    return Job(
-        artifacts,
-        chosen,
-        fashion_mnist.load("test", options.data).images[:BENCH_IMAGES],
-        tuple(engines),
-        cells.accuracies_of(report) if report else {},
-    )
-
-
 def run_on_device(options: argparse.Namespace) -> int:
     from fmnist_edge.bench import outcome, results
-    from fmnist_edge.bench.remote.bundle import DEFAULT_ENGINES
     from fmnist_edge.bench.remote.ssh import SshTarget
     from fmnist_edge.files import check_writable
 
-    given = [
-        name
-        for name in ("resume", "target", "check_overhead", "check_cost", "tflite_runtime")
-        if getattr(options, name)
-    ]
-    if given:
-        raise InputError(f"--{given[0].replace('_', '-')} is for this machine; leave it out with --on, or --on")
     more = ("-F", str(options.ssh_config)) if options.ssh_config else ()
     target = SshTarget(options.on, more)
-    job = job_of(options, options.engine or DEFAULT_ENGINES)
+    job = job_of(options, options.engine or shipped())
     check_writable(options.out)
     try:
         with progress_bar(target.host) as progress:
             path = target.measure(job, options.out, progress)
     except KeyboardInterrupt:
-        print("fmnist-edge: a run on the device goes on; the same command picks it up", file=sys.stderr)
+        print("fmnist-edge: the run on the device goes on; the same command picks it up", file=sys.stderr)
         raise
     result = results.load(path)
     print(f"{outcome.text(result)}\n\nwrote {path}")
@@ -132,80 +188,10 @@ def measure(session: Session) -> int:
     print(f"{count} cells, plan {session.plan.name}: about {minutes:.0f} min in all", file=sys.stderr)
     idle = session.result["idle_cores"]
     if idle is not None and idle > validity.OTHER_CORES:
-        print(f"fmnist-edge: other programs use {idle:.2f} cores; such a run will be INVALID", file=sys.stderr)
+        print(f"fmnist-edge: other programs use {idle:.2f} cores; this run will be INVALID", file=sys.stderr)
     with progress_bar("measuring") as progress:
         result = suite.run(session, progress)
     print(f"{outcome.text(result)}\n\nwrote {session.path}")
     if result["interrupted"]:
         print(f"fmnist-edge: interrupted; what was measured is kept, {suite.how_to_resume(session)}", file=sys.stderr)
     return outcome.exit_code(result)
-
-
-def check_overhead(options: argparse.Namespace, images: Any) -> int:
-    """Our loop against a bare one, for each artifact and engine that has one."""
-    from fmnist_edge.bench.overhead import Overhead, overhead_of
-    from fmnist_edge.bench.suite import save_images
-    from fmnist_edge.console import track
-    from fmnist_edge.worker.temporary import temporary_folder
-
-    pairs = [(artifact.path, engine) for artifact, engine in bare_pairs(options)]
-    with temporary_folder("bench") as folder:
-        file = save_images(folder / "images.npy", images)
-        found = [(path, engine, overhead_of(path, engine, file)) for path, engine in track(pairs, "bare loops")]
-    header = ["artifact", "engine", "bare loop µs", "ours adds µs [95 %]", "%", "allowed µs", "gate"]
-    print(table(header, [overhead_row(*item) for item in found]))
-    results = [item for _, _, item in found]
-    for path, engine, item in found:
-        if isinstance(item, str):
-            print(f"FAILED {path} on {engine}: {item}", file=sys.stderr)
-    return 0 if all(isinstance(item, Overhead) and item.passed for item in results) else GateError.exit_code
-
-
-def bare_pairs(options: argparse.Namespace) -> list[tuple[Artifact, str]]:
-    """The artifacts, each with the engines that have a bare loop; raises InputError when there are none."""
-    from fmnist_edge.artifact import collect
-    from fmnist_edge.bench.bare import BARE
-    from fmnist_edge.runtime.engine_catalog import engines_for
-
-    wanted = set(options.engine or BARE) & set(BARE)
-    artifacts = collect(options.artifacts or ["exported"])
-    pairs = [(artifact, engine) for artifact in artifacts for engine in engines_for(artifact.path) if engine in wanted]
-    if not pairs:
-        raise InputError(f"no artifact that {' or '.join(BARE)} can run, which have a bare loop to compare with")
-    return pairs
-
-
-def check_cost(options: argparse.Namespace, images: Any) -> int:
-    """What the runtime costs an app; table and JSON."""
-    from fmnist_edge.bench.cost import LIMITS, artifact_figures, package_figures
-    from fmnist_edge.bench.suite import save_images
-    from fmnist_edge.console import track
-    from fmnist_edge.files import check_writable, write_json
-    from fmnist_edge.worker.temporary import temporary_folder
-
-    check_writable(COST.parent)
-    pairs = bare_pairs(options)
-    figures = package_figures()
-    with temporary_folder("bench") as folder:
-        file = save_images(folder / "images.npy", images)
-        for artifact, engine in track(pairs, "cost"):
-            figures += artifact_figures(artifact.path, engine, artifact.manifest["inputs"][0], file)
-    write_json(COST, {"schema": 1, "figures": [item.as_dict() for item in figures]})
-    rows = [
-        [item.kind, f"{item.value:.3g}", f"{LIMITS[item.kind]:g}", "pass" if item.passed else "FAIL", item.note]
-        for item in figures
-    ]
-    print(table(["cost", "found", "limit", "gate", "what"], rows) + f"\n\nwrote {COST}")
-    return 0 if all(item.passed for item in figures) else GateError.exit_code
-
-
-def overhead_row(path: Path, engine: str, found: Any) -> list[str]:
-    name = "/".join(path.parts[-2:])
-    if isinstance(found, str):
-        return [name, engine, *["–"] * 4, "FAIL"]
-    bare, added, lower, upper, allowed = (
-        value / 1000 for value in (found.bare_ns, found.added_ns, found.lower_ns, found.upper_ns, found.allowed_ns)
-    )
-    interval = f"{added:+.2f} [{lower:+.2f}, {upper:+.2f}]"
-    gate = "pass" if found.passed else "FAIL"
-    return [name, engine, f"{bare:,.1f}", interval, f"{added / bare:+.1%}", f"{allowed:.1f}", gate]

@@ -1,4 +1,4 @@
-"""`fmnist-edge check`: prove artifacts equal their Keras model."""
+"""`fmnist-edge check`: prove that artifacts give the answers of their Keras model."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fmnist_edge.commands import arguments
+from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import table, track
 from fmnist_edge.errors import GateError
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from fmnist_edge.parity import PairedAccuracy
     from fmnist_edge.parity.check import CheckedArtifact
 
-__all__ = ["run"]
+__all__ = ["HELP", "add_arguments", "run"]
 
 PARITY_HEADER = [
     "model",
@@ -27,6 +29,51 @@ PARITY_HEADER = [
     "max Δ",
     "gate",
 ]
+
+HELP = Help(
+    group=Group.PROVE,
+    order=1,
+    summary="compare artifacts with their Keras model, image by image",
+    description="""
+        Runs each artifact and its Keras model on the same images, and judges whether they are still the same model.
+        Each precision has gates of its own, for the accuracy, for how often both choose the same class, and for how
+        far their outputs lie apart.
+
+        The verdict compares Tango's 95 % interval of the difference in accuracy with a margin: 0.1 percentage points
+        for float precisions, 0.5 for integer ones. "inferior" fails; "inconclusive" needs more images. McNemar's
+        exact p answers whether both are equally accurate. The JSON report also has the flips by class, the drift of
+        the confidence, and the calibration error (ECE).
+        """,
+    examples=(
+        ("What is in exported/", "check exported"),
+        ("Record the verdicts in the manifests", "check exported/tiny_resnet --record"),
+        ("A model and images of your own",
+         "check exported/my --reference my.keras --images images.npy --labels labels.npy"),
+    ),
+    gate="an artifact missed a gate",
+    extra="export",
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("What to check")
+    arguments.artifacts(what)
+    arguments.trained(what)
+    arguments.reference(what)
+    on = parser.add_argument_group("On which images")
+    arguments.data(on)
+    arguments.images(on)
+    on.add_argument(
+        "--labels", metavar="FILE.npy", help="Classes of your own images, as numbers; the gates on accuracy need them."
+    )
+    arguments.limit(on, "Use only the first N images; the report says so.")
+    output = parser.add_argument_group("Output")
+    arguments.report(output, "reports/parity.json")
+    output.add_argument(
+        "--record",
+        action="store_true",
+        help="Write each verdict into the manifest, where `doctor` reads it.",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -92,18 +139,18 @@ def accuracy_cells(paired: PairedAccuracy | None) -> list[str]:
 
 
 def inconclusive(checked: Sequence[CheckedArtifact]) -> str:
-    """One line about the artifacts whose verdict is open, empty when there are none."""
+    """One line about the artifacts whose verdict is inconclusive; empty when there are none."""
     paired = [row.report.statistics.accuracy for row in checked]
     opened = [item for item in paired if item is not None and item.verdict == "inconclusive"]
     if not opened:
         return ""
-    line = f"inconclusive on {opened[0].images:,} images: {len(opened)} of {len(checked)}"
+    line = f"inconclusive on {opened[0].images:,} images: {len(opened)} of {len(checked)} artifacts"
     needed = [item.images_needed for item in opened]
     enough = [number for number in needed if number is not None]
     if enough:
-        line += f"; to show non-inferiority takes about {max(enough):,} images (see `images_needed` in the report)"
+        line += f"; about {max(enough):,} images are needed to show non-inferiority (see `images_needed` in the report)"
     if None in needed:
-        line += f"; {needed.count(None)} lost the margin or more here, and no number of images promises to show it"
+        line += f"; {needed.count(None)} lost the margin or more here, and more images are unlikely to change that"
     return line
 
 

@@ -11,9 +11,54 @@ from pathlib import Path
 from typing import Any
 
 from fmnist_edge.catalog.models import MODELS
+from fmnist_edge.commands import arguments
+from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import table
+from fmnist_edge.runtime.engine_catalog import CPU, engines_on
 
-__all__ = ["run"]
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = Help(
+    group=Group.DEVICE,
+    order=2,
+    summary="classify image files",
+    description="""
+        Classifies image files with an exported model, and prints for each the most likely class, how sure the model
+        is, and the two classes that come next.
+
+        Needs an engine (ai-edge-litert for .tflite files, onnxruntime for .onnx files), and Pillow to read images.
+        """,
+    examples=(
+        ("With an exported file", "classify exported/tiny_resnet/int8.tflite photo.png"),
+        ("With a model that ships in exported/, for a script", "classify tiny_resnet a.png b.png --json"),
+        ("Photos of dark things on a light ground", "classify tiny_resnet photo.jpg --invert auto"),
+    ),
+    extra="images",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("What to classify")
+    what.add_argument(
+        "model",
+        metavar="MODEL",
+        help="An exported file with its manifest beside it, or a model of the zoo, for exported/MODEL/int8.tflite.",
+    )
+    what.add_argument("images", nargs="+", metavar="IMAGE", help="A PNG or JPEG file.")
+    how = parser.add_argument_group("How")
+    arguments.engine(how, engines_on(CPU))
+    arguments.threads(how)
+    how.add_argument(
+        "--invert",
+        default="never",
+        choices=["never", "auto", "always"],
+        metavar="WHEN",
+        help="Fashion-MNIST is light on dark, and most photos are not. With never, such images only cause a warning; "
+        "with auto, they are inverted; with always, every image is.",
+    )
+    parser.add_argument_group("Output").add_argument(
+        "--json", action="store_true", help="Print JSON instead of a table."
+    )
 
 
 def run(options: argparse.Namespace) -> None:

@@ -4,15 +4,53 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fmnist_edge.commands import arguments
+from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import table
 from fmnist_edge.errors import GateError, InputError
 
 if TYPE_CHECKING:
     from fmnist_edge.bench.comparison import Comparison
 
-__all__ = ["run"]
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = Help(
+    group=Group.MEASURE,
+    order=2,
+    summary="compare two results of `bench`",
+    description="""
+        Divides the p50 and the p90 of B by those of A, for each cell that both measured. Each ratio has a 95 %
+        bootstrap interval over rounds and seconds. The finding is "slower" or "faster" where the interval does not
+        contain 1.
+
+        Results of unlike machines are refused, and the message says what differs.
+        """,
+    examples=(
+        ("Before and after a change", "compare before.json.gz after.json.gz"),
+        ("In CI: fail when a cell became more than 10 % slower",
+         "compare before.json.gz after.json.gz --fail-if-slower 10%"),
+    ),
+    gate="with --fail-if-slower: a cell is slower than that, or failed in B",
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("What to compare")
+    what.add_argument("a", type=Path, metavar="A", help="Results file to compare with.")
+    what.add_argument("b", type=Path, metavar="B", help="Results file to judge.")
+    what.add_argument("--force", action="store_true", help="Compare results of unlike machines all the same.")
+    output = parser.add_argument_group("Verdict and output")
+    output.add_argument(
+        "--fail-if-slower",
+        type=arguments.percentage,
+        metavar="P%",
+        help="Exit with 1 when a cell's p50 rose by more than P %% and its interval leaves no doubt that it rose, or "
+        "when a cell failed in B.",
+    )
+    arguments.report(output, "reports/compare.json")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -44,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
         },
     )
     if any(item.ratios for item in compared):
-        print(table(COMPARED, compared_rows(compared)) + "\n")
+        print(table(COMPARED, compared_rows(compared), right=["threads"]) + "\n")
     for line in uncompared(compared):
         print(line)
     print(f"wrote {options.report}")

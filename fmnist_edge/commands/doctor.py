@@ -7,18 +7,46 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from fmnist_edge.commands import arguments
+from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import table
 from fmnist_edge.errors import ArtifactError, GateError
-from fmnist_edge.runtime.contract import is_plain
+from fmnist_edge.runtime.engine_catalog import CPU, engines_on
 
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
     from fmnist_edge.parity.passport import ParityVerdict
     from fmnist_edge.runtime.golden import SelfTest, VectorResult
 
-__all__ = ["run"]
+__all__ = ["HELP", "add_arguments", "run"]
 
 HEADER = ["vector", "expected", "found", "max Δ", "tolerance", "verdict"]
+
+HELP = Help(
+    group=Group.DEVICE,
+    order=1,
+    summary="test whether artifacts give the right answers on this device",
+    description="""
+        The manifest of an artifact holds some images and the scores that they had at export. This command classifies
+        them again here. The scores must be the same, within the tolerance that engines which round differently need.
+        It also prints the verdict of `check`, where that was recorded.
+
+        Needs an engine: ai-edge-litert for .tflite files, onnxruntime for .onnx files.
+        """,
+    examples=(
+        ("A folder of artifacts", "doctor exported/tiny_resnet"),
+        ("In another engine than the default one", "doctor exported/tiny_resnet/int8.tflite --engine numpy"),
+    ),
+    gate="an artifact gives other scores here, or failed its parity check",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    arguments.artifacts(parser.add_argument_group("What to test"))
+    how = parser.add_argument_group("How")
+    arguments.engine(how, engines_on(CPU))
+    arguments.threads(how)
+    arguments.report(parser.add_argument_group("Output"), "reports/doctor.json")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -46,12 +74,12 @@ def run(options: argparse.Namespace) -> None:
         for line in lines:
             print(f"FAILED {artifact.path}{line}", file=sys.stderr)
     if failed:
-        raise GateError(f"{failed} of {len(tested)} artifacts are not fit to use here")
+        raise GateError(f"{failed} of {len(tested)} artifacts must not be used here")
 
 
 def show(artifact: Artifact, result: SelfTest) -> None:
     made_by = ", ".join(f"{name} {version}" for name, version in versions_of(artifact).items())
-    print(f"{artifact.path}: SHA-256 is its manifest's; made by {made_by or 'unknown versions'}")
+    print(f"{artifact.path}: SHA-256 matches the manifest; made by {made_by or 'unknown versions'}")
     print(f"parity: {parity_line(artifact)}")
     print(f"in {result.engine}: {result.advice}\n")
     labels = artifact.contract.labels
@@ -59,17 +87,19 @@ def show(artifact: Artifact, result: SelfTest) -> None:
 
 
 def versions_of(artifact: Artifact) -> dict[str, str | None]:
-    """Of the packages that made it, as the manifest says. Raises ArtifactError when that is damaged."""
+    """The packages that made the artifact, as the manifest says. Raises ArtifactError when that is damaged."""
+    from fmnist_edge.runtime.contract import is_plain
+
     found = artifact.manifest.get("versions", {})
     if not isinstance(found, dict) or any(not isinstance(text, (str, type(None))) for text in found.values()):
-        raise ArtifactError(f"{artifact.path}: versions damaged in the manifest; export the model again")
+        raise ArtifactError(f"{artifact.path}: the manifest's versions are damaged; export the model again")
     if not all(map(is_plain, (*found, *filter(None, found.values())))):
-        raise ArtifactError(f"{artifact.path}: control characters among the manifest's versions; do not trust it")
+        raise ArtifactError(f"{artifact.path}: the manifest's versions hold control characters; do not trust it")
     return found
 
 
 def parity_of(artifact: Artifact) -> ParityVerdict | None:
-    """What the manifest says of this very file; None when nothing. Raises ArtifactError when it is damaged."""
+    """The verdict in the manifest, if it is about this very file. Raises ArtifactError when it is damaged."""
     from fmnist_edge.parity.passport import ParityVerdict
 
     section = artifact.manifest.get("parity")
@@ -84,13 +114,11 @@ def parity_of(artifact: Artifact) -> ParityVerdict | None:
 
 def parity_line(artifact: Artifact) -> str:
     verdict = parity_of(artifact)
-    return (
-        verdict.line if verdict else "not recorded for this file; `fmnist-edge check --record` does, beside its model"
-    )
+    return verdict.line if verdict else "not recorded for this file; `fmnist-edge check --record` records it"
 
 
 def failures(artifact: Artifact, result: SelfTest) -> list[str]:
-    """What keeps the artifact from being used here, as the end of a line that starts with its path."""
+    """Reasons not to use the artifact here, each as the end of a line that starts with its path."""
     verdict = parity_of(artifact)
     lines = [f" in {result.engine}: {result.advice}"] * (not result.passed)
     if verdict is not None and not verdict.passed:

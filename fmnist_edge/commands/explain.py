@@ -1,4 +1,4 @@
-"""`fmnist-edge explain`: which layer an export loses its accuracy in."""
+"""`fmnist-edge explain`: the layer where an export loses its accuracy."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fmnist_edge.commands import arguments
+from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import progress_bar, table
 
 if TYPE_CHECKING:
@@ -14,9 +16,50 @@ if TYPE_CHECKING:
     from fmnist_edge.explain.explanation import Explanation
     from fmnist_edge.explain.layers import LayerReport
 
-__all__ = ["run"]
+__all__ = ["HELP", "add_arguments", "run"]
 
 HEADER = ["layer", "SQNR dB", "cosine", "max error", "saturated %", "own SQNR dB", "noise %", "saved %"]
+
+HELP = Help(
+    group=Group.PROVE,
+    order=3,
+    summary="find the layer where an export loses most",
+    description="""
+        Compares the output of every layer in an exported file with the same layer of the Keras model. The table has
+        the layer that costs most on top, and the command ends with advice: which layer to keep in float, and what that
+        is worth. The columns are:
+
+        - "SQNR dB": ratio of the signal to the quantisation noise.
+        - "saturated %": integers at the limit of their type, unless that limit stands for zero.
+        - "own SQNR dB": the layer's own error, against the same layer in float on the same inputs.
+        - "noise %": share of the noise at the model's output that the layer's own error makes.
+        - "saved %": share of all that noise that goes when the layer is kept in float.
+        """,
+    examples=(
+        ("An artifact of the zoo", "explain exported/tiny_resnet/int8.tflite"),
+        ("A model of your own, on 100 images",
+         "explain exported/my/int8.tflite --reference my.keras --calibration images.npy --limit 100"),
+    ),
+    extra="train",
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("What to explain")
+    what.add_argument("artifact", metavar="ARTIFACT", help="A .tflite or .onnx file with its manifest beside it.")
+    arguments.trained(what)
+    arguments.reference(what)
+    on = parser.add_argument_group("On which images")
+    arguments.data(on)
+    arguments.calibration(on, "Images as `export` takes them. Default for Fashion-MNIST: training images.")
+    arguments.limit(on, "Use only the first N images.", default=64, was="--images")
+    parser.add_argument_group("Output").add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="JSON report to write, with the plot beside it as .png; the plot shows the layers in the order of the "
+        "graph. Default: reports/explain-<model>-<precision>.<format>.json.",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -32,13 +75,13 @@ def run(options: argparse.Namespace) -> None:
     report = options.report or Path("reports") / f"explain-{artifact.model}-{artifact.path.name}.json"
     plot = report.with_suffix(".png")
     if plot == report:
-        raise InputError(f"--report {report}: that is where the plot goes; name a .json file")
+        raise InputError(f"--report {report}: the plot is written there; name a .json file")
     check_loads(artifact)
     checkpoint = checkpoints.load(options.reference or artifact.model, folder=options.trained)
     calibration = calibration_for(artifact.contract, options.calibration, options.data)
     if calibration is None:
-        raise InputError(f"{artifact.path}: not a Fashion-MNIST model; pass --calibration with images shaped for it")
-    images = calibration.images[: options.images]
+        raise InputError(f"{artifact.path}: not a Fashion-MNIST model; give images of its shape with --calibration")
+    images = calibration.images[: options.limit]
     check_writable(report.parent)
     with progress_bar(f"explaining {artifact.model} {artifact.path.name}") as progress:
         explanation = explain(artifact, checkpoint, images, progress=progress)
@@ -80,16 +123,19 @@ def advice(explanation: Explanation, options: argparse.Namespace) -> str:
     output = f"Output: SQNR {decibels(error.sqnr_db, error.exact)} dB."
     broken = [report for report in explanation.reports.values() if report.error.non_finite]
     if broken:
-        return f"{output} {broken[0].layer} is the first layer with values that are not finite."
+        return f"{output} {broken[0].layer} is the first layer whose values are not finite."
     if artifact.manifest["recipe"]["weights"] == "float32":
-        return f"{output} Nothing is quantised in this file; what differs is the order of sums."
+        return f"{output} Nothing in this file is quantised; only the order of sums differs."
     if not explanation.remedies:
-        return f"{output} No layer would make a difference in float."
+        return f"{output} Keeping a layer in float would make no difference."
     best = explanation.remedies[0]
     name, *others = best.layers
-    readers = f" with what reads it ({', '.join(others)}), as its error is mostly rounding for that" if others else ""
+    kept, why = name, ""
+    if others:
+        kept += f" and the layers that read it ({', '.join(others)})"
+        why = " Most of its error comes from rounding its output for them."
     share = explanation.share(best.saved)
-    sentence = f"{output} Keep {name} in float{readers}: an estimated {share:.0%} of the noise at the output would go."
+    sentence = f"{output} Keep {kept} in float: that removes an estimated {share:.0%} of the noise at the output.{why}"
     format = artifact.manifest["format"]
     selective = [item.name for item in PRECISIONS if item.format == format and item.selective and not item.stock]
     if artifact.precision not in selective:

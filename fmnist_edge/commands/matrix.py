@@ -1,18 +1,65 @@
-"""`fmnist-edge matrix`: every artifact in every engine that claims it."""
+"""`fmnist-edge matrix`: every artifact in every engine that can run its format."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from typing import Any
 
+from fmnist_edge.commands import arguments
+from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import progress_bar, table
 from fmnist_edge.errors import GateError, UnavailableError
+from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, engines_on
 
-__all__ = ["run"]
+__all__ = ["HELP", "add_arguments", "run"]
 
-PYTHON_VARIABLE = "FMNIST_EDGE_TFLITE_RUNTIME"
+SLOW = [name for name in engines_on(CPU) if ENGINES[name].slow]
+NOT_COMPARED = ", ".join(name for name in engines_on(CPU) if not ENGINES[name].compared)
+AN_ENGINE = f"An engine to compare. Default: every one that runs the format, except {NOT_COMPARED}."
+
+HELP = Help(
+    group=Group.PROVE,
+    order=2,
+    summary="compare the answers of all engines",
+    description="""
+        Runs each artifact in each engine that can run its format, every cell in a process of its own, and compares
+        the answers with those of the format's default engine (litert, onnxruntime).
+
+        The top class must be the same on 99.9 % of the images, and on 99.99 % for float precisions. When an engine
+        refuses a file, the table says why. An engine that crashes or hangs fails, and so does a missed gate.
+        """,
+    examples=(
+        ("What is in exported/, in every engine", "matrix exported"),
+        ("Two engines, on the first 1,000 images",
+         "matrix exported/tiny_resnet --engine litert --engine numpy --limit 1000"),
+    ),
+    gate="a cell missed its gate, crashed or hung",
+    extra="bench",
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("What to compare")
+    arguments.artifacts(what)
+    arguments.engines(what, engines_on(CPU), AN_ENGINE)
+    arguments.tflite_runtime(
+        what,
+        "A Python that has tflite-runtime, which needs numpy<2 and therefore an environment of its own; `make compat` "
+        "makes one.",
+    )
+    on = parser.add_argument_group("On which images")
+    arguments.data(on)
+    arguments.images(on)
+    arguments.limit(on, "Use only the first N images; the table says so.")
+    on.add_argument(
+        "--micro-limit",
+        type=arguments.whole_number,
+        default=1000,
+        metavar="N",
+        help=f"Images for {' and '.join(SLOW)}, which take 10 to 20 ms for each; the table says so.",
+    )
+    arguments.report(parser.add_argument_group("Output"), "reports/matrix.json")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -28,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
     choice = suite.Choice(
         engines=tuple(options.engine) if options.engine else None,
         micro_images=options.micro_limit,
-        tflite_runtime=options.tflite_runtime or os.environ.get(PYTHON_VARIABLE),
+        tflite_runtime=arguments.tflite_runtime_python(options),
     )
     with progress_bar("matrix") as progress:
         result = suite.run(artifacts, images, choice, progress)
@@ -53,11 +100,11 @@ def show(result: dict[str, Any]) -> None:
     print(f"engines: {tables.versions(result) or 'none'}")
     arenas = tables.arena_rows(result)
     if arenas:
-        print(f"\nTensorFlow Lite Micro's tensor arena, with 64-bit pointers:\n\n{table(tables.ARENA_HEADER, arenas)}")
+        print(f"\nTensor arena of TensorFlow Lite Micro, with 64-bit pointers:\n\n{table(tables.ARENA_HEADER, arenas)}")
 
 
 def judge(failures: list[str], result: dict[str, Any]) -> None:
-    """Raises GateError when a cell failed, UnavailableError when there was nothing that could fail."""
+    """Raises GateError when a cell failed, UnavailableError when no cell could run."""
     for line in failures:
         print(f"FAILED {line}", file=sys.stderr)
     cells = [entry for row in result["rows"] for entry in row["cells"]]

@@ -8,22 +8,79 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fmnist_edge.commands import arguments
+from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.errors import GateError, InputError, UnavailableError
 
 if TYPE_CHECKING:
     from fmnist_edge.report.runs import Run
 
-__all__ = ["run"]
+__all__ = ["HELP", "add_arguments", "run"]
 
 RESULTS = Path("benchmarks/results")
+
+HELP = Help(
+    group=Group.MEASURE,
+    order=3,
+    summary="show results of `bench` as tables and as a page",
+    description="""
+        Reads results of `bench`, prints their tables, and writes them three times: as one HTML page with charts and
+        filters that needs no network, as Markdown, and as JSON.
+
+        In the tables, "thr" is the number of threads, and "% limit" compares a cell with what the machine's measured
+        float32 peak and memory speed allow. A p99 takes at least 662 samples. The Pareto front is of VALID cells
+        where there are any.
+
+        With --readme FILE, the report also rewrites every block of FILE between `<!-- report:NAME -->` and
+        `<!-- /report -->`. NAME is runs, latency, pareto, ratios or devices. A block can select rows by run, device,
+        model, precision, format, engine, threads, batch and validity:
+        `<!-- report:latency engine=litert threads=1 -->`.
+        """,
+    examples=(
+        ("Tables and pages of all results", "report"),
+        ("Rewrite the tables of a README", "report --readme README.md"),
+        ("In CI: fail when the README is out of date", "report --readme README.md --check"),
+    ),
+    gate="with --check: a block of the README is out of date",
+    extra="report",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("What to show")
+    what.add_argument(
+        "results",
+        nargs="*",
+        type=Path,
+        default=[RESULTS],
+        metavar="RESULTS",
+        help="Results files, or folders of them.",
+    )
+    what.add_argument(
+        "--emulated", type=Path, default=Path("benchmarks/emulated"), metavar="DIR", help="Results of `emulate`."
+    )
+    output = parser.add_argument_group("Output")
+    output.add_argument(
+        "--html", type=Path, default=Path("reports/report.html"), metavar="FILE", help="HTML page to write."
+    )
+    output.add_argument(
+        "--markdown", type=Path, default=Path("reports/report.md"), metavar="FILE", help="Markdown to write."
+    )
+    arguments.report(output, "reports/report.json", "JSON to write.")
+    output.add_argument("--readme", type=Path, metavar="FILE", help="Rewrite the blocks of this file, too.")
+    output.add_argument(
+        "--check",
+        action="store_true",
+        help="Write nothing; exit with 1 when a block of --readme is not what the results give.",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     from fmnist_edge.report import runs as reader
 
     if options.check and options.readme is None:
-        raise InputError("--check is about a README; name it: --readme README.md --check")
-    runs = reader.read(options.results or [RESULTS])
+        raise InputError("--check needs a README; name it: --readme README.md --check")
+    runs = reader.read(options.results)
     if options.check:
         check(options.readme, runs)
     else:
@@ -66,7 +123,7 @@ def write(options: argparse.Namespace, runs: Sequence[Run]) -> None:
         write_atomic(options.readme, blocks)
         print(f"wrote the blocks of {options.readme}")
     if not all(row.valid for item in runs for row in item.rows):
-        print("note: INVALID figures are among these; the verdicts above say why", file=sys.stderr)
+        print("note: some of these figures are INVALID; the verdicts above say why", file=sys.stderr)
     if missing is not None and blocks is None:
         raise missing
     if missing is not None:

@@ -1,4 +1,4 @@
-"""`fmnist-edge reproduce`: is an artifact what its manifest makes today?"""
+"""`fmnist-edge reproduce`: does the manifest of an artifact still lead to the same bytes?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fmnist_edge.commands import arguments
+from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import track
 from fmnist_edge.errors import ArtifactError, GateError, InputError
 
@@ -14,9 +16,42 @@ if TYPE_CHECKING:
     from fmnist_edge.export.calibration_images import Calibration
     from fmnist_edge.export.reproduce import Recipe, Reproduction
 
-__all__ = ["run"]
+__all__ = ["HELP", "add_arguments", "run"]
 
 SHOWN = 20  # differences of a file; the report has them all
+
+HELP = Help(
+    group=Group.PROVE,
+    order=4,
+    summary="export again from a manifest, and compare the bytes",
+    description="""
+        Exports again what a manifest describes, into a temporary folder. The model and the calibration images must
+        have the SHA-256 that the manifest names.
+
+        Prints "identical", or the bytes, sections and tensors that differ and every package whose version changed.
+        """,
+    examples=(
+        ("A file of the zoo", "reproduce exported/tiny_resnet/int8.tflite.json"),
+        ("A model of your own, with the images it was calibrated on",
+         "reproduce exported/my/int8.tflite.json --model my.keras --calibration images.npy"),
+    ),
+    gate="a file differs",
+    extra="export",
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("What to reproduce")
+    what.add_argument(
+        "manifests", nargs="+", type=Path, metavar="MANIFEST", help="The .json file beside an exported file."
+    )
+    what.add_argument(
+        "--model", metavar="MODEL", help="Keras file that the artifact was made from. Default: the zoo's own."
+    )
+    arguments.trained(what)
+    arguments.data(what)
+    arguments.calibration(what, "Images that `export` was given, if it was given any.")
+    arguments.report(parser.add_argument_group("Output"), "reports/reproduce.json")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -33,7 +68,9 @@ def run(options: argparse.Namespace) -> None:
 
         def lessons(recipe: Recipe = recipe, calibration: Calibration | None = calibration) -> Any:
             if calibration is None:
-                raise ArtifactError(f"{recipe.path}: its manifest tells of a remedy, and of no calibration images")
+                raise ArtifactError(
+                    f"{recipe.path}: the manifest names a remedy but no calibration images; export the model again"
+                )
             own = options.calibration is not None
             return judge_for(recipe.contract, calibration, options.data, own=own).lessons
 
@@ -44,7 +81,7 @@ def run(options: argparse.Namespace) -> None:
     print(f"wrote {options.report}")
     different = sum(not item.identical for item in found)
     if different:
-        raise GateError(f"{different} of {len(found)} exports came out otherwise than their manifests say")
+        raise GateError(f"{different} of {len(found)} exports differ from what their manifests say")
 
 
 def model_of(recipe: Recipe, options: argparse.Namespace) -> Checkpoint:
@@ -58,7 +95,7 @@ def model_of(recipe: Recipe, options: argparse.Namespace) -> Checkpoint:
         )
     if recipe.model not in MODELS:
         raise InputError(
-            f"{recipe.path} was made from {recipe.model!r} (SHA-256 {recipe.model_sha256[:12]}…), which is not of the "
+            f"{recipe.path} was made from {recipe.model!r} (SHA-256 {recipe.model_sha256[:12]}…), which is not in the "
             "zoo; name its file with --model"
         )
     return checkpoints.load(recipe.model, folder=options.trained)
@@ -74,7 +111,7 @@ def calibration_of(recipe: Recipe, options: argparse.Namespace) -> Calibration |
     selected = options.calibration is None and seed is not None
     if options.calibration is None and not selected:
         raise InputError(
-            f"{recipe.path} was calibrated with {count:,} images of its user's own; give them with --calibration"
+            f"{recipe.path} was calibrated with {count:,} images of its user; give them with --calibration"
         )
     chosen: dict[str, int] = {} if seed is None else {"count": count, "seed": seed}
     found = calibration_for(recipe.contract, options.calibration, options.data, **chosen)
@@ -91,6 +128,6 @@ def show(item: Reproduction) -> None:
     for line in item.differences[:SHOWN]:
         print(f"  {line}")
     if len(item.differences) > SHOWN:
-        print(f"  … and {len(item.differences) - SHOWN} more, see the report")
+        print(f"  … and {len(item.differences) - SHOWN} more; the report has them all")
     for name, (then, now) in item.versions.items():
-        print(f"  version of {name}: {then} then, {now or 'not installed'} now")
+        print(f"  version of {name}: was {then}, is {now or 'not installed'}")

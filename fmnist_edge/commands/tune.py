@@ -5,9 +5,50 @@ from __future__ import annotations
 import argparse
 
 from fmnist_edge.catalog.models import MODELS
+from fmnist_edge.commands import arguments
+from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import progress_bar
 
-__all__ = ["run"]
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = Help(
+    group=Group.ZOO,
+    order=4,
+    summary="search a model's hyper-parameters",
+    description="""
+        Runs an Optuna study: each trial trains the model for a few epochs with other hyper-parameters, and is judged
+        on the validation split. Writes a report of the study, and the best trial as a recipe for `train`.
+
+        A study that exists goes on. Several processes or machines that use the same --storage share one study.
+        """,
+    examples=(
+        ("40 trials", "tune tuned_cnn --trials 40"),
+        ("One of several workers", "tune tuned_cnn --storage postgresql://host/studies"),
+    ),
+    extra="tune",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("What to search")
+    arguments.model(what)
+    arguments.data(what)
+    arguments.limit(what, "Use only N images of each split, to try things out.")
+    how = parser.add_argument_group("How")
+    how.add_argument("--trials", type=arguments.whole_number, default=40, metavar="N", help="Trials to run now.")
+    how.add_argument("--epochs", type=arguments.whole_number, default=6, metavar="N", help="Epochs of one trial.")
+    how.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="Decides the values tried, the first weights and the order."
+    )
+    study = parser.add_argument_group("Study and output")
+    study.add_argument(
+        "--storage",
+        metavar="URL",
+        help="Where the study is kept: sqlite:///FILE, postgresql://, mysql://, redis://, grpc://HOST:PORT, "
+        "journal:FILE or FILE.log. Default: sqlite:///runs/tune/MODEL.db.",
+    )
+    study.add_argument("--study", metavar="NAME", help="Name of the study. Default: the name of the model.")
+    arguments.out(study, "tuning", "Folder of the report and the recipe.")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -41,5 +82,5 @@ def run(options: argparse.Namespace) -> None:
         written += f" and -recipe.json; next: fmnist-edge train {spec.name} --recipe {recipe}"
     print(text)
     if summary["continued_after"]:
-        print(f"went on with a study of {summary['continued_after']} trials")
+        print(f"this study already had {summary['continued_after']} trials")
     print(f"wrote {written}")

@@ -105,6 +105,8 @@ def translated(what: str) -> Iterator[None]:
     except FmnistEdgeError:
         raise
     except ImportError as error:
+        if (error.name or "").partition(".")[0] == "fmnist_edge":
+            raise  # our own module: nothing to install
         raise UnavailableError(f"{what} needs {error.name}; run: pip install 'fmnist-edge[export]'") from None
     except Exception as error:  # converters raise anything
         raise ExportError(f"{what} failed: {one_line(error, 200)}") from error

@@ -16,7 +16,7 @@ from fmnist_edge.lookup import Catalog, load
 if TYPE_CHECKING:
     from fmnist_edge.runtime.engine import Engine
 
-__all__ = ["CPU", "ENGINES", "GPU", "EngineRecord", "engines_for", "engines_on", "suffixes"]
+__all__ = ["CPU", "ENGINES", "GPU", "EngineRecord", "engines_for", "engines_on", "shipped", "suffixes"]
 
 CPU, GPU = "cpu", "gpu"  # the part of a machine that an engine runs on
 
@@ -252,6 +252,11 @@ ENGINES: Catalog[EngineRecord] = Catalog(
 def engines_on(target: str) -> tuple[str, ...]:
     """Names of the engines that run on `target`."""
     return tuple(name for name, record in ENGINES.items() if record.target == target)
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the engines that a device is given without asking: what one would ship; peers when they are named."""
+    return tuple(name for name, record in ENGINES.items() if record.shipped)
 
 
 def suffixes() -> tuple[str, ...]:

@@ -92,7 +92,7 @@ def test_resident_memory_is_of_now():
 @pytest.mark.parametrize(("value", "code"), [(1.0, 0), (99.0, 1)])
 def test_the_command_shows_and_gates(tmp_path, monkeypatch, capsys, value, code):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("fmnist_edge.commands.bench.bare_pairs", lambda options: [])
+    monkeypatch.setattr("fmnist_edge.commands.bench_checks.bare_pairs", lambda options: [])
     monkeypatch.setattr(cost, "package_figures", lambda: [cost.Figure("call µs", value, "of a test")])
     assert main(["bench", "--check-cost"]) == code
     assert "of a test" in capsys.readouterr().out

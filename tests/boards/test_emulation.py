@@ -132,7 +132,7 @@ class TestUserland:
             assert f"\n{pin} \\\n" in locked
             assert digest in locked
 
-    def test_every_core_of_the_options_can_be_emulated(self):
+    def test_an_unknown_core_lists_the_others(self):
         with pytest.raises(UnknownNameError, match="cortex-a53, cortex-a72, cortex-a76"):
             CORES["cortex-m4"]
 

@@ -89,7 +89,7 @@ class TestBoards:
             assert entry["error"] == pytest.approx(fitting.mean_error(errors))
             assert entry["error"] < 0.15
 
-    def test_options_list_them(self):
+    def test_an_unknown_one_lists_them(self):
         with pytest.raises(UnknownNameError, match="pi3, pi4, pi5, zero2"):
             boards.boards()["pi2"]
 
@@ -224,7 +224,7 @@ class TestCommand:
         file = bench_results.save(bench.result(cell), counted / "mine.json.gz")
         assert main(["estimate", str(ARTIFACT.path), "--board", "pi4", "--measured", str(file)]) == 0
         said = capsys.readouterr().out
-        assert "too few cells to tell its error" in said
+        assert "too few cells to know its error" in said
         assert "≈ 4.00 ms ± 30 %" in said
         section = json.loads((counted / "reports/estimate.json").read_text())["measured"]
         assert section["refit"] == pytest.approx(4.0, rel=0.01)
@@ -232,7 +232,7 @@ class TestCommand:
 
     def test_a_measurement_of_which_board(self, counted, capsys):
         assert main(["estimate", str(ARTIFACT.path), "--measured", "x.json.gz"]) == 2
-        assert "--measured is of one board; say which" in capsys.readouterr().err
+        assert "--measured is about one board; name it" in capsys.readouterr().err
 
 
 def test_committed_counts_give_every_shipped_artifact_on_every_board():

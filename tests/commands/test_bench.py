@@ -90,7 +90,10 @@ class TestBench:
             (["--plan", "quik"], ["unknown plan 'quik'", "Did you mean 'quick'?"]),
             (["--plan", "none.toml"], ["none.toml: cannot be read"]),
             (["--resume", "none.partial.jsonl"], ["no such file"]),
-            (["--resume", "a", "--plan", "quick", "exported"], ["leave artifacts and --plan out"]),
+            (
+                ["--resume", "a", "--plan", "quick", "exported"],
+                ["artifacts, --plan: cannot be used with --resume", "leave them out"],
+            ),
             (["nowhere"], ["no such file"]),
             (["--batch", "7"], ["with a batch of 7"]),
             (["--parity", "tiny.toml"], ["not a report of `fmnist-edge check`"]),

@@ -67,7 +67,7 @@ def test_a_readme_is_written_and_checked(folder, capsys):
         (["empty"], "empty: no results file (*.json.gz) in this folder"),
         (["README.md"], "README.md: not a results file, or a damaged one"),
         (["old.json"], "old.json: result schema is 1, this version reads 2 and 3"),
-        (["--check"], "--check is about a README; name it"),
+        (["--check"], "--check needs a README; name it"),
         (["--readme", "none.md"], "none.md: cannot be read"),
         (["--readme", "old.json"], "old.json: no block of <!-- report:NAME -->"),
         (["--html", "README.md/x.html"], "README.md/x.html: cannot be written"),

@@ -132,7 +132,7 @@ def test_a_graph_that_fails_on_what_it_declares_is_one_line(tmp_path):
     (tmp_path / "one.onnx").write_bytes(model.SerializeToString())
     probe = FORMATS["onnx"].open_probe(str(tmp_path / "one.onnx"))
     assert probe.capture(np.ones((1, 4), np.float32), [OUTPUT])[OUTPUT].shape == (1, 4)
-    with pytest.raises(ArtifactError, match=r"failed on 2 images .*Reshape"):
+    with pytest.raises(ArtifactError, match=r"failed on 2 images .*requested shape"):
         probe.capture(np.ones((2, 4), np.float32), [OUTPUT])
 
 
@@ -234,7 +234,7 @@ def test_values_that_are_not_finite_come_first():
         Artifact(Path("a.onnx"), {"precision": "float16", "recipe": {"weights": "float16"}}), "", reports, (), 3
     )
     assert [report.layer for report in found.by_damage][:2] == ["big", "after"]
-    assert "big is the first layer with values that are not finite" in advice(found, None)
+    assert "big is the first layer whose values are not finite" in advice(found, None)
 
 
 def test_the_layer_with_the_kernel_stands_for_those_around_it():
@@ -288,7 +288,7 @@ def test_what_is_promised_of_a_real_model_comes_true(compact, tmp_path):
 
 def command(capsys, *arguments: object) -> tuple[int, str, str]:
     capsys.readouterr()
-    code = main(["explain", *map(str, arguments), "--trained", str(ROOT / "trained_model"), "--images", "10"])
+    code = main(["explain", *map(str, arguments), "--trained", str(ROOT / "trained_model"), "--limit", "10"])
     return code, *capsys.readouterr()
 
 
@@ -393,7 +393,7 @@ class TestCommand:
             ((other,), "truncated or altered"),
             ((old,), "export the model again"),
             ((compact, "--reference", hurt.path), "name its own model with --reference"),
-            ((own.path, "--reference", hurt.path), "pass --calibration"),
+            ((own.path, "--reference", hurt.path), "with --calibration"),
             ((compact, "--report", tmp_path / "r.png"), "name a .json file"),
             ((own.path,), "small"),
         ):

@@ -318,7 +318,7 @@ class TestExport:
     def test_a_precision_that_needs_no_tuning_is_refused(self, tmp_path, capsys):
         arguments = ["--format", "onnx", "--precision", "float16", "--out", str(tmp_path / "out")]
         assert cli.main(["export", "compact_cnn", *arguments, "--tune-accuracy", "1"]) == 2
-        assert "float16.onnx has no use for it" in capsys.readouterr().err
+        assert "and not for float16.onnx" in capsys.readouterr().err
 
     def test_does_not_go_with_chosen_layers(self, files, capsys):
         assert self.export(files, "1", "--keep-float", "conv1")[0] == 2

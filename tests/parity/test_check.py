@@ -146,8 +146,8 @@ def test_too_few_images_are_inconclusive_and_pass(monkeypatch, tmp_path, capsys)
     out = capsys.readouterr().out
     assert out.count("| inconclusive |") == 3 and out.count("| pass |") == 3
     assert (
-        "inconclusive on 400 images: 3 of 3; to show non-inferiority takes about 3,838 images (see `images_needed` in "
-        "the report); 1 lost the margin or more here, and no number of images promises to show it"
+        "inconclusive on 400 images: 3 of 3 artifacts; about 3,838 images are needed to show non-inferiority (see "
+        "`images_needed` in the report); 1 lost the margin or more here, and more images are unlikely to change that"
     ) in out
     assert [row["statistics"]["accuracy"]["images_needed"] for row in written["rows"]] == [3838, 765, None]
 

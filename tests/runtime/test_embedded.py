@@ -16,12 +16,11 @@ from support.linear import BIAS, LINEAR, WEIGHTS, with_manifest
 
 from fmnist_edge import checkpoints
 from fmnist_edge.catalog.precisions import select
-from fmnist_edge.cli import COMMANDS
+from fmnist_edge.commands.manual import parser
 from fmnist_edge.errors import ArtifactError, ExportError, FmnistEdgeError
 from fmnist_edge.export import onnx_metadata, tflite_metadata
 from fmnist_edge.export.contracts import contract_for
 from fmnist_edge.export.pipeline import export
-from fmnist_edge.options import parser
 from fmnist_edge.runtime import Classifier, Contract, Preprocessing, loading
 from fmnist_edge.runtime.contract import manifest_path, read_manifest
 from fmnist_edge.runtime.embedded import KEY, LARGEST, contract_text, embedded_contract
@@ -391,9 +390,7 @@ def test_what_the_user_says_is_in_the_contract(tmp_path):
     from support.small_model import small_checkpoint
 
     checkpoint = small_checkpoint(tmp_path)
-    given_by = parser(dict.fromkeys(COMMANDS)).parse_args(
-        ["export", "x", "--polarity", "dark-on-light", "--resize", "box"]
-    )
+    given_by = parser().parse_args(["export", "x", "--polarity", "dark-on-light", "--resize", "box"])
     contract = contract_for(checkpoint, Preprocessing(), None, given_by.polarity, given_by.resize)
     assert (contract.polarity, contract.resize) == ("dark-on-light", "box")
     assert contract_for(checkpoint, Preprocessing(), None).polarity is None

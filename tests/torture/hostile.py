@@ -32,7 +32,7 @@ def commands_for(case: Case, bases: Path, file: Path, root: Path) -> dict[str, l
         return {
             "export": ["export", str(file), *precision, *calibration, "--out", "out"],
             "check": ["check", sound, "--reference", str(file), *images, "--limit", str(IMAGES)],
-            "explain": ["explain", sound, "--reference", str(file), *calibration, "--images", str(IMAGES)],
+            "explain": ["explain", sound, "--reference", str(file), *calibration, "--limit", str(IMAGES)],
         }
     against = ["--reference", reference]
     return {
@@ -41,7 +41,7 @@ def commands_for(case: Case, bases: Path, file: Path, root: Path) -> dict[str, l
         "export": ["export", str(file), "--precision", "float32", "--out", "out"],
         "check": ["check", str(file), *against, *images, "--limit", str(IMAGES)],
         "doctor": ["doctor", str(file)],
-        "explain": ["explain", str(file), *against, *calibration, "--images", str(IMAGES)],
+        "explain": ["explain", str(file), *against, *calibration, "--limit", str(IMAGES)],
     }
 
 

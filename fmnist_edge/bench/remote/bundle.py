@@ -25,11 +25,9 @@ from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.runtime.contract import manifest_path
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, engines_on
 
-__all__ = ["DEFAULT_ENGINES", "FOLDER", "archive", "contents", "engines_of", "requirements"]
+__all__ = ["FOLDER", "archive", "contents", "engines_of", "requirements"]
 
 FOLDER = "fmnist-edge-bench"  # what `tar x` makes is called so, and the start of a digest
-# What one would ship; its peers when they are named.
-DEFAULT_ENGINES = tuple(name for name, record in ENGINES.items() if record.shipped)
 # The package's part that runs on the device: files, and folders whole.
 DEVICE_SIDE = (
     "__init__.py", "artifact.py", "console.py", "errors.py", "files.py", "lookup.py", "bench", "runtime", "worker",

@@ -19,7 +19,7 @@ from fmnist_edge.bench.comparison import compare
 from fmnist_edge.bench.remote import bundle, ready, unpacked
 from fmnist_edge.cli import main
 from fmnist_edge.errors import FileError, InputError
-from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, engines_on
+from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, engines_on, shipped
 
 EXPORTED = tuple(sorted(ROOT.glob("exported/compact_cnn/*.*[ex]")))
 
@@ -45,7 +45,7 @@ class TestArchive:
         assert len(names) == 2 and all(re.fullmatch(r"fmnist-edge-bench-[0-9a-f]{8}", name) for name in names)
 
     def test_what_is_in_it_is_what_was_asked_for(self):
-        files = bundle.contents(job(engines=bundle.DEFAULT_ENGINES))
+        files = bundle.contents(job(engines=shipped()))
         assert files["artifacts/compact_cnn/int8.tflite"] == ARTIFACT.read_bytes()
         assert json.loads(files["artifacts/compact_cnn/int8.tflite.json"])["schema"] == 1
         description = json.loads(files["job.json"])

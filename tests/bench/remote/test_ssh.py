@@ -369,9 +369,9 @@ class TestCommand:
     @pytest.mark.parametrize(
         "arguments, said",
         [
-            (["--resume", "x"], "--resume is for this machine"),
-            (["--check-overhead"], "--check-overhead is for this machine"),
-            (["--tflite-runtime", "x"], "--tflite-runtime is for this machine"),
+            (["--resume", "x"], "--on, --out: cannot be used with --resume"),
+            (["--check-overhead"], "--check-overhead: cannot be used with --on"),
+            (["--tflite-runtime", "x"], "--tflite-runtime: cannot be used with --on"),
             (["--engine", "keras-call"], "not for a device"),
         ],
     )

@@ -1,0 +1,80 @@
+"""What `bench` and `bundle` measure: the options that say it, and the job that they make."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fmnist_edge.commands import arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fmnist_edge.bench.job import Job
+
+__all__ = ["add_job", "job_of", "test_images"]
+
+BENCH_IMAGES = 64  # real ones, cycled
+PARITY = Path("reports/parity.json")
+
+
+def add_job(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds the options, and returns the group that says what is measured, for an option of the command's own."""
+    what = parser.add_argument_group("What to measure")
+    arguments.artifacts(what, absent=True)
+    how = parser.add_argument_group("How to measure")
+    how.add_argument(
+        "--plan",
+        metavar="NAME|FILE.toml",
+        help="How long to measure: demo (8 s a cell), quick (21 s), standard (2 min) or mlperf-style (11 min) of "
+        "benchmarks/plans, or a file of your own. Default: quick.",
+    )
+    how.add_argument(
+        "--threads",
+        type=arguments.whole_number,
+        action="append",
+        metavar="N",
+        help="Threads of the engine. Default: what the plan says.",
+    )
+    how.add_argument(
+        "--batch",
+        type=arguments.whole_number,
+        action="append",
+        metavar="N",
+        help="Images per call. Default: what the plan says.",
+    )
+    arguments.data(how)
+    how.add_argument(
+        "--parity",
+        type=Path,
+        metavar="FILE",
+        help="Report of `check` whose accuracies are written beside the latencies. "
+        f"Default: {PARITY} where there is one.",
+    )
+    return what
+
+
+def job_of(options: argparse.Namespace, engines: Sequence[str], plan_name: str = "quick") -> Job:
+    """What the options ask for; on `engines`; `plan_name` where they name no plan."""
+    from fmnist_edge.artifact import collect
+    from fmnist_edge.bench import cells, plan
+    from fmnist_edge.bench.job import Job
+
+    artifacts = tuple(artifact.path for artifact in collect(options.artifacts or [arguments.EXPORTED]))
+    chosen = plan.find(options.plan or plan_name)
+    if options.threads:
+        chosen = replace(chosen, threads=tuple(options.threads))
+    if options.batch:
+        chosen = replace(chosen, batches=tuple(options.batch))
+    report = options.parity or (PARITY if PARITY.exists() else None)
+    accuracies = cells.accuracies_of(report) if report else {}
+    return Job(artifacts, chosen, test_images(options), tuple(engines), accuracies)
+
+
+def test_images(options: argparse.Namespace) -> Any:
+    """uint8 (BENCH_IMAGES, 28, 28)."""
+    from fmnist_edge.data import fashion_mnist
+
+    return fashion_mnist.load("test", options.data).images[:BENCH_IMAGES]
