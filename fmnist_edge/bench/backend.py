@@ -43,7 +43,8 @@ def parity_of(classifier: Classifier, artifact: str, images: np.ndarray, batch: 
 def kind_of(artifact: str) -> str:
     from fmnist_edge.bench.cells import manifest_of
 
-    precision = str(manifest_of(Path(artifact)).get("precision"))
+    manifest = manifest_of(Path(artifact))
+    precision = str(manifest.precision if manifest else None)
     return "integer" if "int" in precision else "half" if "16" in precision else "float"
 
 

@@ -194,7 +194,7 @@ def check_cost(options: argparse.Namespace, images: Any) -> int:
         file = Path(folder) / "images.npy"
         np.save(file, images)
         for artifact, engine in track(pairs, "cost"):
-            figures += artifact_figures(artifact.path, engine, artifact.manifest["inputs"][0], file)
+            figures += artifact_figures(artifact.path, engine, artifact.manifest.require_input(), file)
     write_json(COST, {"schema": 1, "figures": [item.as_dict() for item in figures]})
     rows = [
         [item.kind, f"{item.value:.3g}", f"{LIMITS[item.kind]:g}", "pass" if item.passed else "FAIL", item.note]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.console import table
 from fmnist_edge.errors import ArtifactError, GateError
-from fmnist_edge.runtime.contract import is_plain
 
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
@@ -29,8 +28,7 @@ def run(options: argparse.Namespace) -> None:
     check_writable(options.report.parent)
     tested = []
     for artifact in collect(options.artifacts):
-        parity_of(artifact)  # both raise for a damaged one before anything runs
-        versions_of(artifact)
+        recorded_parity(artifact)  # raises for a damaged one before anything runs
         with Classifier.load(
             artifact.path, threads=options.threads, engine=options.engine, try_first=True
         ) as classifier:
@@ -50,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def show(artifact: Artifact, result: SelfTest) -> None:
-    made_by = ", ".join(f"{name} {version}" for name, version in versions_of(artifact).items())
+    made_by = ", ".join(f"{name} {version}" for name, version in artifact.manifest.versions.items())
     print(f"{artifact.path}: SHA-256 is its manifest's; made by {made_by or 'unknown versions'}")
     print(f"parity: {parity_line(artifact)}")
     print(f"in {result.engine}: {result.advice}\n")
@@ -58,28 +56,20 @@ def show(artifact: Artifact, result: SelfTest) -> None:
     print(table(HEADER, [row(vector, result.tolerance, labels) for vector in result.vectors]), end="\n\n")
 
 
-def versions_of(artifact: Artifact) -> dict[str, str | None]:
-    """Of the packages that made it, as the manifest says. Raises ArtifactError when that is damaged."""
-    found = artifact.manifest.get("versions", {})
-    if not isinstance(found, dict) or any(not isinstance(text, (str, type(None))) for text in found.values()):
-        raise ArtifactError(f"{artifact.path}: versions damaged in the manifest; export the model again")
-    if not all(map(is_plain, (*found, *filter(None, found.values())))):
-        raise ArtifactError(f"{artifact.path}: control characters among the manifest's versions; do not trust it")
-    return found
+def recorded_parity(artifact: Artifact) -> ParityVerdict | None:
+    """The verdict in the manifest, which may be of another file; None without. Raises ArtifactError if damaged."""
+    from fmnist_edge.parity.passport import ParityVerdict
+
+    try:
+        return None if artifact.manifest.parity is None else ParityVerdict.from_dict(artifact.manifest.parity)
+    except ArtifactError as error:
+        raise ArtifactError(f"{artifact.path}: {error}") from None
 
 
 def parity_of(artifact: Artifact) -> ParityVerdict | None:
-    """What the manifest says of this very file; None when nothing. Raises ArtifactError when it is damaged."""
-    from fmnist_edge.parity.passport import ParityVerdict
-
-    section = artifact.manifest.get("parity")
-    if section is None:
-        return None
-    try:
-        verdict = ParityVerdict.from_dict(section)
-    except ArtifactError as error:
-        raise ArtifactError(f"{artifact.path}: {error}") from None
-    return verdict if verdict.sha256 == artifact.manifest["sha256"] else None
+    """The recorded verdict, if it is of this very file."""
+    verdict = recorded_parity(artifact)
+    return verdict if verdict is not None and verdict.sha256 == artifact.manifest.sha256 else None
 
 
 def parity_line(artifact: Artifact) -> str:
@@ -105,11 +95,12 @@ def row(vector: VectorResult, tolerance: float, labels: tuple[str, ...]) -> list
 
 
 def entry(artifact: Artifact, result: SelfTest) -> dict[str, Any]:
+    verdict = recorded_parity(artifact)
     return {
         "artifact": str(artifact.path),
-        "sha256": artifact.manifest["sha256"],
-        "versions": versions_of(artifact),
-        "parity": artifact.manifest.get("parity"),
+        "sha256": artifact.manifest.sha256,
+        "versions": artifact.manifest.versions,
+        "parity": verdict.as_dict() if verdict else None,
         "passed": result.passed,
         "advice": result.advice,
         **asdict(result),

@@ -12,7 +12,7 @@ from fmnist_edge.export.c_source import CModel, identifier
 from fmnist_edge.export.exporter import Census, Sources, translated
 from fmnist_edge.export.precisions import PRECISIONS, Precision
 from fmnist_edge.lookup import ENGINES, EXPORTERS, resolve
-from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.manifest import Manifest
 
 __all__ = ["EXPORTER"]
 
@@ -46,14 +46,14 @@ class CArrayExporter:
     def census(self, content: bytes) -> Census:
         return resolve("format", EXPORTERS, self.contains).census(content)
 
-    def sources(self, content: bytes, manifest: dict[str, Any], contract: Contract, image: np.ndarray) -> Sources:
-        name = manifest["model"]["name"]
+    def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
+        name = manifest.require_model().name
         with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
             file.write(content)
             file.flush()
             try:
                 with translated(f"running {name} in TensorFlow Lite Micro"):
-                    model = measured(file.name, content, manifest, contract, image)
+                    model = measured(file.name, content, manifest, image)
             except ArtifactError as error:
                 said = str(error).removeprefix(f"{file.name}: ")
                 raise ExportError(
@@ -63,13 +63,14 @@ class CArrayExporter:
         return Sources(model.files(), {"arena_bytes": model.arena_size, "ops": list(model.ops)})
 
 
-def measured(path: str, content: bytes, manifest: dict[str, Any], contract: Contract, image: np.ndarray) -> CModel:
+def measured(path: str, content: bytes, manifest: Manifest, image: np.ndarray) -> CModel:
     """Run `image`, uint8 or float32, in TensorFlow Lite Micro: once for its arena, once more in no larger one.
 
     Raises ArtifactError when the library refuses the file, ExportError when the arena is too small after all.
     """
     engine_class = resolve("engine", ENGINES, MICRO)
     engine = engine_class(path)
+    contract = manifest.contract
     batch = engine.input.quantize(contract.preprocessing.apply(image, contract.input_shape))
     answer = engine.run(batch)
     size = -(-(engine.arena["total"] + ALIGNMENT) // STEP) * STEP
@@ -80,12 +81,12 @@ def measured(path: str, content: bytes, manifest: dict[str, Any], contract: Cont
     if not same:
         raise ExportError(f"{engine.version} answers otherwise in an arena of {size:,} bytes; please report it")
     return CModel(
-        name=identifier(manifest["model"]["name"]),
+        name=identifier(manifest.require_model().name),
         content=content,
-        sha256=manifest["sha256"],
+        sha256=manifest.sha256,
         arena_size=size,
         measured_by=engine.version,
-        ops=tuple(manifest["op_census"]),
+        ops=tuple(manifest.op_census),
         input=engine.input,
         output=engine.output,
         contract=contract,

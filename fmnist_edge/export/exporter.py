@@ -13,7 +13,7 @@ import numpy as np
 
 from fmnist_edge.errors import ExportError, FmnistEdgeError, UnavailableError, one_line
 from fmnist_edge.export.precisions import Precision
-from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.manifest import Manifest
 
 __all__ = ["Census", "Exporter", "Owners", "SourceExporter", "Sources", "quiet", "translated"]
 
@@ -69,7 +69,7 @@ class Sources:
     """What a SourceExporter writes: file name -> text, and what the manifest is to say beyond the usual."""
 
     files: dict[str, str]
-    facts: dict[str, Any]
+    facts: dict[str, object]
 
 
 class SourceExporter(Exporter, Protocol):
@@ -77,9 +77,9 @@ class SourceExporter(Exporter, Protocol):
 
     contains: str
 
-    def sources(self, content: bytes, manifest: dict[str, Any], contract: Contract, image: np.ndarray) -> Sources:
+    def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
         """The sources around `content`. `manifest`: what is known of it so far; `image`: uint8 or float32, one image
-        that the contract takes, to go with them. Raises ExportError where the file cannot run from sources."""
+        that its contract takes, to go with them. Raises ExportError where the file cannot run from sources."""
         ...
 
 

@@ -24,6 +24,7 @@ from fmnist_edge.runtime.classifier import engines_for
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.embedded import KEY, contract_text
 from fmnist_edge.runtime.golden import Golden
+from fmnist_edge.runtime.manifest import Manifest
 
 __all__ = ["export"]
 
@@ -76,7 +77,8 @@ def export(
     if images is None:
         images = images_for(contract, calibration.images if calibration else None)
     inputs, outputs, golden = declared(content, inside, contract, images)
-    manifest = {
+    path = out / precision.filename
+    sections = {
         "format": precision.format,
         "precision": precision.name,
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -98,11 +100,12 @@ def export(
         "versions": versions_of((*PACKAGES, *exporter.packages)),
         "golden": golden.as_dict(),
     }
-    path = out / precision.filename
+    manifest = Manifest.of(path.name, sections)
     if not hasattr(exporter, "sources"):
         return Artifact.write(path, content, manifest)
-    sources = exporter.sources(content, manifest, contract, images[0])
-    return Artifact.write_folder(path, sources.files, {**manifest, **sources.facts, "size_bytes": len(content)})
+    sources = exporter.sources(content, manifest, images[0])
+    facts = {**sources.facts, "size_bytes": len(content)}
+    return Artifact.write_folder(path, sources.files, manifest.with_sections(facts))
 
 
 def check_keep_float(model: Any, precision: Precision, keep_float: tuple[str, ...]) -> None:

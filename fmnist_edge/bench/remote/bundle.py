@@ -23,7 +23,7 @@ from fmnist_edge.bench.job import Job
 from fmnist_edge.bench.remote.unpacked import CODE, IMAGES, JOB, REQUIREMENTS, RUN, SCHEMA, SUMS
 from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.lookup import ENGINES, resolve
-from fmnist_edge.runtime.contract import manifest_path
+from fmnist_edge.runtime.manifest import manifest_path
 
 __all__ = ["DEFAULT_ENGINES", "FOLDER", "archive", "contents", "engines_of", "requirements"]
 

@@ -81,7 +81,7 @@ def run(
                 done = number * len(choice.cores) + place
                 progress(done, len(artifacts) * len(choice.cores), f"{name_of(artifact)} on {name}")
                 result = current(out, name)
-                known = results.cell_of(result, artifact.manifest["sha256"])
+                known = results.cell_of(result, artifact.manifest.sha256)
                 if known is None or choice.again or not covers(known, host.count):
                     known = measured(host, CORES[name], folder, library, choice.again) | {"source": source}
                 if known.get("cycles") is None:
@@ -122,7 +122,7 @@ class Host:
         images, found = np.load(self.images, mmap_mode="r", allow_pickle=False), []
         for start in range(0, self.count, PIECE):
             piece = np.array(images[start : start + PIECE])
-            of = hashlib.sha256(self.artifact.manifest["sha256"].encode() + piece.tobytes()).hexdigest()
+            of = hashlib.sha256(self.artifact.manifest.sha256.encode() + piece.tobytes()).hexdigest()
             kept = folder / "answers" / core.name / f"{of}.npy"
             if again or not kept.is_file():
                 file = self.images.with_name("piece.npy")
@@ -160,7 +160,7 @@ def measured(host: Host, core: Core, folder: Path, library: Path, again: bool) -
     artifact = host.artifact
     about = {
         "artifact": name_of(artifact),
-        "sha256": artifact.manifest["sha256"],
+        "sha256": artifact.manifest.sha256,
         "model": artifact.model,
         "precision": artifact.precision,
         "size_bytes": artifact.size_bytes,
@@ -196,7 +196,7 @@ def count(host: Host, core: Core, folder: Path, library: Path) -> dict[str, Any]
         counts = [profile.instructions(section) / CALLS for section in sections]
         mean = sum(counts) / len(counts)
         apart = (max(counts) - min(counts)) / mean
-    profile.save(sections[-1], CALLS, profile_path(folder, core.name, host.artifact.manifest["sha256"]))
+    profile.save(sections[-1], CALLS, profile_path(folder, core.name, host.artifact.manifest.sha256))
     return {**reply, "instructions": round(mean), "repeatability": apart, "calls": CALLS, "attempts": attempts}
 
 

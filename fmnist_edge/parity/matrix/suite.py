@@ -169,7 +169,7 @@ def row_for(artifact: Artifact, images: Path, count: int, choice: Choice, bar: B
         "artifact": name_of(artifact),
         "precision": artifact.precision,
         "format": artifact.path.suffix.removeprefix("."),
-        "sha256": artifact.manifest["sha256"],
+        "sha256": artifact.manifest.sha256,
         "size_bytes": artifact.size_bytes,
         "reference": engines[0],
         "gate": gate,
