@@ -18,9 +18,13 @@ __all__ = ["damaged", "flag", "listed", "mapped", "number", "optional", "plain",
 
 T = TypeVar("T")
 
+LONGEST = 80  # characters of a value in a message
+
 
 def damaged(value: object, where: str, expected: str) -> ArtifactError:
     found = reprlib.repr(value)
+    if len(found) > LONGEST:
+        found = found[: LONGEST - 1] + "…"
     return ArtifactError(f"{where} is {found}; expected {expected}; the manifest is damaged, export the model again")
 
 
