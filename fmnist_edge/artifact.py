@@ -11,10 +11,11 @@ from typing import Any
 
 from fmnist_edge import __version__
 from fmnist_edge.errors import ArtifactError
-from fmnist_edge.files import json_text, locked, write_all, write_json, writer_of
-from fmnist_edge.runtime.contract import SCHEMA, Contract, manifest_path, read_manifest
+from fmnist_edge.files import json_text, locked, write_all, write_atomic, writer_of
+from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.engine_catalog import suffixes
+from fmnist_edge.runtime.manifest import Manifest, ModelFile, manifest_path
 
 __all__ = ["Artifact", "collect", "versions_of"]
 
@@ -24,24 +25,32 @@ class Artifact:
     """A model file and the manifest that describes it."""
 
     path: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
 
     @property
     def contract(self) -> Contract:
-        return Contract.from_dict(self.manifest.get("contract"))
+        return self.manifest.contract
 
     @property
     def model(self) -> str:
-        return str(self._section("model").get("name"))
+        """Name of the Keras file it was made from."""
+        return self._model_file.name
 
     @property
     def model_sha256(self) -> str:
         """SHA-256 of the Keras file it was made from."""
-        return str(self._section("model").get("sha256"))
+        return self._model_file.sha256
+
+    @property
+    def _model_file(self) -> ModelFile:
+        try:
+            return self.manifest.require_model()
+        except ArtifactError as error:
+            raise ArtifactError(f"{self.path}: {error}") from None
 
     @property
     def precision(self) -> str:
-        return str(self.manifest.get("precision"))
+        return str(self.manifest.precision)
 
     @property
     def format(self) -> str:
@@ -51,25 +60,19 @@ class Artifact:
     def size_bytes(self) -> int:
         return self.path.stat().st_size
 
-    def _section(self, key: str) -> dict[str, Any]:
-        value = self.manifest.get(key)
-        if not isinstance(value, dict):
-            raise ArtifactError(f"{self.path}: its manifest has no {key!r} section; export the model again")
-        return value
-
     @classmethod
     def open(cls, path: str | Path) -> Artifact:
         """Read the manifest beside `path`; raises ArtifactError when either file is missing or damaged."""
         path = Path(path)
         if not path.is_file():
             raise ArtifactError(f"{path}: no such file; `fmnist-edge export MODEL` writes one")
-        return cls(path, read_manifest(path))
+        return cls(path, Manifest.read(path))
 
     @classmethod
-    def write(cls, path: Path, content: bytes, manifest: dict[str, Any]) -> Artifact:
+    def write(cls, path: Path, content: bytes, manifest: Manifest) -> Artifact:
         """Write both files atomically, the model first: a manifest never describes a file that is not there yet."""
-        complete = {"schema": SCHEMA, "artifact": path.name, **manifest, "size_bytes": len(content)}
-        write_all({path: writer_of(content), manifest_path(path): writer_of(json_text(complete))})
+        complete = manifest.with_sections({"size_bytes": len(content)})
+        write_all({path: writer_of(content), manifest_path(path): writer_of(json_text(complete.as_dict()))})
         return cls(path, complete)
 
     def record(self, name: str, section: dict[str, Any]) -> Artifact:
@@ -78,22 +81,27 @@ class Artifact:
         Raises ArtifactError when the file was exported anew since this was opened: the section is about the old one.
         """
         with locked(self.path.parent, wait=True):
-            current = read_manifest(self.path)
-            if current["sha256"] != self.manifest["sha256"]:
+            current = Manifest.read(self.path)
+            if current.sha256 != self.manifest.sha256:
                 raise ArtifactError(
                     f"{self.path}: was exported again meanwhile; {name} of the old file is not recorded"
                 )
-            complete = {**current, name: section}
-            write_json(manifest_path(self.path), complete)
+            complete = current.with_sections({name: section})
+            try:
+                content = json_text(complete.as_dict()).encode()
+            except (ValueError, RecursionError) as error:  # Python reads more than JSON has: NaN, and half characters
+                reason = f"{manifest_path(self.path)}: cannot be written again ({type(error).__name__})"
+                raise ArtifactError(f"{reason}; the manifest is damaged, export the model again") from None
+            write_atomic(manifest_path(self.path), content)
         return Artifact(self.path, complete)
 
     @classmethod
-    def write_folder(cls, path: Path, files: dict[str, str], manifest: dict[str, Any]) -> Artifact:
+    def write_folder(cls, path: Path, files: dict[str, str], manifest: Manifest) -> Artifact:
         """Write a folder of texts, all or none, and last the manifest beside it with their SHA-256."""
         hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
-        complete = {"schema": SCHEMA, "artifact": path.name, **manifest, "files": hashes}
+        complete = manifest.with_sections({"files": hashes})
         texts = {path / name: writer_of(text.encode()) for name, text in files.items()}
-        write_all({**texts, manifest_path(path): writer_of(json_text(complete))})
+        write_all({**texts, manifest_path(path): writer_of(json_text(complete.as_dict()))})
         return cls(path, complete)
 
 

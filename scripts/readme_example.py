@@ -6,7 +6,6 @@ python scripts/readme_example.py ARTIFACT...   exit 1 unless each gives its gold
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import re
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 import fmnist_edge
 from fmnist_edge.errors import ArtifactError, FmnistEdgeError
 from fmnist_edge.runtime import Classifier
-from fmnist_edge.runtime.golden import Golden
+from fmnist_edge.runtime.manifest import Manifest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("tensorflow", "keras", "onnx", "PIL", "scipy", "matplotlib")
@@ -32,8 +31,9 @@ def run(artifact: str) -> str:
     """Run the example with `artifact` in place of its own, on a golden vector of it; and all its golden vectors."""
     with Classifier.load(artifact, verify=True) as classify:
         contract, engine = classify.contract, classify.engine.version
-    manifest = json.loads(Path(f"{artifact}.json").read_text())
-    golden = Golden.from_dict(manifest["golden"], contract.input_shape, len(contract.labels))
+    golden = Manifest.read(artifact).golden_vectors()
+    if golden is None:  # `verify` has replayed them
+        raise ArtifactError(f"{artifact}: carries no golden vectors")
     names = {"image": golden.images[0].squeeze(-1)}
     exec(PATH.sub(artifact, readme_example()), names)
     expected = contract.labels[golden.scores[0].argmax()]

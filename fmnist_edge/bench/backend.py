@@ -45,8 +45,8 @@ def parity_of(classifier: Classifier, artifact: str, images: np.ndarray, batch: 
 def kind_of(artifact: str) -> str:
     from fmnist_edge.bench.cells import manifest_of
 
-    precision = str(manifest_of(Path(artifact)).get("precision"))
-    return "integer" if "int" in precision else "half" if "16" in precision else "float"
+    manifest = manifest_of(Path(artifact))
+    return manifest.kind if manifest else "float"
 
 
 def verdict_on(expected: np.ndarray, found: np.ndarray, kind: str) -> dict[str, Any]:

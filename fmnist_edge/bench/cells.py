@@ -16,6 +16,7 @@ from fmnist_edge.bench.plan import is_count
 from fmnist_edge.errors import ArtifactError, FileError, InputError, UnknownNameError
 from fmnist_edge.files import sha256_of
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, GPU, engines_for, engines_on
+from fmnist_edge.runtime.manifest import Manifest
 
 __all__ = ["ALL", "Cell", "accuracies_of", "cells_for", "engines_timed_on", "entry_for", "order", "timed"]
 
@@ -101,7 +102,8 @@ def cells_for(
 
 def batches_of(path: Path, batches: Sequence[int]) -> list[int]:
     """What of `batches` the artifact can take."""
-    fixed = manifest_of(path).get("batch", 1)
+    manifest = manifest_of(path)
+    fixed = manifest.batch if manifest else 1
     if fixed is None:
         return sorted(set(batches))
     return [fixed] if tuple(batches) == (1,) or fixed in batches else []
@@ -120,15 +122,14 @@ def entry_for(cell: Cell, accuracies: Mapping[str, dict[str, Any]]) -> results.C
     `accuracies`: by SHA-256 of the artifact, as `accuracies_of` reads them.
     """
     manifest = manifest_of(cell.artifact)
-    model = manifest.get("model")
     size_bytes, sha256 = identity(cell.artifact)
     return {
         "artifact": cell.name,
         "sha256": sha256,
         "size_bytes": size_bytes,
-        "model": model.get("name") if isinstance(model, dict) else None,
+        "model": manifest.model.name if manifest and manifest.model else None,
         "format": cell.artifact.suffix.removeprefix("."),
-        "precision": manifest.get("precision"),
+        "precision": manifest.precision if manifest else None,
         "target": cell.target,
         "engine": cell.engine,
         "engine_version": None,
@@ -165,11 +166,12 @@ def accuracies_of(report: Path) -> dict[str, dict[str, Any]]:
         raise FileError(f"{report}: not a report of `fmnist-edge check`; run it again") from None
 
 
-def manifest_of(path: Path) -> dict[str, Any]:
+def manifest_of(path: Path) -> Manifest | None:
+    """The manifest beside `path`; None where there is none that can be read."""
     try:
         return Artifact.open(path).manifest
     except ArtifactError:
-        return {}
+        return None
 
 
 def identity(path: Path) -> tuple[int | None, str | None]:

@@ -7,7 +7,6 @@ import json
 import statistics
 import sys
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import fmnist_edge
 from fmnist_edge.bench.overhead import Overhead, overhead_of
 from fmnist_edge.errors import ArtifactError
+from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.worker.calls import call, child_environment, program
 
 __all__ = ["LIMITS", "Figure", "artifact_figures", "package_figures"]
@@ -76,18 +76,19 @@ def imported() -> dict[str, Any]:
     return json.loads(end.result(ArtifactError, "the runtime cannot be imported: ").splitlines()[-1])
 
 
-def artifact_figures(artifact: Path, engine: str, entry: Mapping[str, Any], images: Path) -> list[Figure]:
+def artifact_figures(artifact: Path, engine: str, tensor: TensorSpec, images: Path) -> list[Figure]:
     """What a call and a loaded file cost beyond the bare `engine`, one of BARE.
 
-    `entry`: the input's entry in the manifest, for its shape and dtype; `images`: a .npy file, uint8 (n, height,
-    width). Raises ArtifactError when a child fails.
+    `tensor`: the input, for its shape and dtype; `images`: a .npy file, uint8 (n, height, width).
+
+    Raises ArtifactError when a child fails.
     """
     name = f"{artifact.parent.name}/{artifact.name} on {engine}"
     call = overhead_of(artifact, engine, images, whole=True)
     if not isinstance(call, Overhead):
         raise ArtifactError(f"{name}: {call}")
-    shape = [size or 1 for size in entry["shape"]]
-    question = {"artifact": str(artifact), "engine": engine, "shape": shape, "dtype": entry["dtype"], "calls": CALLS}
+    shape = [size or 1 for size in tensor.shape]
+    question = {"artifact": str(artifact), "engine": engine, "shape": shape, "dtype": tensor.dtype, "calls": CALLS}
     bare, ours = (resident(question | {"ours": ours}) for ours in (False, True))
     interval = f"{call.lower_ns / 1000:.1f} to {call.upper_ns / 1000:.1f}"
     return [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.gates import FLOAT16, FLOAT32, INTEGER, Gate
 from fmnist_edge.errors import InputError, UnknownNameError
+from fmnist_edge.runtime.engine import kind_of
 
 __all__ = ["PRECISIONS", "Precision", "gate_for", "precision_named", "recorded", "select"]
 
@@ -82,19 +83,12 @@ class Precision:
 
     @property
     def kind(self) -> str:
-        """What its arithmetic or its weights are: "integer", "half" or "float"."""
-        if self.weights == "int8" or self.activations in INTEGERS:
-            return "integer"
-        return "half" if "float16" in (self.weights, self.activations) else "float"
+        """What its numbers are: "integer", "half" or "float"."""
+        return kind_of(self.weights, self.activations)
 
     def recipe(self) -> dict[str, Any]:
         """How its files are made, for their manifests."""
         return {name: value for name, value in asdict(self).items() if name not in ("gate", "stands_beside")}
-
-    @classmethod
-    def of_recipe(cls, recipe: Mapping[str, Any]) -> Precision:
-        """What `recipe` describes. Raises InputError for values that a precision cannot have, TypeError for fields."""
-        return cls(**recipe)
 
     @property
     def filename(self) -> str:

@@ -54,7 +54,7 @@ def check_cost(options: argparse.Namespace) -> int:
     with temporary_folder("bench") as folder:
         file = save_images(folder / "images.npy", images)
         for artifact, engine in track(pairs, "cost"):
-            figures += artifact_figures(artifact.path, engine, artifact.manifest["inputs"][0], file)
+            figures += artifact_figures(artifact.path, engine, artifact.manifest.require_input(), file)
     write_json(COST, {"schema": 1, "figures": [item.as_dict() for item in figures]})
     rows = [
         [item.kind, f"{item.value:.3g}", f"{LIMITS[item.kind]:g}", "pass" if item.passed else "FAIL", item.note]

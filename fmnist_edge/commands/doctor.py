@@ -57,8 +57,7 @@ def run(options: argparse.Namespace) -> None:
     check_writable(options.report.parent)
     tested = []
     for artifact in collect(options.artifacts):
-        parity_of(artifact)  # both raise for a damaged one before anything runs
-        versions_of(artifact)
+        recorded_parity(artifact)  # raises for a damaged one before anything runs
         with Classifier.load(
             artifact.path, threads=options.threads, engine=options.engine, try_first=True
         ) as classifier:
@@ -78,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def show(artifact: Artifact, result: SelfTest) -> None:
-    made_by = ", ".join(f"{name} {version}" for name, version in versions_of(artifact).items())
+    made_by = ", ".join(f"{name} {version}" for name, version in artifact.manifest.versions.items())
     print(f"{artifact.path}: SHA-256 matches the manifest; made by {made_by or 'unknown versions'}")
     print(f"parity: {parity_line(artifact)}")
     print(f"in {result.engine}: {result.advice}\n")
@@ -86,30 +85,20 @@ def show(artifact: Artifact, result: SelfTest) -> None:
     print(table(HEADER, [row(vector, result.tolerance, labels) for vector in result.vectors]), end="\n\n")
 
 
-def versions_of(artifact: Artifact) -> dict[str, str | None]:
-    """The packages that made the artifact, as the manifest says. Raises ArtifactError when that is damaged."""
-    from fmnist_edge.runtime.contract import is_plain
+def recorded_parity(artifact: Artifact) -> ParityVerdict | None:
+    """The verdict in the manifest, which may be of another file; None without. Raises ArtifactError if damaged."""
+    from fmnist_edge.parity.passport import ParityVerdict
 
-    found = artifact.manifest.get("versions", {})
-    if not isinstance(found, dict) or any(not isinstance(text, (str, type(None))) for text in found.values()):
-        raise ArtifactError(f"{artifact.path}: the manifest's versions are damaged; export the model again")
-    if not all(map(is_plain, (*found, *filter(None, found.values())))):
-        raise ArtifactError(f"{artifact.path}: the manifest's versions hold control characters; do not trust it")
-    return found
+    try:
+        return None if artifact.manifest.parity is None else ParityVerdict.from_dict(artifact.manifest.parity)
+    except ArtifactError as error:
+        raise ArtifactError(f"{artifact.path}: {error}") from None
 
 
 def parity_of(artifact: Artifact) -> ParityVerdict | None:
-    """The verdict in the manifest, if it is about this very file. Raises ArtifactError when it is damaged."""
-    from fmnist_edge.parity.passport import ParityVerdict
-
-    section = artifact.manifest.get("parity")
-    if section is None:
-        return None
-    try:
-        verdict = ParityVerdict.from_dict(section)
-    except ArtifactError as error:
-        raise ArtifactError(f"{artifact.path}: {error}") from None
-    return verdict if verdict.sha256 == artifact.manifest["sha256"] else None
+    """The recorded verdict, if it is of this very file."""
+    verdict = recorded_parity(artifact)
+    return verdict if verdict is not None and verdict.sha256 == artifact.manifest.sha256 else None
 
 
 def parity_line(artifact: Artifact) -> str:
@@ -133,11 +122,12 @@ def row(vector: VectorResult, tolerance: float, labels: tuple[str, ...]) -> list
 
 
 def entry(artifact: Artifact, result: SelfTest) -> dict[str, Any]:
+    verdict = recorded_parity(artifact)
     return {
         "artifact": str(artifact.path),
-        "sha256": artifact.manifest["sha256"],
-        "versions": versions_of(artifact),
-        "parity": artifact.manifest.get("parity"),
+        "sha256": artifact.manifest.sha256,
+        "versions": artifact.manifest.versions,
+        "parity": verdict.as_dict() if verdict else None,
         "passed": result.passed,
         "advice": result.advice,
         **asdict(result),

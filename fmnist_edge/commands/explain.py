@@ -118,13 +118,15 @@ def decibels(value: float | None, exact: bool) -> str:
 def advice(explanation: Explanation, options: argparse.Namespace) -> str:
     """What to keep in float and what that is worth, in a sentence and a command."""
     from fmnist_edge.catalog.precisions import PRECISIONS
+    from fmnist_edge.export.recipe import precision_of
 
     artifact, error = explanation.artifact, explanation.output.error
     output = f"Output: SQNR {decibels(error.sqnr_db, error.exact)} dB."
     broken = [report for report in explanation.reports.values() if report.error.non_finite]
     if broken:
         return f"{output} {broken[0].layer} is the first layer whose values are not finite."
-    if artifact.manifest["recipe"]["weights"] == "float32":
+    recipe = precision_of(artifact.manifest)
+    if recipe.weights == "float32":
         return f"{output} Nothing in this file is quantised; only the order of sums differs."
     if not explanation.remedies:
         return f"{output} Keeping a layer in float would make no difference."
@@ -136,13 +138,13 @@ def advice(explanation: Explanation, options: argparse.Namespace) -> str:
         why = " Most of its error comes from rounding its output for them."
     share = explanation.share(best.saved)
     sentence = f"{output} Keep {kept} in float: that removes an estimated {share:.0%} of the noise at the output.{why}"
-    format = artifact.manifest["format"]
-    selective = [item.name for item in PRECISIONS if item.format == format and item.selective and not item.stock]
+    selective = [item.name for item in PRECISIONS if item.format == recipe.format and item.selective and not item.stock]
     if artifact.precision not in selective:
         return f"{sentence} ({artifact.precision} cannot; {' and '.join(selective)} can)"
-    command = ["export", options.reference or artifact.model, "--format", format, "--precision", artifact.precision]
+    command = ["export", options.reference or artifact.model, "--format", recipe.format]
+    command += ["--precision", artifact.precision]
     command += as_before(artifact, options)
-    for layer in dict.fromkeys([*artifact.manifest.get("keep_float", []), *best.layers]):
+    for layer in dict.fromkeys([*artifact.manifest.keep_float, *best.layers]):
         command += ["--keep-float", layer]
     return f"{sentence}\n\n  fmnist-edge {shlex.join(command)}"
 
@@ -151,7 +153,7 @@ def as_before(artifact: Artifact, options: argparse.Namespace) -> list[str]:
     """The options that another export like that of `artifact` needs."""
     from fmnist_edge.runtime.preprocess import Preprocessing
 
-    batch, used, default = artifact.manifest["batch"], artifact.contract.preprocessing, Preprocessing()
+    batch, used, default = artifact.manifest.batch, artifact.contract.preprocessing, Preprocessing()
     given = {"batch": "dynamic" if batch is None else str(batch)} if batch != 1 else {}
     if options.calibration is not None:
         given["calibration"] = options.calibration

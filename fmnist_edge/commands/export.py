@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import progress_bar, table, track
 from fmnist_edge.errors import GateError, InputError
+
+if TYPE_CHECKING:
+    from fmnist_edge.artifact import Artifact
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -172,7 +175,7 @@ def run(options: argparse.Namespace) -> None:
                 else:
                     artifacts.append(export(*what, **arguments, keep_float=tuple(options.keep_float)))
     print(listed(artifacts))
-    short = [item for item in artifacts if "recovery" in item.manifest and not item.manifest["recovery"]["passed"]]
+    short = [item for item in artifacts if item.manifest.recovery and not item.manifest.recovery.passed]
     if short:
         paths = ", ".join(str(artifact.path) for artifact in short)
         raise GateError(
@@ -180,18 +183,18 @@ def run(options: argparse.Namespace) -> None:
         )
 
 
-def listed(artifacts: Sequence[Any]) -> str:
+def listed(artifacts: Sequence[Artifact]) -> str:
     return table(HEADER, [row(artifact) for artifact in artifacts], left=["sha256"])
 
 
-def row(artifact: Any) -> list[str]:
-    manifest, islands = artifact.manifest, artifact.manifest["float_ops"]
+def row(artifact: Artifact) -> list[str]:
+    manifest, islands = artifact.manifest, artifact.manifest.float_ops
     return [
         str(artifact.path),
-        f"{manifest['size_bytes'] / 1000:,.0f}",
-        f"{sum(manifest['op_census'].values())}",
+        f"{(manifest.size_bytes or 0) / 1000:,.0f}",
+        f"{sum(manifest.op_census.values())}",
         "all" if islands == "all" else str(len(islands)),
-        manifest["sha256"][:12],
+        manifest.sha256[:12],
     ]
 
 

@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> None:
                     f"{recipe.path}: the manifest names a remedy but no calibration images; export the model again"
                 )
             own = options.calibration is not None
-            return judge_for(recipe.contract, calibration, options.data, own=own).lessons
+            return judge_for(recipe.manifest.contract, calibration, options.data, own=own).lessons
 
         found.append(reproduce(recipe, checkpoint, calibration, lessons))
     write_json(options.report, {"schema": 1, "artifacts": [item.as_dict() for item in found]})
@@ -93,28 +93,29 @@ def model_of(recipe: Recipe, options: argparse.Namespace) -> Checkpoint:
         return checkpoints.load(
             options.model if options.model in MODELS else Path(options.model), folder=options.trained
         )
-    if recipe.model not in MODELS:
+    if recipe.model.name not in MODELS:
         raise InputError(
-            f"{recipe.path} was made from {recipe.model!r} (SHA-256 {recipe.model_sha256[:12]}…), which is not in the "
-            "zoo; name its file with --model"
+            f"{recipe.path} was made from {recipe.model.name!r} (SHA-256 {recipe.model.sha256[:12]}…), which is not in "
+            "the zoo; name its file with --model"
         )
-    return checkpoints.load(recipe.model, folder=options.trained)
+    return checkpoints.load(recipe.model.name, folder=options.trained)
 
 
 def calibration_of(recipe: Recipe, options: argparse.Namespace) -> Calibration | None:
     """The images of --calibration, or those that the manifest's seed selects from Fashion-MNIST."""
     from fmnist_edge.export.calibration_images import calibration_for
 
-    if recipe.calibration is None:
+    used = recipe.manifest.calibration
+    if used is None:
         return None
-    count, seed, _ = recipe.calibration
+    count, seed = used.images, used.seed
     selected = options.calibration is None and seed is not None
     if options.calibration is None and not selected:
         raise InputError(
             f"{recipe.path} was calibrated with {count:,} images of its user; give them with --calibration"
         )
     chosen: dict[str, int] = {} if seed is None else {"count": count, "seed": seed}
-    found = calibration_for(recipe.contract, options.calibration, options.data, **chosen)
+    found = calibration_for(recipe.manifest.contract, options.calibration, options.data, **chosen)
     if found is None:
         raise InputError(f"{recipe.path} was calibrated with {count:,} images; give them with --calibration")
     return found

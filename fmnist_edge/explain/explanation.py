@@ -13,7 +13,7 @@ from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import Precision, select
 from fmnist_edge.checkpoints import Checkpoint
-from fmnist_edge.errors import ArtifactError, FmnistEdgeError, InputError, one_line
+from fmnist_edge.errors import ArtifactError, FmnistEdgeError, one_line
 from fmnist_edge.explain.graph import LayerGraph
 from fmnist_edge.explain.layers import LayerReport, Progress, compare_layers
 from fmnist_edge.explain.matching import Matching, match
@@ -21,6 +21,7 @@ from fmnist_edge.explain.probe import Probe
 from fmnist_edge.export.exporter import check_room_for
 from fmnist_edge.export.lowering import fold_batch_norm, with_fits, with_lrn
 from fmnist_edge.export.lrn import Fit
+from fmnist_edge.export.recipe import precision_of
 from fmnist_edge.parity.check import check_origin
 from fmnist_edge.runtime.loading import check_hash, read_whole
 from fmnist_edge.runtime.trial import try_load
@@ -102,12 +103,12 @@ class Explanation:
         return {
             "schema": SCHEMA,
             "artifact": str(self.artifact.path),
-            "sha256": manifest["sha256"],
+            "sha256": manifest.sha256,
             "model": self.artifact.model,
             "model_sha256": self.artifact.model_sha256,
-            "format": manifest["recipe"]["format"],
+            "format": precision_of(manifest).format,
             "precision": self.artifact.precision,
-            "kept_in_float": manifest.get("keep_float", []),
+            "kept_in_float": list(manifest.keep_float),
             "engine": self.engine,
             "images": self.images,
             "output": self.output.error.as_dict(),
@@ -149,7 +150,7 @@ def readers(reports: dict[str, LayerReport], name: str) -> list[str]:
 def check_loads(artifact: Artifact) -> None:
     """Raises ArtifactError when the file is not the manifest's, or does not load and run, tried in a child process."""
     probe_class = FORMATS[recipe_of(artifact).format].probe_class()
-    check_hash(artifact.path, read_whole(artifact.path), artifact.manifest["sha256"])
+    check_hash(artifact.path, read_whole(artifact.path), artifact.manifest.sha256)
     try_load(artifact.path, probe_class.engine)
 
 
@@ -182,7 +183,7 @@ def explain(artifact: Artifact, checkpoint: Checkpoint, images: np.ndarray, *, p
     """
     check_origin(artifact, checkpoint)
     check_weights(artifact)
-    check_hash(artifact.path, read_whole(artifact.path), artifact.manifest["sha256"])
+    check_hash(artifact.path, read_whole(artifact.path), artifact.manifest.sha256)
     prepared = artifact.contract.preprocessing.apply(images, artifact.contract.input_shape)
     recipe, origin = recipe_of(artifact), origin_of(artifact, checkpoint)
     reference = checkpoint.model if recipe.stock else fold_batch_norm(checkpoint.model)
@@ -225,41 +226,39 @@ def lowered_again(origin: Origin, recipe: Precision, reference: Any) -> Any:
 
 def check_weights(artifact: Artifact) -> None:
     """Raises ArtifactError for a file whose channels are not scaled as the model's are, though its answers agree."""
-    recovery = artifact.manifest.get("recovery")
-    if isinstance(recovery, dict) and recovery.get("weights_changed"):
+    recovery = artifact.manifest.recovery
+    if recovery is not None and recovery.weights_changed:
         raise ArtifactError(
-            f"{artifact.path}: `export --tune-accuracy` changed its weights ({recovery.get('rung')}), so that its "
+            f"{artifact.path}: `export --tune-accuracy` changed its weights ({recovery.rung}), so that its "
             "layers are not the model's one by one; explain an export without --tune-accuracy"
         )
 
 
 def recipe_of(artifact: Artifact) -> Precision:
     try:
-        return Precision.of_recipe(artifact.manifest["recipe"])
-    except (KeyError, TypeError, InputError) as error:
-        raise ArtifactError(
-            f"{artifact.path}: its manifest's recipe is not of this version ({error}); export the model again"
-        ) from None
+        return precision_of(artifact.manifest)
+    except ArtifactError as error:
+        raise ArtifactError(f"{artifact.path}: {error}") from None
 
 
 def origin_of(artifact: Artifact, checkpoint: Checkpoint) -> Origin:
-    """Raises ArtifactError where the manifest does not hold what export writes."""
+    """Raises ArtifactError where the manifest does not fit the model."""
     from fmnist_edge.models.layers import LocalResponseNormalization
 
     manifest, layers = artifact.manifest, checkpoint.model.layers
     try:
-        batch, kept = manifest["batch"], manifest.get("keep_float", [])
-        fits = {layer: Fit.from_dict(fit) for layer, fit in (manifest.get("lrn_fits") or {}).items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(artifact, f"{type(error).__name__} at {error}") from None
-    if batch is not None and (type(batch) is not int or batch < 1):
-        raise damaged(artifact, f"batch is {batch!r}, expected a number from 1 on or null")
-    if not isinstance(kept, list) or not {layer.name for layer in layers}.issuperset(map(str, kept)):
-        raise damaged(artifact, f"keep_float is {kept!r}, expected a list of layers")
+        manifest.require("batch")
+        fits = {layer: Fit.from_dict(fit) for layer, fit in manifest.lrn_fits.items()}
+    except ArtifactError as error:
+        raise ArtifactError(f"{artifact.path}: {error}") from None
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise damaged(artifact, f"lrn_fits: {type(error).__name__} at {one_line(error, 80)}") from None
+    if not {layer.name for layer in layers}.issuperset(manifest.keep_float):
+        raise damaged(artifact, f"keep_float is {list(manifest.keep_float)!r}, expected layers of the model")
     foreign = fits.keys() - {layer.name for layer in layers if isinstance(layer, LocalResponseNormalization)}
     if foreign:
         raise damaged(artifact, f"lrn_fits has {', '.join(sorted(foreign))}, no LRN layer of the model")
-    return Origin(batch, fits)
+    return Origin(manifest.batch, fits)
 
 
 def damaged(artifact: Artifact, what: str) -> ArtifactError:

@@ -12,8 +12,8 @@ from fmnist_edge.catalog.precisions import Precision, precision_named
 from fmnist_edge.errors import ArtifactError, ExportError
 from fmnist_edge.export.c_source import CModel, identifier
 from fmnist_edge.export.exporter import Census, Exporter, Sources, translated
-from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine_catalog import ENGINES
+from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.temporary import temporary_file
 
 __all__ = ["EXPORTER"]
@@ -45,12 +45,12 @@ class CArrayExporter(Exporter):
     def census(self, content: bytes) -> Census:
         return FORMATS[INSIDE].exporter().census(content)
 
-    def sources(self, content: bytes, manifest: dict[str, Any], contract: Contract, image: np.ndarray) -> Sources:
-        name = manifest["model"]["name"]
+    def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
+        name = manifest.require_model().name
         with temporary_file("model.tflite", content) as path:
             try:
                 with translated(f"running {name} in TensorFlow Lite Micro"):
-                    model = measured(str(path), content, manifest, contract, image)
+                    model = measured(str(path), content, manifest, image)
             except ArtifactError as error:
                 said = str(error).removeprefix(f"{path}: ")
                 raise ExportError(
@@ -60,12 +60,13 @@ class CArrayExporter(Exporter):
         return Sources(model.files(), {"arena_bytes": model.arena_size, "ops": list(model.ops)})
 
 
-def measured(path: str, content: bytes, manifest: dict[str, Any], contract: Contract, image: np.ndarray) -> CModel:
+def measured(path: str, content: bytes, manifest: Manifest, image: np.ndarray) -> CModel:
     """Run `image`, uint8 or float32, in TensorFlow Lite Micro: once for its arena, once more in no larger one.
 
     Raises ArtifactError when the library refuses the file, ExportError when the arena is too small after all.
     """
     engine = ENGINES[MICRO].load(path)
+    contract = manifest.contract
     batch = engine.input.quantize(contract.preprocessing.apply(image, contract.input_shape))
     answer = engine.run(batch)
     size = -(-((engine.arena or {})["total"] + ALIGNMENT) // STEP) * STEP
@@ -76,12 +77,12 @@ def measured(path: str, content: bytes, manifest: dict[str, Any], contract: Cont
     if not same:
         raise ExportError(f"{engine.version} answers otherwise in an arena of {size:,} bytes; please report it")
     return CModel(
-        name=identifier(manifest["model"]["name"]),
+        name=identifier(manifest.require_model().name),
         content=content,
-        sha256=manifest["sha256"],
+        sha256=manifest.sha256,
         arena_size=size,
         measured_by=engine.version,
-        ops=tuple(manifest["op_census"]),
+        ops=tuple(manifest.op_census),
         input=engine.input,
         output=engine.output,
         contract=contract,

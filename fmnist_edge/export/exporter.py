@@ -14,7 +14,7 @@ import numpy as np
 
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError, FmnistEdgeError, UnavailableError, one_line
-from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.temporary import check_room
 
 __all__ = ["Census", "Exporter", "Owners", "Sources", "check_room_for", "quiet", "translated"]
@@ -78,10 +78,10 @@ class Exporter(ABC):
         """Which layers of `model` the ops of a file that `convert` wrote are of: those that `keep_float` can name."""
         return {}
 
-    def sources(self, content: bytes, manifest: dict[str, Any], contract: Contract, image: np.ndarray) -> Sources:
+    def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
         """The sources around `content`, of a format that `contains` another.
 
-        `manifest`: what is known of it so far; `image`: uint8 or float32, one image that the contract takes, to go with
+        `manifest`: what is known of it so far; `image`: uint8 or float32, one image that its contract takes, to go with
         them. Raises ExportError where the file cannot run from sources.
         """
         raise NotImplementedError(f"{type(self).__name__} writes one file")

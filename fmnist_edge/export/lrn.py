@@ -15,6 +15,7 @@ round (each sigmoid, its argument, the factor) is added to the error, so that th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -70,10 +71,10 @@ class Fit:
         return np.sum([term(energy) for term in self.terms], axis=0) + self.offset
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "terms": [asdict(term) for term in self.terms]}
 
     @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Fit:
+    def from_dict(cls, value: Mapping[str, Any]) -> Fit:
         """From what `as_dict` makes; raises KeyError, TypeError or ValueError for anything else."""
         terms = tuple(Term(*(float(term[name]) for name in ("height", "slope", "shift"))) for term in value["terms"])
         return cls(float(value["offset"]), terms, float(value["rms_error"]), float(value["max_energy"]))

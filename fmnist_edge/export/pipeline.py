@@ -23,6 +23,7 @@ from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.embedded import KEY, contract_text
 from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
 from fmnist_edge.runtime.golden import Golden
+from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.temporary import temporary_file
 
 __all__ = ["export"]
@@ -78,7 +79,8 @@ def export(
     if images is None:
         images = images_for(contract, calibration.images if calibration else None)
     inputs, outputs, golden = declared(content, inside.name, contract, images)
-    manifest = {
+    path = out / precision.filename
+    sections = {
         "format": precision.format,
         "precision": precision.name,
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -100,11 +102,12 @@ def export(
         "versions": versions_of((*PACKAGES, *exporter.packages)),
         "golden": golden.as_dict(),
     }
-    path = out / precision.filename
+    manifest = Manifest.of(path.name, sections)
     if format.contains is None:
         return Artifact.write(path, content, manifest)
-    sources = exporter.sources(content, manifest, contract, images[0])
-    return Artifact.write_folder(path, sources.files, {**manifest, **sources.facts, "size_bytes": len(content)})
+    sources = exporter.sources(content, manifest, images[0])
+    facts = {**sources.facts, "size_bytes": len(content)}
+    return Artifact.write_folder(path, sources.files, manifest.with_sections(facts))
 
 
 def check_keep_float(model: Any, precision: Precision, keep_float: tuple[str, ...]) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable
+import reprlib
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,15 @@ import numpy as np
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.checkpoints import Checkpoint
-from fmnist_edge.errors import ArtifactError, InputError, one_line
+from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.pipeline import export
+from fmnist_edge.export.recipe import precision_of
 from fmnist_edge.export.recovery.ladder import LADDER, Candidate, Material
 from fmnist_edge.export.sections import bytes_line, differences
 from fmnist_edge.files import sha256_of
-from fmnist_edge.runtime.contract import Contract, read_manifest
 from fmnist_edge.runtime.golden import Golden
+from fmnist_edge.runtime.manifest import Manifest, ModelFile, Recovery
 from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["Recipe", "Reproduction", "reproduce"]
@@ -37,21 +37,15 @@ class Recipe:
 
     Attributes:
         path: of the file, or folder of sources, that the manifest describes.
-        model, model_sha256: name and hash of the Keras file it was made from.
-        calibration: how many images, the seed that selected them (None: a user's own) and their hash; None without.
+        model: the Keras file it was made from.
         rung: the remedy for lost accuracy that changed the weights, see `recovery.ladder`; None without.
         golden: None in manifests of before there were any.
     """
 
     path: Path
-    manifest: dict[str, Any]
-    model: str
-    model_sha256: str
+    manifest: Manifest
+    model: ModelFile
     precision: Precision
-    contract: Contract
-    batch: int | None
-    keep_float: tuple[str, ...]
-    calibration: tuple[int, int | None, str] | None
     rung: str | None
     golden: Golden | None
 
@@ -60,71 +54,25 @@ class Recipe:
         """From a manifest, or the file beside it. Raises ArtifactError when it does not say all that takes."""
         path = Path(path)
         artifact = path.with_name(path.name.removesuffix(".json"))
-        manifest = read_manifest(artifact)
+        manifest = Manifest.read(artifact)
         try:
-            contract = Contract.from_dict(manifest.get("contract"))
-            return cls(
-                artifact,
-                manifest,
-                typed(manifest["model"]["name"], str),
-                typed(manifest["model"]["sha256"], str),
-                precision_of(manifest["recipe"]),
-                contract,
-                batch_of(manifest["batch"]),
-                tuple(typed(layer, str) for layer in typed(manifest["keep_float"], list)),
-                selection_of(manifest["calibration"]),
-                rung_of(manifest.get("recovery")),
-                golden_of(manifest.get("golden"), contract),
-            )
-        except (ArtifactError, InputError) as error:
+            manifest.require("batch", "keep_float", "calibration")
+            if manifest.batch is not None and manifest.batch > LARGEST_BATCH:
+                raise ArtifactError(f"a batch of {reprlib.repr(manifest.batch)}; expected at most {LARGEST_BATCH:,}")
+            model, precision = manifest.require_model(), precision_of(manifest)
+            return cls(artifact, manifest, model, precision, rung_of(manifest.recovery), manifest.golden_vectors())
+        except ArtifactError as error:
             raise ArtifactError(f"{path}: {error}") from None
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            reason = f"{type(error).__name__} at {one_line(error, 80)}"
-            raise ArtifactError(f"{path}: does not say how its file was made ({reason}); export it again") from None
 
 
-def typed(value: Any, kind: type) -> Any:
-    if type(value) is not kind:
-        raise TypeError(f"{type(value).__name__} where a {kind.__name__} belongs")
-    return value
-
-
-def precision_of(value: Any) -> Precision:
-    """Its name becomes a file's, so it must be no path."""
-    for name, found in typed(value, dict).items():
-        typed(found, bool if name in ("calibrated", "integer_only", "stock") else str)
-    precision = Precision.of_recipe(value)
-    if not re.fullmatch(r"\w{1,64}", precision.name, re.ASCII):
-        raise ValueError("a precision's name that is no word")
-    return precision
-
-
-def batch_of(value: Any) -> int | None:
-    if value is not None and not 1 <= typed(value, int) <= LARGEST_BATCH:
-        raise ValueError(f"a batch of {value}; expected at most {LARGEST_BATCH}")
-    return value
-
-
-def selection_of(value: Any) -> tuple[int, int | None, str] | None:
-    if value is None:
-        return None
-    seed = value.get("seed", 0)  # manifests of before it was written had no other
-    count, sha256 = typed(value["images"], int), typed(value["sha256"], str)
-    return count, None if seed is None else typed(seed, int), sha256
-
-
-def rung_of(recovery: Any) -> str | None:
+def rung_of(recovery: Recovery | None) -> str | None:
     """The rung whose remedy is to be applied again; layers in float are in the manifest themselves."""
-    if recovery is None or not typed(recovery["weights_changed"], bool):
+    if recovery is None or not recovery.weights_changed:
         return None
     names = [rung.name for rung in LADDER if not rung.selective]
-    if recovery["rung"] not in names:
-        raise ValueError(f"a remedy that is none of {', '.join(names)}")
-    return recovery["rung"]
-
-
-def golden_of(value: Any, contract: Contract) -> Golden | None:
-    return None if value is None else Golden.from_dict(value, contract.input_shape, len(contract.labels))
+    if recovery.rung not in names:
+        raise ArtifactError(f"recovery: the remedy is none of {', '.join(names)}; export the model again")
+    return recovery.rung
 
 
 @dataclass(frozen=True)
@@ -171,40 +119,41 @@ def reproduce(
     model = remedied(recipe, checkpoint, calibration, lessons)
     with temporary_folder() as folder:
         made = export(
-            replace(checkpoint, name=recipe.model, model=model),
+            replace(checkpoint, name=recipe.model.name, model=model),
             recipe.precision,
-            recipe.contract,
+            recipe.manifest.contract,
             folder,
-            batch=recipe.batch,
+            batch=recipe.manifest.batch,
             calibration=calibration,
-            keep_float=recipe.keep_float,
+            keep_float=recipe.manifest.keep_float,
             golden_images=recipe.golden.images if recipe.golden else None,
         )
         found = [*compared_files(recipe, made), *compared_manifests(recipe.manifest, made.manifest)]
-        found += compared_golden(recipe.golden, golden_of(made.manifest["golden"], recipe.contract))
+        found += compared_golden(recipe.golden, made.manifest.golden_vectors())
         return Reproduction(
             recipe.path,
-            recipe.manifest["sha256"],
-            made.manifest["sha256"],
-            made.manifest["size_bytes"],
+            recipe.manifest.sha256,
+            made.manifest.sha256,
+            made.manifest.size_bytes or 0,
             tuple(found),
-            changed_versions(recipe.manifest.get("versions"), made.manifest["versions"]),
+            changed_versions(recipe.manifest.versions, made.manifest.versions),
         )
 
 
 def check_identity(recipe: Recipe, checkpoint: Checkpoint, calibration: Calibration | None) -> None:
-    if checkpoint.sha256 != recipe.model_sha256:
+    if checkpoint.sha256 != recipe.model.sha256:
         raise InputError(
             f"{checkpoint.path} is not the model that {recipe.path} was made from: SHA-256 {checkpoint.sha256[:12]}…, "
-            f"expected {recipe.model_sha256[:12]}…; give that one with --model"
+            f"expected {recipe.model.sha256[:12]}…; give that one with --model"
         )
     shapes = tuple(checkpoint.model.input_shape[1:]), checkpoint.model.output_shape[-1]
-    if shapes != (recipe.contract.input_shape, len(recipe.contract.labels)):
+    contract, used = recipe.manifest.contract, recipe.manifest.calibration
+    if shapes != (contract.input_shape, len(contract.labels)):
         raise ArtifactError(f"{recipe.path}: its contract's shapes are not its model's; the manifest is damaged")
-    if recipe.calibration is not None and calibration is not None and calibration.sha256 != recipe.calibration[2]:
+    if used is not None and calibration is not None and calibration.sha256 != used.sha256:
         raise InputError(
             f"{calibration.source}: not the images that {recipe.path} was calibrated with: SHA-256 "
-            f"{calibration.sha256[:12]}…, expected {recipe.calibration[2][:12]}…; give those with --calibration"
+            f"{calibration.sha256[:12]}…, expected {used.sha256[:12]}…; give those with --calibration"
         )
 
 
@@ -215,9 +164,10 @@ def remedied(
     rung = next((rung for rung in LADDER if rung.name == recipe.rung), None)
     if rung is None or calibration is None:
         return checkpoint.model
-    prepare, shape = recipe.contract.preprocessing.apply, recipe.contract.input_shape
+    contract = recipe.manifest.contract
+    prepare, shape = contract.preprocessing.apply, contract.input_shape
     material = Material(
-        prepare(calibration.images, shape), prepare(lessons(), shape), recipe.contract.output == "logits", lambda _: []
+        prepare(calibration.images, shape), prepare(lessons(), shape), contract.output == "logits", lambda _: []
     )
     candidate = rung.apply(Candidate(checkpoint.model), material)
     return candidate.model if candidate else checkpoint.model
@@ -227,7 +177,7 @@ def compared_files(recipe: Recipe, made: Artifact) -> list[str]:
     """What differs between the file beside the manifest and the new one; without that file, whether they do."""
     if recipe.path.is_dir():
         return compared_folders(recipe, made)
-    expected, found = recipe.manifest["sha256"], made.manifest["sha256"]
+    expected, found = recipe.manifest.sha256, made.manifest.sha256
     if not recipe.path.is_file():
         missing = f"file: SHA-256 {found[:12]}…, was {expected[:12]}…; without {recipe.path.name} no more is known"
         return [] if found == expected else [missing]
@@ -237,9 +187,8 @@ def compared_files(recipe: Recipe, made: Artifact) -> list[str]:
 
 
 def compared_folders(recipe: Recipe, made: Artifact) -> list[str]:
-    expected, found = recipe.manifest.get("files"), made.manifest["files"]
-    names = dict.fromkeys([*(expected if isinstance(expected, dict) else ()), *found])
-    changed = [name for name in names if (expected or {}).get(name) != found.get(name)]
+    expected, found = recipe.manifest.files, made.manifest.files
+    changed = [name for name in dict.fromkeys([*expected, *found]) if expected.get(name) != found.get(name)]
     lines = []
     for name in changed:
         old, new = recipe.path / Path(name).name, made.path / Path(name).name
@@ -248,9 +197,10 @@ def compared_folders(recipe: Recipe, made: Artifact) -> list[str]:
     return lines
 
 
-def compared_manifests(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    after = json.loads(json.dumps(after))  # tuples are lists there
-    return [f"manifest: {name}" for name in COMPARED if name in before and before[name] != after.get(name)]
+def compared_manifests(before: Manifest, after: Manifest) -> list[str]:
+    """The sections that differ; an older manifest does not have them all."""
+    changed = [name for name in COMPARED if name in before and getattr(before, name) != getattr(after, name)]
+    return [f"manifest: {name}" for name in changed]
 
 
 def compared_golden(before: Golden | None, after: Golden | None) -> list[str]:
@@ -263,6 +213,7 @@ def compared_golden(before: Golden | None, after: Golden | None) -> list[str]:
     return [f"manifest: golden scores, by up to {furthest:.2g} (tolerance {before.tolerance:.2g})"]
 
 
-def changed_versions(before: Any, after: dict[str, str | None]) -> dict[str, tuple[str | None, str | None]]:
-    known = before if isinstance(before, dict) else {}
-    return {name: (str(old), after.get(name)) for name, old in known.items() if after.get(name) != old}
+def changed_versions(
+    before: Mapping[str, str | None], after: Mapping[str, str | None]
+) -> dict[str, tuple[str | None, str | None]]:
+    return {name: (str(old), after.get(name)) for name, old in before.items() if after.get(name) != old}

@@ -35,14 +35,14 @@ class CheckedArtifact:
 
     def record(self, source: str) -> Artifact:
         """Write the verdict into the artifact's manifest; `source` names the images. The model file stays as it is."""
-        sha256 = self.artifact.manifest["sha256"]
+        sha256 = self.artifact.manifest.sha256
         verdict = ParityVerdict.of(self.report, sha256=sha256, engine=self.engine, source=source)
         return self.artifact.record("parity", verdict.as_dict())
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "artifact": str(self.artifact.path),
-            "sha256": self.artifact.manifest["sha256"],
+            "sha256": self.artifact.manifest.sha256,
             "model": self.artifact.model,
             "precision": self.artifact.precision,
             "size_bytes": self.artifact.size_bytes,

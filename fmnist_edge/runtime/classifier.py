@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Classifier:
         engine: Engine,
         contract: Contract,
         *,
-        golden: dict[str, Any] | None = None,
+        golden: object = None,
         reload: Callable[[], Engine] | None = None,
     ) -> None:
         """`golden` is the manifest's section of that name; `reload` makes the engine that a forked child uses."""

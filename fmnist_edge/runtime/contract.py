@@ -6,21 +6,17 @@ file itself; devices read it here.
 
 from __future__ import annotations
 
-import json
 import math
 import reprlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from fmnist_edge.errors import ArtifactError, InputError, one_line
 from fmnist_edge.runtime.preprocess import Preprocessing
 
-__all__ = ["Contract", "manifest_path", "read_manifest"]
+__all__ = ["Contract"]
 
-SCHEMA = 1
-LARGEST_MANIFEST = 16 * 1024 * 1024
 MOST_AXES, MOST_VALUES = 6, 1 << 24  # of an image: a device is not to reserve gigabytes because a file says so
 
 
@@ -130,40 +126,3 @@ def sequence(value: Any) -> tuple[Any, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise TypeError(f"{type(value).__name__} where a list belongs")
     return tuple(value)
-
-
-def manifest_path(artifact: str | Path) -> Path:
-    """`int8.tflite` -> `int8.tflite.json`, in the same folder."""
-    artifact = Path(artifact)
-    return artifact.with_name(artifact.name + ".json")
-
-
-def read_manifest(artifact: str | Path) -> dict[str, Any]:
-    """The manifest beside `artifact`, its schema and SHA-256 field checked, its contract under "contract".
-
-    Raises ArtifactError when it is missing, damaged or of a newer schema.
-    """
-    path = manifest_path(artifact)
-    if not path.is_file():
-        raise ArtifactError(
-            f"{artifact}: no manifest {path.name} beside it; copy both files that `fmnist-edge export` wrote, "
-            "or pass a Contract to Classifier.load"
-        )
-    try:
-        with open(path, "rb") as file:
-            content = file.read(LARGEST_MANIFEST + 1)
-        if len(content) > LARGEST_MANIFEST:
-            raise ValueError("larger than 16 MiB")
-        manifest = json.loads(content)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(
-            f"{path}: not a readable manifest ({type(error).__name__}); export the model again"
-        ) from None
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        found = manifest.get("schema") if isinstance(manifest, dict) else None
-        raise ArtifactError(
-            f"{path}: manifest schema is {found!r}, this version reads {SCHEMA}; export the model again"
-        )
-    if not isinstance(manifest.get("sha256"), str):
-        raise ArtifactError(f"{path}: the manifest names no sha256; export the model again")
-    return manifest

@@ -10,7 +10,7 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.placement import Placement
 
-__all__ = ["Engine", "TensorSpec"]
+__all__ = ["Engine", "TensorSpec", "kind_of"]
 
 
 @dataclass(frozen=True)
@@ -87,3 +87,14 @@ def single(tensors: list[TensorSpec], kind: str, path: str) -> TensorSpec:
     if len(tensors) != 1:
         raise ArtifactError(f"{path}: the model has {len(tensors)} {kind}s; expected exactly 1")
     return tensors[0]
+
+
+def kind_of(weights: str, activations: str) -> str:
+    """What a precision's numbers are, by the types of its weights and activations.
+
+    >>> kind_of("int8", "dynamic"), kind_of("float16", "float32"), kind_of("float32", "float32")
+    ('integer', 'half', 'float')
+    """
+    if weights == "int8" or activations in ("int8", "int16"):
+        return "integer"
+    return "half" if "float16" in (weights, activations) else "float"

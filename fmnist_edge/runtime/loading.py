@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fmnist_edge.errors import ArtifactError
-from fmnist_edge.runtime.contract import Contract, manifest_path, read_manifest
+from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.manifest import Manifest, manifest_path
 from fmnist_edge.runtime.trial import try_load
 
 __all__ = ["Source", "check_hash", "read_whole"]
@@ -28,7 +28,7 @@ class Source:
     path: Path
     contract: Contract
     sha256: str
-    golden: Any = None
+    golden: object = None
 
     @classmethod
     def of(cls, path: Path, engine: str, contract: Contract | None, try_first: bool = False) -> Source:
@@ -40,18 +40,18 @@ class Source:
         """
         if contract is not None or not manifest_path(path).is_file():
             return cls._tried(path, engine, contract)
-        manifest = read_manifest(path)
+        manifest = Manifest.read(path)
         content = read_whole(path)
-        check_hash(path, content, manifest["sha256"])
-        contract, inside = Contract.from_dict(manifest.get("contract")), contract_in(path, content)
-        different = contract.differences(inside) if inside else []
+        check_hash(path, content, manifest.sha256)
+        inside = contract_in(path, content)
+        different = manifest.contract.differences(inside) if inside else []
         if different:
             raise ArtifactError(
                 f"{path}: its manifest and the contract inside it differ in {'; '.join(different)}; export it again"
             )
         if try_first:
             try_load(path, engine)
-        return cls(path, contract, manifest["sha256"], manifest.get("golden"))
+        return cls(path, manifest.contract, manifest.sha256, manifest.golden)
 
     @classmethod
     def _tried(cls, path: Path, engine: str, contract: Contract | None) -> Source:

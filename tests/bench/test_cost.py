@@ -11,6 +11,7 @@ from fmnist_edge.bench import bare, cost, overhead
 from fmnist_edge.cli import main
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime import Classifier
+from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.worker.calls import child_environment
 
 
@@ -48,8 +49,8 @@ def test_a_foreign_module_is_found(monkeypatch):
 @pytest.mark.parametrize(("name", "engine"), [("float32.onnx", "onnxruntime"), ("int8.tflite", "litert")])
 def test_an_artifact(linear_models, tmp_path, name, engine):
     np.save(tmp_path / "images.npy", np.zeros((4, 28, 28), np.uint8))
-    entry = {"shape": [None, 28, 28, 1], "dtype": "int8" if "int8" in name else "float32"}
-    call, memory = cost.artifact_figures(linear_models[name], engine, entry, tmp_path / "images.npy")
+    tensor = TensorSpec("image", (None, 28, 28, 1), "int8" if "int8" in name else "float32")
+    call, memory = cost.artifact_figures(linear_models[name], engine, tensor, tmp_path / "images.npy")
     assert call.kind == "call µs" and f"{name} on {engine}" in call.note
     assert -20 < memory.value < 60, "megabytes"
 
@@ -77,7 +78,7 @@ def test_a_file_that_cannot_run_is_a_line(tmp_path):
     (tmp_path / "a.onnx").write_bytes(b"nothing")
     with pytest.raises(ArtifactError) as error:
         cost.artifact_figures(
-            tmp_path / "a.onnx", "onnxruntime", {"shape": [1], "dtype": "int8"}, tmp_path / "images.npy"
+            tmp_path / "a.onnx", "onnxruntime", TensorSpec("image", (1,), "int8"), tmp_path / "images.npy"
         )
     assert "\n" not in str(error.value)
 

@@ -217,7 +217,7 @@ class TestNothingIsLost:
 
 class TestResults:
     def test_committed_ones_have_every_shipped_artifact_on_every_core(self):
-        shipped = {Artifact.open(path).manifest["sha256"] for path in ROOT.glob("exported/*/int8.tflite")}
+        shipped = {Artifact.open(path).manifest.sha256 for path in ROOT.glob("exported/*/int8.tflite")}
         for core in CORES:
             result = results.load(COMMITTED / f"{core}.json")
             cells = [cell for cell in result["cells"] if cell["sha256"] in shipped]

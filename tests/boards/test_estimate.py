@@ -99,7 +99,7 @@ PI4 = boards.boards()["pi4"]
 
 def emulated_cell(of, **changes):
     made = {
-        "artifact": "/".join(of.path.parts[-2:]), "sha256": of.manifest["sha256"], "model": of.model,
+        "artifact": "/".join(of.path.parts[-2:]), "sha256": of.manifest.sha256, "model": of.model,
         "precision": of.precision, "engine": "litert", "instructions": 2_000_000,
         "cycles": {"cycles": 1_800_000, "scheduling": "cortex-a72", "share": 0.99},
     }  # fmt: skip
@@ -146,7 +146,7 @@ class TestMeasured:
 
     def cell(self, us, **changes):
         return bench.cell(
-            artifact="compact_cnn/int8.tflite", sha256=ARTIFACT.manifest["sha256"], engine="litert",
+            artifact="compact_cnn/int8.tflite", sha256=ARTIFACT.manifest.sha256, engine="litert",
             rounds=bench.steady(us), **changes,
         )  # fmt: skip
 

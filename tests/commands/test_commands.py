@@ -6,9 +6,9 @@ import re
 import shlex
 import tomllib
 from importlib import metadata
-from pathlib import Path
 
 import pytest
+from support import ROOT
 
 import fmnist_edge.commands as package
 from fmnist_edge import checkpoints
@@ -19,7 +19,6 @@ from fmnist_edge.commands.manual import PROGRAM, arguments_of, explained, parser
 from fmnist_edge.errors import InputError, UnavailableError, one_line
 from fmnist_edge.export.exporter import translated
 
-ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "fmnist_edge/commands"
 COMMANDS = {command.name: command for command in commands()}
 PAGES = {name: command.help for name, command in COMMANDS.items()}

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -230,9 +229,7 @@ def test_values_that_are_not_finite_come_first():
     with np.errstate(over="ignore"):
         probe, pixels = Overflowing(graph), np.full((3, 2), 1.0, np.float32)
         reports = compare_layers(graph, probe, matching, {}, pixels, silent)
-    found = Explanation(
-        Artifact(Path("a.onnx"), {"precision": "float16", "recipe": {"weights": "float16"}}), "", reports, (), 3
-    )
+    found = Explanation(Artifact.open(ROOT / "exported/compact_cnn/int8.tflite"), "", reports, (), 3)
     assert [report.layer for report in found.by_damage][:2] == ["big", "after"]
     assert "big is the first layer whose values are not finite" in advice(found, None)
 
@@ -314,7 +311,7 @@ class TestCommand:
         assert advice.endswith(" ".join(f"--keep-float {layer}" for layer in kept))
         again = [*advice.split()[1:], "--out", str(tmp_path), "--trained", str(ROOT / "trained_model")]
         assert main(again) == 0
-        assert Artifact.open(tmp_path / "compact_cnn/int8.tflite").manifest["keep_float"] == kept
+        assert Artifact.open(tmp_path / "compact_cnn/int8.tflite").manifest.keep_float == tuple(kept)
 
     def test_the_command_exports_as_before(self, sound, capsys, tmp_path):
         """An own model's batch, preprocessing and calibration are part of what it takes."""
@@ -328,7 +325,7 @@ class TestCommand:
         (words,) = [line.split()[1:] for line in out.splitlines() if line.startswith("  fmnist-edge export")]
         assert main([*words, "--out", str(tmp_path / "again")]) == 0
         again = Artifact.open(tmp_path / "again/small/int8.tflite")
-        assert again.contract.preprocessing == contract.preprocessing and again.manifest["batch"] is None
+        assert again.contract.preprocessing == contract.preprocessing and again.manifest.batch is None
 
     def test_default_report_is_named_after_the_artifact(self, compact, capsys, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -344,7 +341,7 @@ class TestCommand:
             ({"batch": "1"}, "batch is '1'"),
             ({"batch": True}, "batch is True"),
             ({"batch": 0}, "batch is 0"),
-            ({"lrn_fits": 5}, "AttributeError"),
+            ({"lrn_fits": 5}, "lrn_fits is 5"),
             ({"lrn_fits": {"conv2": {}}}, "KeyError at 'terms'"),
             ({"lrn_fits": {"conv2": {"offset": "x", "terms": [], "rms_error": 0, "max_energy": 0}}}, "ValueError"),
             (
@@ -374,7 +371,7 @@ class TestCommand:
         del manifest["batch"]
         path.with_name("int8.tflite.json").write_text(json.dumps(manifest))
         code, _, err = command(capsys, path, "--report", tmp_path / "r.json")
-        assert code == 2 and "KeyError at 'batch'" in err
+        assert code == 2 and "the manifest has no batch" in err
 
     def test_refusals_are_one_line(self, compact, hurt, capsys, tmp_path):
         other = tmp_path / "int8.tflite"

@@ -109,7 +109,7 @@ def test_every_layer_that_is_recommended_can_be_kept_and_that_helps(make, precis
     found = explained(own, precision, tmp_path)
     assert found.remedies and found.output.error.sqnr_db > 10
     kept = explained(own, precision, tmp_path / "kept", *found.weakest)
-    assert kept.artifact.manifest["keep_float"] == found.weakest
+    assert kept.artifact.manifest.keep_float == tuple(found.weakest)
     assert kept.output.error.noise < found.output.error.noise
 
 

@@ -73,13 +73,14 @@ class TestTexts:
 
     def test_manifest_vouches_for_every_file(self, sources, tflite):
         manifest = json.loads(sources.path.with_name("int8_only.c-array.json").read_text())
-        assert manifest == sources.manifest and manifest["artifact"] == sources.path.name == "int8_only.c-array"
+        assert manifest == sources.manifest.as_dict()
+        assert manifest["artifact"] == sources.path.name == "int8_only.c-array"
         assert set(manifest["files"]) == {"compact_cnn_model.h", "compact_cnn_model.cc", "README.md"}
         for name, sha256 in manifest["files"].items():
             assert hashlib.sha256((sources.path / name).read_bytes()).hexdigest() == sha256
         assert {path.name for path in sources.path.iterdir()} == set(manifest["files"]), "nothing temporary is left"
         for key in ("sha256", "size_bytes", "inputs", "outputs", "golden", "op_census", "float_ops", "model"):
-            assert manifest[key] == tflite.manifest[key]
+            assert manifest[key] == tflite.manifest.as_dict()[key]
         assert None not in manifest["versions"].values() and "tflite-micro" in manifest["versions"]
 
     def test_two_exports_are_byte_identical(self, sources, texts, compact, calibration, tmp_path):
@@ -92,13 +93,13 @@ class TestTexts:
         engine = TFLiteMicroEngine(str(tflite.path))
         engine.run(np.zeros((1, 28, 28, 1), np.int8))
         assert engine.arena["total"] <= size <= engine.arena["total"] + 1040
-        assert sources.manifest["arena_bytes"] == size and size % 16 == 0
+        assert sources.manifest.arena_bytes == size and size % 16 == 0
 
     def test_ops_are_those_of_the_file_in_the_resolvers_spelling(self, texts, sources):
         calls = re.findall(r"resolver\.(\w+)\(\)", texts["compact_cnn_model.h"])
         assert calls == ["AddConv2D", "AddFullyConnected", "AddMaxPool2D", "AddReshape"]
         assert constant(texts["compact_cnn_model.h"], "kOpCount") == "4"
-        assert sources.manifest["ops"] == ["CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D", "RESHAPE"]
+        assert sources.manifest.ops == ("CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D", "RESHAPE")
 
     def test_pixels_and_scores_are_those_of_the_runtime(self, texts, tflite):
         header, source = texts["compact_cnn_model.h"], texts["compact_cnn_model.cc"]
@@ -126,8 +127,8 @@ class TestTexts:
     def test_readme_has_ten_lines_and_the_figures(self, texts, sources):
         lines = texts["README.md"].splitlines()
         assert len(lines) == 10 and max(map(len, lines)) <= 120
-        assert f"{sources.manifest['size_bytes']:,} bytes of flash" in lines[0]
-        assert f"{sources.manifest['arena_bytes']:,} bytes of RAM" in lines[0]
+        assert f"{sources.manifest.size_bytes:,} bytes of flash" in lines[0]
+        assert f"{sources.manifest.arena_bytes:,} bytes of RAM" in lines[0]
 
 
 @pytest.mark.parametrize(("name", "expected"), [
@@ -171,7 +172,7 @@ def test_compiled_array_is_the_tflite_file(sources, tflite, tmp_path, core, stan
 @needs_program(COMPILER, EMULATOR)
 @pytest.mark.parametrize(("core", "board"), [("cortex-m4", "mps2-an386"), ("cortex-m7", "mps2-an500")])
 def test_an_emulated_core_reads_what_the_host_wrote(sources, texts, tflite, tmp_path, core, board):
-    ops = " ".join(f"OP({call.removeprefix('Add')})" for call in map(resolver_call, sources.manifest["ops"]))
+    ops = " ".join(f"OP({call.removeprefix('Add')})" for call in map(resolver_call, sources.manifest.ops))
     subprocess.run([
         COMPILER, f"-mcpu={core}", "-std=c++17", *FLAGS, "-fno-exceptions", "-fno-rtti", "--specs=rdimon.specs",
         "-Wl,--section-start=.vectors=0", f"-I{sources.path}", "-include", "compact_cnn_model.h",

@@ -23,7 +23,6 @@ from fmnist_edge.export.pipeline import export
 from fmnist_edge.export.via_onnx import convert_in_child
 from fmnist_edge.runtime import Classifier, Contract
 from fmnist_edge.runtime.engine_catalog import engines_for
-from fmnist_edge.runtime.golden import Golden
 
 CONTRACT = Contract((28, 28, 1), "logits", fashion_mnist.LABELS)
 
@@ -101,7 +100,7 @@ class TestEveryArtifact:
             with classifier:
                 result = classifier.self_test()
             assert result.passed and len(result.vectors) == 16, f"{engine}: {result}"
-        golden = Golden.from_dict(artifacts[name].manifest["golden"], (28, 28, 1), 10)
+        golden = artifacts[name].manifest.golden_vectors()
         assert golden.tolerance < golden.scores.std() / 2
         assert len(set(golden.scores.argmax(axis=1))) > 1
 
@@ -113,10 +112,10 @@ class TestEveryArtifact:
 
 def test_op_census_counts_what_the_network_has(artifacts):
     int8 = artifacts["int8.tflite"].manifest
-    assert int8["op_census"] == {"CONV_2D": 3, "FULLY_CONNECTED": 4, "MAX_POOL_2D": 1, "RESHAPE": 1}
-    assert int8["float_ops"] == []
-    assert artifacts["float32.onnx"].manifest["op_census"]["Conv"] == 3
-    assert artifacts["float32.tflite"].manifest["float_ops"] == "all"
+    assert int8.op_census == {"CONV_2D": 3, "FULLY_CONNECTED": 4, "MAX_POOL_2D": 1, "RESHAPE": 1}
+    assert int8.float_ops == ()
+    assert artifacts["float32.onnx"].manifest.op_census["Conv"] == 3
+    assert artifacts["float32.tflite"].manifest.float_ops == "all"
 
 
 def test_sizes_follow_the_weights(artifacts):
@@ -336,7 +335,7 @@ def squareplus(tmp_path_factory):
 class TestAnOpWithoutIntegerKernel:
     def test_int8_leaves_it_in_float_and_says_so(self, squareplus, calibration, tmp_path):
         artifact = export(squareplus, select("tflite", ["int8"])[0], CONTRACT, tmp_path, calibration=calibration)
-        assert {name.split()[0] for name in artifact.manifest["float_ops"]} == {"DEQUANTIZE", "SQUARE"}
+        assert {name.split()[0] for name in artifact.manifest.float_ops} == {"DEQUANTIZE", "SQUARE"}
 
     @pytest.mark.parametrize("precision", ["int8_only", "int16x8"])
     def test_integer_only_refuses_and_names_it(self, squareplus, calibration, tmp_path, precision):

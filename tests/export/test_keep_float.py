@@ -39,7 +39,7 @@ class TestTFLite:
     )
     def test_one_layer_and_no_other_is_float(self, checkpoint, tmp_path, layer, kind, part_of_name):
         artifact = exported(checkpoint, tmp_path, layer)
-        (op,) = [name for name in artifact.manifest["float_ops"] if not name.startswith("DEQUANTIZE")]
+        (op,) = [name for name in artifact.manifest.float_ops if not name.startswith("DEQUANTIZE")]
         assert op.startswith(f"{kind} ") and part_of_name in op
 
     def test_interface_and_answers_stay(self, checkpoint, tmp_path):
@@ -54,13 +54,13 @@ class TestTFLite:
 
     def test_lrn_that_is_kept_is_not_fitted(self, checkpoint, tmp_path):
         without, kept = exported(checkpoint, tmp_path / "a"), exported(checkpoint, tmp_path / "b", "lrn")
-        assert "LOGISTIC" in without.manifest["op_census"] and list(without.manifest["lrn_fits"]) == ["lrn"]
-        assert "LOGISTIC" not in kept.manifest["op_census"] and kept.manifest["lrn_fits"] == {}
-        assert {"RSQRT", "SQUARE", "MUL"} <= {name.split()[0] for name in kept.manifest["float_ops"]}
+        assert "LOGISTIC" in without.manifest.op_census and list(without.manifest.lrn_fits) == ["lrn"]
+        assert "LOGISTIC" not in kept.manifest.op_census and kept.manifest.lrn_fits == {}
+        assert {"RSQRT", "SQUARE", "MUL"} <= {name.split()[0] for name in kept.manifest.float_ops}
 
     def test_nothing_kept_is_the_plain_export(self, checkpoint, tmp_path):
         artifact = exported(checkpoint, tmp_path)
-        assert artifact.manifest["keep_float"] == [] and artifact.manifest["float_ops"] == []
+        assert artifact.manifest.keep_float == () and artifact.manifest.float_ops == ()
 
 
 @pytest.mark.parametrize("name", [item.name for item in select("onnx") if item.selective])
@@ -71,7 +71,7 @@ def test_in_onnx_the_weights_of_one_layer_and_no_other_stay_float(checkpoint, tm
     from onnx import TensorProto
 
     artifact = exported(checkpoint, tmp_path, layer, precision=select("onnx", [name])[0])
-    assert artifact.manifest["keep_float"] == [layer]
+    assert artifact.manifest.keep_float == (layer,)
     layers = {"conv2d", "conv2d_1", "dense", "dense_1", "scores"}
     weights = {name: set() for name in layers}
     for item in onnx.load(artifact.path).graph.initializer:

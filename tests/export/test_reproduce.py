@@ -151,9 +151,10 @@ def test_a_file_that_is_not_its_manifests(own, copy, tmp_path, capsys):
 class TestRecipe:
     def test_it_is_what_the_manifest_says(self):
         recipe = Recipe.read(f"{SHIPPED}.json")
-        assert (recipe.path, recipe.model, recipe.batch) == (SHIPPED, "compact_cnn", 1)
+        assert (recipe.path, recipe.model.name, recipe.manifest.batch) == (SHIPPED, "compact_cnn", 1)
         assert recipe.precision.filename == "int8.tflite" and recipe.rung is None
-        assert recipe.calibration[:2] == (500, 0), "manifests of before the seed was written had seed 0"
+        calibration = recipe.manifest.calibration
+        assert (calibration.images, calibration.seed) == (500, 0), "manifests of before the seed had seed 0"
 
     @given(st.sampled_from(["model", "recipe", "batch", "keep_float", "calibration", "recovery", "golden", "contract"]),
            st.one_of(st.none(), st.sampled_from(["name", "sha256", "images", "seed", "rung", "format"])),
@@ -188,7 +189,7 @@ class TestRecipe:
         recipe = Recipe.read(tmp_path / "int8.tflite.json")
         checkpoint = checkpoints.load(own / "mine.keras")
         found = remedied(recipe, checkpoint, Calibration(images(), "mine"), lambda: images()[::2])
-        expected = equalise(checkpoint.model, recipe.contract.preprocessing.apply(images(), (12, 12, 1)))
+        expected = equalise(checkpoint.model, recipe.manifest.contract.preprocessing.apply(images(), (12, 12, 1)))
         pairs = list(zip(found.get_weights(), expected.get_weights(), checkpoint.model.get_weights(), strict=True))
         assert all(np.array_equal(ours, theirs) for ours, theirs, _ in pairs)
         assert not all(np.array_equal(ours, before) for ours, _, before in pairs)

@@ -19,6 +19,7 @@ from fmnist_edge.parity import evaluation as evaluations
 from fmnist_edge.parity.check import CheckedArtifact
 from fmnist_edge.parity.evaluation import Evaluation, evaluation_for
 from fmnist_edge.runtime import Contract, Preprocessing
+from fmnist_edge.runtime.manifest import Manifest
 
 PLAIN = Preprocessing()
 LOGITS = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]] * 4
@@ -30,13 +31,14 @@ def artifact(
     model: str = "mine",
     preprocessing: Preprocessing = PLAIN,
 ) -> Artifact:
-    manifest = {
+    sections = {
         "sha256": "1" * 64,
         "model": {"name": model, "sha256": "2" * 64},
         "precision": precision,
         "contract": Contract((2, 2, 1), output, ("a", "b", "c"), preprocessing).as_dict(),
     }
-    return Artifact(Path(__file__).parent / f"{precision}.tflite", manifest)
+    path = Path(__file__).parent / f"{precision}.tflite"
+    return Artifact(path, Manifest.of(path.name, sections))
 
 
 def checked(precision: str, lost: int, images: int, model: str = "mine") -> CheckedArtifact:

@@ -116,7 +116,7 @@ def wrong_on(count: int):
 def artifact(folder: Path, precision: str, suffix: str = ".tflite") -> Artifact:
     path = with_manifest(folder / f"{precision}{suffix}", b"no engine reads it")
     found = Artifact.open(path)
-    return Artifact(path, {**found.manifest, "precision": precision})
+    return Artifact(path, found.manifest.with_sections({"precision": precision}))
 
 
 def run(monkeypatch, artifacts, answers, images: int = 4, **choice):

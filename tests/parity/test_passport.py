@@ -17,7 +17,7 @@ from fmnist_edge.errors import ArtifactError
 from fmnist_edge.files import sha256_of
 from fmnist_edge.parity import compare, gate_for
 from fmnist_edge.parity.passport import ParityVerdict
-from fmnist_edge.runtime.contract import manifest_path
+from fmnist_edge.runtime.manifest import manifest_path
 
 GOOD = ParityVerdict("0" * 64, "engine 1", 100, "a set", 0.93, 0.94, 0.99, 2.0, "non-inferior", True, ())
 json_values = st.recursive(
@@ -104,7 +104,7 @@ def doctor(artifact, tmp_path) -> int:
 
 def recorded(artifact, **changes) -> None:
     opened = Artifact.open(artifact)
-    verdict = replace(GOOD, sha256=opened.manifest["sha256"], **changes)
+    verdict = replace(GOOD, sha256=opened.manifest.sha256, **changes)
     opened.record("parity", verdict.as_dict())
 
 
@@ -170,7 +170,7 @@ def test_a_verdict_on_a_file_that_was_exported_again_meanwhile_is_not_recorded(a
 def test_what_others_recorded_meanwhile_stays(artifact):
     opened = Artifact.open(artifact)
     Artifact.open(artifact).record("note", {"by": "another"})
-    assert opened.record("parity", GOOD.as_dict()).manifest["note"] == {"by": "another"}
+    assert opened.record("parity", GOOD.as_dict()).manifest.as_dict()["note"] == {"by": "another"}
 
 
 def test_what_a_killed_run_left_is_no_artifact(artifact):

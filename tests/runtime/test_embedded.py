@@ -22,9 +22,9 @@ from fmnist_edge.export import onnx_metadata, tflite_metadata
 from fmnist_edge.export.contracts import contract_for
 from fmnist_edge.export.pipeline import export
 from fmnist_edge.runtime import Classifier, Contract, Preprocessing, loading
-from fmnist_edge.runtime.contract import manifest_path, read_manifest
 from fmnist_edge.runtime.embedded import KEY, LARGEST, contract_text, embedded_contract
 from fmnist_edge.runtime.flatbuffer import root
+from fmnist_edge.runtime.manifest import Manifest, manifest_path
 
 EXPORTED = ROOT / "exported"
 EMBED = {".tflite": tflite_metadata.embed, ".onnx": onnx_metadata.embed}
@@ -45,7 +45,7 @@ def suffix(request):
 
 def plain(suffix) -> tuple[bytes, Contract]:
     """A shipped file without its contract, and the contract."""
-    return without(SMALL[suffix]), Contract.from_dict(read_manifest(SMALL[suffix])["contract"])
+    return without(SMALL[suffix]), Manifest.read(SMALL[suffix]).contract
 
 
 def without(path) -> bytes:
@@ -77,7 +77,7 @@ def test_what_goes_in_comes_out_and_the_file_answers_as_before(path, tmp_path):
     assert embedded_contract(path, written) == OTHER
     assert written == EMBED[path.suffix](content, KEY, contract_text(OTHER))
     assert len(written) - len(content) < 2000
-    contract = Contract.from_dict(read_manifest(path)["contract"])
+    contract = Manifest.read(path).contract
     copy = with_manifest(tmp_path / path.name, EMBED[path.suffix](content, KEY, contract_text(contract)), contract)
     engines = {".tflite": ["litert", "litert-compiled", "numpy", *(["tflite-micro"] * MICRO)], ".onnx": ["onnxruntime"]}
     for engine in engines[path.suffix] + ["openvino"] * installed("openvino"):
@@ -366,7 +366,7 @@ def test_shipped_hashes_are_not_those_of_the_files_with_it(tmp_path):
     """A manifest of the file before does not vouch for the file after."""
     path = alone(tmp_path, ".tflite", OTHER)
     shutil.copy(manifest_path(SMALL[".tflite"]), manifest_path(path))
-    assert hashlib.sha256(path.read_bytes()).hexdigest() != read_manifest(path)["sha256"]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() != Manifest.read(path).sha256
     refused(path, "truncated or altered")
 
 

@@ -19,18 +19,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from support import ROOT
 from support.installed import MICRO, NEEDS, installed, needs
 from support.linear import BIAS, LINEAR, WEIGHTS, saved, with_manifest
 
 from fmnist_edge.cli import main
 from fmnist_edge.data import fashion_mnist
-from fmnist_edge.errors import ArtifactError, FileError, FmnistEdgeError, InputError, UnavailableError, UnknownNameError
+from fmnist_edge.errors import ArtifactError, FileError, InputError, UnavailableError, UnknownNameError
 from fmnist_edge.lookup import load
 from fmnist_edge.runtime import Classifier, Contract, Preprocessing
-from fmnist_edge.runtime.contract import manifest_path, read_manifest
 from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
 from fmnist_edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
@@ -38,6 +35,7 @@ from fmnist_edge.runtime.engines.tflite_micro import TFLiteMicroEngine
 from fmnist_edge.runtime.golden import Golden
 from fmnist_edge.runtime.images import read_image
 from fmnist_edge.runtime.loading import read_whole
+from fmnist_edge.runtime.manifest import Manifest, manifest_path
 from fmnist_edge.runtime.runner import Runner
 from fmnist_edge.runtime.trial import try_load
 from fmnist_edge.worker.calls import child_environment
@@ -602,52 +600,6 @@ class TestLoading:
             classifier(IMAGES[0])
 
 
-GOOD = {"schema": 1, "sha256": "0" * 64, "contract": LINEAR.as_dict()}
-json_values = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-class TestManifest:
-    def read(self, folder: Path, text: str | bytes):
-        path = folder / "m.onnx"
-        manifest_path(path).write_bytes(text.encode() if isinstance(text, str) else text)
-        manifest = read_manifest(path)
-        return Contract.from_dict(manifest["contract"])
-
-    def test_round_trip(self, tmp_path):
-        contract = Contract((8, 9, 3), "probabilities", ("ä", "b"), LINEAR.preprocessing)
-        assert self.read(tmp_path, json.dumps(GOOD | {"contract": contract.as_dict()})) == contract
-
-    @pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", b"\xff\xfe", "[" * 100_000, "{}", '{"schema": 2}',
-                                      '{"schema": 1}', json.dumps(GOOD | {"sha256": 5})])  # fmt: skip
-    def test_damaged(self, tmp_path, text):
-        with pytest.raises(ArtifactError) as refusal:
-            self.read(tmp_path, text)
-        assert "m.onnx.json" in str(refusal.value) and "\n" not in str(refusal.value)
-
-    @pytest.mark.parametrize("wrong", [{"std": 0}, {"scale": 0.0}, {"mean": float("nan")}, {"std": "inf"}])
-    def test_preprocessing_that_makes_no_numbers(self, tmp_path, wrong):
-        contract = GOOD["contract"] | {"preprocessing": GOOD["contract"]["preprocessing"] | wrong}
-        with pytest.raises(ArtifactError, match="contract: preprocessing has scale"):
-            self.read(tmp_path, json.dumps(GOOD | {"contract": contract}))
-
-    def test_too_large(self, tmp_path):
-        with pytest.raises(ArtifactError):
-            self.read(tmp_path, b" " * (17 << 20))
-
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(st.sampled_from(sorted(GOOD["contract"])), json_values)
-    def test_any_value_in_any_field_is_used_or_refused(self, tmp_path, field, value):
-        contract = GOOD["contract"] | {field: value}
-        try:
-            self.read(tmp_path, json.dumps(GOOD | {"contract": contract}))
-        except FmnistEdgeError as error:
-            assert "contract" in str(error)
-
-
 class TestTrial:
     """Files without a manifest are tried in a child process: whatever the engine does to it, we go on."""
 
@@ -751,7 +703,7 @@ SHIPPED = sorted(path for name in ("float32.onnx", "int8.tflite") for path in RO
 def test_what_ships_is_whole_and_classifies(path):
     """Every committed artifact, on real images."""
     test = fashion_mnist.load("test").part(0, 200)
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == read_manifest(path)["sha256"]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == Manifest.read(path).sha256
     with Classifier.load(path) as classifier:
         right = [answer.index == label for answer, label in zip(classifier(test.images), test.labels, strict=True)]
     assert np.mean(right) > 0.85

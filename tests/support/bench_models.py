@@ -10,6 +10,7 @@ import numpy as np
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.data.fashion_mnist import LABELS
 from fmnist_edge.runtime import Contract
+from fmnist_edge.runtime.manifest import Manifest
 
 CONTRACT = Contract(input_shape=(28, 28, 1), output="logits", labels=LABELS)
 WEIGHTS = np.random.default_rng(0).normal(size=(784, 10)).astype(np.float32)
@@ -18,14 +19,14 @@ WEIGHTS = np.random.default_rng(0).normal(size=(784, 10)).astype(np.float32)
 def write(path: Path, content: bytes) -> Path:
     import hashlib
 
-    manifest = {
+    sections = {
         "sha256": hashlib.sha256(content).hexdigest(),
         "contract": CONTRACT.as_dict(),
-        "model": {"name": "linear"},
+        "model": {"name": "linear", "sha256": "0" * 64},
         "precision": "float32",
         "format": path.suffix[1:],
     }
-    return Artifact.write(path, content, manifest).path
+    return Artifact.write(path, content, Manifest.of(path.name, sections)).path
 
 
 def write_onnx(path: Path, batch: int = 1) -> Path:

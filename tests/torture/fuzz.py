@@ -48,21 +48,11 @@ def embedded(suffix: str) -> Callable[[bytes], None]:
 
 
 def manifest(content: bytes) -> None:
-    import json
-
     from fmnist_edge.errors import ArtifactError
-    from fmnist_edge.runtime.contract import Contract
-    from fmnist_edge.runtime.golden import Golden
+    from fmnist_edge.runtime.manifest import Manifest
 
     try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        return
-    if not isinstance(value, dict):
-        return
-    try:
-        contract = Contract.from_dict(value.get("contract"))
-        Golden.from_dict(value.get("golden"), contract.input_shape, len(contract.labels))
+        Manifest.from_bytes(content).golden_vectors()
     except ArtifactError as error:
         one_line(error)
 

@@ -22,8 +22,8 @@ from fmnist_edge.bench.cells import ALL, cells_for, identity
 from fmnist_edge.bench.job import Job
 from fmnist_edge.bench.remote.unpacked import CODE, IMAGES, JOB, REQUIREMENTS, RUN, SCHEMA, SUMS
 from fmnist_edge.errors import ArtifactError, InputError
-from fmnist_edge.runtime.contract import manifest_path
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, engines_on
+from fmnist_edge.runtime.manifest import manifest_path
 
 __all__ = ["FOLDER", "archive", "contents", "engines_of", "requirements"]
 

@@ -20,7 +20,6 @@ from fmnist_edge.boards.emulation import profile, results, userland
 from fmnist_edge.boards.emulation.cycles import cycles_of
 from fmnist_edge.catalog.boards import CORES, Core
 from fmnist_edge.catalog.gates import ENGINE_AGREEMENT
-from fmnist_edge.catalog.precisions import precision_named
 from fmnist_edge.errors import FmnistEdgeError, InputError, TemporaryFileError, UnavailableError, one_line
 from fmnist_edge.files import write_atomic
 from fmnist_edge.parity.matrix import cell
@@ -83,7 +82,7 @@ def run(
                 done = number * len(choice.cores) + place
                 progress(done, len(artifacts) * len(choice.cores), f"{name_of(artifact)} on {name}")
                 result = current(out, name)
-                known = results.cell_of(result, artifact.manifest["sha256"])
+                known = results.cell_of(result, artifact.manifest.sha256)
                 if known is None or choice.again or not covers(known, host.count):
                     known = measured(host, CORES[name], folder, library, choice.again) | {"source": source}
                 if known.get("cycles") is None:
@@ -124,7 +123,7 @@ class Host:
         images, found = np.load(self.images, mmap_mode="r", allow_pickle=False), []
         for start in range(0, self.count, PIECE):
             piece = np.array(images[start : start + PIECE])
-            of = hashlib.sha256(self.artifact.manifest["sha256"].encode() + piece.tobytes()).hexdigest()
+            of = hashlib.sha256(self.artifact.manifest.sha256.encode() + piece.tobytes()).hexdigest()
             kept = folder / "answers" / core.name / f"{of}.npy"
             if again or not kept.is_file():
                 file = save_images(self.images.with_name("piece.npy"), piece)
@@ -163,7 +162,7 @@ def measured(host: Host, core: Core, folder: Path, library: Path, again: bool) -
     artifact = host.artifact
     about = {
         "artifact": name_of(artifact),
-        "sha256": artifact.manifest["sha256"],
+        "sha256": artifact.manifest.sha256,
         "model": artifact.model,
         "precision": artifact.precision,
         "size_bytes": artifact.size_bytes,
@@ -171,7 +170,7 @@ def measured(host: Host, core: Core, folder: Path, library: Path, again: bool) -
     }
     try:
         expected = host.expected
-        gate = ENGINE_AGREEMENT[precision_named(artifact.format, artifact.precision).kind]
+        gate = ENGINE_AGREEMENT[artifact.manifest.kind]
         alike = agreement(expected, host.emulated(core, folder, again), gate)
         counted = count(host, core, folder, library)
     except (UnavailableError, TemporaryFileError):  # this machine lacks something, whatever the artifact
@@ -199,7 +198,7 @@ def count(host: Host, core: Core, folder: Path, library: Path) -> dict[str, Any]
         counts = [profile.instructions(section) / CALLS for section in sections]
         mean = sum(counts) / len(counts)
         apart = (max(counts) - min(counts)) / mean
-    profile.save(sections[-1], CALLS, profile_path(folder, core.name, host.artifact.manifest["sha256"]))
+    profile.save(sections[-1], CALLS, profile_path(folder, core.name, host.artifact.manifest.sha256))
     return {**reply, "instructions": round(mean), "repeatability": apart, "calls": CALLS, "attempts": attempts}
 
 

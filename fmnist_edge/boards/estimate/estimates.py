@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,25 +60,26 @@ def estimate(artifact: Artifact, board: Board, emulated: Sequence[dict[str, Any]
     name = "/".join(artifact.path.parts[-2:])
     cells = [cell for result in emulated if result["core"] == board.core for cell in result["cells"]]
     alike = [cell for cell in cells if is_alike(cell, artifact)]
-    cell = next((cell for cell in cells if cell["sha256"] == artifact.manifest["sha256"]), None)
+    cell = next((cell for cell in cells if cell["sha256"] == artifact.manifest.sha256), None)
     found, note = cell, None
     if cell is None and alike:
         found, note = alike[0], "of another file of this model and precision"
-    about = {
-        "artifact": name,
-        "sha256": artifact.manifest["sha256"],
-        "model": artifact.model,
-        "precision": artifact.precision,
-        "board": board.name,
-        "core": board.core,
-    }
+    about = partial(
+        Estimate,
+        artifact=name,
+        sha256=artifact.manifest.sha256,
+        model=artifact.model,
+        precision=artifact.precision,
+        board=board.name,
+        core=board.core,
+    )
     if found is None or not found.get("cycles"):
         without = "never emulated" if found is None else "emulated without llvm-mca (on Debian: apt-get install llvm)"
         reason = f"{without}; run: fmnist-edge emulate {artifact.path} --core {board.core}"
-        return Estimate(**about, engine=None, instructions=None, milliseconds=None, error=error, reason=reason)
+        return about(engine=None, instructions=None, milliseconds=None, error=error, reason=reason)
     made = of_cell(found, board, artifact.size_bytes, error)
     notes = "; ".join(filter(None, (note, made["note"])))
-    return Estimate(**about, engine=found["engine"], **{**made, "note": notes or None})
+    return about(engine=found["engine"], **{**made, "note": notes or None})
 
 
 def is_alike(cell: dict[str, Any], artifact: Artifact) -> bool:

@@ -105,4 +105,5 @@ def export_tuned(
         }
         content = chosen.path.read_bytes()
     steps = [step for step, _ in tried]
-    return Artifact.write(out / precision.filename, content, {**chosen.manifest, "recovery": recovery}), steps
+    manifest = chosen.manifest.with_sections({"recovery": recovery})
+    return Artifact.write(out / precision.filename, content, manifest), steps

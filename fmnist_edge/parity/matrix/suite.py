@@ -15,7 +15,6 @@ from fmnist_edge.artifact import Artifact
 from fmnist_edge.bench import environment
 from fmnist_edge.bench.suite import save_images
 from fmnist_edge.catalog.gates import ENGINE_AGREEMENT
-from fmnist_edge.catalog.precisions import precision_named
 from fmnist_edge.errors import InputError
 from fmnist_edge.parity.matrix import cell
 from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
@@ -148,7 +147,7 @@ def total(artifacts: Sequence[Artifact], choice: Choice, images: int) -> int:
 def row_for(artifact: Artifact, images: Path, count: int, choice: Choice, bar: Bar) -> dict[str, Any]:
     """One artifact in all its engines, the default one first."""
     engines = choice.engines_of(artifact.path)
-    gate = ENGINE_AGREEMENT[precision_named(artifact.format, artifact.precision).kind]
+    gate = ENGINE_AGREEMENT[artifact.manifest.kind]
     expected: np.ndarray | None = None
     cells: list[dict[str, Any]] = []
     for engine in engines:
@@ -166,7 +165,7 @@ def row_for(artifact: Artifact, images: Path, count: int, choice: Choice, bar: B
         "artifact": name_of(artifact),
         "precision": artifact.precision,
         "format": artifact.format,
-        "sha256": artifact.manifest["sha256"],
+        "sha256": artifact.manifest.sha256,
         "size_bytes": artifact.size_bytes,
         "reference": engines[0],
         "gate": gate,
