@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> None:
     if slower:
         raise GateError(f"{len(slower)} of {len(compared)} cells are more than {limit:.0%} slower")
     if not any(item.ratios for item in compared):
-        raise InputError("the two results have no measured cell in common: artifact, engine, threads and batch")
+        raise InputError("the two results have no measured cell in common: same artifact, engine, threads and batch")
 
 
 def why(item: Comparison) -> str:

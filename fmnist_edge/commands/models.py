@@ -18,12 +18,13 @@ HELP = Help(
     description="""
         Prints a table of the zoo's trained models: parameters, accuracy, calibration error, and how they compare with
         the published figures. It reads the cards, the .json files that `train` writes.
+
+        --pages draws plots, which needs matplotlib: pip install 'fmnist-edge[train]'.
         """,
     examples=(
         ("The table", "models"),
         ("Write the cards' pages again", "models --pages"),
     ),
-    extra="train",
 )
 
 
