@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import settings
 from support.devices import device_python
 from support.installed import installed
 from support.linear import linear_keras, linear_ncnn, linear_onnx, linear_tflite, saved, with_manifest
+from support.made_once import made_once
 
 from fmnist_edge import checkpoints
 from fmnist_edge.data import fashion_mnist
@@ -20,10 +22,19 @@ from fmnist_edge.export.calibration_images import Calibration
 
 __all__ = ["device_python"]
 
+pytest_plugins = ["support.serial"]
+
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+gc.set_threshold(10_000, 10, 10)  # TensorFlow makes objects by the million: looking for cycles took a sixth of the time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would children
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: no search for cycles need look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 @atexit.register
@@ -45,7 +56,11 @@ def compact():
 @pytest.fixture(scope="session")
 def linear_models(tmp_path_factory) -> dict[str, Path]:
     """name -> model file with its manifest; they all compute the same scores."""
-    folder = tmp_path_factory.mktemp("linear")
+    folder = made_once(tmp_path_factory, "linear", make_linear_models)
+    return {path.name: path for path in folder.iterdir() if path.suffix != ".json"}
+
+
+def make_linear_models(folder: Path) -> None:
     contents = {
         "float32.tflite": linear_tflite("float32"),
         "int8.tflite": linear_tflite("int8"),
@@ -60,4 +75,5 @@ def linear_models(tmp_path_factory) -> dict[str, Path]:
     }
     if installed("MNN"):
         contents["float32.mnn"] = mnn.from_onnx(linear_onnx(1), "float32")
-    return {name: with_manifest(folder / name, content) for name, content in contents.items()}
+    for name, content in contents.items():
+        with_manifest(folder / name, content)

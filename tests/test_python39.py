@@ -43,6 +43,7 @@ def test_no_newer_syntax_or_library():
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_every_module_of_a_bundle_is_importable_on_a_device(device_python, tmp_path):
     folder = unpack(archive(job()), tmp_path)
     names = [

@@ -6,7 +6,6 @@ the *decompressed* content.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import zlib
@@ -200,7 +199,7 @@ def calibration_images(count: int = 500, folder: str | Path | None = None, seed:
 
 
 def download(report: Callable[[str], None] = lambda line: None) -> Path:
-    """Fetch the four files from the official mirrors into the cache, verified; returns the folder.
+    """Fetch the four files from the official mirrors into the cache, verified and as they came; returns the folder.
 
     Raises UnavailableError, with every mirror's answer, when none delivers.
     """
@@ -216,11 +215,11 @@ def download(report: Callable[[str], None] = lambda line: None) -> Path:
             try:
                 with urllib.request.urlopen(mirror + file.name, timeout=20) as response:
                     compressed = response.read(file.size)
-                content = verified(file, compressed, mirror + file.name)
+                verified(file, compressed, mirror + file.name)
             except (OSError, DataError) as error:
                 answers.append(f"{mirror}: {one_line(error, 80)}")
                 continue
-            write_atomic(folder / file.name, gzip.compress(content, mtime=0))
+            write_atomic(folder / file.name, compressed)
             break
         else:
             raise UnavailableError(f"no mirror delivered {file.name} ({'; '.join(answers)}); {HOW_TO_GET}")

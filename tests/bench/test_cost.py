@@ -46,8 +46,16 @@ def test_a_foreign_module_is_found(monkeypatch):
     assert found.value > 0 and "pytest" in found.note and not found.passed
 
 
+def in_this_process(artifact, engine, images, whole):
+    """`overhead_of` without the child, which knows nothing of `quick` and takes seconds."""
+    return overhead.measure(str(artifact), engine, np.load(images), whole=whole)
+
+
+@pytest.mark.parametrize("in_child", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("name", "engine"), [("float32.onnx", "onnxruntime"), ("int8.tflite", "litert")])
-def test_an_artifact(linear_models, tmp_path, name, engine):
+def test_an_artifact(linear_models, tmp_path, monkeypatch, name, engine, in_child):
+    if not in_child:
+        monkeypatch.setattr(cost, "overhead_of", in_this_process)
     np.save(tmp_path / "images.npy", np.zeros((4, 28, 28), np.uint8))
     tensor = TensorSpec("image", (None, 28, 28, 1), "int8" if "int8" in name else "float32")
     call, memory = cost.artifact_figures(linear_models[name], engine, tensor, tmp_path / "images.npy")

@@ -180,6 +180,7 @@ def test_a_raspberry_pi_tells_of_throttling(tmp_path):
     assert state.throttled(str(tmp_path / "none")) is None
 
 
+@pytest.mark.serial
 def test_a_busy_neighbour_is_seen_and_our_own_children_are_not():
     if not Path("/proc/stat").exists():
         pytest.skip("Linux only")

@@ -59,6 +59,7 @@ class TestWatchFolder:
         shutil.copy(IMAGES / "0002-trouser.png", folder / "a.png")
         assert answer() == {"file": "a.png", "label": "Trouser", "confidence": pytest.approx(1, abs=0.5)}
 
+    @pytest.mark.serial
     def test_a_file_that_is_still_written_is_waited_for(self, watched):
         folder, answer = watched
         shutil.copy(IMAGES / "0002-trouser.png", folder / "first.png")

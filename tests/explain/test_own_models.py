@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.mobilenet import first_blocks
 
 from fmnist_edge import checkpoints
 from fmnist_edge.catalog.precisions import select
@@ -64,6 +65,10 @@ def with_shared_layers():
     return keras.Model(inputs, layers.Dense(4, name="dense")(x), name="sharing")
 
 
+def mobile_blocks():
+    return first_blocks(4, None)
+
+
 def mobilenet():
     import keras
 
@@ -114,7 +119,8 @@ def test_every_layer_that_is_recommended_can_be_kept_and_that_helps(make, precis
 
 
 @pytest.mark.parametrize("precision", INT8, ids=lambda item: item.filename)
-@pytest.mark.parametrize(("make", "trained"), [(with_operations, False), (mobilenet, True)])
+@pytest.mark.parametrize(("make", "trained"), [(with_operations, False), (mobile_blocks, True),
+                                                pytest.param(mobilenet, True, marks=pytest.mark.slow)])  # fmt: skip
 def test_every_layer_that_could_be_recommended_can_be_kept(make, trained, precision, tmp_path):
     own = checkpoint(make, tmp_path, trained)
     found = explained(own, precision, tmp_path)

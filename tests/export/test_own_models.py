@@ -1,8 +1,11 @@
 """Keras classifiers that are not of the zoo go through every precision: colour, other sizes, other layers and heads."""
 
+import functools
+
 import numpy as np
 import pytest
 from support.installed import RUNNABLE, exportable
+from support.mobilenet import first_blocks
 
 from fmnist_edge import cli
 from fmnist_edge.runtime import Classifier
@@ -59,11 +62,16 @@ def mobilenet():
     return keras.applications.MobileNet(input_shape=(32, 32, 3), alpha=0.25, weights=None, classes=5, dropout=0.0)
 
 
+def mobile_blocks():
+    return first_blocks(5, "softmax")
+
+
 # With the epochs it takes to learn.
-MAKERS = {sequential_rgb: 3, separable_not_square: 12, residual_grey: 12, mobilenet: 3}
+MAKERS = {sequential_rgb: 3, separable_not_square: 12, residual_grey: 12, mobile_blocks: 6, mobilenet: 3}
+WHOLE = pytest.param(mobilenet, marks=pytest.mark.slow)
 
 
-@pytest.fixture(scope="module", params=list(MAKERS), ids=lambda maker: maker.__name__)
+@pytest.fixture(scope="module", params=[*list(MAKERS)[:-1], WHOLE], ids=lambda maker: maker.__name__)
 def own(request, tmp_path_factory):
     """(folder with model.keras and calibration.npy, images uint8, the model's answers to them), trained for seconds."""
     import keras
@@ -96,13 +104,24 @@ def patterns(count, shape, classes):
     return np.clip(clean[labels] + rng.normal(0, 30, (count, *shape)), 0, 255).astype(np.uint8), labels
 
 
+@pytest.fixture(scope="module")
+def exported(own, tmp_path_factory):
+    """format -> a folder with the model in all its precisions, which one command exports."""
+    folder, out = own[0], tmp_path_factory.mktemp("exported")
+
+    @functools.cache
+    def export(format):
+        arguments = ["--format", format, "--out", str(out / format), "--calibration", str(folder / "calibration.npy")]
+        assert cli.main(["export", str(folder / "model.keras"), *arguments]) == 0
+        return out / format / "model"
+
+    return export
+
+
 @pytest.mark.parametrize("precision", exportable(item for item in RUNNABLE if not item.stock))
-def test_every_precision_answers_like_the_model(own, precision, tmp_path):
-    folder, images, expected = own
-    arguments = ["--format", precision.format, "--precision", precision.name, "--out", str(tmp_path)]
-    arguments += ["--calibration", str(folder / "calibration.npy")]
-    assert cli.main(["export", str(folder / "model.keras"), *arguments]) == 0
-    with Classifier.load(tmp_path / "model" / precision.filename) as classify:
+def test_every_precision_answers_like_the_model(own, exported, precision):
+    _, images, expected = own
+    with Classifier.load(exported(precision.format) / precision.filename) as classify:
         scores = classify.scores(images)
     assert scores.shape == expected.shape
     agreement = (scores.argmax(1) == expected.argmax(1)).mean()

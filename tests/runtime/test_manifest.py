@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from fmnist_edge.catalog.precisions import PRECISIONS
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.linear import LINEAR
 
 from fmnist_edge.artifact import Artifact
+from fmnist_edge.catalog.precisions import PRECISIONS
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.export.recipe import precision_of
 from fmnist_edge.files import json_text

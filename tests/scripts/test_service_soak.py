@@ -30,6 +30,8 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
+@pytest.mark.serial
+@pytest.mark.slow
 def test_twice_the_load(tmp_path):
     done = run("soak_service.py", "--seconds", "2", "--allowed", "30", "--report", str(tmp_path / "soak.json"))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -38,6 +40,7 @@ def test_twice_the_load(tmp_path):
     assert re.search(r"p99 [\d.]+ ms in this run", done.stdout)
 
 
+@pytest.mark.slow
 def test_malformed_requests(tmp_path):
     done = run("malformed_requests.py", "--examples", "300", "--report", str(tmp_path / "malformed.json"))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -21,6 +21,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, env=child_environment(), check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", MODEL)
 @pytest.mark.parametrize(("calls", "threads"), [(5000, 1), (500, 8)])
 def test_memory_is_flat_and_answers_stay(engine, calls, threads):
@@ -50,8 +51,8 @@ class Forgetful(Classifier):
 
 def test_a_leak_and_a_wrong_answer_are_seen():
     path = str(ROOT / "exported/compact_cnn/int8.tflite")
-    with Leaky.load(path) as leaky:
+    with Leaky.load(path, threads=1) as leaky:
         wrong, memory = soak.soak(leaky, 1000, 1)
         assert not wrong and max(memory) - memory[0] > 5e6
-    with Forgetful.load(path) as forgetful:
+    with Forgetful.load(path, threads=1) as forgetful:
         assert soak.soak(forgetful, 500, 1)[0] == 1

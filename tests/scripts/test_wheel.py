@@ -96,6 +96,7 @@ def packages(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.parametrize(("name", "extra", "artifact", "engine"), [
     ("wheel", "litert", "exported/compact_cnn/int8.tflite", "ai-edge-litert"),

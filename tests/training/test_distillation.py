@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 from support import ROOT
+from support.tiny_model import TINY
 
 from fmnist_edge import checkpoints
-from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.errors import UnavailableError
 from fmnist_edge.models.recipe import Recipe
@@ -18,7 +18,7 @@ from fmnist_edge.training.train import train
 
 TRAINED = ROOT / "trained_model"
 RECIPE = Recipe("taught", epochs=1, teachers=("compact_cnn",), distillation_weight=0.75, temperature=2.0)
-SPEC = MODELS["tuned_cnn"]
+SPEC = TINY
 
 
 def softmax(logits):
@@ -116,12 +116,12 @@ def test_a_taught_student_takes_after_its_teacher(tmp_path):
     card = train(SPEC, recipe, out=tmp_path, scratch=tmp_path / "s", teachers=TRAINED, limit=512)
     digest = checkpoints.load("compact_cnn", folder=TRAINED).sha256
     assert card["teachers"] == {"compact_cnn": digest}
-    student = keras.saving.load_model(tmp_path / "tuned_cnn.keras")
+    student = keras.saving.load_model(tmp_path / "tiny.keras")
     untaught = train(
         SPEC, dataclasses.replace(recipe, teachers=()), out=tmp_path / "u", scratch=tmp_path / "s", limit=512
     )
     assert untaught["weights_sha256"] != card["weights_sha256"]
-    assert student.name == "tuned_cnn"
+    assert student.name == "tiny"
 
 
 def test_a_teacher_that_is_not_there_is_found_out_before_training(tmp_path):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.tiny_model import TINY
 
 from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.errors import CheckpointError, FileError, InputError, UnknownNameError
@@ -24,8 +25,10 @@ from fmnist_edge.training.train import splits, weights_sha256
 from fmnist_edge.training.train import train as train_release
 
 PLAIN = Recipe("plain", epochs=1, flip=False, shift=0)
-SPEC = MODELS["compact_cnn"]
-RECIPE = dataclasses.replace(recipe_for(SPEC, "best"), epochs=3, teachers=(), build={"dense_dropout": 0.4})
+SPEC = TINY
+RECIPE = dataclasses.replace(
+    recipe_for(MODELS["compact_cnn"], "best"), epochs=3, teachers=(), build={"dense_dropout": 0.4}
+)
 images = st.integers(0, 2**32 - 1).map(
     lambda seed: np.random.default_rng(seed).integers(1, 256, (5, 28, 28), dtype=np.uint8)
 )
@@ -122,7 +125,7 @@ def test_a_file_that_is_no_recipe(tmp_path, content, message):
 
 def test_a_rate_that_the_model_does_not_have_is_refused(tmp_path):
     recipe = dataclasses.replace(RECIPE, build={"conv_dropout": 0.1})
-    with pytest.raises(InputError, match=r"compact_cnn has no \['conv_dropout'\], expected any of \['dense_dropout'\]"):
+    with pytest.raises(InputError, match=r"tiny has no \['conv_dropout'\], expected any of \['dense_dropout'\]"):
         train_release(SPEC, recipe, out=tmp_path / "o", scratch=tmp_path / "s", limit=32)
 
 
@@ -132,7 +135,7 @@ def train(folder, **options):
 
 
 def released(folder):
-    return keras.saving.load_model(folder / "out/compact_cnn.keras")
+    return keras.saving.load_model(folder / "out/tiny.keras")
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +146,8 @@ def whole(tmp_path_factory):
 
 def test_card_says_what_was_done(whole):
     folder, card = whole
-    assert json.loads((folder / "out/compact_cnn.json").read_text()) == json.loads(json.dumps(card))
-    assert (card["model"], card["limit"], card["parameters"]) == ("compact_cnn", 256, 106_991)
+    assert json.loads((folder / "out/tiny.json").read_text()) == json.loads(json.dumps(card))
+    assert (card["model"], card["limit"], card["parameters"]) == ("tiny", 256, SPEC.parameters)
     assert card["recipe"]["epochs"] == 3 == len(card["curve"])
     assert card["teachers"] == {}
     assert card["test"]["images"] == card["validation"]["images"] == card["fitted_images"] == 256
@@ -183,12 +186,12 @@ def test_the_final_fit_may_use_the_validation_images_too(tmp_path):
 
 
 def test_saved_model_has_no_optimizer(whole, tmp_path):
-    with zipfile.ZipFile(whole[0] / "out/compact_cnn.keras") as archive:
+    with zipfile.ZipFile(whole[0] / "out/tiny.keras") as archive:
         archive.extract("model.weights.h5", tmp_path)
         assert not json.loads(archive.read("config.json"))["compile_config"]
     with h5py.File(tmp_path / "model.weights.h5") as file:
         assert "optimizer" not in file
-    assert (whole[0] / "out/compact_cnn.keras").stat().st_size < 1.2 * 4 * 106_991
+    assert (whole[0] / "out/tiny.keras").stat().st_size < 1.5 * 4 * SPEC.parameters
 
 
 def test_a_resumed_run_ends_with_the_very_same_weights(whole, tmp_path, monkeypatch):

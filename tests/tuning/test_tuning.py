@@ -91,6 +91,7 @@ def real(tmp_path_factory):
     return url, first, second
 
 
+@pytest.mark.slow
 def test_a_real_study_goes_on_and_counts_all_its_trials(real):
     _, first, second = real
     assert first["counts"] == {"complete": 2, "pruned": 0, "failed": 0, "running": 0, "waiting": 0}
@@ -102,6 +103,7 @@ def test_a_real_study_goes_on_and_counts_all_its_trials(real):
     assert all(0 < trial["value"] < 1 and trial["epochs"] == 1 and trial["seconds"] > 0 for trial in second["trials"])
 
 
+@pytest.mark.slow
 def test_a_trial_is_the_validation_accuracy_of_its_recipe(real):
     _, first, _ = real
     fitted, validation = fashion_mnist.train_and_validation(SPEC.train_images, SPEC.validation_images)
@@ -117,6 +119,7 @@ def test_a_trial_is_the_validation_accuracy_of_its_recipe(real):
     assert first["trials"][0]["value"] == pytest.approx(seen[0], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_real_trial_that_lags_is_pruned(tmp_path):
     url = urls(tmp_path)["sqlite"]
     study(url, epochs=3, trials=1)

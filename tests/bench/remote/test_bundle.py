@@ -215,6 +215,7 @@ class TestOnTheDevice:
     def run(self, python, folder):
         return subprocess.run([python, "run.py"], cwd=folder, capture_output=True, text=True, check=False)
 
+    @pytest.mark.slow
     def test_one_command_measures_and_the_result_is_read_here(self, device_python, tmp_path):
         folder = unpack(bundle.archive(job()), tmp_path)
         done = self.run(device_python, folder)

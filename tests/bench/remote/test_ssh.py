@@ -76,6 +76,7 @@ def once(step, action):
     return progress
 
 
+@pytest.mark.slow
 class TestTheWholeWay:
     def test_from_an_empty_device_to_a_result_here(self, board, tmp_path, capsys, monkeypatch):
         plan = tmp_path / "tiny.toml"
@@ -133,6 +134,8 @@ def refuse(done, total, text):
 
 
 class TestWhatInterferes:
+    @pytest.mark.serial
+    @pytest.mark.slow
     def test_whatever_becomes_of_the_link_the_run_goes_on(self, board, tmp_path, monkeypatch, capsys):
         # The link breaks, for longer than one waits. The run is held meanwhile, so that it has not ended before.
         def vanish():
@@ -177,6 +180,8 @@ class TestWhatInterferes:
         result = measure(board, tmp_path, SLOW)
         assert board.owner() == owner and len(result["sessions"]) == 1 and len(result["cells"][0]["rounds"]) == 4
 
+    @pytest.mark.serial
+    @pytest.mark.slow
     def test_whatever_ends_the_run_nothing_measured_is_lost(self, board, tmp_path):
         # Killed, and gone on with by itself; then told to stop.
         ended: list[int] = []
@@ -280,6 +285,7 @@ class TestWhatCannotWork:
         board = make_board(f"{bare}:{SYSTEM}", **nowhere)
         self.fails(board, tmp_path, capsys, "NumPy is not installed", "pip found no network", "ai-edge-litert>=2.1,<3")
 
+    @pytest.mark.slow
     def test_an_engine_too_few_costs_its_own_cells_alone(self, make_board, device_python, tmp_path):
         """LiteRT is there, ONNX Runtime cannot be had: what should be the folder of its environment is a file."""
         board = make_board(f"{device_python.parent}:{SYSTEM}")

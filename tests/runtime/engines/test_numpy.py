@@ -85,6 +85,7 @@ class TestAgainstReferenceKernels:
         object.__setattr__(loaded._program, "images", 5)
         assert np.array_equal(loaded.run(batch), answers("numpy", files[case], images(24)))
 
+    @pytest.mark.slow
     def test_a_shipped_file_on_all_test_images(self, tmp_path):
         from fmnist_edge.data import fashion_mnist
 
