@@ -27,7 +27,7 @@ MODULES = sorted(
 HEAVY = {
     "tensorflow", "keras", "h5py", "onnx", "onnxruntime", "tf2onnx", "ai_edge_litert", "tflite_runtime", "PIL",
     "matplotlib", "optuna", "tqdm", "scipy", "statsmodels", "pandas", "tflite_micro",
-    "openvino", "ncnn", "MNN", "pnnx", "onnxruntime_ep_webgpu", "altair", "jinja2",
+    "openvino", "ncnn", "MNN", "pnnx", "onnxruntime_ep_webgpu", "altair", "jinja2", "pynvml",
 }  # fmt: skip
 
 

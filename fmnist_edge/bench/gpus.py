@@ -1,36 +1,23 @@
-"""NVIDIA GPUs by their driver's own tool: what they are, their clocks now, and while a child process runs."""
+"""NVIDIA GPUs by their driver's library, NVML: what they are, their clocks now, and while a child process runs.
+
+`nvidia-ml-py` (module pynvml, extra [gpu]) calls the library. What the driver does not tell is null, never an error.
+"""
 
 from __future__ import annotations
 
-import csv
-import subprocess
-from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Any, TypedDict
-
-from fmnist_edge.worker.temporary import temporary_stream
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from types import ModuleType, TracebackType
+from typing import Any, TypedDict, cast
 
 __all__ = ["THROTTLED", "Gpu", "GpuDuring", "GpuWatch", "gpus"]
 
-COMMAND = "nvidia-smi"
-TIMEOUT_S = 20  # without persistence mode it first wakes the driver
+PERIOD_S = 1.0
+TIMEOUT_S = 20  # without persistence mode NVML first wakes the driver, and a driver can hang
 # NVML's bits of "clocks throttle reasons": hardware slowdown, software and hardware thermal, power brake. Not the power
 # cap: large GPUs reach theirs in ordinary work.
 THROTTLED = 0x08 | 0x20 | 0x40 | 0x80
-# nvidia-smi's name -> ours, and what to make of it.
-FIELDS: dict[str, tuple[str, type]] = {
-    "index": ("index", int),
-    "name": ("name", str),
-    "driver_version": ("driver", str),
-    "memory.total": ("memory_mib", float),
-    "clocks.sm": ("sm_mhz", float),
-    "clocks.mem": ("memory_mhz", float),
-    "temperature.gpu": ("temperature_c", float),
-    "power.draw": ("power_w", float),
-    "persistence_mode": ("persistence_mode", str),
-}
-# By its old name, which new drivers know too; a driver that knows neither answers to the rest.
-REASONS = "clocks_throttle_reasons.active"
 
 
 class Gpu(TypedDict):
@@ -57,84 +44,142 @@ class GpuDuring(TypedDict):
     throttle_reasons: int | None
 
 
-def query(command: str, more: Iterable[str] = ()) -> list[str]:
-    names = ",".join([*FIELDS, REASONS])
-    return [command, f"--query-gpu={names}", "--format=csv,noheader,nounits", *more]
+def temperature(nvml: ModuleType, gpu: Any) -> float:
+    names = ("nvmlDeviceGetTemperature", "nvmlDeviceGetTemperatureV")
+    return float(by_any_name(nvml, names, gpu, nvml.NVML_TEMPERATURE_GPU))
 
 
-def gpus(command: str = COMMAND) -> list[Gpu] | None:
-    """Every GPU now; None where there is no NVIDIA driver, or it has none."""
+def throttle_reasons(nvml: ModuleType, gpu: Any) -> int:
+    names = ("nvmlDeviceGetCurrentClocksThrottleReasons", "nvmlDeviceGetCurrentClocksEventReasons")
+    return by_any_name(nvml, names, gpu)
+
+
+def by_any_name(nvml: ModuleType, names: Iterable[str], *arguments: Any) -> Any:
+    """NVML renames functions. A driver, and a version of pynvml, may have only the old name or only the new one."""
+    for name in names:
+        function = getattr(nvml, name, None)
+        if function is not None:
+            with suppress(nvml.NVMLError_FunctionNotFound):
+                return function(*arguments)
+    raise nvml.NVMLError(nvml.NVML_ERROR_FUNCTION_NOT_FOUND)
+
+
+# Our field -> how NVML is asked for it, in our unit: NVML says bytes and milliwatts.
+QUESTIONS: dict[str, Callable[[ModuleType, Any], Any]] = {
+    "name": lambda nvml, gpu: nvml.nvmlDeviceGetName(gpu),
+    "memory_mib": lambda nvml, gpu: float(nvml.nvmlDeviceGetMemoryInfo(gpu).total // 2**20),
+    "sm_mhz": lambda nvml, gpu: float(nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM)),
+    "memory_mhz": lambda nvml, gpu: float(nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_MEM)),
+    "temperature_c": temperature,
+    "power_w": lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
+    "persistence_mode": lambda nvml, gpu: "Enabled" if nvml.nvmlDeviceGetPersistenceMode(gpu) else "Disabled",
+    "throttle_reasons": throttle_reasons,
+}
+WATCHED = ("sm_mhz", "temperature_c", "power_w", "throttle_reasons")
+
+
+def gpus() -> list[Gpu] | None:
+    """Every GPU now; None where there is no NVIDIA driver, no GPU or no pynvml, or where the driver hangs."""
+    found: list[Gpu] = []
+    # In a thread: a call that hangs in the driver can be neither ended nor interrupted by Ctrl-C.
+    reader = threading.Thread(target=lambda: found.extend(every_gpu()), daemon=True)
+    reader.start()
+    reader.join(TIMEOUT_S)
+    return found or None
+
+
+def every_gpu() -> list[Gpu]:
+    with initialised() as nvml:
+        if nvml is None:
+            return []
+        driver = answer(nvml, nvml.nvmlSystemGetDriverVersion)
+        count = answer(nvml, nvml.nvmlDeviceGetCount) or 0
+        readings = [reading(nvml, index, QUESTIONS) for index in range(count)]
+        return [cast(Gpu, {"index": index, "driver": driver, **item}) for index, item in enumerate(readings)]
+
+
+@contextmanager
+def initialised() -> Iterator[ModuleType | None]:
+    """pynvml between NVML's initialisation and its shutdown; None where there is none, or no driver."""
+    nvml = initialise()
     try:
-        done = subprocess.run(query(command), capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    except (OSError, subprocess.SubprocessError):
+        yield nvml
+    finally:
+        if nvml is not None:
+            with suppress(nvml.NVMLError):
+                nvml.nvmlShutdown()
+
+
+def initialise() -> ModuleType | None:
+    try:
+        import pynvml
+    except ImportError:
         return None
-    return (list(parsed(done.stdout)) or None) if done.returncode == 0 else None
-
-
-def parsed(text: str) -> Iterator[Gpu]:
-    """Each whole line of nvidia-smi's answer."""
-    for row in csv.reader(text.splitlines(), skipinitialspace=True):
-        if len(row) == len(FIELDS) + 1:
-            values: dict[str, Any] = {name: converted(kind, value) for (name, kind), value in zip(FIELDS.values(), row)}
-            yield {**values, "throttle_reasons": bits(row[-1])}  # type: ignore[typeddict-item]
-
-
-def converted(kind: type, value: str) -> Any:
-    """None for "[N/A]" and its like."""
     try:
-        return None if value.startswith("[") else kind(value)
-    except ValueError:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
         return None
+    return pynvml
 
 
-def bits(value: str) -> int | None:
+def reading(nvml: ModuleType, index: int, fields: Iterable[str]) -> dict[str, Any]:
+    """`fields` of one GPU now. A GPU that is lost has no handle, or no answers."""
+    gpu = answer(nvml, nvml.nvmlDeviceGetHandleByIndex, index)
+    return {field: None if gpu is None else answer(nvml, QUESTIONS[field], nvml, gpu) for field in fields}
+
+
+def answer(nvml: ModuleType, function: Callable[..., Any], *arguments: Any) -> Any:
+    """None for what the driver does not tell, and for a name that is not UTF-8."""
     try:
-        return int(value, 16)
-    except ValueError:
+        return function(*arguments)
+    except (nvml.NVMLError, UnicodeDecodeError):
         return None
 
 
 class GpuWatch:
-    """One nvidia-smi that looks every second, from `with` on; `during` afterwards is what it saw, None for nothing."""
+    """Looks at the first GPU every second, from `with` on; `during` afterwards is what it saw, None for nothing.
+
+    The thread that looks ends with `with`, unless the driver hangs: then it is left behind after TIMEOUT_S.
+    """
 
     during: GpuDuring | None = None
 
-    def __init__(self, command: str = COMMAND) -> None:
-        self._command = command
+    def __init__(self, period_s: float = PERIOD_S) -> None:
+        self._period_s = period_s
+        self._seen: list[dict[str, Any]] = []
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> GpuWatch:
-        self._said = temporary_stream("w+")
-        try:
-            self._process: subprocess.Popen | None = subprocess.Popen(
-                query(self._command, ["--loop=1"]), stdout=self._said, stderr=subprocess.DEVNULL
-            )
-        except OSError:
-            self._process = None
+        self._thread.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with self._said:
-            if self._process is None:
+        self._done.set()
+        self._thread.join(TIMEOUT_S)
+        self.during = summed(list(self._seen))
+
+    def _watch(self) -> None:
+        # NVML stays initialised between looks, or a driver without persistence mode would be woken every second.
+        with initialised() as nvml:
+            if nvml is None:
                 return
-            self._process.terminate()
-            try:
-                self._process.wait(TIMEOUT_S)
-            except subprocess.TimeoutExpired:  # it hangs in a driver that does
-                self._process.kill()
-            self._said.seek(0)
-            self.during = summed([item for item in parsed(self._said.read()) if item["index"] == 0])
+            while True:
+                self._seen.append(reading(nvml, 0, WATCHED))
+                if self._done.wait(self._period_s):
+                    return
 
 
-def summed(seen: list[Gpu]) -> GpuDuring | None:
-    if not seen:
+def summed(seen: list[dict[str, Any]]) -> GpuDuring | None:
+    values = {field: [item[field] for item in seen if item[field] is not None] for field in WATCHED}
+    if not any(values.values()):
         return None
-    reasons = [item["throttle_reasons"] for item in seen if item["throttle_reasons"] is not None]
     together = 0
-    for value in reasons:
-        together |= value
+    for bits in values["throttle_reasons"]:
+        together |= bits
     return {
-        "sm_mhz": [item["sm_mhz"] for item in seen if item["sm_mhz"] is not None],
-        "temperature_c": [item["temperature_c"] for item in seen if item["temperature_c"] is not None],
-        "power_w": [item["power_w"] for item in seen if item["power_w"] is not None],
-        "throttle_reasons": together if reasons else None,
+        "sm_mhz": values["sm_mhz"],
+        "temperature_c": values["temperature_c"],
+        "power_w": values["power_w"],
+        "throttle_reasons": together if values["throttle_reasons"] else None,
     }

@@ -52,11 +52,11 @@ class Monitor:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         seconds = time.perf_counter() - self._start
-        if self._gpu is not None:  # before CPU time is looked at: its process is ours
-            self._gpu.__exit__(kind, error, trace)
         own, after = own_cpu_seconds() - self._own, jiffies(self._root)
         self._done.set()
         self._thread.join()
+        if self._gpu is not None:  # after the CPU time was read: a slow driver must not lengthen what that covers
+            self._gpu.__exit__(kind, error, trace)
         self._look()
         # Bits for "since boot" tell what happened in between; asking every second would start a process every second.
         count, bits = throttle_count(self._root), None if self._bits is None else throttled()

@@ -34,7 +34,9 @@ CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.l
 TRIAL = "fmnist_edge.runtime.trial:load_and_run"
 NOTE = re.compile(r"\d+ cells, plan |fmnist-edge: other programs use ")  # what bench says before it begins
 ESCAPED = 71  # exit code of a command that raised what it should have caught
-PROGRAMS = (sys.executable, "nvidia-smi", "vcgencmd")  # the others: a GPU, a Raspberry Pi, asked how they are
+# How a Raspberry Pi and an NVIDIA GPU are asked for their clocks and temperature.
+PROGRAMS = (sys.executable, "vcgencmd")
+LIBRARIES = ("libnvidia-ml.so.1",)
 MODULES = (
     "ai_edge_litert.interpreter", "h5py", "keras", "onnx", "onnxruntime", "tensorflow.lite.python.schema_py_generated",
     "tf2onnx", "tqdm", "PIL.Image", "matplotlib.pyplot", "fmnist_edge.commands.explain", "fmnist_edge.export.pipeline",
@@ -186,7 +188,7 @@ def watch(folder: Path, working: Path, log: int) -> None:
                 os.write(log, f"wrote {os.fsdecode(path)!r}\n".encode())
         elif event in CHANGES and elsewhere(args[0]):
             os.write(log, f"{event} {args[0]!r}\n".encode())
-        elif event in EVENTS:
+        elif event in EVENTS and not (event == "ctypes.dlopen" and args[0] in LIBRARIES):
             os.write(log, f"{event} {args!r:.100}\n".encode())
         elif event == "subprocess.Popen" and args[0] not in PROGRAMS:
             os.write(log, f"{event} {args[1]!r:.100}\n".encode())
