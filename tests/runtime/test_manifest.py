@@ -154,6 +154,11 @@ class TestSections:
             with pytest.raises(ArtifactError, match=f"{said}.*export the model again"):
                 ask()
 
+    @pytest.mark.parametrize("golden", [{}, [], 0, "", False], ids=repr)
+    def test_golden_vectors_that_are_none_are_damaged(self, golden):
+        with pytest.raises(ArtifactError, match="golden vectors: .* damaged"):
+            Manifest.from_dict(FULL | {"golden": golden}).golden_vectors()
+
     @pytest.mark.parametrize("name", sorted(FULL))
     def test_without_one(self, name):
         rest = {key: value for key, value in FULL.items() if key != name}
@@ -213,6 +218,7 @@ class TestSections:
     @pytest.mark.parametrize(
         "changed",
         [
+            {"schema": "x" * 10_000},
             {"precision": "x" * 10_000 + "\n"},
             {"batch": {str(key): {str(key): {str(key): "x" * 30 for key in range(9)} for key in range(9)}
                        for key in range(9)}},
@@ -334,7 +340,7 @@ class TestWriting:
         """Where reading just about works, writing may not."""
         path, seen = tmp_path / "m.onnx", set()
         path.write_bytes(b"")
-        for depth in range(700, 1000, 10):
+        for depth in range(700, 1000, 2):
             text = json.dumps(MINIMAL)[:-1] + f', "newer": {"[" * depth + "]" * depth}}}'
             manifest_path(path).write_text(text)
             try:
