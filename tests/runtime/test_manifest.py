@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.linear import LINEAR
 
+from fmnist_edge import artifact
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.precisions import PRECISIONS
 from fmnist_edge.errors import ArtifactError
@@ -154,6 +155,11 @@ class TestSections:
             with pytest.raises(ArtifactError, match=f"{said}.*export the model again"):
                 ask()
 
+    @pytest.mark.parametrize("golden", [{}, [], 0, "", False], ids=repr)
+    def test_golden_vectors_that_are_none_are_damaged(self, golden):
+        with pytest.raises(ArtifactError, match=r"golden vectors: .* damaged"):
+            Manifest.from_dict(FULL | {"golden": golden}).golden_vectors()
+
     @pytest.mark.parametrize("name", sorted(FULL))
     def test_without_one(self, name):
         rest = {key: value for key, value in FULL.items() if key != name}
@@ -213,6 +219,7 @@ class TestSections:
     @pytest.mark.parametrize(
         "changed",
         [
+            {"schema": "x" * 10_000},
             {"precision": "x" * 10_000 + "\n"},
             {"batch": {str(key): {str(key): {str(key): "x" * 30 for key in range(9)} for key in range(9)}
                        for key in range(9)}},
@@ -330,19 +337,18 @@ class TestWriting:
         assert "m.onnx.json: " in printable(refusal.value)
         assert manifest_path(path).read_text() == text
 
-    def test_deep_nesting_is_recorded_or_refused(self, tmp_path):
-        """Where reading just about works, writing may not."""
-        path, seen = tmp_path / "m.onnx", set()
+    def test_nesting_that_is_too_deep_to_write_is_not_recorded(self, tmp_path, monkeypatch):
+        """Since Python 3.12 its JSON reader, written in C, reads deeper than its writer, written in Python, goes."""
+
+        def too_deep(value):
+            raise RecursionError("maximum recursion depth exceeded")
+
+        path = tmp_path / "m.onnx"
         path.write_bytes(b"")
-        for depth in range(700, 1000, 10):
-            text = json.dumps(MINIMAL)[:-1] + f', "newer": {"[" * depth + "]" * depth}}}'
-            manifest_path(path).write_text(text)
-            try:
-                Artifact.open(path).record("parity", {"passed": True})
-                seen.add("recorded")
-            except ArtifactError as error:
-                seen.add(printable(error).split("(")[0].split(": ")[-1])
-        assert {"recorded", "cannot be written again ", "not a readable manifest "} >= seen > {"recorded"}
+        manifest_path(path).write_text(json.dumps(MINIMAL))
+        monkeypatch.setattr(artifact, "json_text", too_deep)
+        with pytest.raises(ArtifactError, match=r"m\.onnx\.json: cannot be written again \(RecursionError\)"):
+            Artifact.open(path).record("parity", {"passed": True})
 
     def test_a_new_one_is_validated_before_it_is_written(self):
         assert Manifest.of("a.onnx", {**MINIMAL, "precision": "int8"}).artifact == "a.onnx"
