@@ -66,15 +66,15 @@ def run(options: argparse.Namespace) -> None:
         checkpoint = model_of(recipe, options)
         calibration = calibration_of(recipe, options)
 
-        def lessons(recipe: Recipe = recipe, calibration: Calibration | None = calibration) -> Any:
+        def fine_tuning_images(recipe: Recipe = recipe, calibration: Calibration | None = calibration) -> Any:
             if calibration is None:
                 raise ArtifactError(
                     f"{recipe.path}: the manifest names a remedy but no calibration images; export the model again"
                 )
             own = options.calibration is not None
-            return judge_for(recipe.manifest.contract, calibration, options.data, own=own).lessons
+            return judge_for(recipe.manifest.contract, calibration, options.data, own=own).fine_tuning_images
 
-        found.append(reproduce(recipe, checkpoint, calibration, lessons))
+        found.append(reproduce(recipe, checkpoint, calibration, fine_tuning_images))
     write_json(options.report, {"schema": 1, "artifacts": [item.as_dict() for item in found]})
     for item in found:
         show(item)

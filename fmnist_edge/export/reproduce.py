@@ -104,19 +104,19 @@ def reproduce(
     recipe: Recipe,
     checkpoint: Checkpoint,
     calibration: Calibration | None,
-    lessons: Callable[[], np.ndarray],
+    fine_tuning_images: Callable[[], np.ndarray],
 ) -> Reproduction:
     """Export again, into a temporary folder, and compare.
 
     Args:
         calibration: the images that `recipe.calibration` is about.
-        lessons: the images to fine-tune with, uint8 or float (n, *input_shape), if the recipe has that remedy.
+        fine_tuning_images: the images to fine-tune with, uint8 or float (n, *input_shape), if the recipe has that remedy.
 
     Raises InputError when model or images are not those of the recipe, ArtifactError when the file beside the manifest
     is not the one it describes, and what `export` raises.
     """
     check_identity(recipe, checkpoint, calibration)
-    model = remedied(recipe, checkpoint, calibration, lessons)
+    model = remedied(recipe, checkpoint, calibration, fine_tuning_images)
     with temporary_folder() as folder:
         made = export(
             replace(checkpoint, name=recipe.model.name, model=model),
@@ -158,7 +158,10 @@ def check_identity(recipe: Recipe, checkpoint: Checkpoint, calibration: Calibrat
 
 
 def remedied(
-    recipe: Recipe, checkpoint: Checkpoint, calibration: Calibration | None, lessons: Callable[[], np.ndarray]
+    recipe: Recipe,
+    checkpoint: Checkpoint,
+    calibration: Calibration | None,
+    fine_tuning_images: Callable[[], np.ndarray],
 ) -> Any:
     """The model with the weights that `--tune-accuracy` gave it."""
     rung = next((rung for rung in LADDER if rung.name == recipe.rung), None)
@@ -167,7 +170,10 @@ def remedied(
     contract = recipe.manifest.contract
     prepare, shape = contract.preprocessing.apply, contract.input_shape
     material = Material(
-        prepare(calibration.images, shape), prepare(lessons(), shape), contract.output == "logits", lambda _: []
+        prepare(calibration.images, shape),
+        prepare(fine_tuning_images(), shape),
+        contract.output == "logits",
+        lambda _: [],
     )
     candidate = rung.apply(Candidate(checkpoint.model), material)
     return candidate.model if candidate else checkpoint.model

@@ -1,4 +1,4 @@
-"""Layers the architectures share. Importing this module imports Keras: `build` functions do it, nobody else."""
+"""Layers that the architectures share. Importing this module imports Keras; only `build` functions import it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LocalResponseNormalization(keras.layers.Layer):
     def call(self, x):
         channels = x.shape[-1]
         kernel = self.alpha * band_matrix(channels, self.radius).reshape(1, 1, channels, channels)
-        # A vector, not a scalar: converters fold it into the convolution as its bias.
+        # A vector, because converters fold that into the convolution as its bias.
         offset = np.full(channels, self.bias, "float32")
         energy = ops.conv(ops.square(x), ops.convert_to_tensor(kernel, x.dtype), padding="valid") + offset
         if self.beta == 0.5:

@@ -1,4 +1,4 @@
-"""Augmentation in NumPy, so that every Keras backend sees the same images for the same seed."""
+"""Augmentation in NumPy: the same seed gives the same images with every Keras backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The learning curve of a run: on disk as soon as an epoch ends, and the clock that makes runs resumable."""
+"""The learning curve of a run, written after every epoch, and the callback that makes a run resumable."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from fmnist_edge.files import check_room, write_json
 
 __all__ = ["Curve", "epoch_callback"]
 
-STATES = 2  # the last one is kept until the next is whole
-ROOM_FOR_NAMES = 1 << 20  # bytes of a state beside its numbers
+STATES = 2  # the last checkpoint is kept until the next one is complete
+ROOM_FOR_NAMES = 1 << 20  # bytes of a checkpoint beside its numbers
 DRAWS_PER_EPOCH = 1 << 20  # more than any epoch's steps, so that no two epochs share dropout masks
 
 
 class Curve:
-    """One JSON record an epoch in `folder`/curve.json, together with what run it belongs to.
+    """One JSON record per epoch in `folder`/curve.json, with the run that it belongs to.
 
     Raises CheckpointError when the folder holds the curve of another run.
     """
@@ -48,13 +48,13 @@ class Curve:
 
 
 def state_bytes(model: Any) -> int:
-    """About what a checkpoint of weights and optimizer takes."""
+    """Approximate size of a checkpoint of weights and optimizer."""
     variables = [*model.variables, *model.optimizer.variables]
     return ROOM_FOR_NAMES + sum(math.prod(variable.shape) * np.dtype(variable.dtype).itemsize for variable in variables)
 
 
 def epoch_callback(fed: Any, curve: Curve) -> Any:
-    """Makes an epoch's randomness depend on its number alone, also after a resume, and keeps the curve."""
+    """A Keras callback that records the curve, and makes an epoch's randomness depend on its number alone."""
     import keras
 
     class EpochCallback(keras.callbacks.Callback):
@@ -62,14 +62,14 @@ def epoch_callback(fed: Any, curve: Curve) -> Any:
             self.started = time.monotonic()
             fed.start(epoch)
             for layer in self.model.layers:
-                if hasattr(layer, "seed_generator"):  # checkpoints leave dropout's random state out
+                if hasattr(layer, "seed_generator"):  # checkpoints do not save dropout's random state
                     seed = int(np.asarray(layer.seed_generator.state)[0])
                     layer.seed_generator.state.assign(np.array([seed, epoch * DRAWS_PER_EPOCH], np.uint32))
 
         def on_epoch_end(self, epoch, logs=None):
             values = {name: round(float(value), 6) for name, value in (logs or {}).items()}
             curve.add({"epoch": epoch, "seconds": round(time.monotonic() - self.started, 2), **values})
-            # The state is written next, by HDF5, which a full disk crashes.
+            # HDF5 writes the checkpoint next, and crashes on a full disk.
             check_room(curve.folder, STATES * state_bytes(self.model))
 
     return EpochCallback()

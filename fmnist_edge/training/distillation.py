@@ -1,4 +1,4 @@
-"""Knowledge distillation: a student learns from labels and from what trained models answer to the same images."""
+"""Knowledge distillation: a student learns from labels and from the logits of trained models for the same images."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.training.augment import augment
 from fmnist_edge.training.feed import prepare
 
-__all__ = ["DistillationLoss", "Lessons", "accuracy"]
+__all__ = ["DistillationLoss", "TeacherLogits", "accuracy"]
 
-VIEW_SEED = 28  # not a run's: all seeds and all students share the views
+VIEW_SEED = 28  # one seed for all runs: all seeds and all students share the views
 
 
-class Lessons:
-    """Augmented copies of the fitted images with the averaged logits of trained models of the zoo.
+class TeacherLogits:
+    """Augmented copies of the fitted images, with the averaged logits of trained models of the zoo.
 
-    The student sees the very images its teachers answered to, which matters (Beyer et al. 2022, arXiv:2106.05237).
-    There are `recipe.views` copies, which epochs take in turn, so that teachers answer each once, however long,
-    however often and whomever they teach: their logits are kept in `cache`.
+    The student sees the same images as its teachers did, which matters (Beyer et al. 2022, arXiv:2106.05237). There are
+    `recipe.views` copies, and epochs use them in turn. The logits of each copy are computed once and kept in `cache`,
+    for every epoch, seed and student.
 
     Attributes:
         digests: each teacher's name and the SHA-256 of its file.
@@ -44,7 +44,7 @@ class Lessons:
         self.key = hashlib.sha256(repr(content).encode() + split.images.tobytes()).hexdigest()[:16]
 
     def __call__(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """An epoch's images, uint8 (n, 28, 28), and the teachers' answers, float32 (n, 10), in `split`'s order."""
+        """An epoch's images, uint8 (n, 28, 28), and the teachers' logits, float32 (n, 10), in `split`'s order."""
         view = epoch % self.recipe.views
         images = augment(self.split.images, self.recipe, np.random.default_rng((VIEW_SEED, view)))
         kept = self.cache / f"{self.key}-{view}.npy"
@@ -53,8 +53,11 @@ class Lessons:
         return images, np.load(kept)
 
     def answers(self, inputs: np.ndarray) -> np.ndarray:
-        """float32 (n, 28, 28, 1) -> float32 (n, 10): the teachers' mean, over each image and, where the recipe flips,
-        its mirror image, which makes a teacher better (wrn_16_2: from 95.30 to 95.50 % on validation images)."""
+        """Mean logits of the teachers: float32 (n, 28, 28, 1) -> float32 (n, 10).
+
+        Where the recipe flips images, the mean is over each image and its mirror image. That makes a teacher better
+        (wrn_16_2: from 95.30 to 95.50 % on validation images).
+        """
         views = [inputs, inputs[:, :, ::-1]] if self.recipe.flip else [inputs]
         return np.mean(
             [model.predict(view, batch_size=500, verbose=0) for model in self.models for view in views], axis=0
@@ -64,8 +67,8 @@ class Lessons:
 class DistillationLoss(keras.losses.Loss):
     """(1 - w) CE(labels, student) + w T^2 CE(softmax(teacher / T), softmax(student / T)): Hinton et al. 2015, eq. 4.
 
-    Targets are labels as probabilities (n, 10), or those and teacher logits side by side (n, 20). For the former,
-    which is what validation has, this is plain cross-entropy in nats.
+    Targets are labels as probabilities (n, 10), or those with teacher logits beside them (n, 20). Without teacher
+    logits, as in validation, the loss is plain cross-entropy in nats.
     """
 
     def __init__(self, recipe: Recipe):

@@ -1,4 +1,4 @@
-"""What a classifier's logits say about it: accuracy, cross-entropy, calibration, who is taken for whom."""
+"""Figures from a classifier's logits: accuracy, cross-entropy, calibration error, confusion matrix."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["evaluate", "metrics"]
 
 
 def evaluate(model: Any, split: Split) -> dict[str, Any]:
-    """`metrics` of a Keras logits model on all images of `split`, and how many these are."""
+    """`metrics` of a Keras logits model on all images of `split`, and the number of images."""
     logits = np.asarray(model.predict(prepare(split.images), batch_size=500, verbose=0), np.float64)
     return {"images": len(split), **metrics(logits, split.labels)}
 
 
 def metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Figures of logits (n, classes) against class indices (n,).
+    """Figures of logits (n, classes) and class indices (n,).
 
     Returns accuracy (fraction), loss (mean cross-entropy, nats), ece (expected calibration error of the top
-    class, 15 equal-width bins, Guo et al. 2017), class_accuracy (fraction by class; None where no image has it) and
-    confusion (counts, rows the truth, columns the answer).
+    class, 15 equal-width bins, Guo et al. 2017), class_accuracy (fraction by class; None for a class without
+    images) and confusion (counts; a row per true class, a column per predicted class).
     """
     peak = logits.max(axis=1, keepdims=True)
     log_probabilities = logits - peak - np.log(np.exp(logits - peak).sum(axis=1, keepdims=True))

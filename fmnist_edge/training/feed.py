@@ -1,4 +1,4 @@
-"""What a model is fed: augmented batches and their targets, reproducible batch by batch."""
+"""Augmented batches and their targets, reproducible batch by batch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fmnist_edge.training.augment import augment
 
 __all__ = ["batches", "one_hot", "prepare"]
 
-Lessons = Callable[[int], tuple[np.ndarray, np.ndarray]]
+TeacherLogits = Callable[[int], tuple[np.ndarray, np.ndarray]]
 
 
 def prepare(images: np.ndarray) -> np.ndarray:
-    """uint8 (n, 28, 28) -> the models' float32 (n, 28, 28, 1), by the one definition of preprocessing."""
+    """uint8 (n, 28, 28) -> float32 (n, 28, 28, 1), preprocessed as devices do it."""
     return Preprocessing().apply(images, (28, 28, 1))
 
 
@@ -28,17 +28,19 @@ def one_hot(labels: np.ndarray) -> np.ndarray:
 
 
 def smoothed(labels: np.ndarray, share: float) -> np.ndarray:
-    """`labels` with that share of each label's probability spread over all classes: Szegedy et al. 2016, section 7."""
+    """One-hot `labels` with `share` of the probability spread evenly over all classes (Szegedy et al. 2016, section 7)."""
     return (1 - share) * labels + share / labels.shape[1] if share else labels
 
 
-def batches(split: Split, recipe: Recipe, seed: int, lessons: Lessons | None = None) -> Any:
-    """A PyDataset of augmented batches that follow from (seed, epoch, index of the batch) alone, so that a resumed
-    run sees what an uninterrupted one would have seen. Its `start(epoch)` has to be called before each epoch.
+def batches(split: Split, recipe: Recipe, seed: int, teacher_logits: TeacherLogits | None = None) -> Any:
+    """A PyDataset of augmented batches. Call its `start(epoch)` before each epoch.
+
+    A batch depends on (seed, epoch, index of the batch) alone. A resumed run sees the same batches as one that was not
+    interrupted.
 
     Args:
-        lessons: epoch -> (augmented images in `split`'s order, the teachers' logits). The logits are appended to the
-            targets, which become (n, 20).
+        teacher_logits: epoch -> (augmented images in `split`'s order, the teachers' logits). The logits are appended
+            to the targets, which become (n, 20).
     """
     import keras
 
@@ -46,7 +48,7 @@ def batches(split: Split, recipe: Recipe, seed: int, lessons: Lessons | None = N
         def start(self, epoch):
             self.epoch = epoch
             self.order = np.random.default_rng((seed, epoch)).permutation(len(split))
-            self.lesson = lessons(epoch) if lessons else None
+            self.taught = teacher_logits(epoch) if teacher_logits else None
 
         def __len__(self):
             return -(-len(split) // recipe.batch_size)
@@ -54,10 +56,10 @@ def batches(split: Split, recipe: Recipe, seed: int, lessons: Lessons | None = N
         def __getitem__(self, index):
             chosen = self.order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
             targets = smoothed(one_hot(split.labels[chosen]), recipe.label_smoothing)
-            if self.lesson is None:
+            if self.taught is None:
                 rng = np.random.default_rng((seed, self.epoch, index))
                 return prepare(augment(split.images[chosen], recipe, rng)), targets
-            images, logits = self.lesson
+            images, logits = self.taught
             return prepare(images[chosen]), np.concatenate([targets, logits[chosen]], axis=1)
 
     fed = Batches()

@@ -1,4 +1,4 @@
-"""Fit one model to one recipe and one seed. `train` makes a released model of it, `tune` a trial."""
+"""Fit one model with one recipe and one seed, for `train` and for each trial of `tune`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.errors import InputError
 from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
-from fmnist_edge.training.feed import Lessons, batches, one_hot, prepare
+from fmnist_edge.training.feed import TeacherLogits, batches, one_hot, prepare
 
 __all__ = ["fit"]
 
@@ -21,17 +21,17 @@ def fit(
     validation: Split | None,
     *,
     seed: int,
-    lessons: Lessons | None = None,
+    teacher_logits: TeacherLogits | None = None,
     callbacks: Callable[[Any], Sequence[Any]] = lambda fed: (),
     verbose: int | str = "auto",
 ) -> Any:
-    """A Keras model with `recipe`'s final weights (their average, where the recipe has one).
+    """A Keras model with the final weights; with their average, where the recipe averages.
 
     Raises InputError when the recipe sets a rate that the model does not have.
 
     Args:
-        lessons: what the recipe's teachers say, where it names any; see `feed.batches`.
-        callbacks: given the feed, returns Keras callbacks. One of them has to call the feed's `start(epoch)`.
+        teacher_logits: of the recipe's teachers, where it names any; see `feed.batches`.
+        callbacks: feed -> Keras callbacks, one of which must call the feed's `start(epoch)`.
     """
     import keras
 
@@ -45,7 +45,7 @@ def fit(
         )
     keras.utils.set_random_seed(seed)
     model = spec.build(**recipe.build)
-    fed = batches(fitted, recipe, seed, lessons)
+    fed = batches(fitted, recipe, seed, teacher_logits)
     model.compile(
         optimizer=optimizer_for(recipe, len(fed)),
         loss=DistillationLoss(recipe),

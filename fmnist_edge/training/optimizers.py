@@ -16,12 +16,12 @@ ADAM_RATIO = 0.2
 
 
 class ConvMuon(keras.optimizers.Muon):
-    """Muon (Jordan 2024, its update scaled as in Liu et al. 2025) for convolution kernels, each seen as the matrix
-    (height * width * channels in, channels out); AdamW at a fifth of the rate for everything else.
+    """Muon for convolution kernels, AdamW at a fifth of the rate for everything else.
 
-    Keras's own does plain matrices alone. Here the big Dense kernels are left to AdamW: orthogonalising them takes a
-    quarter of a step's time and did not change validation accuracy. So are kernels that see the image itself, which
-    is no map between features.
+    Muon is Jordan 2024, with the update scaled as in Liu et al. 2025. A convolution kernel is treated as the matrix
+    (height * width * input channels, output channels); Keras's own Muon handles plain matrices only. AdamW also updates
+    the large Dense kernels, because orthogonalising them takes a quarter of a step's time and did not change validation
+    accuracy, and the kernels of the first convolution, which are no map between features.
     """
 
     def __init__(self, learning_rate, weight_decay, **options):

@@ -1,4 +1,4 @@
-"""Train a model of the zoo for release: resumable, seeds compared on validation images, the test set read last."""
+"""Train a model of the zoo for release: resumable, seeds compared on validation images, test images read last."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
 from fmnist_edge.training.curve import Curve, epoch_callback
 from fmnist_edge.training.evaluation import evaluate
-from fmnist_edge.training.feed import Lessons
+from fmnist_edge.training.feed import TeacherLogits
 from fmnist_edge.training.fit import fit
 
 __all__ = ["SCHEMA", "train"]
@@ -66,27 +66,27 @@ def train(
     data_folder: str | Path | None = None,
     limit: int | None = None,
 ) -> dict[str, Any]:
-    """Train `spec` with `recipe` once a seed; write `<name>.keras` and `<name>.json`, its card, to `out`.
+    """Train `spec` with `recipe` once per seed; write `<name>.keras` and `<name>.json`, its card, to `out`.
 
-    The seed with the best validation accuracy is released (the first of equals; the first of all when the recipe
-    fits on the validation images too). Every seed's figures are in the card.
+    The seed with the best validation accuracy is released. Of equal seeds it is the first, and so it is when the recipe
+    fits on the validation images too. The card has the figures of every seed.
 
     Args:
         scratch: folder for each seed's checkpoint of its last finished epoch and its learning curve so far.
-        resume: go on from `scratch`; without it a new run starts and old checkpoints are dropped.
+        resume: continue from `scratch`. Otherwise a new run starts, and old checkpoints are deleted.
         teachers: folder of the recipe's teachers, by default `out`.
-        limit: fit on that many images only and read only that many test images, for tests; the card says so.
+        limit: use only that many images of each split, to try things out; the card says so.
 
     Returns the card. Raises CheckpointError when `scratch` belongs to another run, FileError when `out` cannot be
-    written or a run is under way in `scratch`, UnavailableError when a teacher is not trained yet; all are tried before
-    anything else.
+    written or another run is using `scratch`, UnavailableError when a teacher is not trained yet. All of these are
+    checked before training starts.
     """
     check_writable(out)
     with locked(scratch):
-        return train_alone(spec, recipe, out, scratch, seeds, resume, teachers, data_folder, limit)
+        return train_locked(spec, recipe, out, scratch, seeds, resume, teachers, data_folder, limit)
 
 
-def train_alone(
+def train_locked(
     spec: ModelSpec,
     recipe: Recipe,
     out: Path,
@@ -97,24 +97,24 @@ def train_alone(
     data_folder: str | Path | None,
     limit: int | None,
 ) -> dict[str, Any]:
-    """`train`, while no other run uses `scratch`."""
+    """`train`, with the lock of `scratch` held."""
     if not resume:
         empty(scratch)
     run = {"model": spec.name, "recipe": dataclasses.asdict(recipe), "limit": limit}
     curves = {seed: Curve(scratch / f"seed-{seed}", {**run, "seed": seed}) for seed in seeds}
     fitted, validation, test = splits(spec, recipe, data_folder, limit)
-    lessons, digests = None, {}
+    teacher_logits, digests = None, {}
     if recipe.teachers:
         from fmnist_edge.training import distillation
 
-        lessons = distillation.Lessons(recipe, fitted, teachers or out, scratch.parent / "lessons")
-        digests = lessons.digests
+        teacher_logits = distillation.TeacherLogits(recipe, fitted, teachers or out, scratch.parent / "teacher-logits")
+        digests = teacher_logits.digests
 
     runs = []
     for seed, curve in curves.items():
         file = curve.folder / f"{spec.name}.keras"
         if not file.exists():
-            fit_and_save(spec, recipe, fitted, validation, curve, seed, lessons, file)
+            fit_and_save(spec, recipe, fitted, validation, curve, seed, teacher_logits, file)
         model = checkpoints.load(file).model
         checked = None if validation is None else evaluate(model, validation)
         runs.append(Run(seed, curve, file, model, checked, evaluate(model, test)))
@@ -134,7 +134,7 @@ def train_alone(
 
 
 def empty(scratch: Path) -> None:
-    """Remove what is in `scratch`, a seed's folder at once: half of one would be resumed as if it were whole."""
+    """Empty `scratch`. A seed's folder is removed in one step: half of one would be resumed as if it were complete."""
     for folder in scratch.iterdir():
         if folder.is_dir():
             remove_folder(folder)
@@ -145,7 +145,7 @@ def empty(scratch: Path) -> None:
 def splits(
     spec: ModelSpec, recipe: Recipe, folder: str | Path | None, limit: int | None
 ) -> tuple[Split, Split | None, Split]:
-    """(fitted, validation, test) as `spec` and `recipe` have it, each cut to `limit` images."""
+    """(fitted, validation, test) images by `spec` and `recipe`, at most `limit` of each."""
     if limit is not None and limit < 1:
         raise InputError(f"limit must be at least 1 image, got {limit}")
     fitted: Split
@@ -166,20 +166,20 @@ def fit_and_save(
     validation: Split | None,
     curve: Curve,
     seed: int,
-    lessons: Lessons | None,
+    teacher_logits: TeacherLogits | None,
     file: Path,
 ) -> None:
-    """Fit from the last finished epoch in `curve.folder` on; write the uncompiled model, a third of the size."""
+    """Fit, starting after the last finished epoch in `curve.folder`; write the model without its optimizer state."""
     import keras
 
     def callbacks(fed):
-        # The curve is written before the state: a kill between the two repeats an epoch and overwrites its record.
+        # The curve is written before the checkpoint. A kill between the two repeats an epoch and overwrites its record.
         return [
             epoch_callback(fed, curve),
             keras.callbacks.BackupAndRestore(curve.folder / "state", double_checkpoint=True),
         ]
 
-    model = fit(spec, recipe, fitted, validation, seed=seed, lessons=lessons, callbacks=callbacks)
+    model = fit(spec, recipe, fitted, validation, seed=seed, teacher_logits=teacher_logits, callbacks=callbacks)
     bare = keras.Model(model.inputs, model.outputs, name=model.name)
     write_via(file, bare.save)
 
@@ -187,7 +187,7 @@ def fit_and_save(
 def card_of(
     spec: ModelSpec, chosen: Run, runs: Sequence[Run], *, fitted_images: int, teachers: dict[str, str]
 ) -> dict[str, Any]:
-    """What is known of a released model, ready for JSON."""
+    """The card of a released model, ready for JSON."""
     import keras
 
     return {
@@ -227,7 +227,7 @@ def spread(accuracies: Sequence[float]) -> dict[str, float | int | None]:
 
 
 def weights_sha256(model: Any) -> str:
-    """SHA-256 over the float32 weights in the model's order: equal for equal weights, whatever the file around them."""
+    """SHA-256 of the float32 weights in the model's order. It does not depend on the file that holds them."""
     digest = hashlib.sha256()
     for weight in model.get_weights():
         digest.update(np.ascontiguousarray(weight, np.float32).tobytes())

@@ -12,7 +12,7 @@ from fmnist_edge import checkpoints
 from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.errors import UnavailableError
 from fmnist_edge.models.recipe import Recipe
-from fmnist_edge.training.distillation import DistillationLoss, Lessons, accuracy
+from fmnist_edge.training.distillation import DistillationLoss, TeacherLogits, accuracy
 from fmnist_edge.training.feed import batches, prepare
 from fmnist_edge.training.train import train
 
@@ -54,8 +54,8 @@ def test_accuracy_looks_at_labels_and_not_at_the_teacher():
         assert np.asarray(accuracy(targets, logits)).tolist() == [1, 0, 1]
 
 
-def lessons_of(tmp_path, recipe, split):
-    return Lessons(recipe, split, TRAINED, tmp_path)
+def teacher_logits_of(tmp_path, recipe, split):
+    return TeacherLogits(recipe, split, TRAINED, tmp_path)
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def split():
 def test_teachers_average_their_logits_and_see_what_the_student_sees(tmp_path, split):
     recipe = dataclasses.replace(RECIPE, batch_size=16, erase=0.5, views=2, teachers=("compact_cnn", "tuned_cnn"))
     models = [checkpoints.load(name, folder=TRAINED).model for name in recipe.teachers]
-    lessons = lessons_of(tmp_path, recipe, split)
-    fed = batches(split, recipe, 0, lessons)
+    teacher_logits = teacher_logits_of(tmp_path, recipe, split)
+    fed = batches(split, recipe, 0, teacher_logits)
     seen = {}
     for epoch in range(4):
         fed.start(epoch)
@@ -82,22 +82,22 @@ def test_teachers_average_their_logits_and_see_what_the_student_sees(tmp_path, s
         seen[epoch] = inputs[np.argsort(fed.order)], fed.order
     assert np.array_equal(seen[0][0], seen[2][0]) and np.array_equal(seen[1][0], seen[3][0])
     assert not np.array_equal(seen[0][0], seen[1][0]) and not np.array_equal(seen[0][1], seen[2][1])
-    assert lessons.digests["tuned_cnn"] == checkpoints.load("tuned_cnn", folder=TRAINED).sha256
+    assert teacher_logits.digests["tuned_cnn"] == checkpoints.load("tuned_cnn", folder=TRAINED).sha256
 
 
 def test_teachers_answer_each_view_once_until_anything_changes(tmp_path, split, monkeypatch):
     asked = []
-    monkeypatch.setattr(Lessons, "answers", lambda self, inputs: asked.append(self.key) or np.zeros((40, 10)))
+    monkeypatch.setattr(TeacherLogits, "answers", lambda self, inputs: asked.append(self.key) or np.zeros((40, 10)))
     recipe = dataclasses.replace(RECIPE, views=2)
     for epoch in (0, 1, 2, 3):
-        lessons_of(tmp_path, recipe, split)(epoch)
+        teacher_logits_of(tmp_path, recipe, split)(epoch)
     assert len(asked) == 2
     others = [
-        lessons_of(tmp_path, dataclasses.replace(recipe, flip=False), split),
-        lessons_of(tmp_path, dataclasses.replace(recipe, erase=0.1), split),
-        lessons_of(tmp_path, dataclasses.replace(recipe, teachers=("tuned_cnn",)), split),
-        lessons_of(tmp_path, recipe, split.part(0, 40 - 1)),
-        lessons_of(tmp_path, recipe, Split(255 - split.images, split.labels)),
+        teacher_logits_of(tmp_path, dataclasses.replace(recipe, flip=False), split),
+        teacher_logits_of(tmp_path, dataclasses.replace(recipe, erase=0.1), split),
+        teacher_logits_of(tmp_path, dataclasses.replace(recipe, teachers=("tuned_cnn",)), split),
+        teacher_logits_of(tmp_path, recipe, split.part(0, 40 - 1)),
+        teacher_logits_of(tmp_path, recipe, Split(255 - split.images, split.labels)),
     ]
     for other in others:
         other(0)
@@ -105,9 +105,9 @@ def test_teachers_answer_each_view_once_until_anything_changes(tmp_path, split, 
 
 
 def test_a_teacher_of_a_recipe_without_flips_sees_no_mirror_images(tmp_path, split):
-    lessons = lessons_of(tmp_path, dataclasses.replace(RECIPE, flip=False), split)
+    teacher_logits = teacher_logits_of(tmp_path, dataclasses.replace(RECIPE, flip=False), split)
     model = checkpoints.load("compact_cnn", folder=TRAINED).model
-    images, answers = lessons(0)
+    images, answers = teacher_logits(0)
     np.testing.assert_allclose(answers, model.predict(prepare(images), verbose=0), rtol=1e-4, atol=1e-4)
 
 

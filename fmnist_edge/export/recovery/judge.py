@@ -23,13 +23,13 @@ class Judge:
     Attributes:
         images: uint8 or float (n, *input_shape).
         labels: class indices (n,); None takes the Keras model's own answers for right.
-        lessons: more images without labels, to fine-tune with.
+        fine_tuning_images: more images without labels, to fine-tune with.
         source: what the images are, for the manifest.
     """
 
     images: np.ndarray
     labels: np.ndarray | None
-    lessons: np.ndarray
+    fine_tuning_images: np.ndarray
     source: str
 
 

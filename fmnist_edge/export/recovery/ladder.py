@@ -34,13 +34,13 @@ class Material:
 
     Attributes:
         images: preprocessed calibration images, float32 (n, *input_shape).
-        lessons: likewise, as many as there are, to fine-tune with.
+        fine_tuning_images: likewise, as many as there are, to fine-tune with.
         logits: whether the model ends in logits, not in probabilities.
         weakest: names the layers of an exported candidate that rounding hurts, worst first.
     """
 
     images: np.ndarray
-    lessons: np.ndarray
+    fine_tuning_images: np.ndarray
     logits: bool
     weakest: Callable[[Candidate], list[str]]
 
@@ -81,7 +81,7 @@ def corrected(start: Candidate, material: Material) -> Candidate:
 
 def tuned(start: Candidate, material: Material) -> Candidate:
     even = equalise(start.model, material.images)
-    return Candidate(fine_tune(even, material.lessons, logits=material.logits, epochs=EPOCHS))
+    return Candidate(fine_tune(even, material.fine_tuning_images, logits=material.logits, epochs=EPOCHS))
 
 
 def keeping(count: int, before: int) -> Callable[[Candidate, Material], Candidate | None]:

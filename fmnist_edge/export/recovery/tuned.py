@@ -81,7 +81,7 @@ def export_tuned(
 
         material = Material(
             contract.preprocessing.apply(calibration.images, shape),
-            contract.preprocessing.apply(judge.lessons, shape),
+            contract.preprocessing.apply(judge.fine_tuning_images, shape),
             contract.output == "logits",
             weakest,
         )
