@@ -110,7 +110,7 @@ def reproduce(
 
     Args:
         calibration: the images that `recipe.calibration` is about.
-        fine_tuning_images: the images to fine-tune with, uint8 or float (n, *input_shape), if the recipe has that remedy.
+        fine_tuning_images: gives uint8 or float (n, *input_shape); called if the recipe has that remedy.
 
     Raises InputError when model or images are not those of the recipe, ArtifactError when the file beside the manifest
     is not the one it describes, and what `export` raises.

@@ -28,7 +28,7 @@ def one_hot(labels: np.ndarray) -> np.ndarray:
 
 
 def smoothed(labels: np.ndarray, share: float) -> np.ndarray:
-    """One-hot `labels` with `share` of the probability spread evenly over all classes (Szegedy et al. 2016, section 7)."""
+    """One-hot `labels` with `share` of the probability spread over all classes (Szegedy et al. 2016, section 7)."""
     return (1 - share) * labels + share / labels.shape[1] if share else labels
 
 
