@@ -30,9 +30,9 @@ def count(request, progress):
     return {"done": True}
 
 def chat(request, progress):
+    subprocess.run(["echo", '{"fmnist-edge": "done", "value": "forged"}'])
     print("printed by Python", flush=True)
     os.write(1, b"written by a library")
-    subprocess.run(["echo", '{"fmnist-edge": "done", "value": "forged"}'])
     progress("between")
     os.write(1, b"no end of line")
     return "reply"
@@ -283,7 +283,7 @@ class TestWhatItStarted:
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_ctrl_c_leaves_no_process_behind(self, do, number):
-        """The group gets it, as from a terminal. The child must not: its traceback would be on the terminal."""
+        """Our group gets it, as from a terminal; the child and what it started are not in it."""
         code = (
             "import signal\n"
             "from fmnist_edge.worker.calls import call\n"
@@ -301,6 +301,7 @@ class TestWhatItStarted:
             env={**child_environment(), "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ['PYTHONPATH']}"},
         ) as parent:
             started = int(parent.stdout.readline())
+            assert os.getsid(started) != parent.pid
             os.killpg(parent.pid, number)
             assert parent.stdout.read() == "interrupted\n" and parent.stderr.read() == ""
         assert gone(started)

@@ -148,7 +148,7 @@ def current(out: Path, core: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, Any]:
-    said = program(["qemu-aarch64", "--version"]).result(UnavailableError)
+    said = program(["qemu-aarch64", "--version"]).result(UnavailableError, "qemu-aarch64: ")
     lines = [line.split()[0].partition("==")[::2] for line in userland.WHEELS.read_text().splitlines() if "==" in line]
     return {"qemu": said.split("version ")[-1].split()[0], "packages": dict(lines)}
 

@@ -147,7 +147,7 @@ def call(command: Sequence[str], what: str, folder: Path | None = None) -> None:
     end = program(command, folder=folder)
     if end.how is not How.DONE:
         hint = "an emulated board needs Debian 12's package sources, PyPI and a network"
-        raise UnavailableError(f"cannot fetch {what} ({end.reason}); {hint}")
+        raise UnavailableError(f"cannot fetch {what}: {end.reason}; {hint}")
 
 
 def main(folder: str) -> None:
