@@ -9,6 +9,9 @@ GPU := build/gpu
 PLAN ?= quick
 LIMIT ?= 500
 MODELS := tiny_resnet tiny_googlenet
+# Two processes on two cores: were each to take both, they would wait for one another.
+ALONE := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+PYTEST := $(ALONE) $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 OLD := $(VENV)-tflite-runtime
 OLD_READY := $(OLD)/.ready
 FUZZER := $(VENV)-fuzz
@@ -21,11 +24,11 @@ INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --requir
 SERVED := exported/tiny_resnet/int8.tflite
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test sshd torture lint types docs bench gpu report exported matrix compat aarch64 emulate estimate microcontroller soak audit licences release lock wheel clean
+.PHONY: help data demo test test-all sshd torture lint types docs bench gpu report exported matrix compat aarch64 emulate estimate microcontroller soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
@@ -45,8 +48,11 @@ demo: $(READY) data  ## load -> export -> parity -> latency -> classify, on the 
 	$(EDGE) classify $(DEMO)/tiny_resnet/int8.tflite examples/images/*.png
 	$(EDGE) classify $(DEMO)/tiny_googlenet/float32.onnx examples/images/*.png
 
-test: $(READY) data sshd  ## all tests
-	$(BIN)/python -m pytest
+test: $(READY) data sshd  ## the tests, without those marked slow
+	$(PYTEST) -m "not slow"
+
+test-all: $(READY) data sshd  ## all tests: also torture, soak, fresh environments, real studies
+	$(PYTEST)
 
 sshd:  # a real one, for the tests of `bench --on`; they are skipped where it cannot be had
 	@sh scripts/get-sshd.sh || echo "no sshd: the tests of bench --on will be skipped" >&2

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 from support import bench_results as bench
+from support.programs import skip_where, why_it_does_not_run
 
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.bench import results as bench_results
@@ -18,7 +19,7 @@ from fmnist_edge.catalog.boards import CORES
 from fmnist_edge.cli import main
 from fmnist_edge.errors import InputError, UnavailableError, UnknownNameError
 
-needs_mca = pytest.mark.skipif(not (shutil.which("llvm-mca") and shutil.which("llvm-mc")), reason="no llvm-mca here")
+needs_mca = skip_where([why_it_does_not_run(name) for name in ("llvm-mca", "llvm-mc")], "llvm")
 NOP, FMLA = "1f2003d5", "20cc214e"  # fmla v0.4s, v1.4s, v1.4s: each waits for the one before
 SWP, CALL, UNKNOWN = "2000a038", "00000094", "ffffffff"  # neoverse-n1's model has no swp
 

@@ -3,13 +3,13 @@
 import hashlib
 import json
 import re
-import shutil
 import subprocess
 
 import numpy as np
 import pytest
 from support import ROOT
 from support.installed import needs
+from support.programs import skip_where, why_it_does_not_compile, why_it_does_not_run
 
 from fmnist_edge import checkpoints, cli
 from fmnist_edge.catalog.precisions import select
@@ -27,14 +27,15 @@ CONTRACT = Contract(
 SOURCES = select("c-array")[0]
 DUMP = ROOT / "tests/microcontroller/dump.cc"
 COMPILER = "arm-none-eabi-g++"
+OBJCOPY = "arm-none-eabi-objcopy"
 EMULATOR = "qemu-system-arm"
 FLAGS = ("-mthumb", "-mfloat-abi=soft", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Os", "-fdata-sections")
 
 
-def needs_program(*names):
-    missing = [name for name in names if not shutil.which(name)]
-    packages = "gcc-arm-none-eabi libstdc++-arm-none-eabi-newlib qemu-system-arm"
-    return pytest.mark.skipif(bool(missing), reason=f"no {', '.join(missing)}; run: apt-get install {packages}")
+LINKED = ("-mcpu=cortex-m4", "-std=c++17", *FLAGS, "--specs=rdimon.specs")  # with newlib and semihosting
+PACKAGES = "gcc-arm-none-eabi libstdc++-arm-none-eabi-newlib qemu-system-arm"
+needs_compiler = skip_where([why_it_does_not_compile(COMPILER, *LINKED), why_it_does_not_run(OBJCOPY)], PACKAGES)
+needs_core = skip_where([why_it_does_not_compile(COMPILER, *LINKED), why_it_does_not_run(EMULATOR)], PACKAGES)
 
 
 @pytest.fixture(scope="module")
@@ -154,14 +155,14 @@ def test_literals_survive_the_language():
     assert (real(1.0), real(1 / 255), real(1e-20), real(None)) == ("1.0f", "0.00392156886f", "9.99999968e-21f", "0.0f")
 
 
-@needs_program(COMPILER, "arm-none-eabi-objcopy")
+@needs_compiler
 @pytest.mark.parametrize("standard", ["c++11", "c++20"])
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7"])
 def test_compiled_array_is_the_tflite_file(sources, tflite, tmp_path, core, standard):
     command = [COMPILER, f"-mcpu={core}", f"-std={standard}", *FLAGS, "-c", sources.path / "compact_cnn_model.cc"]
     subprocess.run([*command, "-o", tmp_path / "model.o"], check=True)
     section = ".rodata._ZN17compact_cnn_model6kModelE"
-    extract = ["arm-none-eabi-objcopy", "-O", "binary", f"--only-section={section}"]
+    extract = [OBJCOPY, "-O", "binary", f"--only-section={section}"]
     subprocess.run([*extract, tmp_path / "model.o", tmp_path / "model.bin"], check=True)
     assert (tmp_path / "model.bin").read_bytes() == tflite.path.read_bytes()
     listed = subprocess.run(["arm-none-eabi-readelf", "-SW", tmp_path / "model.o"], capture_output=True, text=True)
@@ -169,7 +170,7 @@ def test_compiled_array_is_the_tflite_file(sources, tflite, tmp_path, core, stan
     assert alignment == "16", "flatbuffers are read in place"
 
 
-@needs_program(COMPILER, EMULATOR)
+@needs_core
 @pytest.mark.parametrize(("core", "board"), [("cortex-m4", "mps2-an386"), ("cortex-m7", "mps2-an500")])
 def test_an_emulated_core_reads_what_the_host_wrote(sources, texts, tflite, tmp_path, core, board):
     ops = " ".join(f"OP({call.removeprefix('Add')})" for call in map(resolver_call, sources.manifest.ops))
