@@ -1,0 +1,45 @@
+"""Every engine with every model file that it runs."""
+
+import sys
+
+import pytest
+from support.engines import CASES, as_parameter
+
+from fmnist_edge.runtime import Classifier
+
+
+@pytest.fixture(params=[as_parameter(*case) for case in CASES])
+def case(request):
+    return request.param
+
+
+@pytest.fixture
+def name(case):
+    return case[0]
+
+
+@pytest.fixture
+def engine(case):
+    return case[1]
+
+
+@pytest.fixture(params=[pytest.param(model, marks=as_parameter(model, model.rpartition(".")[2]).marks)
+                        for model in dict.fromkeys(model for model, _ in CASES)])  # fmt: skip
+def any_file(request):
+    """The name of each model file once, for what does not depend on the engine."""
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def tflite_runtime(monkeypatch):
+    """The module tflite_runtime, which NumPy 2 keeps out of here: its successor has the same Interpreter."""
+    import ai_edge_litert.interpreter
+
+    monkeypatch.setitem(sys.modules, "tflite_runtime", ai_edge_litert)
+    monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", ai_edge_litert.interpreter)
+
+
+@pytest.fixture
+def classifier(linear_models, name, engine):
+    with Classifier.load(linear_models[name], engine=engine) as loaded:
+        yield loaded
