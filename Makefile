@@ -91,8 +91,9 @@ gpu: $(READY) data  ## time MODELS on this machine's GPU, in batches of 1, 8, 32
 	-$(EDGE) export $(MODELS) --format ncnn --out $(GPU)/batch1
 	$(EDGE) bench $(GPU) --target gpu
 
-report: $(READY)  ## show what is in benchmarks/results, in reports/ and in README's tables
-	$(EDGE) report --readme README.md
+report: $(READY)  ## show what is in benchmarks/results, in reports/ and in the tables of README and docs/
+	$(EDGE) report
+	grep -l '^<!-- report:' *.md docs/*.md | while read -r page; do $(EDGE) report --readme $$page >/dev/null || exit; done
 
 exported: $(READY) data  ## make again what ships in exported/
 	$(EDGE) export $(SHIPPED) --format onnx --precision float32

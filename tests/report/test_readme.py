@@ -1,6 +1,8 @@
 """A README's blocks are what the results give, or the check says which are not."""
 
+import re
 import shutil
+import subprocess
 
 import pytest
 from support import ROOT
@@ -25,6 +27,13 @@ Between.
 <!-- /report -->
 End.
 """
+
+# Every document of ours that has a block.
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
+    if re.search("^<!-- report:", path.read_text(encoding="utf-8"), re.MULTILINE)
+)
 
 
 @pytest.fixture
@@ -111,8 +120,17 @@ def test_what_a_block_says_cannot_end_it(found, tmp_path):
     assert text.count("<!-- /report -->") == 2 and readme.regenerated(text, hostile, tmp_path / "README.md")[1] == []
 
 
-def test_our_own_readme_is_what_our_results_give(monkeypatch):
+@pytest.mark.parametrize("page", PAGES)
+def test_our_own_documents_are_what_our_results_give(page, monkeypatch):
     from fmnist_edge.cli import main
 
     monkeypatch.chdir(ROOT)
-    assert main(["report", "--readme", "README.md", "--check"]) == 0
+    assert main(["report", "--readme", page, "--check"]) == 0
+
+
+def test_make_report_writes_every_document_that_has_a_block():
+    assert {"README.md", "docs/benchmarking.md"} <= set(PAGES)
+    recipe = (ROOT / "Makefile").read_text().partition("\nreport:")[2]
+    listing = re.search(r"^\t(grep -l '.*?' .*?) \|", recipe, re.MULTILINE)[1]
+    found = subprocess.run(listing, shell=True, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert sorted(found.split()) == PAGES
