@@ -28,7 +28,7 @@ def check_overhead(options: argparse.Namespace) -> int:
 
     images = test_images(options)
     pairs = [(artifact.path, engine) for artifact, engine in bare_pairs(options)]
-    with temporary_folder("bench") as folder:
+    with temporary_folder("images") as folder:
         file = save_images(folder / "images.npy", images)
         found = [(path, engine, overhead_of(path, engine, file)) for path, engine in track(pairs, "bare loops")]
     header = ["artifact", "engine", "bare loop µs", "ours adds µs [95 %]", "%", "allowed µs", "gate"]
@@ -51,7 +51,7 @@ def check_cost(options: argparse.Namespace) -> int:
     check_writable(COST.parent)
     pairs = bare_pairs(options)
     figures = package_figures()
-    with temporary_folder("bench") as folder:
+    with temporary_folder("images") as folder:
         file = save_images(folder / "images.npy", images)
         for artifact, engine in track(pairs, "cost"):
             figures += artifact_figures(artifact.path, engine, artifact.manifest.require_input(), file)

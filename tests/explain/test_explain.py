@@ -129,7 +129,7 @@ def test_a_graph_that_fails_on_what_it_declares_is_one_line(tmp_path):
         opset_imports=[helper.make_opsetid("", 17)], ir_version=8,
     )  # fmt: skip
     (tmp_path / "one.onnx").write_bytes(model.SerializeToString())
-    probe = FORMATS["onnx"].open_probe(str(tmp_path / "one.onnx"))
+    probe = FORMATS["onnx"].probe_class()(str(tmp_path / "one.onnx"))
     assert probe.capture(np.ones((1, 4), np.float32), [OUTPUT])[OUTPUT].shape == (1, 4)
     with pytest.raises(ArtifactError, match=r"failed on 2 images .*requested shape"):
         probe.capture(np.ones((2, 4), np.float32), [OUTPUT])
