@@ -90,9 +90,10 @@ class GateError(FmnistEdgeError):
 def one_line(error: BaseException, limit: int = 300) -> str:
     """The first non-empty line of `error`'s message, none of whose characters a terminal would obey.
 
-    Where it is longer than `limit` characters, its middle is left out: a long path comes before the reason.
+    A longer one than `limit` characters keeps its start and its end: the reason may stand behind a long path.
     """
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     text = text or type(error).__name__
-    return text if len(text) <= limit else f"{text[: limit // 2]}…{text[len(text) - (limit - 1) // 2 :]}"
+    end = limit // 4
+    return text if len(text) <= limit else f"{text[: limit - end - 1]}…{text[-end:]}"
