@@ -90,12 +90,10 @@ class GateError(FmnistEdgeError):
 def one_line(error: BaseException, limit: int = 300) -> str:
     """The first non-empty line of `error`'s message, at most `limit` characters, none that a terminal would obey.
 
-    A longer line loses its middle: what it is about stands at its start, and the reason and the remedy at its end.
+    A longer line loses its middle: what it is about stands at its start, the reason and the remedy often at its end.
     """
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     text = text or type(error).__name__
-    if len(text) <= limit:
-        return text
-    head = (limit - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
+    end = limit // 4
+    return text if len(text) <= limit else f"{text[: limit - end - 1]}…{text[-end:]}"
