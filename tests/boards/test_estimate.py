@@ -81,8 +81,8 @@ class TestFitting:
 
 class TestBoards:
     def test_committed_constants_are_their_own_networks(self):
-        for name, entry in boards.data()["boards"].items():
-            nets = entry["networks"].values()
+        for entry in tables.fitted_boards(boards.data()):
+            name, nets = entry["title"], entry["networks"].values()
             pairs = [(net["cycles"] / (entry["ghz"] * 1e6), net["published_ms"]) for net in nets]
             assert entry["constant"] == pytest.approx(fitting.constant(pairs)), name
             errors = fitting.leave_one_out(pairs)

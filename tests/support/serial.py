@@ -6,6 +6,7 @@ They watch load, signals or time, which other tests at work would disturb. One r
 from __future__ import annotations
 
 from collections.abc import Generator
+from itertools import zip_longest
 
 import pytest
 
@@ -31,7 +32,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     result = yield
     if has_workers(session.config) and not (session.shouldstop or session.shouldfail):
         items = session.perform_collect()
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in zip_longest(items, items[1:]):
             session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if session.shouldfail or session.shouldstop:
                 break

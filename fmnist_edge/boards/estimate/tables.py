@@ -81,7 +81,7 @@ def compared(items: Sequence[Comparison]) -> str:
 
 def fits(data: Mapping[str, Any]) -> str:
     """Every network on every board: published, predicted, off by."""
-    entries = list(data["boards"].values())
+    entries = fitted_boards(data)
     header = ["network"]
     for entry in entries:
         header += [f"{entry['title']} published ms", "≈ predicted ms", "off %"]
@@ -97,6 +97,11 @@ def fits(data: Mapping[str, Any]) -> str:
     return console.table(header, rows)
 
 
+def fitted_boards(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The boards whose constant was fitted here; a record written by hand has no networks."""
+    return [entry for entry in data["boards"].values() if "networks" in entry]
+
+
 def off(published: float, error: float) -> list[str]:
     return [f"{published:.1f}", f"≈ {published * (1 + error):.1f}", f"{error * 100:+.0f}"]
 
@@ -104,7 +109,7 @@ def off(published: float, error: float) -> list[str]:
 def unseen(data: Mapping[str, Any]) -> str:
     rows = [
         [entry["title"], network, *off(entry["networks"][network]["published_ms"], error)]
-        for entry in data["boards"].values()
+        for entry in fitted_boards(data)
         for network, error in entry["floats"]["errors"].items()
     ]
     return console.table(["board", "network", "published ms", "≈ predicted ms", "off %"], rows)
