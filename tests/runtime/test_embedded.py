@@ -145,7 +145,7 @@ def test_a_name_is_given_once(suffix):
 class TestLoading:
     def test_a_file_that_travels_alone(self, tmp_path, suffix, monkeypatch):
         tried = []
-        monkeypatch.setattr(loading, "probe", lambda path, engine: tried.append(engine))
+        monkeypatch.setattr(loading, "try_load", lambda path, engine: tried.append(engine))
         with Classifier.load(alone(tmp_path, suffix)) as classifier, Classifier.load(SMALL[suffix]) as shipped:
             assert np.array_equal(classifier.scores(IMAGES), shipped.scores(IMAGES))
             assert classifier.contract == shipped.contract
@@ -162,7 +162,7 @@ class TestLoading:
 
     def test_a_file_exchanged_after_it_was_tried(self, tmp_path, monkeypatch):
         path = alone(tmp_path, ".tflite")
-        monkeypatch.setattr(loading, "probe", lambda path, engine: path.write_bytes(b"other"))
+        monkeypatch.setattr(loading, "try_load", lambda path, engine: path.write_bytes(b"other"))
         refused(path, "truncated or altered")
 
     def test_what_it_says_is_applied(self, tmp_path, suffix):
@@ -358,7 +358,7 @@ class TestLayout:
             assert (batch.shape[1:], is_one) == ((28, 28, 1), one)
 
     def test_of_what_is_no_image(self):
-        with pytest.raises(ArtifactError, match="has not three axes"):
+        with pytest.raises(ArtifactError, match="need images of three axes"):
             Contract((784,), "logits", ("a",), layout="NCHW")
 
 

@@ -190,7 +190,7 @@ class TestSections:
             ({"model": {"name": "a\nb", "sha256": "0"}}, "model.name is 'a\\nb'"),
             ({"model": {"name": "\ud800", "sha256": "0"}}, "model.name is '\\ud800'"),
             ({"model": {"name": "a", "sha256": "0", "parameters": 1.5}}, "model.parameters is 1.5"),
-            ({"batch": True}, "batch is True; expected a whole number from 1 on, or null"),
+            ({"batch": True}, "batch is True; expected a whole number of at least 1, or null"),
             ({"batch": 0}, "batch is 0"),
             ({"inputs": [5]}, "inputs[0] is 5; expected an object"),
             ({"inputs": [{"name": "x", "shape": [1, "2"], "dtype": "int8"}]}, "inputs[0].shape[1] is '2'"),

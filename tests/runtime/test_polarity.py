@@ -37,9 +37,9 @@ def test_all_of_fashion_mnist_is_told_from_its_inverse(part):
     """The false-positive rate of the docstring: 0 of 60,000, and 0 of 60,000 inverted ones missed."""
     images = fashion_mnist.load(part).images[..., None]
     polarity = Polarity(replace(LINEAR, labels=fashion_mnist.LABELS, polarity=fashion_mnist.POLARITY))
-    assert polarity.wrong(images).sum() == 0
-    assert polarity.wrong(255 - images).all()
-    assert polarity.wrong((255 - images[:500]) / 255).all() and not polarity.wrong(images[:500] / np.float32(255)).any()
+    assert polarity.looks_inverted(images).sum() == 0
+    assert polarity.looks_inverted(255 - images).all()
+    assert polarity.looks_inverted((255 - images[:500]) / 255).all() and not polarity.looks_inverted(images[:500] / np.float32(255)).any()
     if part == "train":
         assert len(images) == 60_000
         assert round(images.reshape(60_000, -1)[:, border_of((28, 28, 1))].mean(axis=1).max()) == 108
@@ -50,7 +50,7 @@ def test_a_photo_like_scene_with_shade_and_noise():
     wall = np.linspace(150, 220, 28)[None, :] + RNG.normal(0, 8, (28, 28))
     scene = np.where(SHIRT > 0, 60, wall).clip(0, 255).astype(np.uint8)
     polarity = Polarity(LIGHT_ON_DARK)
-    assert polarity.wrong(scene[None, ..., None]).all() and not polarity.wrong(255 - scene[None, ..., None]).any()
+    assert polarity.looks_inverted(scene[None, ..., None]).all() and not polarity.looks_inverted(255 - scene[None, ..., None]).any()
 
 
 def test_the_border_is_the_outermost_pixels_of_all_channels():

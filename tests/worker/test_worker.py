@@ -15,7 +15,7 @@ from support.stand_ins import script
 from fmnist_edge.errors import ExportError, FmnistEdgeError, InputError, UnavailableError
 from fmnist_edge.worker import calls, endings
 from fmnist_edge.worker.calls import call, child_environment, program
-from fmnist_edge.worker.endings import Ending, How
+from fmnist_edge.worker.endings import Ending, Status
 
 ROOT = Path(__file__).parents[2]
 TASKS = '''
@@ -120,7 +120,7 @@ def gone(process: int) -> bool:
 class TestWhatGetsThrough:
     @pytest.mark.parametrize("value", [None, 1.5, "ü ☃ \udcff \n", {"a": ["b", {"ü": None}]}, "long " * 20_000])
     def test_a_request_and_a_reply_are_json(self, do, value):
-        assert do("echo", value) == Ending(How.DONE, value=value)
+        assert do("echo", value) == Ending(Status.DONE, value=value)
 
     def test_progress_comes_as_it_is_made_and_before_the_reply(self, do):
         seen = []
@@ -177,14 +177,14 @@ class TestWhatGetsThrough:
         found = call("lacking:task", None)
         assert isinstance(found.error, UnavailableError)
         assert found.reason == f"no_such_package is not installed for {sys.executable}"
-        assert call("fmnist_edge.no_such_module:task", None).how is How.FAILED
+        assert call("fmnist_edge.no_such_module:task", None).status is Status.FAILED
 
 
 class TestHowItEnds:
     @pytest.mark.parametrize("kind", ["UnavailableError", "InputError", "ArtifactError", "GateError"])
     def test_an_error_of_our_tree_is_that_error_here(self, do, kind):
         found = do("refuse", kind)
-        assert found.how is How.REFUSED and type(found.error).__name__ == kind
+        assert found.status is Status.REFUSED and type(found.error).__name__ == kind
         assert found.reason == str(found.error) and len(found.reason) == 600
         assert found.reason.startswith("/a/long") and found.reason.endswith("long/path: the reason")
         with pytest.raises(type(found.error), match="the reason"):
@@ -196,7 +196,7 @@ class TestHowItEnds:
     )
     def test_another_exception(self, do, task, reason):
         found = do(task)
-        assert (found.how, found.reason) == (How.FAILED, reason)
+        assert (found.status, found.reason) == (Status.FAILED, reason)
         with pytest.raises(InputError, match=f"^it failed: {reason}$"):
             found.result(InputError, "it failed: ")
 
@@ -204,24 +204,24 @@ class TestHowItEnds:
     def test_a_signal(self, do, name):
         seen = []
         found = do("kill", getattr(signal, name).value, on_progress=seen.append)
-        assert (found.how, found.signal) == (How.CRASHED, name) and seen == ["alive"]
-        assert found.reason == f"crashed ({name}); last it said: its last words"
+        assert (found.status, found.signal) == (Status.CRASHED, name) and seen == ["alive"]
+        assert found.reason == f"crashed ({name}); last output: its last words"
 
     @pytest.mark.parametrize("code", [0, 3])
     def test_an_end_without_a_reply(self, do, code):
         found = do("leave", code)
-        assert (found.how, found.reason) == (How.EXITED, f"its process ended with code {code} (no message)")
+        assert (found.status, found.reason) == (Status.EXITED, f"its process ended with code {code} (no message)")
 
     def test_sys_exit_is_one(self, do):
         assert do("quit").reason == "its process ended with code 1 (lost its way)"
 
     def test_one_that_takes_too_long(self, do):
         found = do("hang", 60, timeout_s=1)
-        assert (found.how, found.reason) == (How.TIMED_OUT, "not done after 1 s")
+        assert (found.status, found.reason) == (Status.TIMED_OUT, "not done after 1 s")
 
     def test_one_that_gives_no_sign_of_life(self, do):
         found = do("hang", 60, stall_s=1)
-        assert (found.how, found.reason) == (How.TIMED_OUT, "gave no sign of life for 1 s")
+        assert (found.status, found.reason) == (Status.TIMED_OUT, "no progress for 1 s")
 
     def test_progress_is_a_sign_of_life_and_no_reprieve(self, do):
         seen = []
@@ -231,13 +231,13 @@ class TestHowItEnds:
     def test_one_whose_parent_is_gone_ends_by_itself(self, do, monkeypatch):
         monkeypatch.setattr(calls, "followed", lambda process, *_: process.wait() and "")
         found = do("hang", 60, timeout_s=-9)
-        assert (found.how, found.signal) == (How.CRASHED, "SIGALRM")
+        assert (found.status, found.signal) == (Status.CRASHED, "SIGALRM")
 
     def test_one_that_does_not_start(self, do, tmp_path):
         assert do("echo", python="no-such-python").reason == "no-such-python did not start (No such file or directory)"
         for python in (tmp_path / "none", tmp_path):
             found = do("echo", python=str(python))
-            assert found.how is How.NOT_STARTED and found.reason.startswith(f"{python} did not start (")
+            assert found.status is Status.NOT_STARTED and found.reason.startswith(f"{python} did not start (")
 
     def test_a_request_that_is_too_long_for_the_system(self, do):
         assert "Argument list too long" in do("echo", "x" * 200_000).reason
@@ -248,7 +248,7 @@ class TestHowItEnds:
 
     def test_every_way_is_tested_here(self):
         source = Path(__file__).read_text()
-        assert not [how for how in How if f"How.{how.name}" not in source]
+        assert not [status for status in Status if f"Status.{status.name}" not in source]
 
 
 class TestWhatItStarted:
@@ -256,7 +256,7 @@ class TestWhatItStarted:
     def test_is_ended_with_it(self, do, request_):
         seen = []
         found = do("start_another", request_, stall_s=2, on_progress=seen.append)
-        assert found.how is (How.DONE if request_ == "reply" else How.TIMED_OUT)
+        assert found.status is (Status.DONE if request_ == "reply" else Status.TIMED_OUT)
         assert gone(seen[0])
 
     def test_does_not_hide_its_crash(self, do):
@@ -264,12 +264,12 @@ class TestWhatItStarted:
 
     def test_what_left_its_group_and_keeps_its_stdout_does_not_keep_us(self, do, tmp_path):
         python = script(tmp_path, f"setsid sleep 30 & echo $! >{tmp_path}/left; sleep 30")
-        assert do("echo", python=python, timeout_s=1).how is How.TIMED_OUT
+        assert do("echo", python=python, timeout_s=1).status is Status.TIMED_OUT
         os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)
 
     def test_of_a_wrapper_too(self, do, tmp_path):
         python = script(tmp_path, f"sleep 60 & echo $! >{tmp_path}/started; wait")
-        assert do("echo", python=python, timeout_s=1).how is How.TIMED_OUT
+        assert do("echo", python=python, timeout_s=1).status is Status.TIMED_OUT
         assert gone(int((tmp_path / "started").read_text()))
 
     def test_without_a_group_the_child_is_killed(self, monkeypatch):
@@ -309,19 +309,23 @@ class TestWhatItStarted:
 class TestProgram:
     def test_what_it_prints_and_where(self, tmp_path):
         found = program(["sh", "-c", "pwd; echo $A; echo e >&2"], folder=tmp_path, environment={"A": "a"})
-        assert (found.how, found.value, found.reason) == (How.DONE, f"{tmp_path}\na\ne\n", "")
+        assert (found.status, found.value, found.reason) == (Status.DONE, f"{tmp_path}\na\ne\n", "")
 
     @pytest.mark.parametrize(
-        ("code", "how", "reason"),
+        ("code", "status", "reason"),
         [
-            ("echo first; echo '  the reason ' >&2; exit 4", How.EXITED, "its process ended with code 4 (the reason)"),
-            ("echo bad graph; kill -ABRT $$", How.CRASHED, "crashed (SIGABRT); last it said: bad graph"),
-            ("echo at it; sleep 60", How.TIMED_OUT, "not done after 1 s; last it said: at it"),
+            (
+                "echo first; echo '  the reason ' >&2; exit 4",
+                Status.EXITED,
+                "its process ended with code 4 (the reason)",
+            ),
+            ("echo bad graph; kill -ABRT $$", Status.CRASHED, "crashed (SIGABRT); last output: bad graph"),
+            ("echo at it; sleep 60", Status.TIMED_OUT, "not done after 1 s; last output: at it"),
         ],
     )
-    def test_how_it_ends(self, code, how, reason):
+    def test_how_it_ends(self, code, status, reason):
         found = program(["sh", "-c", code], timeout_s=1)
-        assert (found.how, found.reason) == (how, reason)
+        assert (found.status, found.reason) == (status, reason)
 
     def test_one_that_is_not_there(self):
         assert program(["/nowhere/tool"]).reason == "/nowhere/tool did not start (No such file or directory)"

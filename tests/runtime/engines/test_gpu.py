@@ -20,7 +20,7 @@ from fmnist_edge.errors import FileError, UnavailableError
 from fmnist_edge.report import runs
 from fmnist_edge.runtime.engine_catalog import GPU, engines_on
 from fmnist_edge.runtime.engines import cuda, onnxruntime_cuda
-from fmnist_edge.runtime.engines.compiled_model import placed
+from fmnist_edge.runtime.engines.compiled_model import placement_from
 
 TINY = Plan("tiny", 1, 0, 0, min_queries=3, warm_up_runs=2, warm_up_seconds=0, threads=(1,))
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 28, 28), np.uint8)
@@ -170,9 +170,9 @@ class TestWithout:
         monkeypatch.setattr(cuda, "DRIVER", "libcuda-is-not-here.so.1")
         with pytest.raises(UnavailableError, match=r"no NVIDIA driver .*libcuda-is-not-here"):
             cuda.Cuda()
-        assert "libcublasLt.so.13 is missing; in an environment" in onnxruntime_cuda.why_not(LOGGED)
-        assert "Require cuDNN 9" in onnxruntime_cuda.why_not(LOGGED.splitlines()[1])
-        assert "does not say why" in onnxruntime_cuda.why_not("")
+        assert "libcublasLt.so.13 is missing; in an environment" in onnxruntime_cuda.load_failure(LOGGED)
+        assert "Require cuDNN 9" in onnxruntime_cuda.load_failure(LOGGED.splitlines()[1])
+        assert "no reason given" in onnxruntime_cuda.load_failure("")
 
     def test_a_session_that_fell_back_to_the_cpu_is_not_taken_for_cuda(self, models, monkeypatch):
         import onnxruntime
@@ -182,19 +182,19 @@ class TestWithout:
 
         monkeypatch.setattr(onnxruntime_cuda, "Cuda", Driver)
         # One without CUDA, that claims to have it.
-        monkeypatch.setattr(onnxruntime_cuda, "library", lambda: onnxruntime)
+        monkeypatch.setattr(onnxruntime_cuda, "cuda_onnxruntime", lambda: onnxruntime)
         with warnings.catch_warnings(), pytest.raises(UnavailableError, match="cannot use CUDA"):
             warnings.simplefilter("ignore")  # ONNX Runtime's own, of the provider that it leaves out
             onnxruntime_cuda.OnnxRuntimeCudaEngine(str(models["float32.onnx"]), 1)
 
     def test_litert_that_put_all_on_the_cpu_is_not_on_a_gpu(self):
-        with pytest.raises(UnavailableError, match="would run on the CPU"):
-            placed("INFO: Created TensorFlow Lite XNNPACK delegate for CPU.", True, {})
+        with pytest.raises(UnavailableError, match="runs no op of this model on the GPU"):
+            placement_from("INFO: Created TensorFlow Lite XNNPACK delegate for CPU.", True, {})
 
     def test_a_real_gpu_is_told_from_a_software_one(self):
         said = "Selected adapter: NVIDIA T4, arch=turing, vendor=nvidia, backend=Vulkan, adapterType=Discrete GPU"
-        assert not placed(said, True, {}).software
-        assert placed(said.replace("Discrete GPU", "CPU / Software"), True, {}).software
+        assert not placement_from(said, True, {}).software
+        assert placement_from(said.replace("Discrete GPU", "CPU / Software"), True, {}).software
 
 
 def has_cuda():
