@@ -216,9 +216,9 @@ def download(report: Callable[[str], None] = lambda line: None) -> Path:
             try:
                 with urllib.request.urlopen(mirror + file.name, timeout=20) as response:
                     compressed = response.read(file.size)
-                verified(file, compressed, mirror + file.name)
+                verified(file, compressed, file.name)
             except (OSError, DataError) as error:
-                answers.append(f"{mirror}: {one_line(error, 80)}")
+                answers.append(f"{mirror}: {one_line(error, 160)}")
                 continue
             write_atomic(folder / file.name, compressed)
             break

@@ -14,21 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from fmnist_edge.errors import ArtifactError
+from fmnist_edge.runtime import json_values as values
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec, kind_of
 from fmnist_edge.runtime.golden import Golden
-from fmnist_edge.runtime.json_values import (
-    boolean,
-    damaged,
-    dict_of,
-    integer,
-    json_object,
-    list_of,
-    number,
-    optional,
-    printable,
-    text,
-)
 
 __all__ = ["SCHEMA", "CalibrationSet", "Manifest", "ModelFile", "Recovery", "manifest_path"]
 
@@ -46,11 +35,11 @@ class ModelFile:
 
     @classmethod
     def from_json(cls, value: object, where: str) -> ModelFile:
-        found = json_object(value, where)
+        found = values.json_object(value, where)
         return cls(
-            printable(found.get("name"), f"{where}.name"),
-            printable(found.get("sha256"), f"{where}.sha256"),
-            optional(integer)(found.get("parameters"), f"{where}.parameters"),
+            values.printable(found.get("name"), f"{where}.name"),
+            values.printable(found.get("sha256"), f"{where}.sha256"),
+            values.optional(values.integer)(found.get("parameters"), f"{where}.parameters"),
         )
 
 
@@ -72,12 +61,12 @@ class CalibrationSet:
 
     @classmethod
     def from_json(cls, value: object, where: str) -> CalibrationSet:
-        found = json_object(value, where)
+        found = values.json_object(value, where)
         return cls(
-            integer(found.get("images"), f"{where}.images"),
-            printable(found.get("sha256"), f"{where}.sha256"),
-            optional(integer)(found.get("seed", 0), f"{where}.seed"),  # absent from older manifests: it was always 0
-            text(found.get("source", ""), f"{where}.source"),
+            values.integer(found.get("images"), f"{where}.images"),
+            values.printable(found.get("sha256"), f"{where}.sha256"),
+            values.optional(values.integer)(found.get("seed", 0), f"{where}.seed"),  # always 0 in older manifests
+            values.text(found.get("source", ""), f"{where}.source"),
         )
 
 
@@ -97,11 +86,11 @@ class Recovery:
 
     @classmethod
     def from_json(cls, value: object, where: str) -> Recovery:
-        found = json_object(value, where)
+        found = values.json_object(value, where)
         return cls(
-            boolean(found.get("weights_changed"), f"{where}.weights_changed"),
-            optional(printable)(found.get("rung"), f"{where}.rung"),
-            optional(boolean)(found.get("passed"), f"{where}.passed"),
+            values.boolean(found.get("weights_changed"), f"{where}.weights_changed"),
+            values.optional(values.printable)(found.get("rung"), f"{where}.rung"),
+            values.optional(values.boolean)(found.get("passed"), f"{where}.passed"),
         )
 
 
@@ -193,7 +182,8 @@ class Manifest:
                 f"manifest schema is {reprlib.repr(found)}, this version reads {SCHEMA}; export the model again"
             )
         known: dict[str, Any] = {name: read(value[name], name) for name, read in SECTIONS.items() if name in value}
-        return cls(value, printable(value.get("sha256"), "sha256"), Contract.from_dict(value.get("contract")), **known)
+        sha256 = values.printable(value.get("sha256"), "sha256")
+        return cls(value, sha256, Contract.from_dict(value.get("contract")), **known)
 
     @classmethod
     def of(cls, artifact: str, sections: Mapping[str, object]) -> Manifest:
@@ -234,7 +224,7 @@ class Manifest:
         """The fields of the precision. Raises ArtifactError when they are missing or one has a wrong type."""
         if self.recipe is None:
             raise ArtifactError("the manifest has no recipe; export the model again")
-        return dict_of(text_or_boolean)(self.recipe, "recipe")
+        return values.dict_of(text_or_boolean)(self.recipe, "recipe")
 
     def require_input(self) -> TensorSpec:
         """The only input. Raises ArtifactError when the manifest has none or several."""
@@ -263,31 +253,31 @@ def batch_size(value: object, where: str) -> int | None:
     if value is None:
         return None
     if type(value) is not int or value < 1:
-        raise damaged(value, where, "a whole number of at least 1, or null")
+        raise values.damaged(value, where, "a whole number of at least 1, or null")
     return value
 
 
 def tensor(value: object, where: str) -> TensorSpec:
-    found = json_object(value, where)
+    found = values.json_object(value, where)
     return TensorSpec(
-        text(found.get("name"), f"{where}.name"),
-        list_of(optional(integer))(found.get("shape"), f"{where}.shape"),
-        printable(found.get("dtype"), f"{where}.dtype"),
-        optional(number)(found.get("scale"), f"{where}.scale"),
-        optional(integer)(found.get("zero_point"), f"{where}.zero_point"),
+        values.text(found.get("name"), f"{where}.name"),
+        values.list_of(values.optional(values.integer))(found.get("shape"), f"{where}.shape"),
+        values.printable(found.get("dtype"), f"{where}.dtype"),
+        values.optional(values.number)(found.get("scale"), f"{where}.scale"),
+        values.optional(values.integer)(found.get("zero_point"), f"{where}.zero_point"),
     )
 
 
 def float_ops(value: object, where: str) -> tuple[str, ...] | str:
-    return "all" if value == "all" else list_of(text)(value, where)
+    return "all" if value == "all" else values.list_of(values.text)(value, where)
 
 
 def lrn_fits(value: object, where: str) -> Mapping[str, Mapping[str, object]]:
-    return {} if value is None else dict_of(json_object)(value, where)
+    return {} if value is None else values.dict_of(values.json_object)(value, where)
 
 
 def text_or_boolean(value: object, where: str) -> str | bool:
-    return value if isinstance(value, bool) else printable(value, where)
+    return value if isinstance(value, bool) else values.printable(value, where)
 
 
 def unvalidated(value: object, where: str) -> object:
@@ -297,25 +287,25 @@ def unvalidated(value: object, where: str) -> object:
 
 # `sha256` and `contract` are in every manifest and are read separately. Unknown sections are kept.
 SECTIONS: dict[str, Callable[[object, str], object]] = {
-    "artifact": printable,
-    "format": printable,
-    "precision": printable,
+    "artifact": values.printable,
+    "format": values.printable,
+    "precision": values.printable,
     "model": ModelFile.from_json,
     "batch": batch_size,
-    "inputs": list_of(tensor),
-    "outputs": list_of(tensor),
-    "recipe": json_object,
-    "keep_float": list_of(printable),
-    "calibration": optional(CalibrationSet.from_json),
+    "inputs": values.list_of(tensor),
+    "outputs": values.list_of(tensor),
+    "recipe": values.json_object,
+    "keep_float": values.list_of(values.printable),
+    "calibration": values.optional(CalibrationSet.from_json),
     "lrn_fits": lrn_fits,
-    "op_census": dict_of(integer),
+    "op_census": values.dict_of(values.integer),
     "float_ops": float_ops,
-    "versions": dict_of(optional(printable)),
+    "versions": values.dict_of(values.optional(values.printable)),
     "golden": unvalidated,
-    "size_bytes": integer,
-    "arena_bytes": integer,
-    "ops": list_of(text),
-    "files": dict_of(printable),
-    "recovery": optional(Recovery.from_json),
+    "size_bytes": values.integer,
+    "arena_bytes": values.integer,
+    "ops": values.list_of(values.text),
+    "files": values.dict_of(values.printable),
+    "recovery": values.optional(Recovery.from_json),
     "parity": unvalidated,
 }

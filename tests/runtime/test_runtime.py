@@ -1,4 +1,4 @@
-"""One contract for every engine and format, and files that break it."""
+"""The same behaviour of every engine and format, and damaged or hostile files."""
 
 import base64
 import hashlib
@@ -84,13 +84,13 @@ def engine(case):
 @pytest.fixture(params=[pytest.param(model, marks=as_parameter(model, model.rpartition(".")[2]).marks)
                         for model in dict.fromkeys(model for model, _ in CASES)])  # fmt: skip
 def any_file(request):
-    """The name of each model file once, for what does not depend on the engine."""
+    """Each model file once, for tests that do not depend on the engine."""
     return request.param
 
 
 @pytest.fixture(autouse=True)
 def tflite_runtime(monkeypatch):
-    """The module tflite_runtime, which NumPy 2 keeps out of here: its successor has the same Interpreter."""
+    """A stand-in for the module tflite_runtime, which needs NumPy 1: its successor has the same Interpreter."""
     import ai_edge_litert.interpreter
 
     monkeypatch.setitem(sys.modules, "tflite_runtime", ai_edge_litert)
@@ -104,7 +104,7 @@ def classifier(linear_models, name, engine):
 
 
 class TestContract:
-    def test_scores_are_the_models(self, classifier, name):
+    def test_scores_are_the_outputs_of_the_model(self, classifier, name):
         scores = classifier.scores(IMAGES)
         assert (scores.shape, scores.dtype) == ((19, 10), np.float32)
         assert np.abs(scores - EXPECTED).max() < TOLERANCE.get(name, 1e-4)
@@ -120,14 +120,15 @@ class TestContract:
         for batch in (IMAGES, IMAGES[..., None]):
             answers = classifier(batch)
             assert len(answers) == 19
-            rounding = 1e-6 if classifier.engine.name.startswith("keras") else 0  # its order of sums goes by the batch
+            # In Keras the order of sums depends on the batch size.
+            rounding = 1e-6 if classifier.engine.name.startswith("keras") else 0
             assert np.abs(answers[0].probabilities - one.probabilities).max() <= rounding
 
     def test_a_batch_of_one_is_a_list(self, classifier):
         assert isinstance(classifier(IMAGES[:1]), list)
         assert len(classifier.classify(IMAGES[0])) == 1
 
-    def test_prediction_hangs_together(self, classifier):
+    def test_prediction_is_consistent(self, classifier):
         for answer in classifier(IMAGES):
             assert answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
             assert answer.index == answer.probabilities.argmax() == answer.top_k(3)[0]
@@ -161,7 +162,7 @@ class TestContract:
         assert set(most) == {1}
 
     def test_shared_between_threads(self, classifier):
-        steps = 5 if classifier.engine.name.startswith("keras") else 60  # Keras takes milliseconds a call
+        steps = 5 if classifier.engine.name.startswith("keras") else 60  # Keras takes milliseconds per call
         expected = [classifier.scores(image)[0] for image in IMAGES]
         wrong = []
 
@@ -189,7 +190,7 @@ class TestContract:
 
 
 def test_engines_agree_on_a_real_int8_model():
-    """Golden across kernels: XNNPACK rounds otherwise than LiteRT's own kernels, by few steps, and ties may flip."""
+    """Agreement of kernels: XNNPACK and LiteRT's kernels differ by a few steps, and ties may change."""
     images = fashion_mnist.load("test").images[:300]
     path = ROOT / "exported/compact_cnn/int8.tflite"
     scores = {}
@@ -209,7 +210,7 @@ def test_every_engine_claims_a_format():
         assert all(name in engines_for(Path(f"x{suffix}"), record.target) for suffix in record.suffixes)
 
 
-def test_onnxruntime_optimises_as_far_as_its_name_says(linear_models):
+def test_onnxruntime_optimisation_levels(linear_models):
     levels = {
         "onnxruntime": "ORT_ENABLE_ALL", "onnxruntime-extended": "ORT_ENABLE_EXTENDED",
         "onnxruntime-basic": "ORT_ENABLE_BASIC", "onnxruntime-disabled": "ORT_DISABLE_ALL",
@@ -228,7 +229,7 @@ def test_onnxruntime_optimises_as_far_as_its_name_says(linear_models):
         pytest.param("int16x8.tflite", "openvino", marks=needs("openvino")),
     ],
 )
-def test_a_forked_child_of_an_engine_that_cannot_fork_is_told_and_does_not_hang(linear_models, name, engine):
+def test_an_engine_that_cannot_fork_refuses_in_a_child(linear_models, name, engine):
     with Classifier.load(linear_models[name], engine=engine) as classifier:
         classifier(IMAGES[0])
         child = os.fork()
@@ -243,7 +244,7 @@ def test_a_forked_child_of_an_engine_that_cannot_fork_is_told_and_does_not_hang(
 
 
 class TestKeras:
-    def test_threads_are_those_of_the_process(self, linear_models):
+    def test_threads_are_set_for_the_process(self, linear_models):
         code = (
             "import sys, tensorflow as tf\n"
             "from fmnist_edge.errors import UnavailableError\n"
@@ -277,7 +278,7 @@ class TestKeras:
 @needs("openvino")
 class TestOpenVINO:
     def test_scales_are_those_in_the_file(self, linear_models):
-        """OpenVINO has them in its graph, LiteRT reads them from the file."""
+        """OpenVINO has the scales in its graph; LiteRT reads them from the file."""
         for name in ("int8.tflite", "int16x8.tflite"):
             with (
                 Classifier.load(linear_models[name], engine="openvino") as one,
@@ -288,13 +289,13 @@ class TestOpenVINO:
                     assert ours.dtype == expected.dtype and ours.zero_point == expected.zero_point
                     assert ours.scale == pytest.approx(expected.scale, rel=1e-6)
 
-    def test_threads_and_precision_are_as_asked(self, linear_models):
+    def test_threads_and_precision(self, linear_models):
         with Classifier.load(linear_models["float32.onnx"], engine="openvino", threads=1) as classifier:
             model = classifier.engine._request.get_compiled_model()
             assert model.get_property("INFERENCE_NUM_THREADS") == 1
             assert model.get_property("EXECUTION_MODE_HINT").name == "ACCURACY"
 
-    def test_another_formats_file_is_refused(self, linear_models, tmp_path):
+    def test_another_format_is_refused(self, linear_models, tmp_path):
         path = with_manifest(tmp_path / "x.tflite", linear_models["float32.onnx"].read_bytes())
         refused(path, "TFL3", engine="openvino")
 
@@ -331,7 +332,7 @@ class TestNcnn:
             archive.writestr("model.bin", b"")
         refused(with_manifest(tmp_path / "x.ncnn", file.getvalue()), "expected no compression")
 
-    def test_threads_are_as_asked(self, linear_models):
+    def test_threads(self, linear_models):
         with Classifier.load(linear_models["float32.ncnn"], threads=2) as classifier:
             assert classifier.engine._net.opt.num_threads == 2
 
@@ -347,7 +348,7 @@ def swap(files: dict[str, bytes], old: bytes, new: bytes) -> None:
 
 @needs("MNN")
 class TestMNN:
-    def test_what_the_library_prints_stays_out_of_ours(self, linear_models, tmp_path, capfd):
+    def test_library_output_is_captured(self, linear_models, tmp_path, capfd):
         with Classifier.load(linear_models["float32.mnn"]) as classifier:
             classifier(IMAGES)
         refused(with_manifest(tmp_path / "x.mnn", b"x" * 300), "mnn 3", "refuses the file")
@@ -382,7 +383,7 @@ def test_probabilities_are_not_softmaxed_twice(linear_models, tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 1), (2, 3, 3)])
-def test_a_png_of_sixteen_bits_is_as_bright_as_one_of_eight(tmp_path, shape):
+def test_sixteen_bit_png(tmp_path, shape):
     from PIL import Image
 
     grey = np.array([[0, 20, 78], [128, 200, 255]], np.uint8)
@@ -393,8 +394,8 @@ def test_a_png_of_sixteen_bits_is_as_bright_as_one_of_eight(tmp_path, shape):
 
 
 @pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
-def test_a_photo_is_turned_as_it_was_taken(tmp_path, orientation, turns):
-    """EXIF orientation, as cameras write it; `turns` are quarters, counter-clockwise."""
+def test_exif_orientation(tmp_path, orientation, turns):
+    """EXIF orientations; `turns` are counter-clockwise quarter turns."""
     from PIL import Image
 
     stored = np.zeros((32, 32), np.uint8)
@@ -406,8 +407,8 @@ def test_a_photo_is_turned_as_it_was_taken(tmp_path, orientation, turns):
     assert np.abs(found.astype(int) - np.rot90(stored, turns)).mean() < 5
 
 
-def test_damaged_exif_is_a_damaged_file(tmp_path):
-    """With the right checksum: only Pillow's reader of EXIF can tell."""
+def test_damaged_exif(tmp_path):
+    """The checksum is right, so only Pillow's EXIF reader notices."""
     from PIL import Image
 
     Image.new("L", (28, 28)).save(tmp_path / "image.png")
@@ -420,21 +421,21 @@ def test_damaged_exif_is_a_damaged_file(tmp_path):
 
 
 class TestEnginesThatFail:
-    def test_one_that_answers_for_more_images_than_it_was_given(self, linear_models, monkeypatch):
+    def test_more_answers_than_images(self, linear_models, monkeypatch):
         with Classifier.load(linear_models["int8.tflite"]) as classifier:
             run = classifier.engine.run
             monkeypatch.setattr(classifier.engine, "run", lambda batch: np.repeat(run(batch), 2, axis=0))
             with pytest.raises(ArtifactError, match="gave 2 answers for 1 images"):
                 classifier(IMAGES[:2])
 
-    def test_tensors_that_are_no_numbers(self, linear_models):
+    def test_tensors_of_other_types(self, linear_models):
         with Classifier.load(linear_models["float32.tflite"]) as classifier:
             classifier.engine.input = replace(classifier.engine.input, dtype="bool")
             with pytest.raises(ArtifactError, match="is bool; expected numbers"):
                 Runner(classifier.engine, classifier.contract)
 
-    def test_a_batch_that_an_open_file_cannot_take(self, tmp_path):
-        """Its Reshape is for one image. The classifier goes on with what the file can."""
+    def test_a_batch_that_the_model_cannot_run(self, tmp_path):
+        """Its Reshape is for one image. The classifier still works for one image afterwards."""
         from onnx import TensorProto, helper, numpy_helper
 
         graph = helper.make_graph(
@@ -468,7 +469,7 @@ class TestEnginesThatFail:
             assert "\n" not in str(refusal.value)
             assert np.array_equal(classifier.scores(IMAGES[:1]), before)
 
-    def test_a_closed_classifier_says_so(self, classifier):
+    def test_a_closed_classifier(self, classifier):
         classifier.close()
         with pytest.raises(InputError, match="is closed"):
             classifier(IMAGES[0])
@@ -479,7 +480,7 @@ class TestEnginesThatFail:
 
 
 def uint8_onnx(path, preprocessing):
-    """scores = the image's first ten pixels; uint8 in, without a scale."""
+    """A model with a uint8 input without a scale. Its scores are the image's first ten pixels."""
     from onnx import TensorProto, helper, numpy_helper
 
     nodes = [
@@ -500,7 +501,7 @@ def uint8_onnx(path, preprocessing):
     return with_manifest(path, model.SerializeToString(), contract)
 
 
-def test_an_input_of_integers_without_a_scale_takes_pixels_and_nothing_else(tmp_path):
+def test_an_integer_input_without_a_scale_takes_only_pixels(tmp_path):
     path = uint8_onnx(tmp_path / "bytes.onnx", Preprocessing(scale=1.0))
     with Classifier.load(path) as classifier:
         for images in (IMAGES[:3], IMAGES[:3] / 255, (IMAGES[:3] / np.float32(255))):
@@ -518,25 +519,25 @@ def refused(path, *said, error=ArtifactError, **options):
 
 
 @pytest.mark.parametrize("shape", [(60_000, 60_000, 1), (1,) * 7])
-def test_an_image_of_gigabytes_is_no_contract(shape):
+def test_a_contract_with_a_huge_image_is_refused(shape):
     with pytest.raises(ArtifactError, match="6 axes and 16,777,216 values at most"):
         Contract(shape, "logits", ("a", "b"))
 
 
 class TestLoading:
-    def test_a_file_of_holes_is_not_read(self, tmp_path):
+    def test_a_huge_sparse_file_is_not_read(self, tmp_path):
         with open(tmp_path / "x.onnx", "wb") as file:
             file.truncate(1 << 32)
         with pytest.raises(ArtifactError, match="4,294,967,296 bytes; expected 2,147,483,647 at most"):
             read_whole(tmp_path / "x.onnx")
 
-    def test_what_was_exchanged_while_it_was_loaded_is_refused(self, linear_models, tmp_path, monkeypatch):
+    def test_a_file_replaced_during_loading_is_refused(self, linear_models, tmp_path, monkeypatch):
         content = linear_models["float32.onnx"].read_bytes()
         path = with_manifest(tmp_path / "float32.onnx", content)
 
         class Exchanged(OnnxRuntimeEngine):
             def __init__(self, name, threads=None):
-                path.write_bytes(content + b"\x32\x01x")  # a doc_string: as sound as the other
+                path.write_bytes(content + b"\x32\x01x")  # a doc_string: also a valid file
                 super().__init__(name, threads)
 
         monkeypatch.setattr("fmnist_edge.runtime.engines.onnxruntime.OnnxRuntimeEngine", Exchanged)
@@ -588,7 +589,7 @@ class TestLoading:
             assert np.abs(classifier.scores(IMAGES) - EXPECTED).max() < TOLERANCE.get(any_file, 1e-4)
 
     @pytest.mark.parametrize("change", [lambda c: c[:-1], lambda c: c + b"\0", lambda c: c[:99] + b"\xff" + c[100:]])
-    def test_file_that_is_not_the_one_in_its_manifest(self, linear_models, tmp_path, any_file, change):
+    def test_a_file_that_differs_from_its_manifest(self, linear_models, tmp_path, any_file, change):
         path = tmp_path / any_file
         path.write_bytes(change(linear_models[any_file].read_bytes()))
         shutil.copy(manifest_path(linear_models[any_file]), tmp_path)
@@ -600,7 +601,7 @@ class TestLoading:
         path = with_manifest(tmp_path / name, linear_models[name].read_bytes(), contract)
         refused(path, "contract says")
 
-    def test_weights_that_are_not_numbers(self, linear_models, tmp_path):
+    def test_weights_that_are_nan(self, linear_models, tmp_path):
         content = linear_models["float32.onnx"].read_bytes()
         broken = content.replace(BIAS.tobytes(), np.full(10, np.nan, np.float32).tobytes())
         classifier = Classifier.load(with_manifest(tmp_path / "nan.onnx", broken))
@@ -609,7 +610,7 @@ class TestLoading:
 
 
 class TestTrial:
-    """Files without a manifest are tried in a child process: whatever the engine does to it, we go on."""
+    """Files without a manifest are first loaded in a child process, so an engine cannot crash this one."""
 
     @pytest.mark.parametrize(
         ("suffix", "engine"),
@@ -639,24 +640,24 @@ class TestTrial:
         ]
         for number, case in enumerate(cases):
             path = tmp_path / f"{number}{suffix}"
-            if suffix == ".keras" and number < 4:  # such a child takes seconds to start: a vouched-for file needs none
+            if suffix == ".keras" and number < 4:  # such a child takes seconds to start; a verified file needs none
                 refused(with_manifest(path, case), path.name, engine=engine)
                 continue
             path.write_bytes(case)
             refused(path, path.name, contract=LINEAR, engine=engine)
 
-    def test_an_engine_that_crashes_does_not_take_us_along(self, tmp_path, monkeypatch):
+    def test_an_engine_that_crashes(self, tmp_path, monkeypatch):
         self.plant(tmp_path, monkeypatch, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
         with pytest.raises(ArtifactError, match="crashed on it"):
             try_load(tmp_path / "x.onnx", "onnxruntime")
 
-    def test_an_engine_that_hangs_is_given_up_on(self, tmp_path, monkeypatch):
+    def test_an_engine_that_hangs(self, tmp_path, monkeypatch):
         self.plant(tmp_path, monkeypatch, "import time; time.sleep(60)")
         with pytest.raises(ArtifactError, match=r"did not finish loading it within 1 s"):
             try_load(tmp_path / "x.onnx", "onnxruntime", timeout_s=1)
 
     def test_modules_beside_the_model_are_not_imported(self, linear_models, tmp_path, monkeypatch):
-        """A model that is unpacked and classified in its own folder brings no code."""
+        """Modules in the folder of an unpacked model are not imported."""
         shutil.copy(linear_models["float32.onnx"], tmp_path / "x.onnx")
         for name in ("json", "numpy", "onnxruntime", "fmnist_edge"):
             (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
@@ -666,30 +667,30 @@ class TestTrial:
         assert subprocess.run([sys.executable, "-c", code], env=child_environment(), check=False).returncode == 0
         assert not (tmp_path / "ran").exists()
 
-    def test_it_names_the_file_as_it_was_named(self, tmp_path, monkeypatch):
+    def test_the_message_has_the_given_path(self, tmp_path, monkeypatch):
         (tmp_path / "x.onnx").write_bytes(b"x")
         monkeypatch.chdir(tmp_path)
         with pytest.raises(ArtifactError, match=r"^x\.onnx: ONNX Runtime refuses"):
             try_load("x.onnx", "onnxruntime")
 
     def plant(self, folder, monkeypatch, code):
-        """A module that the child imports in onnxruntime's place, before the real one on its path."""
+        """Write a module that the child imports in place of onnxruntime."""
         (folder / "x.onnx").write_bytes(b"x")
         (folder / "sitecustomize.py").write_text(f"import sys\nif 'fmnist_edge.worker' in sys.orig_argv:\n    {code}\n")
         monkeypatch.setenv("PYTHONPATH", str(folder))
 
-    def test_a_vouched_for_file_is_not_tried(self, linear_models, monkeypatch):
+    def test_a_verified_file_is_not_tried(self, linear_models, monkeypatch):
         monkeypatch.setattr("fmnist_edge.runtime.loading.try_load", lambda *_: pytest.fail("tried"))
         Classifier.load(linear_models["float32.onnx"]).close()
 
-    def test_a_vouched_for_file_is_tried_where_its_manifest_is_as_foreign(self, tmp_path):
-        """Sound bytes, an operand that makes no sense: LiteRT 2.3 dies of it, and would take us along."""
+    def test_a_verified_file_is_tried_with_try_first(self, tmp_path):
+        """A well-formed file with an invalid operand. LiteRT 2.3 crashes on it."""
         content = (ROOT / "tests/hostile/litert-2.3-sigsegv.tflite").read_bytes()
         hostile = with_manifest(tmp_path / "x.tflite", content, Contract((28, 28, 1), "logits", fashion_mnist.LABELS))
         refused(hostile, "x.tflite", try_first=True)
 
     @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_DATA")
-    def test_a_file_that_asks_for_more_memory_than_any_edge_model_is_refused(self, tmp_path):
+    def test_a_file_that_needs_too_much_memory_is_refused(self, tmp_path):
         from onnx import TensorProto, helper, numpy_helper
 
         size = numpy_helper.from_array(np.array([1 << 31], np.int64), "size")  # 8 GiB of float32
@@ -711,8 +712,8 @@ SHIPPED = sorted(path for name in ("float32.onnx", "int8.tflite") for path in RO
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_what_ships_is_whole_and_classifies(path):
-    """Every committed artifact, on real images."""
+def test_committed_artifacts_classify(path):
+    """Every committed artifact classifies real images."""
     test = fashion_mnist.load("test").part(0, 200)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == Manifest.read(path).sha256
     with Classifier.load(path) as classifier:
@@ -722,8 +723,8 @@ def test_what_ships_is_whole_and_classifies(path):
 
 @needs("openvino")
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_openvino_agrees_on_what_ships(path):
-    """Another implementation altogether: float scores alike, int8 ones within some steps."""
+def test_openvino_agrees_on_committed_artifacts(path):
+    """An independent implementation: float scores are alike, int8 scores within a few steps."""
     images = fashion_mnist.load("test").images[:300]
     scores = []
     for engine in (None, "openvino"):
@@ -736,9 +737,9 @@ def test_openvino_agrees_on_what_ships(path):
 
 
 class TestInUse:
-    """What a device app leans on beyond a single answer."""
+    """Behaviour that a device application needs beyond a single answer."""
 
-    def test_latency_is_of_the_call(self, linear_models, monkeypatch):
+    def test_latency_is_that_of_the_call(self, linear_models, monkeypatch):
         with Classifier.load(linear_models["int8.tflite"]) as classifier:
             run = classifier.engine.run
             monkeypatch.setattr(classifier.engine, "run", lambda batch: (time.sleep(0.02), run(batch))[1])
@@ -754,15 +755,15 @@ class TestInUse:
         assert len(batches) == 4 and (batches[0] == -128).all()
 
     @pytest.mark.parametrize("threads", [None, 2])
-    def test_a_forked_child_goes_on(self, linear_models, name, engine, threads):
+    def test_a_forked_child_can_classify(self, linear_models, name, engine, threads):
         if name.endswith((".keras", ".ncnn", ".mnn")) or engine == "openvino":
             pytest.skip("does not survive a fork, which has a test of its own")
         with Classifier.load(linear_models[name], engine=engine, threads=threads) as classifier:
             expected = classifier.scores(IMAGES)
             held = threading.Thread(target=lambda: [classifier.scores(IMAGES) for _ in range(50)])
-            held.start()  # the lock may well be taken at the moment of the fork
+            held.start()  # the lock may be held at the moment of the fork
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on threads and forks
+                warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns about threads and forks
                 child = os.fork()
             if child == 0:
                 signal.alarm(60)
@@ -771,8 +772,8 @@ class TestInUse:
             assert os.waitpid(child, 0)[1] == 0
             assert np.array_equal(classifier.scores(IMAGES), expected)
 
-    def test_uint8_images_are_looked_up_as_they_are_computed(self, classifier):
-        """Preprocessing and quantisation of a pixel, from the table and by the formula."""
+    def test_the_lookup_table_matches_the_formula(self, classifier):
+        """The lookup table gives the same as preprocessing and quantisation."""
         levels = np.arange(784, dtype=np.uint16).astype(np.uint8).reshape(28, 28)
         contract = classifier.contract
         computed = classifier.engine.input.quantize(contract.preprocessing.apply(levels, contract.input_shape))
@@ -802,7 +803,7 @@ class TestSelfTest:
             assert result.passed and len(result.vectors) == 16 and result.engine.startswith(f"{engine} (")
             assert result.advice == "nothing to do"
 
-    def test_one_that_is_off_is_found(self, linear_models, tmp_path, golden):
+    def test_a_wrong_engine_fails(self, linear_models, tmp_path, golden):
         scores = golden.scores.copy()
         scores[3, 5] += 40
         path = self.artifact(linear_models, tmp_path, replace(golden, scores=scores).as_dict())
