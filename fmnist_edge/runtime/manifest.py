@@ -249,9 +249,7 @@ def unreadable(error: Exception) -> str:
     return f"not a readable manifest ({type(error).__name__}); export the model again"
 
 
-def batch_size(value: object, where: str) -> int | None:
-    if value is None:
-        return None
+def batch_size(value: object, where: str) -> int:
     if type(value) is not int or value < 1:
         raise values.damaged(value, where, "a whole number of at least 1, or null")
     return value
@@ -291,7 +289,7 @@ SECTIONS: dict[str, Callable[[object, str], object]] = {
     "format": values.printable,
     "precision": values.printable,
     "model": ModelFile.from_json,
-    "batch": batch_size,
+    "batch": values.optional(batch_size),
     "inputs": values.list_of(tensor),
     "outputs": values.list_of(tensor),
     "recipe": values.json_object,
