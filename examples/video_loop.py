@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from fmnist_edge.runtime import Classifier
-from fmnist_edge.runtime.images import fitted
+from fmnist_edge.runtime.images import resized
 
 BYTES_PER_PIXEL = {"gray": 1.0, "yuv420": 1.5}  # of yuv420 the first plane is brightness, which is all we need
 
@@ -61,7 +61,7 @@ def main() -> None:
         classify.warm_up()
         contract = classify.contract
         for number, frame in enumerate(frames(file, *options.size, options.format), 1):
-            image = fitted(Image.fromarray(middle_square(frame)), contract.input_shape, contract.resize)
+            image = resized(Image.fromarray(middle_square(frame)), contract.input_shape, contract.resize)
             found = classify.classify(image, invert=options.invert)[0].probabilities
             smooth = found if smooth is None else options.smoothing * smooth + (1 - options.smoothing) * found
             best = int(smooth.argmax())

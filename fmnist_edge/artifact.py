@@ -1,4 +1,4 @@
-"""An exported file and its manifest: what export writes, check and bench read, devices trust."""
+"""An exported file with its manifest: export writes both, check and bench read them, devices load them."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Artifact:
 
     @property
     def model(self) -> str:
-        """Name of the Keras file it was made from."""
+        """Name of the Keras file that this was exported from."""
         return self._model_file.name
 
     @property
     def model_sha256(self) -> str:
-        """SHA-256 of the Keras file it was made from."""
+        """SHA-256 of the Keras file that this was exported from."""
         return self._model_file.sha256
 
     @property
@@ -70,26 +70,26 @@ class Artifact:
 
     @classmethod
     def write(cls, path: Path, content: bytes, manifest: Manifest) -> Artifact:
-        """Write both files atomically, the model first: a manifest never describes a file that is not there yet."""
+        """Write both files atomically. The model comes first, so that a manifest never describes a missing file."""
         complete = manifest.with_sections({"size_bytes": len(content)})
         write_all({path: writer_of(content), manifest_path(path): writer_of(json_text(complete.as_dict()))})
         return cls(path, complete)
 
     def record(self, name: str, section: dict[str, Any]) -> Artifact:
-        """Write `section` under `name` into the manifest; the model file and its SHA-256 stay as they are.
+        """Write `section` under `name` into the manifest. The model file and its SHA-256 do not change.
 
-        Raises ArtifactError when the file was exported anew since this was opened: the section is about the old one.
+        Raises ArtifactError when the file was exported again after this was opened: the section is about the old file.
         """
         with locked(self.path.parent, wait=True):
             current = Manifest.read(self.path)
             if current.sha256 != self.manifest.sha256:
                 raise ArtifactError(
-                    f"{self.path}: was exported again meanwhile; {name} of the old file is not recorded"
+                    f"{self.path}: was exported again meanwhile; {name} describes the old file and is not recorded"
                 )
             complete = current.with_sections({name: section})
             try:
                 content = json_text(complete.as_dict()).encode()
-            except (ValueError, RecursionError) as error:  # Python reads more than JSON has: NaN, and half characters
+            except (ValueError, RecursionError) as error:  # Python reads NaN and lone surrogates, JSON has neither
                 reason = f"{manifest_path(self.path)}: cannot be written again ({type(error).__name__})"
                 raise ArtifactError(f"{reason}; the manifest is damaged, export the model again") from None
             write_atomic(manifest_path(self.path), content)
@@ -97,7 +97,7 @@ class Artifact:
 
     @classmethod
     def write_folder(cls, path: Path, files: dict[str, str], manifest: Manifest) -> Artifact:
-        """Write a folder of texts, all or none, and last the manifest beside it with their SHA-256."""
+        """Write a folder of texts, and last the manifest beside it with their SHA-256; all files or none."""
         hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
         complete = manifest.with_sections({"files": hashes})
         texts = {path / name: writer_of(text.encode()) for name, text in files.items()}
@@ -106,9 +106,9 @@ class Artifact:
 
 
 def collect(paths: Sequence[str | Path]) -> list[Artifact]:
-    """Artifacts named by file, or found in the named folders (below them, sorted).
+    """Open the artifacts at `paths`: files, and folders, which are searched recursively in sorted order.
 
-    Raises ArtifactError when a folder holds none.
+    Raises ArtifactError when a folder holds no artifact.
     """
     found: list[Artifact] = []
     for path in map(Path, paths):
@@ -129,7 +129,7 @@ def tensor_entry(spec: TensorSpec) -> dict[str, Any]:
 
 
 def versions_of(packages: Sequence[str]) -> dict[str, str | None]:
-    """Installed version per distribution, ours included; None for what is not installed."""
+    """Map each distribution, and fmnist-edge, to its installed version; None for one that is not installed."""
     versions: dict[str, str | None] = {"fmnist-edge": __version__}
     for package in packages:
         try:

@@ -1,4 +1,4 @@
-"""What the command line draws: Markdown tables on stdout, progress on stderr."""
+"""Markdown tables for stdout and progress bars for stderr."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["hide_native_chatter", "progress_bar", "table", "track"]
+__all__ = ["progress_bar", "silence_native_stderr", "table", "track"]
 
 T = TypeVar("T")
 
 PLAIN = r"[-+]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?(e[-+]?\d+)?( ?(%|pp|[µm]?s|min|[kMG]?B|[kMG]?Hz|dB|°C|W|×))?"
 NUMBER = re.compile(
     rf"(≈ ?)?{PLAIN}"
-    rf"( ± {PLAIN}| \[{PLAIN}, {PLAIN}\]| of {PLAIN})?"  # its uncertainty, its interval, or what it is a part of
+    rf"( ± {PLAIN}| \[{PLAIN}, {PLAIN}\]| of {PLAIN})?"  # uncertainty, interval, or total
     r"( \([^()]*\))?( FAIL)?(\\?\*)?"  # remarks; the star may be escaped for Markdown
 )
 
@@ -30,9 +30,9 @@ def table(
     left: Collection[str] = (),
     right: Collection[str] = (),
 ) -> str:
-    """A Markdown table that also reads well in a terminal; a column where every cell is a number goes to the right.
+    """A Markdown table that also reads well in a terminal. A column of numbers is aligned right.
 
-    `left`, `right`: headings of columns that go there whatever is in them: a hash may look like a number.
+    `left`, `right`: headings of columns with a fixed alignment. A hash, for example, may look like a number.
 
     >>> print(table(["model", "size", "sha256"], [["a", "10", "12e4"], ["bb", "9", "5678"]], left=["sha256"]))
     | model | size | sha256 |
@@ -58,7 +58,7 @@ def table(
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell is a number as our tables write them, with what may stand behind it, or has none to show.
+    """Whether a cell is a number in our notation, possibly with a remark, or a placeholder for a missing number.
 
     >>> all(map(is_number, ["1,204,048", "≈ 5.28 ms ± 30 % (note)", "+0.02 [-0.1, +0.3]", "99.98 (2 tied) FAIL", "–"]))
     True
@@ -69,7 +69,7 @@ def is_number(cell: str) -> bool:
 
 
 def track(items: Sequence[T], label: str) -> Iterator[T]:
-    """Iterate with a progress bar on stderr; on a device without tqdm, or with stderr in a file, just iterate."""
+    """Iterate with a progress bar on stderr. There is no bar without tqdm, or when stderr is no terminal."""
     try:
         from tqdm import tqdm
     except ImportError:
@@ -79,7 +79,7 @@ def track(items: Sequence[T], label: str) -> Iterator[T]:
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar for work that reports (done, total, what is next) itself; a silent one where `track` would be silent."""
+    """Yield a function that moves a progress bar: call it with (done, total, next step). Silent where `track` is."""
     try:
         from tqdm import tqdm
     except ImportError:
@@ -94,10 +94,10 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
         yield progress
 
 
-def hide_native_chatter() -> None:
-    """Keep our own stderr, and send what C++ libraries write to file descriptor 2 to nowhere.
+def silence_native_stderr() -> None:
+    """Keep Python's stderr, and discard what C++ libraries write to file descriptor 2.
 
-    TensorFlow and the engines log there before any level can be set. A crash report still gets through.
+    TensorFlow and the engines log there before a log level can be set. Crash reports still appear.
     """
     ours = os.dup(2)
     sys.stderr = io.TextIOWrapper(io.FileIO(ours, "w"), encoding="utf-8", errors="replace", line_buffering=True)

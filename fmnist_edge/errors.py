@@ -1,17 +1,17 @@
-"""Every error this package raises on purpose.
+"""The exceptions that this package raises on purpose.
 
-FmnistEdgeError                 anything below; `.exit_code` is what the command line exits with
+FmnistEdgeError                 base of all; `.exit_code` is the exit code of the command line
 ├── InputError          (2)     an argument, array, image or name is wrong
-│   └── UnknownNameError        a name that does not exist; the message lists those that do
+│   └── UnknownNameError        a name does not exist; the message lists those that do
 ├── FileError           (2)     a file is missing, truncated, corrupt, hostile, or cannot be written
 │   ├── DataError               a Fashion-MNIST file is not the published one
-│   ├── CheckpointError         a .keras / .h5 / SavedModel that cannot be loaded safely
-│   ├── ArtifactError           an exported model file or its manifest that cannot be trusted or loaded
-│   └── TemporaryFileError      no room, or no right to write, where temporary files go
-├── ExportError         (2)     a model that cannot be converted as asked
-├── UnavailableError    (3)     something to install or fetch first: an engine, an extra, the data
-│   └── UnreachableError        a device that cannot be reached now; it may be later
-└── GateError           (1)     the work was done and the verdict is "no"
+│   ├── CheckpointError         a .keras, .h5 or SavedModel cannot be loaded safely
+│   ├── ArtifactError           an exported model file or its manifest cannot be trusted or loaded
+│   └── TemporaryFileError      the folder for temporary files is full or not writable
+├── ExportError         (2)     a model cannot be converted as requested
+├── UnavailableError    (3)     an engine, an extra or the data must be installed or fetched first
+│   └── UnreachableError        a device cannot be reached; trying again may help
+└── GateError           (1)     a check ran to its end and failed
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 
 class FmnistEdgeError(Exception):
-    """Base of the tree; catch this one to catch them all."""
+    """Base of all errors of this package."""
 
     exit_code = 2
 
@@ -44,7 +44,7 @@ class InputError(FmnistEdgeError):
 
 
 class UnknownNameError(InputError):
-    """A name that no record has."""
+    """A name does not exist; the message lists those that do."""
 
 
 class FileError(FmnistEdgeError):
@@ -52,23 +52,23 @@ class FileError(FmnistEdgeError):
 
 
 class DataError(FileError):
-    """A Fashion-MNIST file whose content is not the published one."""
+    """A Fashion-MNIST file is not the published one."""
 
 
 class CheckpointError(FileError):
-    """A trained model file that cannot be loaded without trusting it."""
+    """A trained model file cannot be loaded safely."""
 
 
 class ArtifactError(FileError):
-    """An exported model, or its manifest, that cannot be loaded."""
+    """An exported model file or its manifest cannot be trusted or loaded."""
 
 
 class TemporaryFileError(FileError):
-    """The folder for temporary files cannot be written."""
+    """The folder for temporary files is full or not writable."""
 
 
 class ExportError(FmnistEdgeError):
-    """A model that cannot be converted as asked."""
+    """A model cannot be converted as requested."""
 
 
 class UnavailableError(FmnistEdgeError):
@@ -78,7 +78,7 @@ class UnavailableError(FmnistEdgeError):
 
 
 class UnreachableError(UnavailableError):
-    """The link to a device cannot be made or broke; trying again may help."""
+    """The connection to a device failed; trying again may help."""
 
 
 class GateError(FmnistEdgeError):
@@ -88,9 +88,9 @@ class GateError(FmnistEdgeError):
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
-    """The first non-empty line of `error`'s message, at most `limit` characters, none that a terminal would obey.
+    """The first non-empty line of `error`'s message: at most `limit` characters, without control characters.
 
-    A longer line loses its middle: what it is about stands at its start, the reason and the remedy often at its end.
+    A longer line loses its middle: its start names the subject, its end gives the reason and the remedy.
     """
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

@@ -1,4 +1,4 @@
-"""Files are the old one or the new one, never half of either; and one run at a time writes to a folder."""
+"""Atomic file writes, and locks that let one run at a time write to a folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fmnist_edge.errors import FileError
 
 try:
     import fcntl
-except ImportError:  # Windows: files are written as anywhere, runs do not notice each other
+except ImportError:  # Windows: files are written in the same way, but there are no locks
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
@@ -30,36 +30,36 @@ READ_BYTES = 1 << 20
 
 
 def write_via(path: str | Path, writer: Writer) -> Path:
-    """Let `writer` fill a temporary file beside `path`, flush it to disk, then rename it over `path`.
+    """Let `writer` fill a temporary file beside `path`, flush it to disk, then rename it to `path`.
 
-    The temporary file keeps `path`'s suffix, because some savers go by it.
-    Raises FileError when the folder or file cannot be written; `path` is then untouched.
+    The temporary file keeps `path`'s suffix, because some libraries choose the format by it.
+    Raises FileError when the folder or file cannot be written; `path` is then unchanged.
     """
     write_all({Path(path): writer})
     return Path(path)
 
 
 def write_all(writers: Mapping[Path, Writer]) -> None:
-    """`write_via` for files that belong together: all are filled and flushed before the first is renamed, in order.
+    """`write_via` for files that belong together: all are filled and flushed, then they are renamed in order.
 
-    Raises FileError as it does; no file is then touched, unless it is a rename that fails.
+    Raises FileError when one cannot be written. No file is changed then, unless a rename failed.
     """
     with ExitStack() as stack:
-        filled = [(stack.enter_context(beside(path, writer)), path) for path, writer in writers.items()]
+        filled = [(stack.enter_context(temporary_beside(path, writer)), path) for path, writer in writers.items()]
         for temporary, path in filled:
-            with refusing(path):
+            with reporting_errors(path):
                 temporary.replace(path)
 
 
 @contextmanager
-def beside(path: Path, writer: Writer) -> Iterator[Path]:
-    """A temporary file in `path`'s folder with what `writer` writes; gone at the end, unless it was renamed."""
-    with refusing(path):
+def temporary_beside(path: Path, writer: Writer) -> Iterator[Path]:
+    """Yield a temporary file in `path`'s folder, filled by `writer`. It is removed at the end unless renamed."""
+    with reporting_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        sweep(path)
+        remove_abandoned(path)
         handle, temporary = temporary_for(path)
     try:
-        with refusing(path):
+        with reporting_errors(path):
             writer(temporary)
             with open(temporary, "rb") as written:
                 os.fsync(written.fileno())
@@ -74,7 +74,8 @@ def beside(path: Path, writer: Writer) -> Iterator[Path]:
 
 
 @contextmanager
-def refusing(path: Path) -> Iterator[None]:
+def reporting_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError into a FileError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -82,22 +83,22 @@ def refusing(path: Path) -> Iterator[None]:
 
 
 def temporary_for(path: Path) -> tuple[int | None, Path]:
-    """A new file beside `path`, and what holds its lock: a file that nobody locks is of a killed run."""
+    """(handle that holds the lock, path) of a new file beside `path`. An unlocked file belongs to a killed run."""
     while True:
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
         temporary = Path(name)
         if fcntl is None:
-            os.close(handle)  # where there are no locks, no file that is open can be renamed either
+            os.close(handle)  # Windows cannot rename an open file
             return None, temporary
         with suppress(OSError):  # a file system without locks
             fcntl.flock(handle, fcntl.LOCK_EX)
-        if temporary.exists():  # else another run took it for a killed one's, in the moment before it was locked
+        if temporary.exists():  # another run may have removed it before it was locked
             return handle, temporary
         os.close(handle)
 
 
-def sweep(path: Path) -> None:
-    """Remove what killed runs left beside `path`."""
+def remove_abandoned(path: Path) -> None:
+    """Remove temporary files that killed runs left beside `path`."""
     if fcntl is None:
         return
     pattern = f".{path.stem}.{'?' * 8}{path.suffix}"
@@ -113,11 +114,12 @@ def sweep(path: Path) -> None:
 
 @contextmanager
 def locked(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
-    """One run at a time in `folder`, which is made. No file is left behind, and a killed run holds nothing.
+    """Lock `folder` for one run at a time; it is created if missing. The lock is no file and ends with its process.
 
-    Raises FileError when another run has it, unless `wait`, and when it cannot be made or read. Not to be nested.
+    Raises FileError when the folder cannot be created or read and, unless `wait`, when another run holds the lock.
+    Do not nest.
     """
-    handle = taken(Path(folder), wait)
+    handle = locked_handle(Path(folder), wait)
     try:
         yield
     finally:
@@ -125,25 +127,25 @@ def locked(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
             os.close(handle)
 
 
-def taken(folder: Path, wait: bool) -> int | None:
-    """The folder's handle, locked; None where the system has no locks."""
+def locked_handle(folder: Path, wait: bool) -> int | None:
+    """Open and lock the folder; returns the handle, or None where the system has no locks."""
     while True:
-        with refusing(folder):
+        with reporting_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             if fcntl is None:
                 return None
             handle = os.open(folder, os.O_RDONLY)
         try:
-            take(handle, folder, wait)
-            if same(handle, folder):
+            lock(handle, folder, wait)
+            if is_same_folder(handle, folder):
                 return handle
         except BaseException:
             os.close(handle)
             raise
-        os.close(handle)  # the run before removed the folder that was waited for
+        os.close(handle)  # the previous run removed the folder while we waited
 
 
-def take(handle: int, folder: Path, wait: bool) -> None:
+def lock(handle: int, folder: Path, wait: bool) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
@@ -152,7 +154,7 @@ def take(handle: int, folder: Path, wait: bool) -> None:
         return  # a file system without locks
 
 
-def same(handle: int, folder: Path) -> bool:
+def is_same_folder(handle: int, folder: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(handle), folder.stat())
     except FileNotFoundError:
@@ -160,10 +162,10 @@ def same(handle: int, folder: Path) -> bool:
 
 
 def remove_folder(folder: str | Path) -> None:
-    """Remove a folder at once, as far as anyone who looks for it by its name can tell; nothing where there is none."""
+    """Remove a folder. It is renamed first, so that it disappears at once; a missing folder is no error."""
     folder = Path(folder)
     doomed = folder.with_name(f".{folder.name}.removed")
-    shutil.rmtree(doomed, ignore_errors=True)  # of a run that was killed here
+    shutil.rmtree(doomed, ignore_errors=True)  # left by a killed run
     with suppress(FileNotFoundError):
         folder.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
@@ -180,7 +182,7 @@ def writer_of(content: bytes | str) -> Writer:
 
 
 def write_json(path: str | Path, value: Any) -> Path:
-    """Write `value` as indented JSON; NaN and infinity are refused, they are not JSON."""
+    """Write `value` as indented JSON. Raises ValueError for NaN and infinity, which JSON does not have."""
     return write_atomic(path, json_text(value))
 
 
@@ -189,15 +191,15 @@ def json_text(value: Any) -> str:
 
 
 def check_writable(folder: str | Path) -> None:
-    """Raises FileError unless a file can be made in `folder`: for work that takes minutes before it writes."""
+    """Raises FileError unless `folder` is writable. For work that runs for minutes before it writes."""
     probe = Path(folder) / ".writable"
     write_atomic(probe, b"")
-    probe.unlink(missing_ok=True)  # two runs may try at once
+    probe.unlink(missing_ok=True)  # another run may have removed it
 
 
 def check_room(folder: str | Path, size: int) -> None:
-    """Raises FileError unless `size` bytes more fit into `folder`: before libraries write that a full disk crashes."""
-    with refusing(Path(folder)), tempfile.TemporaryFile(dir=folder) as file:
+    """Raises FileError unless `folder` has `size` bytes free. For libraries that crash when the disk is full."""
+    with reporting_errors(Path(folder)), tempfile.TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
 

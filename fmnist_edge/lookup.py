@@ -1,4 +1,4 @@
-"""Records that are looked up by name, and names that resolve to code when it is used."""
+"""Look up records by name, and import code by name when it is needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T", bound=Named)
 
 
 class Catalog(Mapping[str, T]):
-    """Records by name, in their order.
+    """Records by name, in the given order.
 
     >>> from dataclasses import dataclass
     >>> @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Catalog(Mapping[str, T]):
     """
 
     def __init__(self, kind: str, records: Iterable[T]) -> None:
-        """`kind`: what a record is, for messages."""
+        """`kind`: what a record is, such as "board"; used in error messages."""
         self.kind = kind
         self._records = {record.name: record for record in records}
 
@@ -48,7 +48,7 @@ class Catalog(Mapping[str, T]):
         return self._records[name]
 
     def unknown(self, name: str) -> str:
-        """What to say of a name that no record has: the choices, and the one that may be meant."""
+        """The message for an unknown name: the choices, and the closest one."""
         close = difflib.get_close_matches(name, self._records, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         return f"unknown {self.kind} {name!r}; choose from: {', '.join(self._records)}.{hint}"
@@ -64,7 +64,7 @@ class Catalog(Mapping[str, T]):
 
 
 def load(target: str) -> Any:
-    """Import what "module:attribute" points at.
+    """Import a module and return its attribute, given as "module:attribute".
 
     >>> load("fmnist_edge.errors:one_line").__name__
     'one_line'

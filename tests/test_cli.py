@@ -1,4 +1,4 @@
-"""The command line as scripts see it: exit codes, one-line errors, JSON, nothing half-written."""
+"""The command line as scripts use it: exit codes, one-line errors, JSON, no partial files."""
 
 import json
 import signal
@@ -27,7 +27,7 @@ def exported(tmp_path_factory):
 
 
 def fails(capsys, arguments: list[str], code: int, *said: str) -> None:
-    """Run `arguments`; expect exit `code` and one line on stderr that says all of `said`, nothing on stdout."""
+    """Run `arguments`; expect exit code `code`, one line on stderr that contains all of `said`, and no stdout."""
     capsys.readouterr()
     assert main(arguments) == code
     out, err = capsys.readouterr()
@@ -38,12 +38,12 @@ def fails(capsys, arguments: list[str], code: int, *said: str) -> None:
 
 
 @pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_being_ended_is_being_interrupted(tmp_path, ended_by):
-    """A closed terminal or `timeout` leaves no child behind, and no traceback."""
+def test_signals_end_a_run_like_ctrl_c(tmp_path, ended_by):
+    """A closed terminal or `timeout` leaves no child process and no traceback."""
     usual = "default_int_handler" if ended_by == signal.SIGINT else "SIG_DFL"
     code = (
         "import signal, sys, time, fmnist_edge.cli as cli\n"
-        f"signal.signal({int(ended_by)}, signal.{usual})\n"  # nohup, which the tests may run under, ignores SIGHUP
+        f"signal.signal({int(ended_by)}, signal.{usual})\n"  # the tests may run under nohup, which ignores SIGHUP
         "def wait(options):\n"
         "    try:\n"
         "        print('waiting', flush=True)\n"
@@ -69,7 +69,7 @@ def test_a_full_disk_behind_stderr_changes_no_exit_code(tmp_path):
         assert subprocess.run(command, stderr=full, check=False).returncode == 2
 
 
-def test_errors_hold_nothing_that_a_terminal_obeys():
+def test_errors_have_no_control_characters():
     assert one_line(ValueError("a\x1b[31mb\x07 é")) == "a\N{REPLACEMENT CHARACTER}[31mb\N{REPLACEMENT CHARACTER} é"
 
 
@@ -87,7 +87,7 @@ def test_usage_errors_exit_2(capsys):
         assert "usage: fmnist-edge" in capsys.readouterr().err
 
 
-def test_data_says_where(capsys):
+def test_data_names_the_folder(capsys):
     assert main(["data"]) == 0
     assert "train: 60,000 images, verified, in " in capsys.readouterr().out
 
@@ -143,7 +143,7 @@ def test_a_failed_gate_exits_1_and_names_the_worst_images(exported, capsys, tmp_
     int8 = str(exported / "compact_cnn/int8.tflite")
     common = ["--trained", str(ROOT / "trained_model"), "--report", str(tmp_path / "r.json")]
     capsys.readouterr()
-    # int8 is gated on accuracy; without labels that gate cannot be met.
+    # The gate of int8 is accuracy, which cannot be measured without labels.
     assert main(["check", int8, "--images", str(tmp_path / "images.npy"), *common]) == 1
     out, err = capsys.readouterr()
     assert "FAIL" in out and "FAILED" in err and "worst images: " in err and "1 of 1 artifacts failed" in err
@@ -177,13 +177,13 @@ def test_classify_table_and_json(exported, capsys):
     assert "Ankle boot" in capsys.readouterr().out
 
 
-def test_classify_knows_the_zoo_by_name(capsys, monkeypatch):
+def test_classify_accepts_names_of_the_zoo(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert main(["classify", "tiny_resnet", str(IMAGES[0])]) == 0
     assert "Ankle boot" in capsys.readouterr().out
 
 
-def test_classify_refuses_what_is_not_an_image(exported, capsys, tmp_path):
+def test_classify_refuses_other_files(exported, capsys, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(IMAGES[0].read_bytes()[:100])
     int8 = str(exported / "compact_cnn/int8.tflite")
@@ -200,7 +200,7 @@ def test_altered_artifact_is_refused(exported, capsys, tmp_path):
         fails(capsys, ["classify", str(tmp_path / name), str(IMAGES[0])], 2, "truncated or altered")
 
 
-def test_the_users_own_model_goes_through_the_same_verbs(capsys, tmp_path):
+def test_a_users_own_model(capsys, tmp_path):
     import keras
 
     keras.utils.set_random_seed(3)
@@ -237,7 +237,7 @@ def test_the_users_own_model_goes_through_the_same_verbs(capsys, tmp_path):
         assert row["max_abs_delta"] < 0.05
 
 
-def test_the_installed_command_keeps_engine_chatter_off_the_terminal(exported):
+def test_the_installed_command_hides_engine_logging(exported):
     command = [
         sys.executable,
         "-m",

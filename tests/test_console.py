@@ -1,4 +1,4 @@
-"""Tables: a column of numbers goes to the right, and what only begins like a number does not."""
+"""Tables: columns of numbers are aligned right; text that only starts like a number is not."""
 
 from types import SimpleNamespace
 
@@ -24,7 +24,7 @@ def test_numbers_as_our_tables_write_them():
     assert right(cells)
 
 
-def test_what_only_begins_like_a_number():
+def test_text_that_starts_like_a_number():
     cells = [
         "12ab34cd56ef", "0402a96d92fd", "2.14.0", "2026-11-28 10:00", "3x3 conv", "12,34", "1,2", "+", "-", "≈", "1.",
         ".5", "8 cells", "[1]", "1 [2]", "4 of many", "1;2", "5 %%", "1 000", "1e", "inf", "nan", "--1",
@@ -34,19 +34,19 @@ def test_what_only_begins_like_a_number():
         assert not right(["1", cell])
 
 
-def test_a_hash_is_left_whatever_its_digits():
-    """One in 300 that starts with twelve decimal digits, or has one e, reads as a number."""
+def test_a_column_of_hashes_can_be_aligned_left():
+    """One hash in 300 has twelve decimal digits, or one e, at its start and reads as a number."""
     assert right(["123456789012"]) and right(["1234567e1234"])
     assert not right(["123456789012"], left=["column"])
 
 
-def test_export_keeps_its_hashes_to_the_left():
-    manifest = {"size_bytes": 9000, "op_census": {"ADD": 2}, "float_ops": [], "sha256": "1" * 64}
+def test_export_aligns_hashes_left():
+    manifest = SimpleNamespace(size_bytes=9000, op_census={"ADD": 2}, float_ops=(), sha256="1" * 64)
     text = listed([SimpleNamespace(path="a/int8.tflite", manifest=manifest)])
     assert text.splitlines()[1] == "| ------------- | --: | --: | --------: | ------------ |"
 
 
-def test_a_column_can_be_said_to_be_numbers():
+def test_a_column_can_be_aligned_right():
     assert not right(["1", "1, batch 8"])
     assert right(["1", "1, batch 8"], right=["column"])
     assert not right([]) and table(["a"], [])

@@ -1,4 +1,4 @@
-"""A file is the old one or the new one."""
+"""Atomic file writes, and folder locks."""
 
 import hashlib
 import os
@@ -56,7 +56,7 @@ def test_modes_follow_the_umask(tmp_path):
         os.umask(before)
 
 
-def test_places_that_cannot_be_written(tmp_path):
+def test_unwritable_places(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file/below", tmp_path):
         with pytest.raises(FileError) as refusal:
@@ -90,7 +90,7 @@ def test_files_that_belong_together_are_all_filled_before_the_first_is_replaced(
 
 @contextmanager
 def running(code: str, folder: Path) -> Iterator[subprocess.Popen]:
-    """A process that runs `code` in `folder`, and has printed a line; killed at the end."""
+    """A process that runs `code` in `folder` and has printed a line. It is killed at the end."""
     program = [sys.executable, "-c", f"import time\nfrom fmnist_edge.files import *\n{code}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(program, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -99,7 +99,7 @@ def running(code: str, folder: Path) -> Iterator[subprocess.Popen]:
         process.kill()
 
 
-def test_what_a_killed_run_left_goes_with_the_next_and_what_a_living_one_has_stays(tmp_path):
+def test_files_of_killed_runs_are_removed_and_those_of_living_runs_kept(tmp_path):
     path = tmp_path / "x.json"
     writes = "write_via('x.json', lambda path: (path.write_text('half'), print('ready', flush=True), time.sleep(60)))"
     with running(writes, tmp_path):
@@ -118,13 +118,13 @@ def test_one_run_at_a_time_in_a_folder(tmp_path):
     said = "out: another run writes to it; wait until it is done, or name another"
     with running(holds, tmp_path), pytest.raises(FileError, match=said), locked(folder):
         pytest.fail("two at once")
-    with locked(folder), pytest.raises(FileError), locked(folder):  # with the process its lock is gone
+    with locked(folder), pytest.raises(FileError), locked(folder):  # the lock ends with the process
         pytest.fail("nested")
     with locked(folder, wait=True):
         assert not list(folder.iterdir())
 
 
-def test_a_folder_that_is_removed_by_who_holds_it_is_made_anew_for_who_waited(tmp_path):
+def test_a_waiting_run_recreates_a_removed_folder(tmp_path):
     waits = "print('ready', flush=True)\nwith locked('out', wait=True):\n    open('out/mine', 'w').close()"
     with ExitStack() as stack:
         with locked(tmp_path / "out"):
@@ -136,7 +136,7 @@ def test_a_folder_that_is_removed_by_who_holds_it_is_made_anew_for_who_waited(tm
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "mine"]
 
 
-def test_a_folder_is_gone_at_once(tmp_path, monkeypatch):
+def test_a_removed_folder_disappears_at_once(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     (tmp_path / "run/curve.json").write_text("{}")
     monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)  # killed before anything is deleted
@@ -148,7 +148,7 @@ def test_a_folder_is_gone_at_once(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs posix_fallocate")
-def test_room_is_looked_for_before_a_library_needs_it(tmp_path):
+def test_check_room(tmp_path):
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

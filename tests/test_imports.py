@@ -1,4 +1,4 @@
-"""The house rules that a reader can rely on: what importing costs, which way imports point, what is public."""
+"""Project rules: the cost of imports, the direction of imports, and the public names."""
 
 import ast
 import pkgutil
@@ -31,8 +31,8 @@ HEAVY = {
 }  # fmt: skip
 
 
-def test_imports_point_down():
-    """As the layers in pyproject.toml say, which import-linter reads."""
+def test_imports_follow_the_layers():
+    """import-linter checks the layers in pyproject.toml."""
     script = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([script, "--no-logo"], cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
@@ -49,7 +49,7 @@ def test_importing_any_module_imports_no_framework_or_engine():
     assert not HEAVY & set(loaded)
 
 
-def test_runtime_needs_numpy_and_the_standard_library_alone():
+def test_runtime_needs_only_numpy_and_the_standard_library():
     modules = run("import fmnist_edge.runtime, sys; print(' '.join(sys.modules))").split()
     assert not [name for name in modules if name.startswith("fmnist_edge.runtime.engines.numpy")]
     loaded = {name.partition(".")[0] for name in modules}
@@ -58,7 +58,7 @@ def test_runtime_needs_numpy_and_the_standard_library_alone():
 
 
 def imports_of(path: Path) -> set[str]:
-    """Names of our own modules that a file imports anywhere, without the leading package."""
+    """Names, without the leading package, of our modules that a file imports anywhere."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "fmnist_edge":
@@ -74,7 +74,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 class TestEveryFile:
-    def test_keeps_to_the_rules_of_the_house(self, path):
+    def test_project_rules(self, path):
         tree = ast.parse(path.read_text())
         assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)], "assert is not for users"
         if path.name != "__main__.py":
@@ -96,7 +96,7 @@ def test_formats_and_engines_do_not_know_their_siblings():
 
 
 @pytest.mark.parametrize("record", [*FORMATS.values(), *ENGINES.values()], ids=lambda record: record.name)
-def test_what_a_record_names_is_there(record):
+def test_names_in_records_resolve(record):
     assert load(record.implementation) is not None
     for target in filter(None, (getattr(record, "embed", None), getattr(record, "probe", None))):
         assert load(target) is not None
@@ -110,7 +110,7 @@ def test_public_names():
     ]  # fmt: skip
 
 
-def test_the_tree_drawn_in_errors_is_the_tree():
+def test_the_tree_in_the_docstring_of_errors_is_complete():
     for name in errors.__all__[:-1]:
         kind = getattr(errors, name)
         assert name in errors.__doc__

@@ -1,6 +1,6 @@
-"""What devices run keeps to Python 3.9: by its syntax and library everywhere, and by running where there is a 3.9.
+"""Device code runs on Python 3.9: its syntax and library calls are checked, and it runs where a 3.9 is available.
 
-`$FMNIST_EDGE_PYTHON39`, or a python3.9 on the PATH, is also the device's Python in the tests of bundles and of ssh.
+`$FMNIST_EDGE_PYTHON39`, or a python3.9 on the PATH, is also the device's Python in the tests of bundles and ssh.
 """
 
 import ast
@@ -14,7 +14,7 @@ from support.installed import needs
 
 from fmnist_edge.bench.remote.bundle import DEVICE_SIDE, archive
 
-# Beside the bundle's files: the command line, for those who install the package on a device.
+# The command line is not in a bundle, but users may install the package on a device.
 COMMAND_LINE = (
     "__main__.py", "catalog", "cli.py", "commands", "data", "models/__init__.py", "models/recipe.py", "models/spec.py",
 )  # fmt: skip
@@ -24,13 +24,13 @@ PATHS = [ROOT / "fmnist_edge" / name for name in (*DEVICE_SIDE, *COMMAND_LINE)]
 
 
 def unions_in_isinstance(file: Path) -> list[int]:
-    """Lines with `isinstance(x, A | B)`, which vermin lets pass."""
+    """Lines with `isinstance(x, A | B)`, which vermin does not find."""
     calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
     tests = [call for call in calls if getattr(call.func, "id", None) == "isinstance"]
     return [call.lineno for call in tests if isinstance(call.args[1], ast.BinOp)]
 
 
-def test_no_union_where_a_value_is_tested():
+def test_no_union_in_isinstance():
     files = [file for path in PATHS for file in (path.rglob("*.py") if path.is_dir() else [path])]
     assert {file.name: found for file in files if (found := unions_in_isinstance(file))} == {}
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from fmnist_edge.bench.environment import cpu_flags, cpu_info, memory_bytes
 from fmnist_edge.worker.calls import call
-from fmnist_edge.worker.endings import How
+from fmnist_edge.worker.endings import Status
 
 __all__ = ["calibrate", "copy_peak", "gemm_peak"]
 
@@ -46,7 +46,7 @@ def calibrate(threads: Sequence[int]) -> dict[str, Any]:
             call("fmnist_edge.bench.calibration:peaks", count, timeout_s=TIMEOUT_S, environment={**limits, **more})
             for more in kernels
         ]
-        measured = [end.value for end in ends if end.how is How.DONE]
+        measured = [end.value for end in ends if end.status is Status.DONE]
         if measured:
             found[str(count)] = {name: max(peak[name] for peak in measured) for name in ("macs_per_s", "bytes_per_s")}
         else:

@@ -163,7 +163,7 @@ def images_for(classifier: Classifier, path: str) -> tuple[np.ndarray, str]:
 def prepared(classifier: Classifier, images: np.ndarray) -> np.ndarray:
     """`images` as the engine takes them: scaled, quantised, contiguous, in an array of its own."""
     batch, _ = model_input(images, classifier.contract)
-    return Runner(classifier.engine, classifier.contract).prepared(batch).copy()
+    return Runner(classifier.engine, classifier.contract).prepare(batch).copy()
 
 
 def series(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, least: int) -> dict[str, Any]:

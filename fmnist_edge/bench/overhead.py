@@ -16,7 +16,7 @@ from fmnist_edge.bench.bare import BARE
 from fmnist_edge.bench.loop import calls, prepared, without_gc
 from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.worker.calls import call
-from fmnist_edge.worker.endings import How
+from fmnist_edge.worker.endings import Status
 
 __all__ = ["Overhead", "overhead", "overhead_of"]
 
@@ -54,7 +54,7 @@ def overhead_of(artifact: Path, engine: str, images: Path, whole: bool = False) 
     """
     question = {"artifact": str(artifact), "engine": engine, "images": str(images), "whole": whole}
     end = call("fmnist_edge.bench.overhead:reply_to", question, timeout_s=TIMEOUT_S)
-    return Overhead(**end.value) if end.how is How.DONE else end.reason
+    return Overhead(**end.value) if end.status is Status.DONE else end.reason
 
 
 def reply_to(question: dict[str, Any], progress: object) -> dict[str, Any]:

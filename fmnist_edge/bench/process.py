@@ -9,7 +9,7 @@ from typing import Any
 from fmnist_edge.bench.loop import SLOW_SERIES, SLOW_SERIES_S, Request, failed
 from fmnist_edge.errors import TemporaryFileError, UnavailableError
 from fmnist_edge.worker.calls import call
-from fmnist_edge.worker.endings import How
+from fmnist_edge.worker.endings import Status
 
 __all__ = ["run_child", "timeout_for"]
 
@@ -28,11 +28,11 @@ def run_child(request: Request, python: str | None = None, timeout_s: float | No
         raise end.error
     if isinstance(end.error, UnavailableError):
         return failed(end.reason, "unavailable")
-    if end.how is How.CRASHED:
+    if end.status is Status.CRASHED:
         return failed(f"{request.engine} {end.reason}")
     # Results travel between machines: no path of this one.
     path = request.artifact
-    return end.value if end.how is How.DONE else failed(end.reason.replace(path, Path(path).name))
+    return end.value if end.status is Status.DONE else failed(end.reason.replace(path, Path(path).name))
 
 
 def timeout_for(request: Request) -> float:

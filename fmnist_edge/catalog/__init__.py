@@ -1,1 +1,1 @@
-"""What there is to choose from, one record each: models, formats, precisions, boards. Engines are in `runtime`."""
+"""Models, formats, precisions and boards, one record each. The engines are in `runtime.engine_catalog`."""

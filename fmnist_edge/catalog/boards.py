@@ -1,6 +1,6 @@
 """Cores that can be emulated, and boards whose latency can be estimated.
 
-A core is a record here. A board is a record in boards.json, most of it fitted by `boards.estimate.calibration`.
+A core is a record here. A board is a record in boards.json; `boards.estimate.calibration` fits most of its values.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from fmnist_edge.lookup import Catalog
 __all__ = ["ACROSS_RUNTIMES", "CORES", "DATA", "Board", "Core", "boards", "data"]
 
 DATA = Path(__file__).with_name("boards.json")
-# The constants are fitted on ncnn's figures alone. How far another runtime's lie from what they give could not be seen
-# here, for want of single-thread figures published of one; this is what is known of such transfers.
+# Relative error of an estimate for another runtime than ncnn. The constants are fitted on ncnn's figures alone, and no
+# single-thread figures of another runtime are published to check them with. This is the known error of such transfers.
 ACROSS_RUNTIMES = 0.30
 
 
 @dataclass(frozen=True)
 class Core:
-    """A core as QEMU names it and as it describes itself to programs.
+    """A CPU core, as QEMU emulates it.
 
     Attributes:
-        part: CPU part of its MIDR register, by which engines choose kernels. Source: Arm's reference manuals.
-        features: what Linux lists for it in /proc/cpuinfo.
-        scheduling: the LLVM scheduling model that stands for it; LLVM has none for the A53 and the A76 that is as
-            complete as those of their successors.
+        name: QEMU's name of the core.
+        part: CPU part in its MIDR register; engines choose kernels by it. Source: Arm's reference manuals.
+        features: the features that Linux lists for it in /proc/cpuinfo.
+        scheduling: the LLVM scheduling model used for it. For the A53 and the A76 it is their successor's, whose model
+            is more complete.
     """
 
     name: str
@@ -51,13 +52,13 @@ CORES: Catalog[Core] = Catalog(
 
 @dataclass(frozen=True)
 class Board:
-    """A board as it is estimated.
+    """A board whose latency can be estimated.
 
     Attributes:
-        ghz: its clock in the published figures; part of the constant's meaning.
-        constant: published time over simulated cycles' time.
-        error: mean of the leave-one-out errors, as a share, within ncnn.
-        bytes_per_cycle: the most weight bytes per simulated cycle of a network it was fitted on.
+        ghz: its clock rate in the published figures. The constant is valid for this clock only.
+        constant: published time divided by the time of the simulated cycles.
+        error: mean leave-one-out error within ncnn, as a fraction.
+        bytes_per_cycle: weight bytes per simulated cycle, the maximum over the networks it was fitted on.
     """
 
     name: str
@@ -69,7 +70,8 @@ class Board:
     bytes_per_cycle: float
 
     def milliseconds(self, cycles: float) -> float:
-        """
+        """The estimated latency of `cycles` simulated cycles.
+
         >>> Board("b", "B", "cortex-a72", 2.0, 1.5, 0.1, 0.2).milliseconds(4e6)
         3.0
         """

@@ -17,16 +17,17 @@ __all__ = ["FORMATS", "Format"]
 
 @dataclass(frozen=True)
 class Format:
-    """One format. Its name is also the suffix of its files.
+    """One format. Its name is also its file suffix.
 
     Attributes:
         implementation: "module:object" of its exporter, see `export.exporter.Exporter`.
-        embed: "module:function" that writes the contract into a file; None for a format that has no place for it.
-        probe: "module:class" that shows a file's tensors to `explain`; None where none can.
-        by_default: exported without being named. The others are of peer engines, of Keras itself, or sources.
-        selective_uncalibrated: whether its converter can keep single layers in float where nothing is calibrated;
-            TensorFlow's cannot.
-        contains: of a format that is a folder of sources, the format of the file inside it; None for any other.
+        embed: "module:function" that writes the contract into a file; None when the format has no place for it.
+        probe: "module:class" that reads a file's tensors for `explain`; None when there is none.
+        by_default: whether `export` writes it when no format is named. The other formats are for peer engines, for
+            Keras itself, or for C sources.
+        selective_uncalibrated: whether its converter can keep single layers in float without calibration. TensorFlow's
+            converter cannot.
+        contains: for a folder of sources, the format of the file inside it; None for any other format.
     """
 
     name: str
@@ -39,17 +40,17 @@ class Format:
 
     @property
     def file(self) -> Format:
-        """The format of the model file itself: this one, or the one that its sources contain."""
+        """The format of the model file: this one, or the one inside the sources."""
         return self if self.contains is None else FORMATS[self.contains]
 
     def exporter(self) -> Exporter:
         return load(self.implementation)
 
     def probe_class(self) -> type[Probe]:
-        """Raises InputError for a format that has none."""
+        """The class that reads a file's tensors. Raises InputError when the format has none."""
         if self.probe is None:
             able = ", ".join(name for name, item in FORMATS.items() if item.probe)
-            raise InputError(f"the layers of a {self.name} file cannot be shown; those of these formats can: {able}")
+            raise InputError(f"cannot read the layers of a {self.name} file; formats with readable layers: {able}")
         return load(self.probe)
 
 

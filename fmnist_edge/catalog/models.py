@@ -1,4 +1,4 @@
-"""The models of the zoo: what the files of `fmnist_edge.models` declare as SPECS, found by looking there."""
+"""The models of the zoo, collected from the SPECS that the modules in `fmnist_edge.models` declare."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def declared() -> Iterator[ModelSpec]:
             yield from import_module(module.name).SPECS
 
 
-HELPERS = tuple(f"{models.__name__}.{name}" for name in ("layers", "recipe", "spec"))  # they declare no model
+HELPERS = tuple(f"{models.__name__}.{name}" for name in ("layers", "recipe", "spec"))  # modules without a model
 MODELS: Catalog[ModelSpec] = Catalog("model", declared())

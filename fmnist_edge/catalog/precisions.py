@@ -1,4 +1,4 @@
-"""The precisions that each format offers, one record each, with the gate that its files must pass."""
+"""The precisions of each format, one record each, with the gate that its files must pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fmnist_edge.catalog.gates import FLOAT16, FLOAT32, INTEGER, Gate
 from fmnist_edge.errors import InputError, UnknownNameError
 from fmnist_edge.runtime.engine import kind_of
 
-__all__ = ["PRECISIONS", "Precision", "gate_for", "precision_named", "recorded", "select"]
+__all__ = ["PRECISIONS", "Precision", "find_precision", "gate_for", "get_precision", "select"]
 
 INTEGERS = ("int8", "int16")
 CHOICES = {
@@ -25,23 +25,24 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class Precision:
-    """One way to write a model down.
+    """One combination of number types and lowering for one format.
 
     Attributes:
         format: its name in the catalogue of formats.
-        weights, activations: storage and compute type, e.g. "int8"; activations of "dynamic" are quantised on the fly.
+        weights, activations: storage and compute type, e.g. "int8". "dynamic" activations are quantised at run time.
         io: dtype of the model's input and output tensors.
-        calibrated: needs images to set its activation ranges.
-        lrn: how local response normalisation is written: "composed", a convolution, RSQRT and MUL, which is the fastest
-            wherever the network around it is float; "blocked", the same with fewer weights where there are many
-            channels; "fitted", sigmoids in RSQRT's place, which integer arithmetic has in every engine; "native", one
-            op, of which engines have a float32 kernel alone.
-        integer_only: a float op left in the file is an error.
-        stock: what the converter gives without any of our rewriting, to measure ours against. Exported when named.
-        gate: what its files must reach against the Keras model.
-        stands_beside: name of the precision of ours that a stock one is measured against.
+        calibrated: whether it needs calibration images, which set its activation ranges.
+        lrn: how local response normalisation is lowered:
+            "composed": a convolution, RSQRT and MUL; the fastest form in a float network;
+            "blocked": the same with fewer weights, for layers of many channels;
+            "fitted": sigmoids in place of RSQRT; every engine has them in integer arithmetic;
+            "native": one op, for which engines have a float32 kernel only.
+        integer_only: whether a float op in the file is an error.
+        stock: whether the converter runs without our rewriting, as a baseline. Exported only when named.
+        gate: the limits within which its files must match the Keras model.
+        counterpart: for a stock precision, the name of our precision that it is compared with.
 
-    Raises InputError for a value that is none of these, or for fields that contradict each other.
+    Raises InputError for an unknown value, or for fields that contradict each other.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Precision:
     integer_only: bool = False
     stock: bool = False
     gate: Gate = field(default=INTEGER, compare=False)
-    stands_beside: str | None = field(default=None, compare=False)
+    counterpart: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         given = asdict(self)
@@ -63,32 +64,32 @@ class Precision:
                 raise InputError(f"precision {self.name!r}: {name} is {given[name]!r}; expected {', '.join(choices)}")
         integer = self.activations in INTEGERS
         if self.calibrated is not integer:
-            need = "need" if integer else "have no use for"
+            need = "need" if integer else "do not use"
             raise InputError(
-                f"precision {self.name!r}: calibrated is {self.calibrated!r}, and {self.activations} activations "
+                f"precision {self.name!r}: calibrated is {self.calibrated!r}, but {self.activations} activations "
                 f"{need} calibration images"
             )
         if not integer and (self.io in INTEGERS or self.lrn == "fitted" or self.integer_only):
             raise InputError(
                 f"precision {self.name!r}: io {self.io}, lrn {self.lrn} and integer_only {self.integer_only} with "
-                f"{self.activations} activations; an integer interface, a fitted LRN and integer_only are for "
-                f"activations of {' or '.join(INTEGERS)}"
+                f"{self.activations} activations; an integer io, a fitted LRN and integer_only need "
+                f"{' or '.join(INTEGERS)} activations"
             )
 
     @property
     def selective(self) -> bool:
-        """Whether single layers can be kept in float."""
+        """Whether export can keep single layers in float."""
         able = self.calibrated or FORMATS[self.format].selective_uncalibrated
         return self.weights == "int8" and not self.integer_only and able
 
     @property
     def kind(self) -> str:
-        """What its numbers are: "integer", "half" or "float"."""
+        """Kind of its numbers: "integer", "half" or "float"."""
         return kind_of(self.weights, self.activations)
 
     def recipe(self) -> dict[str, Any]:
-        """How its files are made, for their manifests."""
-        return {name: value for name, value in asdict(self).items() if name not in ("gate", "stands_beside")}
+        """The fields that describe how its files are made, for their manifests."""
+        return {name: value for name, value in asdict(self).items() if name not in ("gate", "counterpart")}
 
     @property
     def filename(self) -> str:
@@ -121,20 +122,20 @@ PRECISIONS = (
     Precision("dynamic_int8", "mnn", **DYNAMIC),
     Precision("float32", "keras", **F32, stock=True),
     Precision("int8_only", "c-array", **INT8, **ONLY),
-    Precision("stock_float32", "tflite", **F32, **STOCK, stands_beside="float32"),
-    Precision("stock_dynamic_int8", "tflite", **DYNAMIC, **STOCK, stands_beside="dynamic_int8"),
-    Precision("stock_int8", "tflite", **INT8, **STOCK, io="int8", stands_beside="int8"),
-    Precision("stock_float32", "onnx", **F32, **STOCK, stands_beside="float32"),
+    Precision("stock_float32", "tflite", **F32, **STOCK, counterpart="float32"),
+    Precision("stock_dynamic_int8", "tflite", **DYNAMIC, **STOCK, counterpart="dynamic_int8"),
+    Precision("stock_int8", "tflite", **INT8, **STOCK, io="int8", counterpart="int8"),
+    Precision("stock_float32", "onnx", **F32, **STOCK, counterpart="float32"),
 )
 
 
-def recorded(format: str | None, name: str | None) -> Precision | None:
-    """The precision `name` of `format`, None where this version does not have it."""
+def find_precision(format: str | None, name: str | None) -> Precision | None:
+    """The precision `name` of `format`; None when this version does not have it."""
     return next((item for item in PRECISIONS if (item.format, item.name) == (format, name)), None)
 
 
-def precision_named(format: str, name: str) -> Precision:
-    """The precision `name` of `format`; raises UnknownNameError, which lists those that the format has."""
+def get_precision(format: str, name: str) -> Precision:
+    """The precision `name` of `format`. Raises UnknownNameError, which lists the precisions of the format."""
     offered = {item.name: item for item in PRECISIONS if item.format == format}
     if name not in offered:
         raise UnknownNameError(f"no precision {name!r} for format {format}; choose from: {', '.join(offered)}")
@@ -142,7 +143,7 @@ def precision_named(format: str, name: str) -> Precision:
 
 
 def gate_for(precision: str) -> Gate:
-    """The gate of the precisions called so, the same in every format. Raises InputError when there are none."""
+    """The gate of a precision, which is the same in every format. Raises InputError for an unknown name."""
     gates = {item.name: item.gate for item in PRECISIONS}
     if precision not in gates:
         raise InputError(f"no parity gate for precision {precision!r}; known: {', '.join(gates)}")
@@ -150,11 +151,11 @@ def gate_for(precision: str) -> Gate:
 
 
 def select(format: str, names: Sequence[str] | None = None) -> list[Precision]:
-    """The precisions of `format`, or of all formats that are exported by default for "all"; with `names`, only those.
+    """The precisions of `format` called `names`; "all" means every format that is exported by default.
 
-    Without names, stock ones are left out where the format has others.
+    Without names: all precisions of the format, but stock ones only when the format has no others.
 
-    Raises UnknownNameError, which lists the choices, when a name fits no precision of the format.
+    Raises UnknownNameError, which lists the choices, when the format has no precision of a name.
     """
     formats = [name for name, item in FORMATS.items() if name == format or (format == "all" and item.by_default)]
     offered = [item for item in PRECISIONS if item.format in formats]

@@ -1,1 +1,1 @@
-"""Fashion-MNIST, and the images and labels that a user brings."""
+"""Fashion-MNIST, and images and labels from the user's own files."""

@@ -1,7 +1,7 @@
-"""Fashion-MNIST: find it, prove it is the published data, load it, split it.
+"""Find, verify, load and split Fashion-MNIST.
 
-Xiao, Rasul and Vollgraf 2017 (arXiv:1708.07747). Mirrors recompress the files, so identity is the SHA-256 of
-the *decompressed* content.
+Xiao, Rasul and Vollgraf 2017 (arXiv:1708.07747). Mirrors recompress the files, so the SHA-256 of the
+*decompressed* content is checked.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = [
     "calibration_images",
     "candidate_folders",
     "find",
-    "fits",
     "load",
+    "matches",
     "train_and_validation",
 ]
 
@@ -47,7 +47,7 @@ HOW_TO_GET = (
 
 @dataclass(frozen=True)
 class IdxFile:
-    """One published file: its name and the SHA-256, header size and array shape of its decompressed content."""
+    """One published file: its name, and the SHA-256, header size and array shape of its decompressed content."""
 
     name: str
     sha256: str
@@ -102,17 +102,17 @@ class Split:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: $XDG_CACHE_HOME/fmnist-edge, by default under ~/.cache."""
+    """The folder for downloads: $XDG_CACHE_HOME/fmnist-edge, by default ~/.cache/fmnist-edge."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fmnist-edge"
 
 
-def fits(shape: tuple[int, ...], classes: int) -> bool:
-    """Whether a model of this input shape and number of classes is taken for a Fashion-MNIST model."""
+def matches(shape: tuple[int, ...], classes: int) -> bool:
+    """Whether this input shape and number of classes are those of a Fashion-MNIST model."""
     return (shape, classes) == ((28, 28, 1), len(LABELS))
 
 
 def candidate_folders(explicit: str | Path | None = None) -> list[Path]:
-    """Folders in search order. One named by the caller or FMNIST_DATA_DIR is the only one looked at."""
+    """Folders in search order. A folder named by the caller or FMNIST_DATA_DIR is the only one."""
     named = explicit or os.environ.get("FMNIST_DATA_DIR")
     return [Path(named)] if named else [DEBIAN_FOLDER, cache_folder()]
 
@@ -126,9 +126,9 @@ def find(explicit: str | Path | None = None) -> Path | None:
 
 
 def verified(file: IdxFile, compressed: bytes, where: object) -> bytes:
-    """Decompress `compressed`, never beyond the published size, and check its SHA-256.
+    """Decompress `compressed` and check its SHA-256. Reads at most one byte more than the published size.
 
-    Raises DataError naming `where` when the content is truncated, altered or not gzip.
+    Raises DataError, which names `where`, when the content is truncated, altered or not gzip.
     """
     engine = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
@@ -143,7 +143,7 @@ def verified(file: IdxFile, compressed: bytes, where: object) -> bytes:
 
 
 def read(file: IdxFile, folder: Path) -> np.ndarray:
-    """One verified IDX file as uint8 of `file.shape`."""
+    """Read and verify one IDX file: uint8 of `file.shape`."""
     path = folder / file.name
     try:
         compressed = path.read_bytes()
@@ -153,9 +153,9 @@ def read(file: IdxFile, folder: Path) -> np.ndarray:
 
 
 def load(split: str, folder: str | Path | None = None) -> Split:
-    """Load "train" (60,000 images) or "test" (10,000), verified by content.
+    """Load and verify the split "train" (60,000 images) or "test" (10,000 images).
 
-    Raises UnavailableError when the data is nowhere, DataError when a file is not the published one.
+    Raises UnavailableError when the data is not found, DataError when a file is not the published one.
     """
     if split not in ("train", "test"):
         raise InputError(f"unknown split {split!r}; expected 'train' or 'test'")
@@ -169,7 +169,7 @@ def load(split: str, folder: str | Path | None = None) -> Split:
 
 
 def train_and_validation(train_images: int, validation_images: int, folder: str | Path | None = None):
-    """The first `train_images` of the training set, split: (Split to fit on, Split of the last `validation_images`)."""
+    """(training Split, validation Split) of the first `train_images`; validation is the last `validation_images`."""
     if not 0 <= validation_images < train_images <= 60_000:
         raise InputError(
             f"cannot hold out {validation_images} of {train_images} training images; "
@@ -181,16 +181,16 @@ def train_and_validation(train_images: int, validation_images: int, folder: str 
 
 
 def calibration_images(count: int = 500, folder: str | Path | None = None, seed: int = 0) -> np.ndarray:
-    """`count` class-balanced images of the training set, uint8 (count, 28, 28); never a test image.
+    """`count` class-balanced training images, uint8 (count, 28, 28). Test images are never used.
 
-    Drawn from the first 18,000, which every model's protocol fits on.
+    They come from the first 18,000 images, on which every model of the zoo is trained.
     """
     if not 1 <= count <= 10_000:
-        raise InputError(f"calibration needs 1 to 10000 images, got {count}")
+        raise InputError(f"calibration images: got {count}; expected 1 to 10000")
     pool = load("train", folder).part(0, 18_000)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(pool))
-    # Round-robin over the classes: the k-th image of each class comes before the (k+1)-th of any.
+    # Round-robin over the classes: every k-th image of a class comes before any (k+1)-th.
     labels = pool.labels[order]
     rank = np.zeros(len(order), int)
     for label in range(10):
@@ -199,9 +199,10 @@ def calibration_images(count: int = 500, folder: str | Path | None = None, seed:
 
 
 def download(report: Callable[[str], None] = lambda line: None) -> Path:
-    """Fetch the four files from the official mirrors into the cache, verified and as they came; returns the folder.
+    """Download the four files from the official mirrors into the cache and return the folder.
 
-    Raises UnavailableError, with every mirror's answer, when none delivers.
+    Each file is verified and kept compressed as it was received. Raises UnavailableError, with the error of each
+    mirror, when no mirror has a valid file.
     """
     import urllib.request
 
@@ -215,12 +216,12 @@ def download(report: Callable[[str], None] = lambda line: None) -> Path:
             try:
                 with urllib.request.urlopen(mirror + file.name, timeout=20) as response:
                     compressed = response.read(file.size)
-                verified(file, compressed, mirror + file.name)
+                verified(file, compressed, file.name)
             except (OSError, DataError) as error:
-                answers.append(f"{mirror}: {one_line(error, 80)}")
+                answers.append(f"{mirror}: {one_line(error, 160)}")
                 continue
             write_atomic(folder / file.name, compressed)
             break
         else:
-            raise UnavailableError(f"no mirror delivered {file.name} ({'; '.join(answers)}); {HOW_TO_GET}")
+            raise UnavailableError(f"no mirror has a valid {file.name} ({'; '.join(answers)}); {HOW_TO_GET}")
     return folder

@@ -1,4 +1,4 @@
-"""Images and labels in the user's own files: `.npy` arrays, folders of PNGs and JPEGs."""
+"""Read images and labels from the user's own files: `.npy` arrays, and folders of PNGs and JPEGs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def read_folder(path: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Every PNG and JPEG in a folder and below it, by name: uint8 (n, *shape), resized where need be."""
+    """Read every PNG and JPEG in a folder and its subfolders, sorted by path: uint8 (n, *shape), resized to fit.
+
+    Raises FileError when there is none.
+    """
     files = [file for file in sorted(Path(path).rglob("*")) if file.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
         raise FileError(f"{path}: no {', '.join(IMAGE_SUFFIXES)} file in it; expected calibration images")
@@ -24,7 +27,7 @@ def read_folder(path: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def read_images(path: str, shape: tuple[int, ...]) -> np.ndarray:
-    """A `.npy` file of images as (n, *shape), n = 1 for a single one."""
+    """Read a `.npy` file of one image or a batch as (n, *shape). Raises InputError for another shape."""
     try:
         return as_batch(read_array(path), shape)
     except InputError as error:
@@ -32,14 +35,14 @@ def read_images(path: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def read_array(path: str) -> np.ndarray:
-    """A `.npy` file of at least one axis, never unpickled."""
+    """Read a `.npy` array of at least one axis, without pickle. Raises FileError when it cannot be read."""
     try:
         with open(path, "rb") as file:
             array = np.load(file, allow_pickle=False)
-    except Exception as error:  # a damaged file makes it raise BadZipFile, TokenError, MemoryError and more
+    except Exception as error:  # a damaged file can raise BadZipFile, TokenError, MemoryError and others
         raise FileError(f"{path}: not a readable .npy file ({one_line(error, 100)})") from None
     if not isinstance(array, np.ndarray):
-        raise FileError(f"{path}: an archive of arrays; expected one array saved with numpy.save")
+        raise FileError(f"{path}: holds several arrays; expected one array saved with numpy.save")
     if not array.ndim:
-        raise FileError(f"{path}: a single {array.dtype}; expected an array of several")
+        raise FileError(f"{path}: holds a single {array.dtype} number; expected an array with at least one axis")
     return array

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.catalog.formats import FORMATS
-from fmnist_edge.catalog.precisions import Precision, precision_named
+from fmnist_edge.catalog.precisions import Precision, get_precision
 from fmnist_edge.errors import ArtifactError, ExportError
 from fmnist_edge.export.c_source import CModel, identifier
 from fmnist_edge.export.exporter import Census, Exporter, Sources, translated
@@ -39,7 +39,7 @@ class CArrayExporter(Exporter):
             raise ExportError(
                 f"a c-array takes one image a call, {batch or 'a dynamic batch'} asked; export with --batch 1"
             )
-        same = precision_named(INSIDE, precision.name)
+        same = get_precision(INSIDE, precision.name)
         return FORMATS[INSIDE].exporter().convert(model, same, batch, calibration, keep_float)
 
     def census(self, content: bytes) -> Census:

@@ -43,7 +43,7 @@ def calibration_for(
         shape = contract.input_shape
         array = read_folder(images, shape) if Path(images).is_dir() else read_images(images, shape)
         return Calibration(array, Path(images).name)
-    if not fashion_mnist.fits(contract.input_shape, len(contract.labels)):
+    if not fashion_mnist.matches(contract.input_shape, len(contract.labels)):
         return None
     source = f"Fashion-MNIST training split, {count} class-balanced images, seed {seed}"
     return Calibration(fashion_mnist.calibration_images(count, folder, seed), source, seed)

@@ -27,7 +27,7 @@ def contract_for(
     shape = tuple(checkpoint.model.input_shape[1:])
     classes = checkpoint.model.output_shape[-1]
     if polarity is None:
-        polarity = fashion_mnist.POLARITY if labels is None and fashion_mnist.fits(shape, classes) else "either"
+        polarity = fashion_mnist.POLARITY if labels is None and fashion_mnist.matches(shape, classes) else "either"
     return Contract(
         shape,
         checkpoint.output,
@@ -41,7 +41,9 @@ def contract_for(
 def class_names(file: Path | None, shape: tuple[int, ...], classes: int) -> tuple[str, ...]:
     if file is None:
         return (
-            fashion_mnist.LABELS if fashion_mnist.fits(shape, classes) else tuple(f"class {i}" for i in range(classes))
+            fashion_mnist.LABELS
+            if fashion_mnist.matches(shape, classes)
+            else tuple(f"class {i}" for i in range(classes))
         )
     try:
         names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())

@@ -15,7 +15,7 @@ from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError, UnavailableError
 from fmnist_edge.export.exporter import Census, Exporter, translated
 from fmnist_edge.export.via_onnx import ONNX_PACKAGES, convert_in_child, float32_onnx
-from fmnist_edge.runtime.engines.native_output import collected
+from fmnist_edge.runtime.engines.native_output import captured_output
 from fmnist_edge.worker.temporary import temporary_file, temporary_folder
 
 __all__ = ["EXPORTER"]
@@ -45,7 +45,7 @@ class MNNExporter(Exporter):
 
     def census(self, content: bytes) -> Census:
         """The ops that MNN runs: its own reader is the only one there is of the file."""
-        with translated("reading the MNN file"), collected(), temporary_file("model.mnn", content) as path:
+        with translated("reading the MNN file"), captured_output(), temporary_file("model.mnn", content) as path:
             import MNN
 
             interpreter = MNN.Interpreter(str(path))

@@ -1,1 +1,1 @@
-"""The zoo: one file per published architecture, each a frozen ModelSpec and its build()."""
+"""The zoo: one file per published architecture, with its ModelSpecs and its build()."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmnist_edge.models.recipe import published, taught
+from fmnist_edge.models.recipe import distilled, published
 from fmnist_edge.models.spec import ModelSpec
 
 __all__ = ["SPECS", "build"]
@@ -32,6 +32,6 @@ SPECS = (
         build,
         parameters=106_991,
         published_accuracy=0.91,
-        recipes=(published(), taught(50, erase=0.0, build={"dense_dropout": 0.0})),
+        recipes=(published(), distilled(50, erase=0.0, build={"dense_dropout": 0.0})),
     ),
 )

@@ -1,4 +1,4 @@
-"""Layers that the architectures share. Importing this module imports Keras; only `build` functions import it."""
+"""Layers that the architectures share. Importing this module imports Keras, so only `build` functions import it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["LocalResponseNormalization", "band_matrix"]
 
 
 def band_matrix(channels: int, radius: int) -> np.ndarray:
-    """0/1 matrix of shape (channels, channels): 1 where two channels are at most `radius` apart."""
+    """float32 (channels, channels): 1 where two channels are at most `radius` apart, else 0."""
     index = np.arange(channels)
     return (np.abs(index[:, None] - index[None, :]) <= radius).astype("float32")
 
@@ -33,7 +33,7 @@ class LocalResponseNormalization(keras.layers.Layer):
     def call(self, x):
         channels = x.shape[-1]
         kernel = self.alpha * band_matrix(channels, self.radius).reshape(1, 1, channels, channels)
-        # A vector, because converters fold that into the convolution as its bias.
+        # A vector: converters fold it into the convolution as its bias.
         offset = np.full(channels, self.bias, "float32")
         energy = ops.conv(ops.square(x), ops.convert_to_tensor(kernel, x.dtype), padding="valid") + offset
         if self.beta == 0.5:

@@ -1,4 +1,4 @@
-"""A training recipe as frozen data, and the three that most models start from."""
+"""Training recipes: the record, and the three base recipes of the models."""
 
 from __future__ import annotations
 
@@ -10,30 +10,35 @@ from typing import Any
 
 from fmnist_edge.errors import InputError
 
-__all__ = ["Recipe", "best", "published", "taught"]
+__all__ = ["Recipe", "best", "distilled", "published"]
 
 OPTIMIZERS = ("adam", "adamw", "muon")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a training run besides the model, the data and the seed.
+    """The settings of a training run, except the model, the data and the seed.
 
     Attributes:
-        epochs: passes over the fitted images.
+        epochs: passes over the training images.
         batch_size: images per step.
-        optimizer: "adam" (constant rate), or "adamw" or "muon" (linear warm-up, then cosine decay to zero).
+        optimizer: "adam" with a constant rate; "adamw" or "muon" with linear warm-up, then cosine decay to zero.
         learning_rate: peak rate.
-        weight_decay: decoupled decay (Loshchilov & Hutter 2019); not for adam.
+        weight_decay: decoupled weight decay (Loshchilov & Hutter 2019); adam ignores it.
         warmup_epochs: epochs of linear warm-up.
-        flip, shift, erase: augmentation: horizontal flips; crops shifted by up to `shift` pixels; probability of
-            erasing a random rectangle (Zhong et al. 2020).
+        flip: augment by horizontal flips.
+        shift: augment by crops, shifted by up to this many pixels.
+        erase: probability of erasing a random rectangle (Zhong et al. 2020).
         label_smoothing: Szegedy et al. 2016.
         teachers: zoo models whose averaged logits the student learns from (Hinton et al. 2015).
-        views: how many augmented copies of the images they answer to; epochs take them in turn.
-        distillation_weight, temperature: share of their part of the loss, and what softens their answers.
-        fit_validation: fit on the validation images too, every choice being made; the card has no validation figures.
-        ema_momentum: exponential average of the weights, evaluated and released in their place; 0 for none.
+        views: number of augmented copies of the images for which the teachers' logits are computed; epochs use the
+            copies in turn.
+        distillation_weight: weight of the distillation loss, 0 to 1.
+        temperature: divides the logits in the distillation loss.
+        fit_validation: train on the validation images too, after every choice was made. The model card then has no
+            validation figures.
+        ema_momentum: momentum of the exponential moving average of the weights. The average is evaluated and released
+            in place of the weights; 0 for none.
         build: keyword arguments of the model's build(), e.g. dropout rates.
     """
 
@@ -85,28 +90,28 @@ class Recipe:
 
 
 def is_a(value: Any, kind: Any) -> bool:
-    """Whether a value from a file is of a field's type; an int is a float, a bool is no int."""
+    """Whether a value from a file has a field's type. An int counts as a float, a bool does not count as an int."""
     if kind == tuple[str, ...]:
         return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, typing.get_origin(kind) or kind)
 
 
 def published(**changes: Any) -> Recipe:
-    """The published protocol: 27 epochs of Adam, flips and no schedule."""
+    """The published recipe: 27 epochs of Adam at a constant rate, with flips."""
     defaults = {"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "warmup_epochs": 0.0, "shift": 0}
     return Recipe("published", **{"epochs": 27, **defaults, **changes})
 
 
 def best(epochs: int, **changes: Any) -> Recipe:
-    """Ours: warm-up and cosine decay, Muon, flips, crops, erasing, weight averaging."""
+    """Our recipe: Muon with warm-up and cosine decay; flips, crops and erasing; averaged weights."""
     defaults = {"optimizer": "muon", "learning_rate": 1e-2, "erase": 0.25, "ema_momentum": 0.998}
     return Recipe("best", **{"epochs": epochs, **defaults, **changes})
 
 
-def taught(epochs: int, **changes: Any) -> Recipe:
-    """`best` with the zoo's teacher."""
+def distilled(epochs: int, **changes: Any) -> Recipe:
+    """Our recipe, distilled from the zoo's teacher."""
     return best(epochs, **{"teachers": ("wrn_16_2",), **changes})

@@ -1,15 +1,15 @@
-"""Tiny GoogLeNet: four two-branch inception modules with local response normalisation, 1,044,240 parameters; and
-its edge twin.
+"""Tiny GoogLeNet: four two-branch inception modules with local response normalisation, 1,044,240 parameters.
 
-The twin has BatchNorm where the original has LRN, before the ReLU of each branch instead of behind the concatenation,
-so that export folds it into the convolution in front: no normalisation op is left in the deployed network.
+Its edge twin has BatchNorm in place of LRN. BatchNorm comes before the ReLU of each branch; LRN comes after the
+concatenation. Export can therefore fold it into the preceding convolution, and the deployed network has no
+normalisation op.
 """
 
 from __future__ import annotations
 
 from functools import partial
 
-from fmnist_edge.models.recipe import published, taught
+from fmnist_edge.models.recipe import distilled, published
 from fmnist_edge.models.spec import ModelSpec
 
 __all__ = ["SPECS"]
@@ -47,7 +47,7 @@ def inception_module(x, filters: int, batch_norm: bool, name: str):
 def build(name: str, *, batch_norm: bool, conv_dropout: float = 0.25, dense_dropout: float = 0.35):
     """Untrained model: float32 (n, 28, 28, 1) in [0, 1] -> float32 (n, 10) logits.
 
-    The published head ended in ReLU and its loss went NaN; ours ends in logits.
+    The published head ends in ReLU, and its loss becomes NaN. Ours ends in logits.
     """
     import keras
     from keras import layers
@@ -70,7 +70,7 @@ def build(name: str, *, batch_norm: bool, conv_dropout: float = 0.25, dense_drop
     return keras.Model(inputs, layers.Dense(10, name="logits")(x), name=name)
 
 
-BEST = taught(30, build={"conv_dropout": 0.0, "dense_dropout": 0.0})
+BEST = distilled(30, build={"conv_dropout": 0.0, "dense_dropout": 0.0})
 SPECS = (
     ModelSpec(
         "tiny_googlenet",

@@ -1,7 +1,7 @@
-"""Tiny ResNet: a residual network with local response normalisation, 1,204,048 parameters; and its edge twin.
+"""Tiny ResNet: a residual network with local response normalisation, 1,204,048 parameters.
 
-The twin has BatchNorm where the original has LRN. Export folds it into the convolutions, so that the deployed
-network is convolutions, ReLUs, sums and two dense layers: no normalisation op for an engine to be slow at or to lack.
+Its edge twin has BatchNorm in place of LRN. Export folds it into the convolutions. The deployed network has only
+convolutions, ReLUs, sums and two dense layers: no normalisation op that an engine runs slowly or lacks.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from fmnist_edge.models.recipe import published, taught
+from fmnist_edge.models.recipe import distilled, published
 from fmnist_edge.models.spec import ModelSpec
 
 __all__ = ["SPECS"]
@@ -59,7 +59,7 @@ def build(name: str, *, batch_norm: bool, conv_dropout: float = 0.25, dense_drop
     return keras.Model(inputs, layers.Dense(10, name="logits")(x), name=name)
 
 
-BEST = taught(40, build={"conv_dropout": 0.0, "dense_dropout": 0.0})
+BEST = distilled(40, build={"conv_dropout": 0.0, "dense_dropout": 0.0})
 SPECS = (
     ModelSpec(
         "tiny_resnet",

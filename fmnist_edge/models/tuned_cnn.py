@@ -1,12 +1,12 @@
 """Tuned CNN: how far hyper-parameters alone move a fixed architecture.
 
-The published diagram is lost. This plain conv-pool-conv-pool-dense architecture is our own; the protocol is
-the published one: 40,000 / 20,000 / 10,000 split, augmentation, only hyper-parameters searched.
+The published diagram is lost, so this conv-pool-conv-pool-dense architecture is our own. The protocol is the published
+one: a split of 40,000 / 20,000 / 10,000 images, augmentation, and a search over hyper-parameters only.
 """
 
 from __future__ import annotations
 
-from fmnist_edge.models.recipe import published, taught
+from fmnist_edge.models.recipe import distilled, published
 from fmnist_edge.models.spec import ModelSpec
 
 __all__ = ["SPECS", "build"]
@@ -28,8 +28,9 @@ def build(*, dense_dropout: float = 0.4):
     return keras.Model(inputs, layers.Dense(10, name="logits")(x), name="tuned_cnn")
 
 
-# The values of tuning/tuned_cnn-recipe.json, except that crops and averaging need more epochs than a trial has.
-BEST = taught(
+# The values of tuning/tuned_cnn-recipe.json, with crops and weight averaging added: these need more epochs than a
+# tuning trial has.
+BEST = distilled(
     40,
     batch_size=64,
     learning_rate=0.014,

@@ -1,8 +1,8 @@
 """Wide ResNet 16-2, 693,210 parameters: Zagoruyko & Komodakis 2016 (arXiv:1605.07146), for one input channel.
 
-The zoo's teacher: it keeps 28x28 pixels up to its second group, which costs 4 times Tiny ResNet's arithmetic and buys
-the accuracy that the small models learn from. There are two of it: one for models of the whole training set, and one
-that saw none but the 20,000 images of wide_cnn's protocol, and teaches that.
+The zoo's teacher. It keeps 28x28 pixels up to its second group. This costs 4 times the arithmetic of Tiny ResNet and
+gives the accuracy that the small models learn from. There are two: one is trained on the whole training set; the other
+is trained on the 20,000 images of wide_cnn's protocol only, and teaches wide_cnn.
 """
 
 from __future__ import annotations

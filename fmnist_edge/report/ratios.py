@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fmnist_edge.catalog.models import MODELS
-from fmnist_edge.catalog.precisions import recorded
+from fmnist_edge.catalog.precisions import find_precision
 from fmnist_edge.report.runs import Row
 
 __all__ = ["Trio", "by_precision", "fastest", "is_stock", "precision_of_ours"]
@@ -86,14 +86,14 @@ def setting(row: Row) -> tuple[str, str, int, int]:
 
 def is_stock(row: Row) -> bool:
     """Whether it is what a converter gives without our rewriting, to compare ours with."""
-    precision = recorded(row.format, row.precision)
-    return precision is not None and precision.stands_beside is not None
+    precision = find_precision(row.format, row.precision)
+    return precision is not None and precision.counterpart is not None
 
 
 def precision_of_ours(row: Row) -> str | None:
     """The row's own precision; of a stock export, that of our export which it is compared with."""
-    precision = recorded(row.format, row.precision)
-    return row.precision if precision is None else precision.stands_beside or row.precision
+    precision = find_precision(row.format, row.precision)
+    return row.precision if precision is None else precision.counterpart or row.precision
 
 
 def original_of(row: Row) -> str | None:

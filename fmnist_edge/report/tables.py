@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import EllipsisType
 from typing import Any
 
-from fmnist_edge.catalog.precisions import recorded
+from fmnist_edge.catalog.precisions import find_precision
 from fmnist_edge.report.ratios import by_precision, fastest
 from fmnist_edge.report.runs import Row, Run
 
@@ -215,7 +215,7 @@ def facts(run: Run) -> list[str]:
 
 
 def is_float(row: Row) -> bool:
-    precision = recorded(row.format, row.precision)
+    precision = find_precision(row.format, row.precision)
     return precision is not None and precision.kind == "float"
 
 

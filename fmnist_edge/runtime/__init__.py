@@ -1,4 +1,4 @@
-"""The embeddable part: standard library, NumPy and one engine.
+"""The part to embed in your own program. It needs NumPy, one engine and the standard library.
 
 from fmnist_edge.runtime import Classifier
 

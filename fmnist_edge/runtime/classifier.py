@@ -1,4 +1,4 @@
-"""Classifier: image in, label out, whatever the engine and precision."""
+"""Classifier: image in, label out, with any engine and precision."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ __all__ = ["Classifier"]
 
 
 class Classifier:
-    """A model file ready to classify images. Make one with `Classifier.load`.
+    """A model file that is loaded and ready to classify images. Create one with `Classifier.load`.
 
-    Threads may share one: calls take turns, and answers are those of a single thread. For parallel work load one per
-    thread. A forked child may go on with its parent's: at its first call it loads an engine of its own, because an
-    engine's threads do not survive a fork. End such a child by `os._exit`, as multiprocessing does: where ONNX Runtime
-    is loaded, a plain exit waits for those threads. The Keras engines refuse, TensorFlow does not survive at all.
+    Threads may share one: calls take turns, and the answers are the same as from a single thread. For parallel work,
+    load one per thread.
+
+    A forked child may use its parent's classifier. At its first call it loads its own engine, because an engine's
+    threads do not survive a fork. End such a child by `os._exit`, as multiprocessing does: where ONNX Runtime is
+    loaded, a normal exit waits for those threads. Some engines refuse to run in a forked child, such as Keras, because
+    TensorFlow does not survive a fork.
 
     >>> import numpy as np
     >>> shirt = np.zeros((28, 28), np.uint8)
@@ -54,7 +57,7 @@ class Classifier:
         golden: object = None,
         reload: Callable[[], Engine] | None = None,
     ) -> None:
-        """`golden` is the manifest's section of that name; `reload` makes the engine that a forked child uses."""
+        """`golden`: the manifest's section "golden". `reload`: creates the engine that a forked child uses."""
         self.contract = contract
         self._runner = Runner(engine, contract)
         self._polarity = Polarity(contract)
@@ -62,12 +65,12 @@ class Classifier:
         self._reload = reload
         self._process = os.getpid()
         self._locks: dict[int, threading.Lock] = {}
-        self._parents: list[Engine] = []
+        self._inherited_engines: list[Engine] = []
         self._closed = False
 
     @property
     def engine(self) -> Engine:
-        """What runs the file: its `name`, `version`, `input` and `output`."""
+        """The engine that runs the file; see its `name`, `version`, `input` and `output`."""
         return self._runner.engine
 
     @classmethod
@@ -81,23 +84,24 @@ class Classifier:
         verify: bool = False,
         try_first: bool = False,
     ) -> Classifier:
-        """Load an exported file: by the manifest beside it, else by the contract inside it.
+        """Load an exported file with the manifest beside it, or else with the contract inside it.
 
-        A file that is its manifest's, by SHA-256, is loaded at once. A file that came without manifest is first tried
-        in a child process, which takes longer than loading it: nothing vouches for its bytes, and engines can crash on
-        hostile ones. It has no golden vectors either.
+        A file whose SHA-256 matches its manifest is loaded at once. A file without a manifest is first loaded in a
+        child process, because its content is unverified and a hostile file can crash an engine. This takes longer.
+        Such a file has no golden vectors either.
 
         Args:
             threads: engine threads; None leaves the engine's default.
-            engine: its name, e.g. "litert" or "onnxruntime"; None picks it from the file's suffix.
-            contract: for a file that has neither, or instead of what they say. The file is tried as one without.
-            verify: replay the golden vectors that the manifest carries, see `self_test`.
-            try_first: try it in a child process although its manifest vouches for it. That says who altered the file
-                since it was exported: nobody. Not who exported it: for a manifest that came from where the file did.
+            engine: its name, e.g. "litert" or "onnxruntime"; None chooses it by the file's suffix.
+            contract: use this contract, and ignore the manifest and the contract inside the file. The file is loaded
+                like one without a manifest.
+            verify: replay the manifest's golden vectors, see `self_test`.
+            try_first: load the file in a child process first, even if it has a manifest. The manifest proves that the
+                file is unaltered, not who made it. Use this for a file and manifest from an untrusted source.
 
-        Raises ArtifactError when the file is missing, differs from its manifest's SHA-256, holds another contract than
-        its manifest, is refused by the engine, or with `verify` has a golden vector that fails; UnavailableError when
-        the engine is not installed; InputError on a bad argument.
+        Raises ArtifactError when the file is missing, when its SHA-256 or its contract differs from the manifest's,
+        when the engine refuses it, or, with `verify`, when a golden vector fails; UnavailableError when the engine is
+        not installed; InputError for an invalid argument.
         """
         path = Path(path)
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
@@ -108,14 +112,14 @@ class Classifier:
             raise ArtifactError(f"{path}: no such file; `fmnist-edge export MODEL` writes one")
         source = Source.of(path, name, contract, try_first)
 
-        def again() -> Engine:
+        def reload() -> Engine:
             source.check()
             return record.load(path, threads)
 
         loaded = record.load(path, threads)
         try:
-            source.check()  # once more: the engine has read it after it was found fit
-            classifier = cls(loaded, source.contract, golden=source.golden, reload=again)
+            source.check()  # again: the file may have changed before the engine read it
+            classifier = cls(loaded, source.contract, golden=source.golden, reload=reload)
         except BaseException:
             loaded.close()
             raise
@@ -127,30 +131,32 @@ class Classifier:
         """Classify one image (-> Prediction) or a batch (-> list).
 
         Args:
-            images: uint8 0..255 or float 0..1, the contract's shape or a batch of it; a channel axis of 1 may be left
-                out. For the zoo: (28, 28), (28, 28, 1), (n, 28, 28) or (n, 28, 28, 1). A model whose layout is NCHW
-                takes its own order of axes too.
-            invert: "never" takes images as they are, with a PolarityWarning when one looks dark on light to a model
-                of light on dark or the other way round; "auto" inverts such an image; "always" inverts each.
+            images: uint8 0..255 or float 0..1, one image of the contract's shape or a batch; a channel axis of 1 may be
+                left out. For the zoo: (28, 28), (28, 28, 1), (n, 28, 28) or (n, 28, 28, 1). A model whose layout is
+                NCHW also accepts channels first.
+            invert: what to do when an image's polarity (light on dark or dark on light) differs from the training
+                images': "never" leaves images as they are and raises a PolarityWarning; "auto" inverts such images.
+                "always" inverts every image.
 
-        Raises InputError for images that do not fit and for a classifier that was closed, ArtifactError when the engine
-        fails or answers what is no number.
+        Raises InputError for images that do not fit and for a closed classifier; ArtifactError when the engine fails or
+        returns NaN or infinity.
         """
         start = time.perf_counter_ns()
         batch, one = model_input(images, self.contract)
-        answers = self._answers(self._polarity.applied(batch, invert, 2), start)
+        answers = self._predictions(self._polarity.apply(batch, invert, 2), start)
         return answers[0] if one else answers
 
     def classify(self, images: np.ndarray, *, invert: str = "never") -> list[Prediction]:
-        """Like calling it, but always a list, of one for one image."""
+        """Like `__call__`, but always returns a list, even for one image."""
         start = time.perf_counter_ns()
         batch, _ = model_input(images, self.contract)
-        return self._answers(self._polarity.applied(batch, invert, 2), start)
+        return self._predictions(self._polarity.apply(batch, invert, 2), start)
 
     def from_file(self, path: str | Path | BinaryIO, *, invert: str = "never") -> Prediction:
-        """Classify a PNG or JPEG, a path or an open file: upright, grey or RGB, as large as the contract says.
+        """Classify a PNG or JPEG, given as a path or an open file.
 
-        Needs Pillow, which is imported now.
+        The image is turned upright, converted to greyscale or RGB, and resized as the contract says. Needs Pillow,
+        which is imported on the first call.
 
         Raises FileError when the file is missing or not a readable image, UnavailableError without Pillow.
 
@@ -160,33 +166,33 @@ class Classifier:
         """
         start = time.perf_counter_ns()
         image = read_image(path, self.contract.input_shape, self.contract.resize)
-        return self._answers(self._polarity.applied(image[None], invert, 2), start)[0]
+        return self._predictions(self._polarity.apply(image[None], invert, 2), start)[0]
 
     def scores(self, images: np.ndarray) -> np.ndarray:
-        """The model's own outputs, dequantised, float32 (n, classes): logits or probabilities, as the contract says.
+        """The model's dequantised outputs, float32 (n, classes): logits or probabilities, as the contract says.
 
-        Images are taken as they are, whatever their polarity. Raises as calling it does.
+        The polarity of the images is not checked. Raises the same errors as `__call__`.
         """
         return self._run(model_input(images, self.contract)[0])
 
     def warm_up(self, calls: int = 3) -> None:
-        """Classify a black image some times, so that first calls do not pay for memory and caches."""
+        """Classify a black image `calls` times, so that memory and caches are ready for the first real image."""
         black = np.zeros(self.contract.input_shape, np.uint8)
         for _ in range(calls):
             self.scores(black)
 
     def self_test(self) -> SelfTest:
-        """Replay the golden vectors that the artifact carries, on this device, with this engine.
+        """Replay the artifact's golden vectors on this device with this engine.
 
-        Raises ArtifactError when it carries none.
+        Raises ArtifactError when it has none.
         """
         if self._golden is None:
-            raise ArtifactError("the artifact carries no golden vectors; export the model again")
+            raise ArtifactError("the artifact has no golden vectors; export the model again")
         golden = Golden.from_dict(self._golden, self.contract.input_shape, len(self.contract.labels))
         return SelfTest.of(golden, self.scores(golden.images), f"{self.engine.name} ({self.engine.version})")
 
     def close(self) -> None:
-        """Give the engine's memory back; the classifier cannot classify afterwards."""
+        """Free the engine's memory. The classifier cannot be used afterwards."""
         with self._lock():
             self._closed = True
             if os.getpid() == self._process:
@@ -200,10 +206,10 @@ class Classifier:
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         with self._lock():
-            return self._usable().scores(batch)
+            return self._current_runner().scores(batch)
 
-    def _answers(self, batch: np.ndarray, start: int) -> list[Prediction]:
-        """Of a batch that `model_input` made, in a call that began at `start`."""
+    def _predictions(self, batch: np.ndarray, start: int) -> list[Prediction]:
+        """Predictions for a batch from `model_input`; `start` is the call's start time in nanoseconds."""
         scores = self._run(batch)
         rows = softmax(scores) if self.contract.output == "logits" else scores
         latency = time.perf_counter_ns() - start
@@ -211,17 +217,17 @@ class Classifier:
         return [Prediction(labels[(i := int(row.argmax()))], i, float(row[i]), row, latency) for row in rows]
 
     def _lock(self) -> threading.Lock:
-        """This process's lock: a parent's may be held forever in a forked child."""
+        """The lock of this process. In a forked child, the parent's lock may stay locked forever."""
         process = os.getpid()
         return self._locks.get(process) or self._locks.setdefault(process, threading.Lock())
 
-    def _usable(self) -> Runner:
-        """The runner, in a forked child with an engine of its own.
+    def _current_runner(self) -> Runner:
+        """The runner. In a forked child it gets a new engine.
 
-        Raises InputError for a classifier that was closed, UnavailableError for an engine that does not survive a fork.
+        Raises InputError for a closed classifier, UnavailableError for an engine that does not survive a fork.
         """
         if self._closed:
-            raise InputError("the classifier was closed; load the file again")
+            raise InputError("the classifier is closed; load the file again")
         process = os.getpid()
         if process != self._process:
             if not self.engine.survives_fork:
@@ -229,7 +235,8 @@ class Classifier:
                     f"{self.engine.name} does not survive a fork; start processes by 'spawn', and load the file there"
                 )
             if self._reload is not None:
-                self._parents.append(self.engine)  # kept: giving it back may wait for threads that are not here
+                # Never freed: that may wait for threads that do not exist in this process.
+                self._inherited_engines.append(self.engine)
                 self._runner.engine = self._reload()
             self._process = process
         return self._runner

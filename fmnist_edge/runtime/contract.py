@@ -1,7 +1,7 @@
-"""What a device must know to use a model file: its input, its labels, what its scores mean.
+"""The contract of a model file: its input, its labels, and the meaning of its scores.
 
-Export writes it into the manifest beside the file (`int8.tflite` + `int8.tflite.json`) and, see `embedded`, into the
-file itself; devices read it here.
+Export writes it into the manifest beside the file (`int8.tflite` + `int8.tflite.json`) and into the file itself, see
+`embedded`. Devices read it here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fmnist_edge.runtime.preprocess import Preprocessing
 
 __all__ = ["Contract"]
 
-MOST_AXES, MOST_VALUES = 6, 1 << 24  # of an image: a device is not to reserve gigabytes because a file says so
+MOST_AXES, MOST_VALUES = 6, 1 << 24  # of an image: a file must not make a device allocate gigabytes
 
 
 CHOICES: dict[str, tuple[str | None, ...]] = {
@@ -27,25 +27,25 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "polarity": (None, "light-on-dark", "dark-on-light"),
     "resize": ("nearest", "box", "bilinear", "bicubic", "lanczos"),
 }
-SINCE_POLARITY = ("dtype", "layout", "polarity", "resize")  # not in manifests that were written before
+SINCE_POLARITY = ("dtype", "layout", "polarity", "resize")  # absent from older manifests
 
 
 @dataclass(frozen=True)
 class Contract:
-    """How to feed a model and read its answer.
+    """How to feed a model and how to read its output.
 
     Attributes:
         input_shape: one image, (height, width, channels).
         output: "logits" (the runtime applies softmax) or "probabilities".
         labels: one name per class, in output order.
-        preprocessing: what pixels become: scale, mean, std.
-        dtype: of the pixels that preprocessing starts from: "uint8", 0..255.
-        layout: axes of the model's own input: "NHWC", or "NCHW", into which images are turned.
-        polarity: how the images look that it was trained on, "light-on-dark" as in Fashion-MNIST or "dark-on-light";
-            None where either may come.
-        resize: how an image file of another size becomes (height, width): Pillow's filter of that name, stretched.
+        preprocessing: scale, mean and std that turn pixels into the model's input.
+        dtype: of the pixels before preprocessing: "uint8", 0..255.
+        layout: axes of the model's input, "NHWC" or "NCHW". Images are always (height, width, channels); they are
+            transposed for "NCHW".
+        polarity: of the training images: "light-on-dark", as in Fashion-MNIST, or "dark-on-light"; None for either.
+        resize: Pillow's filter that stretches an image file of another size to (height, width).
 
-    Raises ArtifactError for a value that is none of these.
+    Raises ArtifactError for any other value.
 
     >>> Contract((28, 28, 1), "logits", ("shirt", "shoe"), polarity="light-on-dark").layout
     'NHWC'
@@ -80,11 +80,11 @@ class Contract:
                 f"found {reprlib.repr(self.labels)}"
             )
         if len(shape) != 3 and (self.layout != "NHWC" or self.polarity):
-            raise ArtifactError(f"contract: layout and polarity are of images; input_shape {shape} has not three axes")
+            raise ArtifactError(f"contract: layout NCHW and polarity need images of three axes; input_shape is {shape}")
 
     @property
     def model_shape(self) -> tuple[int, ...]:
-        """`input_shape` in the order of the model's own input."""
+        """`input_shape` in the order of `layout`."""
         return self.input_shape if self.layout == "NHWC" else (self.input_shape[2], *self.input_shape[:2])
 
     def as_dict(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class Contract:
 
     @classmethod
     def from_dict(cls, value: Any) -> Contract:
-        """Raises ArtifactError when `value` is not what `as_dict` writes. Fields that came later have their default."""
+        """Read what `as_dict` writes; missing newer fields get their default. Raises ArtifactError for other values."""
         try:
             numbers = {key: float(value["preprocessing"][key]) for key in ("scale", "mean", "std")}
             return cls(
@@ -109,7 +109,7 @@ class Contract:
             raise ArtifactError(f"contract: {reason}; it is damaged, export the model again") from None
 
     def differences(self, other: Contract) -> list[str]:
-        """The fields that are not the same in both, each with both values."""
+        """The fields that differ, each with both values."""
         pairs = ((item.name, getattr(self, item.name), getattr(other, item.name)) for item in fields(self))
         return [
             f"{name} {reprlib.repr(ours)} and {reprlib.repr(theirs)}" for name, ours, theirs in pairs if ours != theirs
@@ -117,12 +117,12 @@ class Contract:
 
 
 def is_plain(text: str) -> bool:
-    """Nothing in it that a terminal would obey, or that UTF-8 has no bytes for."""
+    """Whether it has no control characters and no surrogates, which UTF-8 cannot encode."""
     codes = map(ord, text)
     return not any(code < 32 or 127 <= code < 160 or 0xD800 <= code < 0xE000 for code in codes)
 
 
 def sequence(value: Any) -> tuple[Any, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} where a list belongs")
+        raise TypeError(f"{type(value).__name__}, expected a list")
     return tuple(value)

@@ -1,9 +1,9 @@
-"""The contract inside the model file itself, so that a file that travels alone still says how it wants to be fed.
+"""The contract inside the model file, for a file that is copied without its manifest.
 
-Both formats have a place for such things, which other tools load and leave alone: ONNX `metadata_props`, TFLite a named
-`metadata` entry whose buffer is the text. Under KEY lies JSON in UTF-8: {"schema": 1, ...the contract...}.
+Both formats have a place for metadata, which other tools load and keep: `metadata_props` in ONNX, and in TFLite a named
+`metadata` entry whose buffer holds the text. The value of KEY is JSON in UTF-8: {"schema": 1, ...the contract...}.
 
-Whoever made the file made this too. It is read with a bounds check on every access, and nothing of it is believed.
+A hostile file may have a hostile contract. Every access is bounds-checked, and every value is validated.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
 def contract_text(contract: Contract) -> str:
-    """What export writes under KEY: the same text for the same contract, in ASCII."""
+    """The value that export writes under KEY: ASCII, and always the same text for the same contract."""
     return json.dumps({"schema": SCHEMA, **contract.as_dict()}, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def embedded_contract(path: Path, content: bytes) -> Contract | None:
-    """The contract in a file's `content`; None where there is none, or the format has no place for one.
+    """The contract in a file's `content`; None when there is none, or the format has no place for one.
 
-    Raises ArtifactError when the file is damaged where it would be, has several, or one that makes no sense.
+    Raises ArtifactError when the metadata is damaged, holds several contracts, or an invalid one.
     """
     reader = READERS.get(path.suffix)
     try:
         found = reader(content) if reader else []
         if len(found) > 1:
             raise RefusedError(f"{len(found)} contracts in it; expected one")
-        return decoded(found[0]) if found else None
+        return parse(found[0]) if found else None
     except RefusedError as reason:
         raise ArtifactError(f"{path}: its metadata cannot be read ({reason}); export the model again") from None
     except ArtifactError as error:
         raise ArtifactError(f"{path}: in its metadata, {error}") from None
 
 
-def decoded(text: bytes) -> Contract:
-    """Raises ArtifactError when it is not what `contract_text` writes."""
+def parse(text: bytes) -> Contract:
+    """Read what `contract_text` writes. Raises ArtifactError for anything else."""
     if len(text) > LARGEST:
         raise ArtifactError(f"contract: {len(text):,} bytes; expected {LARGEST:,} at most")
     try:
@@ -69,13 +69,13 @@ def decoded(text: bytes) -> Contract:
     return Contract.from_dict(value)
 
 
-def in_tflite(content: bytes) -> list[bytes]:
-    """What lies under KEY. Nothing in a file that is none of TFLite's, which engines have a better word for."""
+def read_tflite(content: bytes) -> list[bytes]:
+    """The values of KEY. Empty for a file that is not TFLite; the engine's error message for it is clearer."""
     if content[4:8] != IDENTIFIER:
         return []
     model = root(content)
     numbers = [entry.integer(1, "uint32") for entry in model.tables(METADATA, MOST_ENTRIES) if entry.text(0) == KEY]
-    if len(numbers) > 1:  # before each is copied
+    if len(numbers) > 1:  # checked before any is copied
         raise RefusedError(f"{len(numbers)} contracts in it; expected one")
     buffers = model.tables(BUFFERS, MOST_BUFFERS) if numbers else []
     found = []
@@ -87,8 +87,8 @@ def in_tflite(content: bytes) -> list[bytes]:
     return found
 
 
-def in_onnx(content: bytes) -> list[bytes]:
-    """What lies under KEY, each once."""
+def read_onnx(content: bytes) -> list[bytes]:
+    """The values of KEY, one per entry."""
     found = []
     for number, entry in fields(memoryview(content)):
         if number == METADATA_PROPS:
@@ -123,7 +123,7 @@ def fields(content: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 
 def varint(content: memoryview, position: int) -> tuple[int, int]:
-    """A number of at most 64 bits in groups of seven, and where it ends."""
+    """(value, end position) of a number of up to 64 bits, stored in groups of seven."""
     value = 0
     for index, byte in enumerate(content[position : position + 10]):
         value |= (byte & 0x7F) << (7 * index)
@@ -132,4 +132,4 @@ def varint(content: memoryview, position: int) -> tuple[int, int]:
     raise RefusedError(f"damaged: a number at byte {position:,} has no end")
 
 
-READERS: dict[str, Callable[[bytes], list[bytes]]] = {".tflite": in_tflite, ".onnx": in_onnx}
+READERS: dict[str, Callable[[bytes], list[bytes]]] = {".tflite": read_tflite, ".onnx": read_onnx}

@@ -1,4 +1,4 @@
-"""What the runtime asks of an engine. One file in `engines/` implements it; each pays only for its own import."""
+"""The interface of an engine. Each engine is one file in `engines/`, and imports only its own library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TensorSpec:
     """One input or output of a model file, as the file declares it.
 
     Attributes:
-        shape: axis lengths, batch first; None where the file leaves it open.
+        shape: axis lengths, batch first; None for an axis that the file leaves open.
         dtype: NumPy dtype name.
         scale, zero_point: real = (quantised - zero_point) * scale; None for float tensors (per-tensor only).
     """
@@ -30,7 +30,7 @@ class TensorSpec:
     zero_point: int | None = None
 
     def quantize(self, values: np.ndarray) -> np.ndarray:
-        """float32 -> this tensor's dtype, rounded to nearest and saturated; integers without a scale count in ones."""
+        """float32 -> this tensor's dtype, rounded to nearest and saturated. The default scale of integers is 1."""
         if self.scale is None and np.dtype(self.dtype).kind == "f":
             return values.astype(self.dtype, copy=False)
         limits = np.iinfo(self.dtype)
@@ -45,17 +45,18 @@ class TensorSpec:
 
 
 class Engine(ABC):
-    """A loaded model file: one image tensor in, one score tensor out. Not safe to share between threads.
+    """A loaded model file: one image tensor in, one score tensor out. Do not share it between threads.
 
-    Constructed with (path, threads) and the `settings` of its record in `engine_catalog`; `threads=None` leaves the
-    engine's own default. The constructor imports the engine's library, lets the ImportError of one that is not
-    installed pass, and raises ArtifactError when the engine refuses the file.
+    The constructor takes (path, threads) and the `settings` of its record in `engine_catalog`; `threads=None` leaves
+    the engine's default. It imports the engine's library and does not catch the ImportError when that is not installed.
+    It raises ArtifactError when the engine refuses the file.
 
     Attributes:
-        name, survives_fork: of its record; set by `EngineRecord.load`.
-        version: of the library, with its name.
-        placement: which device runs which op, of an engine on a GPU.
-        arena: bytes of the memory that a microcontroller would need, by part, of an engine that can tell after a run.
+        name, survives_fork: from its record; `EngineRecord.load` sets them.
+        version: name and version of the library.
+        placement: for an engine on a GPU, which device runs which op.
+        arena: bytes of memory that a microcontroller needs, by part; None for an engine that cannot tell. Valid after
+            a run.
     """
 
     name: str = ""
@@ -71,10 +72,10 @@ class Engine(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give the model's memory back; the engine cannot run afterwards."""
+        """Free the model's memory. The engine cannot run afterwards."""
 
     def device_ns(self, batch: np.ndarray) -> int | None:
-        """Nanoseconds that the device itself took for `batch`; None where the engine cannot tell."""
+        """Nanoseconds that the device took for `batch`; None when the engine cannot tell."""
         return None
 
     @property
@@ -90,7 +91,7 @@ def single(tensors: list[TensorSpec], kind: str, path: str) -> TensorSpec:
 
 
 def kind_of(weights: str, activations: str) -> str:
-    """What a precision's numbers are, by the types of its weights and activations.
+    """Kind of a precision: "integer", "half" or "float", by the types of its weights and activations.
 
     >>> kind_of("int8", "dynamic"), kind_of("float16", "float32"), kind_of("float32", "float32")
     ('integer', 'half', 'float')

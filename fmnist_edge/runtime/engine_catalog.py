@@ -1,6 +1,6 @@
-"""Every engine as one record: what it runs, where, how it is got, and what is asked of it.
+"""The engines, one record each: the files it runs, its device, how to install it, and which commands use it.
 
-An engine is a file in `engines/` and a record here. The first record that names a suffix is its default engine.
+An engine is a file in `engines/` and a record here. The first record that has a suffix is the default engine for it.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 
 __all__ = ["CPU", "ENGINES", "GPU", "EngineRecord", "engines_for", "engines_on", "shipped", "suffixes"]
 
-CPU, GPU = "cpu", "gpu"  # the part of a machine that an engine runs on
+CPU, GPU = "cpu", "gpu"  # targets
 
 
 @dataclass(frozen=True)
 class EngineRecord:
-    """What is known of an engine before it is imported.
+    """The facts about an engine that are known before it is imported.
 
     Attributes:
         implementation: "module:class".
-        title: the library's name, as its users know it.
-        install: the command that gets it.
-        suffixes: of the files it runs.
-        settings: keyword arguments of the class, beyond path and threads.
-        target: CPU, or GPU, where it runs only when it is named.
-        requirement: what pip is asked for on a device, by range; None where no device is given this engine.
-        shipped: whether a bundle for a device has it without being asked.
-        timed: whether `bench` times it without being asked.
-        compared: whether `matrix` runs it without being asked.
-        slow: takes 10 to 20 ms an image, so that `matrix` gives it fewer images.
-        witness: one of those whose difference from the default engine sets the tolerance of golden vectors. They round
-            each in its own way, and none of them is wrong.
+        title: the library's usual name.
+        install: the command that installs it.
+        suffixes: suffixes of the files it runs.
+        settings: keyword arguments of the class, besides path and threads.
+        target: CPU or GPU. GPU engines run only when they are named.
+        requirement: the pip requirement, with a version range, for devices; None for an engine not installed there.
+        shipped: whether it is in a device bundle by default.
+        timed: whether `bench` times it by default.
+        compared: whether `matrix` runs it by default.
+        slow: whether it takes 10 to 20 ms per image; `matrix` gives it fewer images.
+        witness: whether its difference from the default engine helps to set the tolerance of golden vectors. Witnesses
+            round differently, and all of them are correct.
         survives_fork: whether a forked child can load the model again.
-        process_threads: the number of threads is the process's and not the engine's.
-        own_environment: needs packages that the other engines cannot live with.
+        process_threads: whether the number of threads is set for the whole process, not for one engine.
+        own_environment: whether it needs packages that conflict with other engines.
     """
 
     name: str
@@ -62,7 +62,7 @@ class EngineRecord:
     own_environment: bool = False
 
     def load(self, path: str | Path, threads: int | None = None) -> Engine:
-        """The engine with the model file at `path` loaded; `threads=None` leaves the engine's own default.
+        """Load the model file at `path`; `threads=None` leaves the engine's default.
 
         Raises UnavailableError when the engine is not installed, ArtifactError when it refuses the file.
         """
@@ -70,7 +70,7 @@ class EngineRecord:
             engine: Engine = load(self.implementation)(str(path), threads, **self.settings)
         except ImportError as error:
             if (error.name or "").partition(".")[0] == "fmnist_edge":
-                raise  # a fault of ours
+                raise  # a bug of ours, nothing to install
             raise UnavailableError(f"{self.title} is not installed; run: {self.install}") from None
         engine.name, engine.survives_fork = self.name, self.survives_fork
         return engine
@@ -123,7 +123,7 @@ ENGINES: Catalog[EngineRecord] = Catalog(
             timed=True,
             witness=True,
         ),
-        # Its LOCAL_RESPONSE_NORMALIZATION leaves the last channel of each window out (LiteRT 2.3), as no other does.
+        # Its LOCAL_RESPONSE_NORMALIZATION omits the last channel of each window (LiteRT 2.3); no other engine does.
         EngineRecord(
             "litert-reference",
             "fmnist_edge.runtime.engines.litert:LiteRTEngine",
@@ -205,7 +205,7 @@ ENGINES: Catalog[EngineRecord] = Catalog(
             suffixes=(".onnx", ".tflite"),
             requirement="openvino>=2026.4",
             timed=True,
-            survives_fork=False,  # its threads are not in the child, and a new model waits for them
+            survives_fork=False,  # a new model in the child waits for threads of the parent
         ),
         EngineRecord("ncnn", "fmnist_edge.runtime.engines.ncnn:NcnnEngine", **NCNN, timed=True),
         EngineRecord(
@@ -255,17 +255,17 @@ def engines_on(target: str) -> tuple[str, ...]:
 
 
 def shipped() -> tuple[str, ...]:
-    """Names of the engines that a device is given without asking: what one would ship; peers when they are named."""
+    """Names of the engines in a device bundle by default. Peer engines must be named."""
     return tuple(name for name, record in ENGINES.items() if record.shipped)
 
 
 def suffixes() -> tuple[str, ...]:
-    """Of the files that any engine runs."""
+    """The suffixes of all files that an engine can run."""
     return tuple(dict.fromkeys(suffix for record in ENGINES.values() for suffix in record.suffixes))
 
 
 def engines_for(path: Path, target: str = CPU) -> tuple[str, ...]:
-    """Names of the engines that can run `path` on `target`, by its suffix, the default one first; none where none can.
+    """Names of the engines that can run `path` on `target`, by its suffix, the default engine first; may be empty.
 
     Raises InputError for a suffix that no engine knows.
     """

@@ -1,6 +1,6 @@
-"""FlatBuffers, read with a bounds check on every access: the file is nobody's friend.
+"""Read FlatBuffers with a bounds check on every access, because a file may be hostile.
 
-A table is a position; its first word leads back to a vtable of 16-bit field offsets, 0 for a field that is absent.
+A table is a position in the file. Its first word points back to a vtable of 16-bit field offsets; 0 means absent.
 Specification: https://flatbuffers.dev/internals/
 """
 
@@ -16,15 +16,15 @@ FORMATS = {kind: struct.Struct("<" + code) for kind, code in {
     "bool": "?", "int8": "b", "uint8": "B", "uint16": "H", "int32": "i", "uint32": "I", "int64": "q", "uint64": "Q",
     "float32": "f",
 }.items()}  # fmt: skip
-LONGEST_TEXT = 256  # bytes of a name that are read; thousands of tables may share one long name
+LONGEST_TEXT = 256  # bytes read of a name; thousands of tables may share one long name
 
 
 class RefusedError(Exception):
-    """A file that is damaged, or that asks for what this engine does not do; the message says which."""
+    """A file is damaged, or needs what this engine does not support; the message says which."""
 
 
 def root(content: bytes) -> Table:
-    """The table a file starts with."""
+    """The root table of a file."""
     return Table(content, offset_at(content, 0))
 
 
@@ -41,7 +41,7 @@ def integer_at(content: bytes, position: int, kind: str) -> int:
 
 
 def offset_at(content: bytes, position: int) -> int:
-    """Where the forward offset at `position` points to."""
+    """The position that the forward offset at `position` points to."""
     offset = integer_at(content, position, "uint32")
     if not offset:
         raise RefusedError(f"damaged: the offset at byte {position:,} leads nowhere")
@@ -49,7 +49,7 @@ def offset_at(content: bytes, position: int) -> int:
 
 
 class Table:
-    """One table of a flatbuffer. Fields go by their number in the schema; absent ones have their default."""
+    """One table of a FlatBuffer. Fields are numbered as in the schema; an absent field has its default."""
 
     def __init__(self, content: bytes, position: int) -> None:
         self._content, self.position = content, position
@@ -57,7 +57,7 @@ class Table:
         self._fields = max(0, integer_at(content, self._vtable, "uint16") // 2 - 2)
 
     def _find(self, field: int) -> int | None:
-        """Position of a field's content, None when it is absent."""
+        """Position of a field's content; None when it is absent."""
         if field >= self._fields:
             return None
         offset = integer_at(self._content, self._vtable + 4 + 2 * field, "uint16")
@@ -67,11 +67,11 @@ class Table:
         return self._find(field) is not None
 
     def present(self) -> list[int]:
-        """Numbers of the fields that are not absent."""
+        """Numbers of the fields that are present."""
         return [field for field in range(self._fields) if self.has(field)]
 
     def target(self, field: int) -> int | None:
-        """Where a field's offset leads, unchecked; None when it is absent."""
+        """The position that a field's offset points to, unchecked; None when it is absent."""
         at = self._find(field)
         return None if at is None else offset_at(self._content, at)
 
@@ -88,7 +88,7 @@ class Table:
         return None if at is None else Table(self._content, offset_at(self._content, at))
 
     def array(self, field: int, dtype: str) -> np.ndarray | None:
-        """A vector of scalars as a read-only view of the file (n,); None when it is absent."""
+        """A vector of scalars (n,) as a read-only view of the file; None when it is absent."""
         vector = self._vector(field, np.dtype(dtype).itemsize)
         if vector is None:
             return None
@@ -96,19 +96,19 @@ class Table:
         return np.frombuffer(self._content, np.dtype(dtype).newbyteorder("<"), length, start)
 
     def integers(self, field: int, most: int) -> tuple[int, ...] | None:
-        """A vector of at most `most` int32, None when it is absent."""
+        """A vector of int32; None when it is absent. Raises RefusedError for more than `most`."""
         values = self.array(field, "int32")
         if values is None:
             return None
         if len(values) > most:
-            raise RefusedError(f"{len(values):,} numbers where this engine takes {most:,} at most")
+            raise RefusedError(f"{len(values):,} numbers in a vector; this engine takes {most:,} at most")
         return tuple(map(int, values))
 
     def tables(self, field: int, most: int) -> list[Table]:
-        """A vector of at most `most` tables, empty when it is absent."""
+        """A vector of tables; empty when it is absent. Raises RefusedError for more than `most`."""
         start, length = self._vector(field, 4) or (0, 0)
         if length > most:
-            raise RefusedError(f"{length:,} entries where this engine takes {most:,} at most")
+            raise RefusedError(f"{length:,} entries in a vector; this engine takes {most:,} at most")
         return [Table(self._content, offset_at(self._content, start + 4 * index)) for index in range(length)]
 
     def text(self, field: int) -> str:
@@ -116,7 +116,7 @@ class Table:
         return self._content[start : start + min(length, LONGEST_TEXT)].decode(errors="replace")
 
     def _vector(self, field: int, itemsize: int) -> tuple[int, int] | None:
-        """(position of the first item, number of items), all of it inside the file."""
+        """(position of the first item, number of items). Raises RefusedError unless all items are inside the file."""
         at = self._find(field)
         if at is None:
             return None

@@ -1,4 +1,4 @@
-"""Golden vectors: inputs with the answers they had at export, replayed on the device that is to give the same."""
+"""Golden vectors: images with their scores at export. A device replays them and must get the same scores."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LARGEST = 64 * 1024 * 1024  # bytes of an array, unpacked
 
 @dataclass(frozen=True)
 class Golden:
-    """What a manifest holds under "golden".
+    """The golden vectors of an artifact, from the manifest's section "golden".
 
     Attributes:
         images: uint8 or float32 (n, *input_shape), as given to the classifier.
-        scores: float32 (n, classes), the model's own outputs for them.
-        tolerance: largest difference of a score that counts as the same; right engines round differently.
-        engine: whose scores they are, name and version.
+        scores: float32 (n, classes), the model's outputs for the images.
+        tolerance: largest allowed difference of a score; correct engines round differently.
+        engine: name and version of the engine that computed the scores.
     """
 
     images: np.ndarray
@@ -39,17 +39,17 @@ class Golden:
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "images": packed(self.images),
-            "scores": packed(self.scores),
+            "images": pack(self.images),
+            "scores": pack(self.scores),
             "tolerance": self.tolerance,
             "engine": self.engine,
         }
 
     @classmethod
     def from_dict(cls, value: Any, input_shape: tuple[int, ...], classes: int) -> Golden:
-        """Raises ArtifactError when `value` is not what `as_dict` writes, for a model of these shapes."""
+        """Read what `as_dict` writes. Raises ArtifactError when `value` is damaged or does not fit these shapes."""
         try:
-            images, scores = unpacked(value["images"]), unpacked(value["scores"])
+            images, scores = unpack(value["images"]), unpack(value["scores"])
             tolerance = float(value["tolerance"])
             if images.shape[1:] != input_shape or scores.shape != (len(images), classes) or not len(images):
                 raise ValueError(f"{images.shape} and {scores.shape} for a model of {input_shape} and {classes}")
@@ -65,7 +65,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class VectorResult:
-    """One golden vector on this device: the largest difference of a score, and the top class expected and found."""
+    """The result of one golden vector: the largest difference of a score, and the expected and found top class."""
 
     number: int
     passed: bool
@@ -76,7 +76,7 @@ class VectorResult:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """All of them, with the engine that answered."""
+    """The results of all golden vectors with one engine."""
 
     engine: str
     tolerance: float
@@ -88,18 +88,18 @@ class SelfTest:
 
     @property
     def advice(self) -> str:
-        """What to do about it, one sentence."""
+        """What the user can do, one sentence."""
         failed = sum(not vector.passed for vector in self.vectors)
         if not failed:
             return "nothing to do"
         return (
-            f"{failed} of {len(self.vectors)} golden vectors have other answers than at export: load the file with "
-            "another engine (engine='numpy' needs no package) and upgrade or report the one that is off"
+            f"{failed} of {len(self.vectors)} golden vectors differ from the export: load the file with another engine "
+            "(engine='numpy' needs no further package), and upgrade this engine or report the difference"
         )
 
     @classmethod
     def of(cls, golden: Golden, scores: np.ndarray, engine: str) -> SelfTest:
-        """Compare `scores`, float32 (n, classes), of golden's images with golden's own."""
+        """Compare `scores`, float32 (n, classes), computed from golden's images, with golden's scores."""
         deltas = np.abs(golden.scores - scores).max(axis=1)
         results = [
             VectorResult(number, bool(delta <= golden.tolerance), float(delta), int(want.argmax()), int(have.argmax()))
@@ -108,13 +108,13 @@ class SelfTest:
         return cls(engine, golden.tolerance, tuple(results))
 
 
-def packed(array: np.ndarray) -> dict[str, Any]:
+def pack(array: np.ndarray) -> dict[str, Any]:
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     content = base64.b64encode(zlib.compress(little.tobytes(), 9)).decode()
     return {"dtype": array.dtype.name, "shape": list(array.shape), "zlib_base64": content}
 
 
-def unpacked(value: Any) -> np.ndarray:
+def unpack(value: Any) -> np.ndarray:
     shape, dtype = value["shape"], value["dtype"]
     if (
         dtype not in DTYPES
@@ -126,7 +126,7 @@ def unpacked(value: Any) -> np.ndarray:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size > LARGEST:
         raise ValueError(f"an array of {size:,} bytes")
-    # Never more than promised: a few kB of zlib can unpack to gigabytes.
+    # Decompression is limited: a few kB of zlib can unpack to gigabytes.
     content = zlib.decompressobj().decompress(base64.b64decode(value["zlib_base64"], validate=True), size + 1)
     if len(content) != size:
         raise ValueError(f"{len(content):,} bytes for an array of {size:,}")

@@ -1,7 +1,7 @@
-"""Values of a JSON file with the types that they must have.
+"""Check the types of values from a JSON file.
 
-A reader takes a value and where it stands, such as "model.name", and returns the value. It raises ArtifactError of one
-line, without control characters, when the value has another type.
+Each reader takes a value and its place, such as "model.name", and returns the value. When the value has another type,
+it raises an ArtifactError whose message is one line without control characters.
 """
 
 from __future__ import annotations
@@ -14,7 +14,18 @@ from typing import TypeVar
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.contract import is_plain
 
-__all__ = ["damaged", "flag", "listed", "mapped", "number", "optional", "plain", "section", "text", "whole"]
+__all__ = [
+    "boolean",
+    "damaged",
+    "dict_of",
+    "integer",
+    "json_object",
+    "list_of",
+    "number",
+    "optional",
+    "printable",
+    "text",
+]
 
 T = TypeVar("T")
 
@@ -29,33 +40,33 @@ def damaged(value: object, where: str, expected: str) -> ArtifactError:
 
 
 def text(value: object, where: str) -> str:
-    """Any text. It may hold control characters: not to be printed."""
+    """Any text. Do not print it: it may hold control characters."""
     if not isinstance(value, str):
         raise damaged(value, where, "a text")
     return value
 
 
-def plain(value: object, where: str) -> str:
-    """A text that may be printed."""
+def printable(value: object, where: str) -> str:
+    """A text without control characters, safe to print."""
     if not isinstance(value, str) or not is_plain(value):
         raise damaged(value, where, "a text without control characters")
     return value
 
 
-def flag(value: object, where: str) -> bool:
+def boolean(value: object, where: str) -> bool:
     if not isinstance(value, bool):
         raise damaged(value, where, "true or false")
     return value
 
 
-def whole(value: object, where: str) -> int:
+def integer(value: object, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise damaged(value, where, "a whole number")
     return value
 
 
 def number(value: object, where: str) -> float:
-    """Finite. JSON has whole numbers that no float can hold."""
+    """A finite number. JSON integers that no float can hold are refused too."""
     try:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
@@ -64,20 +75,20 @@ def number(value: object, where: str) -> float:
     raise damaged(value, where, "a finite number")
 
 
-def section(value: object, where: str) -> Mapping[str, object]:
-    """An object, whatever it holds."""
+def json_object(value: object, where: str) -> Mapping[str, object]:
+    """An object with any content."""
     if not isinstance(value, dict):
         raise damaged(value, where, "an object")
     return value
 
 
 def optional(read: Callable[[object, str], T]) -> Callable[[object, str], T | None]:
-    """null, or what `read` reads."""
+    """null, or a value that `read` accepts."""
     return lambda value, where: None if value is None else read(value, where)
 
 
-def listed(read: Callable[[object, str], T]) -> Callable[[object, str], tuple[T, ...]]:
-    """A list whose items `read` reads."""
+def list_of(read: Callable[[object, str], T]) -> Callable[[object, str], tuple[T, ...]]:
+    """A list of values that `read` accepts."""
 
     def read_all(value: object, where: str) -> tuple[T, ...]:
         if not isinstance(value, list):
@@ -87,13 +98,13 @@ def listed(read: Callable[[object, str], T]) -> Callable[[object, str], tuple[T,
     return read_all
 
 
-def mapped(read: Callable[[object, str], T]) -> Callable[[object, str], dict[str, T]]:
-    """An object whose values `read` reads. Its names may be printed."""
+def dict_of(read: Callable[[object, str], T]) -> Callable[[object, str], dict[str, T]]:
+    """An object of values that `read` accepts. Its names are safe to print."""
 
     def read_all(value: object, where: str) -> dict[str, T]:
-        found = section(value, where)
+        found = json_object(value, where)
         for name in found:
-            plain(name, f"a name in {where}")
+            printable(name, f"a name in {where}")
         return {name: read(item, f"{where}[{reprlib.repr(name)}]") for name, item in found.items()}
 
     return read_all

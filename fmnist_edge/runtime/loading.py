@@ -1,4 +1,4 @@
-"""What may be believed of a file before an engine sees it: its manifest's hash, and the contract inside it."""
+"""Check a model file before an engine loads it: its SHA-256 and its contract."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from fmnist_edge.runtime.trial import try_load
 
 __all__ = ["Source", "check_hash", "read_whole"]
 
-LARGEST_FILE = (1 << 31) - 1  # bytes; no offset in a .tflite and no length in a .onnx file goes beyond
+LARGEST_FILE = (1 << 31) - 1  # bytes; offsets in .tflite and lengths in .onnx files end there
 
 
 @dataclass(frozen=True)
 class Source:
-    """A model file that may be loaded, and what is known of it.
+    """A model file that passed its checks.
 
     Attributes:
         contract: how to feed it.
-        golden: the manifest's section of that name, None without one.
-        sha256: of the content that was found fit to load.
+        golden: the manifest's section "golden"; None without one.
+        sha256: of the content that was checked.
     """
 
     path: Path
@@ -32,14 +32,14 @@ class Source:
 
     @classmethod
     def of(cls, path: Path, engine: str, contract: Contract | None, try_first: bool = False) -> Source:
-        """By the manifest beside the file; with `contract`, by that; and with neither by the contract inside the file.
+        """Check the file at `path`. Its contract is `contract`, or the manifest's, or the one inside the file.
 
-        A manifest's SHA-256 vouches for the file. Without one, and with `try_first`, the file is tried in a child
-        process first. Raises ArtifactError when the file fails either, has no contract, or has another one than its
-        manifest.
+        A file with a manifest must have its SHA-256. Without a manifest, and with `try_first`, the file is loaded in a
+        child process. Raises ArtifactError when a check fails, when there is no contract, or when the contract inside
+        the file differs from the manifest's.
         """
         if contract is not None or not manifest_path(path).is_file():
-            return cls._tried(path, engine, contract)
+            return cls._after_trial(path, engine, contract)
         manifest = Manifest.read(path)
         content = read_whole(path)
         check_hash(path, content, manifest.sha256)
@@ -54,7 +54,7 @@ class Source:
         return cls(path, manifest.contract, manifest.sha256, manifest.golden)
 
     @classmethod
-    def _tried(cls, path: Path, engine: str, contract: Contract | None) -> Source:
+    def _after_trial(cls, path: Path, engine: str, contract: Contract | None) -> Source:
         content = read_whole(path)
         contract = contract or contract_in(path, content)
         if contract is None:
@@ -68,12 +68,12 @@ class Source:
         return source
 
     def check(self) -> None:
-        """Raises ArtifactError when the file is no longer the one that was found fit, or cannot be read."""
+        """Raises ArtifactError when the file changed after it was checked, or cannot be read."""
         check_hash(self.path, read_whole(self.path), self.sha256)
 
 
 def contract_in(path: Path, content: bytes) -> Contract | None:
-    # Only now: importing the runtime is to load nothing of an engine.
+    # Imported here, because importing the runtime loads no engine code.
     from fmnist_edge.runtime.embedded import embedded_contract
 
     return embedded_contract(path, content)
@@ -82,7 +82,7 @@ def contract_in(path: Path, content: bytes) -> Contract | None:
 def read_whole(path: Path) -> bytes:
     try:
         size = path.stat().st_size
-        if size > LARGEST_FILE:  # it may be of holes, and take no room on the disk
+        if size > LARGEST_FILE:  # a sparse file of this size may take no disk space
             raise ArtifactError(f"{path}: {size:,} bytes; expected {LARGEST_FILE:,} at most")
         return path.read_bytes()
     except OSError as error:
@@ -100,6 +100,6 @@ def check_hash(path: Path, content: bytes, expected: str) -> None:
 
 
 def sha256_of(content: bytes) -> str:
-    import hashlib  # only now: it brings OpenSSL
+    import hashlib  # imported here, because it loads OpenSSL
 
     return hashlib.sha256(content).hexdigest()

@@ -1,7 +1,7 @@
 """The manifest beside an exported file: what the file is, how to feed it and how it was made.
 
-`int8.tflite` has its manifest in `int8.tflite.json`. It is read and validated here, once. Whoever made the file also
-made the manifest: reading checks the type of every section, and a wrong one is an ArtifactError of one line.
+The manifest of `int8.tflite` is `int8.tflite.json`. It is read and validated here, once. A hostile file may have a
+hostile manifest, so reading checks the type of every section. A wrong type raises an ArtifactError of one line.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from fmnist_edge.errors import ArtifactError
+from fmnist_edge.runtime import json_values as values
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec, kind_of
 from fmnist_edge.runtime.golden import Golden
-from fmnist_edge.runtime.json_values import damaged, flag, listed, mapped, number, optional, plain, section, text, whole
 
 __all__ = ["SCHEMA", "CalibrationSet", "Manifest", "ModelFile", "Recovery", "manifest_path"]
 
@@ -27,7 +27,7 @@ LARGEST = 16 * 1024 * 1024  # bytes
 
 @dataclass(frozen=True)
 class ModelFile:
-    """The Keras file that an artifact was made from: its name, SHA-256 and number of parameters."""
+    """The Keras file that an artifact was exported from: its name, SHA-256 and number of parameters."""
 
     name: str
     sha256: str
@@ -35,23 +35,23 @@ class ModelFile:
 
     @classmethod
     def from_json(cls, value: object, where: str) -> ModelFile:
-        found = section(value, where)
+        found = values.json_object(value, where)
         return cls(
-            plain(found.get("name"), f"{where}.name"),
-            plain(found.get("sha256"), f"{where}.sha256"),
-            optional(whole)(found.get("parameters"), f"{where}.parameters"),
+            values.printable(found.get("name"), f"{where}.name"),
+            values.printable(found.get("sha256"), f"{where}.sha256"),
+            values.optional(values.integer)(found.get("parameters"), f"{where}.parameters"),
         )
 
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """The images that set the ranges of an integer precision.
+    """The images that set the activation ranges of an integer precision.
 
     Attributes:
-        images: how many.
-        sha256: of their bytes.
-        seed: of their selection from Fashion-MNIST's training split; None for a user's own images.
-        source: what they are, in words.
+        images: number of images.
+        sha256: of the images' bytes.
+        seed: of the selection from Fashion-MNIST's training split; None for a user's own images.
+        source: description of the images.
     """
 
     images: int
@@ -61,23 +61,23 @@ class CalibrationSet:
 
     @classmethod
     def from_json(cls, value: object, where: str) -> CalibrationSet:
-        found = section(value, where)
+        found = values.json_object(value, where)
         return cls(
-            whole(found.get("images"), f"{where}.images"),
-            plain(found.get("sha256"), f"{where}.sha256"),
-            optional(whole)(found.get("seed", 0), f"{where}.seed"),  # older manifests do not say: there was only 0
-            text(found.get("source", ""), f"{where}.source"),
+            values.integer(found.get("images"), f"{where}.images"),
+            values.printable(found.get("sha256"), f"{where}.sha256"),
+            values.optional(values.integer)(found.get("seed", 0), f"{where}.seed"),  # always 0 in older manifests
+            values.text(found.get("source", ""), f"{where}.source"),
         )
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """What `export --tune-accuracy` did.
+    """The result of `export --tune-accuracy`.
 
     Attributes:
         weights_changed: whether the remedy changed the model's weights.
         rung: name of the remedy.
-        passed: whether the accuracy that was left is within the allowed loss.
+        passed: whether the remaining accuracy loss is within the allowed one.
     """
 
     weights_changed: bool
@@ -86,34 +86,34 @@ class Recovery:
 
     @classmethod
     def from_json(cls, value: object, where: str) -> Recovery:
-        found = section(value, where)
+        found = values.json_object(value, where)
         return cls(
-            flag(found.get("weights_changed"), f"{where}.weights_changed"),
-            optional(plain)(found.get("rung"), f"{where}.rung"),
-            optional(flag)(found.get("passed"), f"{where}.passed"),
+            values.boolean(found.get("weights_changed"), f"{where}.weights_changed"),
+            values.optional(values.printable)(found.get("rung"), f"{where}.rung"),
+            values.optional(values.boolean)(found.get("passed"), f"{where}.passed"),
         )
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest whose sections have the right types. Sections that it does not have are None, empty or the default.
+    """A manifest whose sections have the right types. A missing section is None, empty or its default.
 
     Attributes:
-        document: the JSON object itself, with every section that this version does not know.
-        sha256: of the model file; of a c-array, the file inside its sources.
+        document: the whole JSON object, including sections that this version does not know.
+        sha256: of the model file; for a c-array, of the file inside its sources.
         artifact: name of the file or folder.
-        model: the Keras file it was made from.
-        batch: images per call, None for any number; 1 in a manifest that does not say.
-        inputs, outputs: the tensors, as an engine reads them from the file.
+        model: the Keras file that it was exported from.
+        batch: images per call; None for any number, 1 when the manifest does not say.
+        inputs, outputs: the tensors, as an engine reports them.
         recipe: the precision's fields; see `require_recipe`.
-        keep_float: layers that compute in float by request.
+        keep_float: layers that the user kept in float.
         calibration: None for a precision without calibration.
         lrn_fits: layer -> the coefficients that replace its local response normalisation.
-        op_census: op -> how many of it the file has.
+        op_census: op -> number of such ops in the file.
         float_ops: the ops that compute in float, or "all".
-        versions: package -> the version that made the file; None for one that was not installed.
+        versions: package -> installed version at export; None for a package that was not installed.
         golden: packed golden vectors; see `golden_vectors`.
-        arena_bytes, ops, files: of a c-array: memory it needs, its ops, and file -> SHA-256.
+        arena_bytes, ops, files: for a c-array: the memory it needs, its ops, and file -> SHA-256.
         recovery: None without `export --tune-accuracy`.
         parity: the recorded verdict; `fmnist_edge.parity.passport.ParityVerdict` reads it. It is not validated here,
             so that `check --record` can replace a damaged one.
@@ -146,7 +146,7 @@ class Manifest:
 
     @classmethod
     def read(cls, artifact: str | Path) -> Manifest:
-        """The manifest beside `artifact`. Raises ArtifactError when it is missing, damaged or of a newer schema."""
+        """The manifest beside `artifact`. Raises ArtifactError when it is missing, damaged or has another schema."""
         path = manifest_path(artifact)
         if not path.is_file():
             raise ArtifactError(
@@ -164,7 +164,7 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Manifest:
-        """From JSON. Raises ArtifactError for anything but a manifest."""
+        """Read JSON text. Raises ArtifactError when it is not a valid manifest."""
         try:
             if len(content) > LARGEST:
                 raise ValueError("larger than 16 MiB")
@@ -175,55 +175,56 @@ class Manifest:
 
     @classmethod
     def from_dict(cls, value: object) -> Manifest:
-        """From a JSON object, which stays as it is. Raises ArtifactError when a section is not what export writes."""
+        """Read a JSON object, which is not changed. Raises ArtifactError when a section has a wrong type."""
         found = value.get("schema") if isinstance(value, dict) else None
         if not isinstance(value, dict) or found != SCHEMA:
             raise ArtifactError(
                 f"manifest schema is {reprlib.repr(found)}, this version reads {SCHEMA}; export the model again"
             )
         known: dict[str, Any] = {name: read(value[name], name) for name, read in SECTIONS.items() if name in value}
-        return cls(value, plain(value.get("sha256"), "sha256"), Contract.from_dict(value.get("contract")), **known)
+        sha256 = values.printable(value.get("sha256"), "sha256")
+        return cls(value, sha256, Contract.from_dict(value.get("contract")), **known)
 
     @classmethod
     def of(cls, artifact: str, sections: Mapping[str, object]) -> Manifest:
-        """A new manifest, for the file or folder of that name."""
+        """Create the manifest of the file or folder named `artifact`."""
         return cls.from_dict({"schema": SCHEMA, "artifact": artifact, **sections})
 
     def with_sections(self, sections: Mapping[str, object]) -> Manifest:
-        """This manifest with `sections` replaced, or added at its end. Raises ArtifactError for a wrong one."""
+        """A copy with `sections` replaced or appended. Raises ArtifactError when one has a wrong type."""
         return self.from_dict({**self.document, **sections})
 
     def as_dict(self) -> dict[str, object]:
-        """What `from_dict` was given."""
+        """The JSON object that `from_dict` reads."""
         return dict(self.document)
 
     def __contains__(self, name: str) -> bool:
-        """Whether it has that section."""
+        """Whether it has the section `name`."""
         return name in self.document
 
     def require(self, *names: str) -> None:
-        """Raises ArtifactError unless it has these sections: older versions did not write all of them."""
+        """Raises ArtifactError unless it has these sections. Older versions did not write all of them."""
         missing = [name for name in names if name not in self]
         if missing:
             raise ArtifactError(f"the manifest has no {' and no '.join(missing)}; export the model again")
 
     def require_model(self) -> ModelFile:
-        """The Keras file it was made from. Raises ArtifactError when the manifest does not say."""
+        """The Keras file that it was exported from. Raises ArtifactError when the manifest does not say."""
         if self.model is None:
             raise ArtifactError("the manifest has no model; export the model again")
         return self.model
 
     @property
     def kind(self) -> str:
-        """What its file's numbers are: "integer", "half" or "float"; "float" where no recipe says so."""
+        """Kind of the file's numbers: "integer", "half" or "float"; "float" when there is no recipe."""
         recipe = {} if self.recipe is None else self.require_recipe()
         return kind_of(str(recipe.get("weights")), str(recipe.get("activations")))
 
     def require_recipe(self) -> dict[str, str | bool]:
-        """The fields of the precision. Raises ArtifactError when there are none, or one has another type."""
+        """The fields of the precision. Raises ArtifactError when they are missing or one has a wrong type."""
         if self.recipe is None:
             raise ArtifactError("the manifest has no recipe; export the model again")
-        return mapped(text_or_flag)(self.recipe, "recipe")
+        return values.dict_of(text_or_boolean)(self.recipe, "recipe")
 
     def require_input(self) -> TensorSpec:
         """The only input. Raises ArtifactError when the manifest has none or several."""
@@ -232,7 +233,7 @@ class Manifest:
         return self.inputs[0]
 
     def golden_vectors(self) -> Golden | None:
-        """The golden vectors, unpacked; None in a manifest without. Raises ArtifactError when they are damaged."""
+        """The unpacked golden vectors; None when there are none. Raises ArtifactError when they are damaged."""
         if self.golden is None:
             return None
         return Golden.from_dict(self.golden, self.contract.input_shape, len(self.contract.labels))
@@ -248,63 +249,61 @@ def unreadable(error: Exception) -> str:
     return f"not a readable manifest ({type(error).__name__}); export the model again"
 
 
-def batch_size(value: object, where: str) -> int | None:
-    if value is None:
-        return None
+def batch_size(value: object, where: str) -> int:
     if type(value) is not int or value < 1:
-        raise damaged(value, where, "a whole number from 1 on, or null")
+        raise values.damaged(value, where, "a whole number of at least 1, or null")
     return value
 
 
 def tensor(value: object, where: str) -> TensorSpec:
-    found = section(value, where)
+    found = values.json_object(value, where)
     return TensorSpec(
-        text(found.get("name"), f"{where}.name"),
-        listed(optional(whole))(found.get("shape"), f"{where}.shape"),
-        plain(found.get("dtype"), f"{where}.dtype"),
-        optional(number)(found.get("scale"), f"{where}.scale"),
-        optional(whole)(found.get("zero_point"), f"{where}.zero_point"),
+        values.text(found.get("name"), f"{where}.name"),
+        values.list_of(values.optional(values.integer))(found.get("shape"), f"{where}.shape"),
+        values.printable(found.get("dtype"), f"{where}.dtype"),
+        values.optional(values.number)(found.get("scale"), f"{where}.scale"),
+        values.optional(values.integer)(found.get("zero_point"), f"{where}.zero_point"),
     )
 
 
 def float_ops(value: object, where: str) -> tuple[str, ...] | str:
-    return "all" if value == "all" else listed(text)(value, where)
+    return "all" if value == "all" else values.list_of(values.text)(value, where)
 
 
 def lrn_fits(value: object, where: str) -> Mapping[str, Mapping[str, object]]:
-    return {} if value is None else mapped(section)(value, where)
+    return {} if value is None else values.dict_of(values.json_object)(value, where)
 
 
-def text_or_flag(value: object, where: str) -> str | bool:
-    return value if isinstance(value, bool) else plain(value, where)
+def text_or_boolean(value: object, where: str) -> str | bool:
+    return value if isinstance(value, bool) else values.printable(value, where)
 
 
-def unread(value: object, where: str) -> object:
-    """For a section that its own class reads, when somebody needs it."""
+def unvalidated(value: object, where: str) -> object:
+    """Accept any value. The section's own class validates it when it is used."""
     return value
 
 
-# `sha256` and `contract` are in every manifest; a version that does not know a section leaves it alone.
+# `sha256` and `contract` are in every manifest and are read separately. Unknown sections are kept.
 SECTIONS: dict[str, Callable[[object, str], object]] = {
-    "artifact": plain,
-    "format": plain,
-    "precision": plain,
+    "artifact": values.printable,
+    "format": values.printable,
+    "precision": values.printable,
     "model": ModelFile.from_json,
-    "batch": batch_size,
-    "inputs": listed(tensor),
-    "outputs": listed(tensor),
-    "recipe": section,
-    "keep_float": listed(plain),
-    "calibration": optional(CalibrationSet.from_json),
+    "batch": values.optional(batch_size),
+    "inputs": values.list_of(tensor),
+    "outputs": values.list_of(tensor),
+    "recipe": values.json_object,
+    "keep_float": values.list_of(values.printable),
+    "calibration": values.optional(CalibrationSet.from_json),
     "lrn_fits": lrn_fits,
-    "op_census": mapped(whole),
+    "op_census": values.dict_of(values.integer),
     "float_ops": float_ops,
-    "versions": mapped(optional(plain)),
-    "golden": unread,
-    "size_bytes": whole,
-    "arena_bytes": whole,
-    "ops": listed(text),
-    "files": mapped(plain),
-    "recovery": optional(Recovery.from_json),
-    "parity": unread,
+    "versions": values.dict_of(values.optional(values.printable)),
+    "golden": unvalidated,
+    "size_bytes": values.integer,
+    "arena_bytes": values.integer,
+    "ops": values.list_of(values.text),
+    "files": values.dict_of(values.printable),
+    "recovery": values.optional(Recovery.from_json),
+    "parity": unvalidated,
 }

@@ -1,4 +1,4 @@
-"""Where a loaded model really runs: what an engine on a GPU found out after loading, and never from a list."""
+"""Where a loaded model runs. A GPU engine finds it out after loading, not from a list of supported ops."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Placement:
     """Which device runs which of a model's ops.
 
     Attributes:
-        device: the GPU's own name.
-        software: whether that is a CPU in a GPU's place; such a device proves answers and no speed.
-        on_cpu: op type -> how many of them fell back to the CPU.
-        ops: how many there are in all; None where the engine does not tell.
-        settings: what changes the answers or the speed, as the engine has it, e.g. {"use_tf32": "0"}.
+        device: name of the GPU.
+        software: whether the device is a CPU that emulates a GPU. Its answers are valid, its latency is not.
+        on_cpu: op type -> number of ops that fell back to the CPU.
+        ops: number of all ops; None when the engine does not tell.
+        settings: the engine's settings that affect answers or speed, e.g. {"use_tf32": "0"}.
 
     >>> Placement("a GPU", False, {"LRN": 2}, 10).reason
     '2 of 10 ops ran on the CPU: 2 LRN'
@@ -32,7 +32,7 @@ class Placement:
 
     @property
     def reason(self) -> str | None:
-        """Why this is not all on the GPU, one line; None when it is."""
+        """One line about the ops that ran on the CPU; None when all ran on the GPU."""
         if not self.on_cpu:
             return None
         of = "" if self.ops is None else f" of {self.ops}"

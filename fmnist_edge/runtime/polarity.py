@@ -1,9 +1,9 @@
-"""Is an image light on dark or dark on light? Fashion-MNIST is light on dark, and most photos of clothes are not.
+"""Detect whether an image is light on dark or dark on light. Fashion-MNIST is light on dark, most photos are not.
 
-The rule: an image is dark on light when the mean of its outermost pixels, which are background, lies above the middle
-of their range. Of Fashion-MNIST's 60,000 training images it takes none for dark on light (the lightest border has a
-mean of 108 of 255), and of the same images inverted it misses none; `tests/runtime/test_polarity.py` counts both.
-A background about as light as the middle, or an object that fills the image, is beyond it.
+The rule: an image is dark on light when the mean of its outermost pixels, which are background, is above the middle of
+the range. On Fashion-MNIST's 60,000 training images the rule makes no error (the lightest border has a mean of 108 of
+255), and none on the same images inverted; `tests/runtime/test_polarity.py` counts both. The rule does not work for a
+background of medium lightness, or for an object that fills the image.
 """
 
 from __future__ import annotations
@@ -22,67 +22,68 @@ INVERT = ("never", "auto", "always")
 
 
 class PolarityWarning(UserWarning):
-    """Images that look inverted beside those the model was trained on.
+    """An image looks inverted, compared with the images that the model was trained on.
 
-    A warning and not a log line: it is about the caller's own data, shows once for a place in the code, and
-    `warnings.simplefilter` makes it silent or an error.
+    It is a warning, not a log line, because it is about the caller's data. Python shows it once per place in the code,
+    and `warnings.simplefilter` can silence it or make it an error.
     """
 
 
 class Polarity:
-    """What a contract says of polarity, held against images. One whose contract says nothing finds nothing."""
+    """Compares images with the polarity in a contract. Without a polarity there, no image looks inverted."""
 
     def __init__(self, contract: Contract) -> None:
-        self._wanted = contract.polarity
+        self._expected = contract.polarity
         self._border = border_of(contract.input_shape) if contract.polarity else np.empty(0, np.intp)
 
-    def wrong(self, batch: np.ndarray) -> np.ndarray:
-        """bool (n,): the images of `batch`, uint8 or float (n, height, width, channels), that look inverted."""
-        if self._wanted is None:
+    def looks_inverted(self, batch: np.ndarray) -> np.ndarray:
+        """bool (n,): which images of `batch`, uint8 or float (n, height, width, channels), look inverted."""
+        if self._expected is None:
             return np.zeros(len(batch), bool)
         borders = batch.reshape(len(batch), -1).take(self._border, axis=1)
-        return self._beyond(np.add.reduce(borders, axis=1), full(batch))
+        return self._past_middle(np.add.reduce(borders, axis=1), max_pixel(batch))
 
-    def _one_is_wrong(self, batch: np.ndarray) -> bool:
-        """`wrong` of a single image, in half the time: what every call of an app pays."""
-        return self._beyond(np.add.reduce(batch.reshape(-1).take(self._border)).item(), full(batch))
+    def _single_looks_inverted(self, batch: np.ndarray) -> bool:
+        """`looks_inverted` for a batch of one, in half the time: it is part of every call's latency."""
+        return self._past_middle(np.add.reduce(batch.reshape(-1).take(self._border)).item(), max_pixel(batch))
 
-    def _beyond(self, total: Any, brightest: int) -> Any:
-        """Whether a border of this sum lies on the wrong side of the middle; sums, because a mean takes longer."""
+    def _past_middle(self, total: Any, brightest: int) -> Any:
+        """Whether a border with this sum is on the wrong side of the middle. Sums, because a mean takes longer."""
         twice, middle = 2 * total, len(self._border) * brightest
-        return twice > middle if self._wanted == "light-on-dark" else twice < middle
+        return twice > middle if self._expected == "light-on-dark" else twice < middle
 
-    def applied(self, batch: np.ndarray, invert: str, stacklevel: int) -> np.ndarray:
-        """`batch` with those images inverted that `invert` says, one of INVERT.
+    def apply(self, batch: np.ndarray, invert: str, stacklevel: int) -> np.ndarray:
+        """`batch` with images inverted according to `invert`, one of INVERT.
 
-        "never" warns of images that look inverted, at `stacklevel`. Raises InputError for another word.
+        "never" warns about images that look inverted; `stacklevel` is the warning's. Raises InputError for another
+        `invert`.
         """
         if invert == "always":
-            return full(batch) - batch
+            return max_pixel(batch) - batch
         if invert not in INVERT:
             raise InputError(f"invert is {invert!r}; expected {', '.join(map(repr, INVERT))}")
-        if self._wanted is None or (len(batch) == 1 and not self._one_is_wrong(batch)):
+        if self._expected is None or (len(batch) == 1 and not self._single_looks_inverted(batch)):
             return batch
-        wrong = self.wrong(batch)
-        if not wrong.any():
+        inverted = self.looks_inverted(batch)
+        if not inverted.any():
             return batch
         if invert == "auto":
-            return np.where(wrong.reshape(-1, 1, 1, 1), full(batch) - batch, batch)
-        found = f"{np.count_nonzero(wrong)} of {len(batch)} images look" if len(batch) > 1 else "the image looks"
-        other = "dark on light" if self._wanted == "light-on-dark" else "light on dark"
-        asked = str(self._wanted).replace("-", " ")
-        message = f"{found} {other}, and the model was trained on {asked}; invert='auto' turns such images"
+            return np.where(inverted.reshape(-1, 1, 1, 1), max_pixel(batch) - batch, batch)
+        found = f"{np.count_nonzero(inverted)} of {len(batch)} images look" if len(batch) > 1 else "the image looks"
+        other = "dark on light" if self._expected == "light-on-dark" else "light on dark"
+        asked = str(self._expected).replace("-", " ")
+        message = f"{found} {other}, but the model was trained on {asked}; invert='auto' inverts such images"
         warnings.warn(PolarityWarning(message), stacklevel=stacklevel + 1)
         return batch
 
 
-def full(batch: np.ndarray) -> int:
-    """The largest value of a pixel."""
+def max_pixel(batch: np.ndarray) -> int:
+    """The largest possible value of a pixel."""
     return 255 if batch.dtype == np.uint8 else 1
 
 
 def border_of(shape: tuple[int, ...]) -> np.ndarray:
-    """Flat indices of the outermost pixels, all channels, of an image (height, width, channels)."""
+    """Flat indices of the outermost pixels of an image (height, width, channels), in all channels."""
     edge = np.ones(shape, bool)
     edge[1:-1, 1:-1] = False
     return np.flatnonzero(edge)

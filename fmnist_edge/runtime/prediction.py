@@ -1,4 +1,4 @@
-"""What a classifier answers."""
+"""Prediction: the answer of a classifier for one image."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Prediction:
     """The answer for one image.
 
     Attributes:
-        label, index, confidence: the likeliest class: its name, its place among the labels, its probability.
+        label, index, confidence: name, index and probability of the most likely class.
         probabilities: of all classes, float32 (classes,).
-        latency_ns: nanoseconds from image to probabilities, of the whole call: a batch's images share one.
+        latency_ns: nanoseconds from image to probabilities. For a batch it is the time of the whole call.
     """
 
     label: str
@@ -28,7 +28,7 @@ class Prediction:
     latency_ns: int
 
     def top_k(self, k: int = 3) -> list[int]:
-        """Indices of the `k` likeliest classes, likeliest first; all of them where there are fewer.
+        """Indices of the `k` most likely classes, the most likely first. Returns all classes if there are fewer.
 
         Raises InputError for a `k` below 1.
 
@@ -41,7 +41,7 @@ class Prediction:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """float32 (n, classes) -> rows that sum to 1, by the shift that cannot overflow."""
+    """float32 (n, classes) -> rows that sum to 1. Each row is shifted by its maximum, so nothing overflows."""
     powers = np.exp(logits - np.maximum.reduce(logits, axis=1, keepdims=True))
     powers /= np.add.reduce(powers, axis=1, keepdims=True)
     return powers

@@ -1,4 +1,4 @@
-"""The one definition of preprocessing: training, calibration, parity and devices all call this."""
+"""Preprocessing. Training, calibration, parity checks and devices all use this code."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 from fmnist_edge.errors import InputError
 
-__all__ = ["Preprocessing", "as_batch", "forms"]
+__all__ = ["Preprocessing", "accepted_shapes", "as_batch"]
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes a model's input: y = (x * scale - mean) / std, with x in 0..255.
+    """Turns an image into a model's input: y = (x * scale - mean) / std, with x in 0..255.
 
-    A float image holds x / 255, so it gives the same answer as the uint8 image it came from.
+    A float image holds x / 255, so it gives the same result as the uint8 image.
 
-    Raises InputError for a number that is not finite and for a scale or std of 0.
+    Raises InputError for a number that is not finite, and for a scale or std of 0.
     """
 
     scale: float = 1 / 255
@@ -33,7 +33,7 @@ class Preprocessing:
             )
 
     def apply(self, images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Images uint8 or float, `shape` or (n, *shape), channel axis optional if 1 -> float32 (n, *shape).
+        """Images uint8 or float, `shape` or (n, *shape), a channel axis of 1 is optional -> float32 (n, *shape).
 
         Raises InputError on another shape or dtype, on NaN or infinity, and on floats outside 0..1.
         """
@@ -53,29 +53,29 @@ class Preprocessing:
 
 
 def as_batch(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """`images` viewed as (n, *shape); raises InputError when its shape or dtype does not allow it."""
+    """A view of `images` as (n, *shape). Raises InputError for another shape or dtype."""
     array = np.asarray(images)
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise InputError(f"image dtype is {array.dtype}; expected uint8 (0..255) or a float type (0..1)")
-    accepted = forms(shape)
+    accepted = accepted_shapes(shape)
     for item in accepted:
         if array.shape == item:
             return array.reshape(1, *shape)
         if array.shape[1:] == item:
             if len(array) == 0:
-                raise InputError("the batch holds no image; expected at least 1")
+                raise InputError("the batch is empty; expected at least 1 image")
             return array.reshape(-1, *shape)
     wanted = " or ".join(map(str, reversed(accepted)))
     raise InputError(f"image shape is {array.shape}; expected {wanted}, or a batch of those")
 
 
-def forms(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """The shapes that one image may come in: `shape`, and without its channel axis if that is 1."""
+def accepted_shapes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """The accepted shapes of one image: `shape`, and the same without a channel axis of 1."""
     return (shape, shape[:-1]) if shape[-1] == 1 else (shape,)
 
 
 def check_unit_range(batch: np.ndarray) -> None:
-    """Raises InputError unless every value is finite and within 0..1 (a rounding error beyond is let pass)."""
+    """Raises InputError unless every value is finite and in 0..1. Allows a small rounding error."""
     low, high = float(batch.min()), float(batch.max())
     if not np.isfinite(low) or not np.isfinite(high):
         raise InputError("image holds NaN or infinity; expected finite values in 0..1")

@@ -1,6 +1,6 @@
-"""Load a file nobody vouched for in a child process first: engines can crash their whole process on a hostile one.
+"""Load an unverified file in a child process first, because a hostile file can crash an engine's process.
 
-A file whose SHA-256 is the one in its manifest is tried only where the manifest may be as hostile.
+A file whose SHA-256 matches its manifest is tried only when the manifest is untrusted too.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from fmnist_edge.errors import ArtifactError, UnavailableError
 __all__ = ["load_and_run", "try_load"]
 
 TIMEOUT_S = 60
-MEMORY = 4 << 30  # bytes a child may have: edge models need less, and the machine is not to suffer
+MEMORY = 4 << 30  # bytes; edge models need less, and a hostile file must not exhaust the memory
 
 
 def try_load(path: str | Path, engine: str, timeout_s: float = TIMEOUT_S) -> None:
     """Load `path` with `engine` in a child and run it once on zeros.
 
-    Raises what the engine raises when it refuses the file; ArtifactError when it crashes on the file or is not done
-    after `timeout_s` seconds; UnavailableError when no child can be started.
+    Raises the engine's error when it refuses the file; ArtifactError when it crashes or does not finish within
+    `timeout_s` seconds; UnavailableError when the child cannot be started.
     """
-    # Only now: most files are vouched for.
+    # Imported here, because most files are verified and need no trial.
     from fmnist_edge.worker.calls import call
-    from fmnist_edge.worker.endings import How
+    from fmnist_edge.worker.endings import Status
 
     end = call("fmnist_edge.runtime.trial:load_and_run", [engine, str(path)], timeout_s=timeout_s, memory=MEMORY)
-    if end.how is How.CRASHED:
+    if end.status is Status.CRASHED:
         raise ArtifactError(
             f"{path}: {engine} crashed on it ({end.signal}, in a child process); the file is damaged or hostile"
         )
-    if end.how is How.TIMED_OUT:
+    if end.status is Status.TIMED_OUT:
         raise ArtifactError(f"{path}: {engine} did not finish loading it within {timeout_s:g} s; refused")
-    if end.how is How.NOT_STARTED:
+    if end.status is Status.NOT_STARTED:
         raise UnavailableError(f"{path}: cannot be tried in a child process: {end.reason}")
     end.result(ArtifactError, f"{path}: {engine} cannot run it: ")
 
 
 def load_and_run(request: list[str], progress: Any) -> None:
-    """The child's task. `request`: the engine's name and the file."""
+    """Runs in the child. `request`: name of the engine, path of the file."""
     from fmnist_edge.runtime.engine_catalog import ENGINES
 
     name, path = request

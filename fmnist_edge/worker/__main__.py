@@ -1,4 +1,4 @@
-"""The child's side, see `fmnist_edge.worker`. It imports what its task needs and no more: the start counts on a Pi."""
+"""The child process, see `fmnist_edge.worker`. It imports only what its task needs, to start fast on a Raspberry Pi."""
 
 from __future__ import annotations
 
@@ -9,59 +9,59 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-MESSAGE = 600  # characters of one of our errors, as on the command line
-FOREIGN = 200  # of another exception
+MAX_OWN_MESSAGE = 600  # characters of the message of a FmnistEdgeError
+MAX_OTHER_MESSAGE = 200  # characters of the message of another exception
 
 
 def main(task: str, text: str) -> None:
-    """Do `task` and reply. What engines print to file descriptor 1 goes to stderr: stdout holds our lines alone."""
-    order = json.loads(text)
-    limit(order["memory"], order["seconds"])
-    if order["folder"]:
-        os.chdir(order["folder"])  # only now: Python before 3.11 imports from the folder that it starts in
+    """Run `task` and reply. Stdout carries our messages only; what engines print to it goes to stderr."""
+    job = json.loads(text)
+    set_limits(job["memory"], job["seconds"])
+    if job["folder"]:
+        os.chdir(job["folder"])  # not earlier: Python before 3.11 imports from its start folder
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=answer.close)  # the parent sees our end, not a forked process's
+        os.register_at_fork(after_in_child=answer.close)  # the pipe must close with this process, not with its forks
 
-    def say(kind: str, value: Any) -> None:
+    def send(kind: str, value: Any) -> None:
         line = json.dumps({"fmnist-edge": kind, "value": value})
-        answer.write(f"\n{line}\n".encode("ascii"))  # what was printed before us may lack the end of its line
+        answer.write(f"\n{line}\n".encode("ascii"))  # earlier output may lack its newline
         answer.flush()
 
     try:
-        say("done", function(task)(order["request"], lambda value: say("progress", value)))
-    except Exception as error:  # engines raise classes of their own
-        say(*told(error))
+        send("done", function(task)(job["request"], lambda value: send("progress", value)))
+    except Exception as error:  # engines raise their own exception classes
+        send(*error_reply(error))
 
 
 def function(task: str) -> Callable[[Any, Callable[[Any], None]], Any]:
-    """Raises UnavailableError where this Python lacks a package that the task imports."""
+    """Import the function of `task`. Raises UnavailableError when this Python lacks a package that it imports."""
     module, _, name = task.partition(":")
     try:
         return getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package == "fmnist_edge":  # no package to install: a fault of ours
+        if package == "fmnist_edge":  # a bug of ours, nothing to install
             raise
         from fmnist_edge.errors import UnavailableError
 
         raise UnavailableError(f"{package} is not installed for {sys.executable}") from None
 
 
-def told(error: Exception) -> tuple[str, Any]:
-    """The reply that says what was raised."""
+def error_reply(error: Exception) -> tuple[str, Any]:
+    """(kind, value) of the reply for an exception."""
     from fmnist_edge.errors import FmnistEdgeError, one_line
 
     if isinstance(error, FmnistEdgeError):
-        return "refused", {"error": type(error).__name__, "message": one_line(error, MESSAGE)}
-    return "failed", f"{type(error).__name__}: {one_line(error, FOREIGN)}"
+        return "refused", {"error": type(error).__name__, "message": one_line(error, MAX_OWN_MESSAGE)}
+    return "failed", f"{type(error).__name__}: {one_line(error, MAX_OTHER_MESSAGE)}"
 
 
-def limit(memory: int | None, seconds: float | None) -> None:
-    """At most `memory` bytes for this process, and an end to it after `seconds` even if its parent is gone.
+def set_limits(memory: int | None, seconds: float | None) -> None:
+    """Limit this process to `memory` bytes, and end it 10 s after `seconds` even if its parent is gone.
 
-    Where the system cannot do that, nothing.
+    Does nothing on a system without these limits.
     """
     try:
         import resource

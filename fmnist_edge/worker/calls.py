@@ -1,4 +1,4 @@
-"""The parent's side: start a child, follow what it says, end it with all that it has started."""
+"""The parent process: start a child, read its messages, and end it with all processes that it started."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from fmnist_edge.worker.endings import PROGRESS, Ending, How, crashed_or_exited, last_words, message_in, reply
+from fmnist_edge.worker.endings import PROGRESS, Ending, Status, ending_without_reply, last_output, parse_message, reply
 
 __all__ = ["call", "child_environment", "program"]
 
 PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
-LONGEST_S = 1e6  # for who gives no limit
-EXIT_S = 60  # that a child has to end after its reply
-DRAIN_S = 1  # to read what a process that was ended had printed
-KEPT = 1 << 20  # bytes of what a process prints, its last ones
-PIECE = 1 << 16
+NO_LIMIT_S = 1e6
+EXIT_S = 60  # for a child to exit after its reply
+DRAIN_S = 1  # to read the remaining output of a process that has ended
+KEPT_BYTES = 1 << 20  # the last part of the output, which is kept
+READ_BYTES = 1 << 16
 
 
 def call(
@@ -33,33 +33,34 @@ def call(
     request: Any,
     *,
     python: str | None = None,
-    timeout_s: float = LONGEST_S,
-    stall_s: float = LONGEST_S,
+    timeout_s: float = NO_LIMIT_S,
+    stall_s: float = NO_LIMIT_S,
     memory: int | None = None,
     environment: Mapping[str, str] | None = None,
     on_progress: Callable[[Any], object] = lambda value: None,
 ) -> Ending:
     """Run `task`, "package.module:function", in a child; see `fmnist_edge.worker`.
 
-    Never raises for what happens there. Relative paths in `request` mean what they mean here.
+    Errors in the child are in the returned Ending; none is raised. The child resolves relative paths in `request`
+    against our current folder.
 
     Args:
-        request: JSON, at most 100 kB; large arrays are handed over in files.
-        python: the interpreter, or a program that starts one; None for ours. It needs no fmnist-edge.
-        timeout_s: for everything.
-        stall_s: from one call of `progress` to the next.
+        request: JSON, at most 100 kB; pass large arrays as files.
+        python: the interpreter, or a program that starts one; None for ours. It does not need fmnist-edge.
+        timeout_s: seconds for the whole call.
+        stall_s: seconds between two calls of `progress`.
         memory: bytes that the child may allocate.
-        environment: variables beside or in place of ours.
-        on_progress: called with each value that the task gives its `progress`.
+        environment: variables that are added to ours or replace them.
+        on_progress: called with each value that the task passes to `progress`.
     """
-    order = {"request": request, "folder": current_folder(), "memory": memory}
-    order["seconds"] = None if timeout_s == LONGEST_S else timeout_s
-    command = [located(python or sys.executable), "-m", "fmnist_edge.worker", task, json.dumps(order)]
+    job = {"request": request, "folder": current_folder(), "memory": memory}
+    job["seconds"] = None if timeout_s == NO_LIMIT_S else timeout_s
+    command = [absolute_path(python or sys.executable), "-m", "fmnist_edge.worker", task, json.dumps(job)]
     replies: list[Ending] = []
 
-    def hear(line: bytes) -> bool:
-        """Whether it was the reply."""
-        kind, value = message_in(line) or ("", None)
+    def on_line(line: bytes) -> bool:
+        """Handle one line; True after the reply."""
+        kind, value = parse_message(line) or ("", None)
         if kind == PROGRESS:
             on_progress(value)
         elif kind:
@@ -67,27 +68,28 @@ def call(
         return bool(replies)
 
     child = {"env": {**child_environment(), **(environment or {})}, "cwd": PACKAGE_PARENT, "stderr": subprocess.PIPE}
-    end = run(command, hear, timeout_s, stall_s, child)
+    end = run(command, on_line, timeout_s, stall_s, child)
     return replies[0] if replies else end
 
 
 def program(
     command: Sequence[str],
     *,
-    timeout_s: float = LONGEST_S,
+    timeout_s: float = NO_LIMIT_S,
     folder: str | Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Ending:
-    """Run a program to its end in `folder`. `environment`: its variables, None for ours."""
+    """Run a program in `folder` and wait for its end. `environment`: its variables; None for ours."""
     child = {"env": environment, "cwd": folder, "stderr": subprocess.STDOUT}
-    end = run(command, lambda line: False, timeout_s, LONGEST_S, child)
-    return replace(end, how=How.DONE, reason="") if end.code == 0 else end
+    end = run(command, lambda line: False, timeout_s, NO_LIMIT_S, child)
+    return replace(end, status=Status.DONE, reason="") if end.code == 0 else end
 
 
 def child_environment() -> dict[str, str]:
-    """Our own environment, in which any Python finds this package too, installed or not.
+    """Our environment variables, with a PYTHONPATH in which any Python finds this package.
 
-    From 3.11 on it imports nothing from the current folder, where modules may lie beside a hostile model.
+    PYTHONSAFEPATH keeps Python 3.11 and later from importing from the current folder, which may hold modules beside a
+    hostile model.
     """
     search = [str(Path(part).absolute()) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     return {**os.environ, "PYTHONPATH": os.pathsep.join([PACKAGE_PARENT, *search]), "PYTHONSAFEPATH": "1"}
@@ -100,78 +102,78 @@ def current_folder() -> str | None:
         return None
 
 
-def located(python: str) -> str:
-    """The child starts in another folder than ours."""
+def absolute_path(python: str) -> str:
+    """The interpreter as an absolute path, because the child starts in another folder."""
     return str(Path(python).absolute()) if os.sep in python else python
 
 
 def run(
-    command: Sequence[str], hear: Callable[[bytes], bool], timeout_s: float, stall_s: float, child: Mapping[str, Any]
+    command: Sequence[str], on_line: Callable[[bytes], bool], timeout_s: float, stall_s: float, child: Mapping[str, Any]
 ) -> Ending:
-    """Start `command`, pass each line of its stdout to `hear` until that returns true, and see to its end.
+    """Start `command`, pass each line of its stdout to `on_line` until that returns True, then end the process.
 
-    The process leads a session of its own: Ctrl-C reaches us alone, and we then end it with all that it has started.
-    `child`: what subprocess.Popen is to know of it.
+    The process leads its own session: Ctrl-C reaches only us, and we then end it with all processes that it started.
+    `child`: further arguments of subprocess.Popen.
     """
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0, start_new_session=True, **child
         )
     except OSError as error:
-        return Ending(How.NOT_STARTED, f"{command[0]} did not start ({error.strerror or error})")
+        return Ending(Status.NOT_STARTED, f"{command[0]} did not start ({error.strerror or error})")
     output = Output(process)
     try:
-        late = followed(process, output, hear, timeout_s, stall_s)
+        reason = wait_for_end(process, output, on_line, timeout_s, stall_s)
     finally:
         end(process)
         output.drain()
-    said = output.text()
-    if late:
-        return Ending(How.TIMED_OUT, late + last_words(said), said)
-    return crashed_or_exited(process.returncode, said)
+    printed = output.text()
+    if reason:
+        return Ending(Status.TIMED_OUT, reason + last_output(printed), printed)
+    return ending_without_reply(process.returncode, printed)
 
 
-def followed(
-    process: subprocess.Popen[bytes], output: Output, hear: Callable[[bytes], bool], timeout_s: float, stall_s: float
+def wait_for_end(
+    process: subprocess.Popen[bytes], output: Output, on_line: Callable[[bytes], bool], timeout_s: float, stall_s: float
 ) -> str:
-    """Wait for the end of `process`, or for its reply. Returns why it has to be ended, "" where it need not."""
-    start = heard = time.monotonic()
+    """Wait until `process` ends or replies. Returns "", or the reason why it must be ended."""
+    start = last_sign = time.monotonic()
     while True:
-        left, patience = start + timeout_s - time.monotonic(), heard + stall_s - time.monotonic()
-        late = f"not done after {timeout_s:g} s" if left < patience else f"gave no sign of life for {stall_s:g} s"
+        left, silence_left = start + timeout_s - time.monotonic(), last_sign + stall_s - time.monotonic()
+        reason = f"not done after {timeout_s:g} s" if left < silence_left else f"no progress for {stall_s:g} s"
         try:
-            line = output.lines.get(timeout=max(0, min(left, patience)))
-            if line is None:  # it has closed its stdout: it is about to end
-                process.wait(max(0, min(left, patience)))
+            line = output.lines.get(timeout=max(0, min(left, silence_left)))
+            if line is None:  # stdout is closed: the process is about to end
+                process.wait(max(0, min(left, silence_left)))
                 return ""
         except (queue.Empty, subprocess.TimeoutExpired):
-            return late
-        heard = time.monotonic()
-        if hear(line):
+            return reason
+        last_sign = time.monotonic()
+        if on_line(line):
             with suppress(subprocess.TimeoutExpired):
                 process.wait(EXIT_S)
             return ""
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process with what it has started: an interpreter may be a script around the real one."""
+    """Kill the process and all that it started: the interpreter may be a script around the real one."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
-    except (OSError, AttributeError):  # no such group, or not ours to signal; Windows has none
+    except (OSError, AttributeError):  # no such group, no permission, or Windows
         process.kill()
     process.wait()
 
 
 class Output:
-    """What a process prints, read as it comes: `lines` of its stdout, then None; and the `text` of its last words."""
+    """The output of a process, read in threads: `lines` of its stdout, then None; `text` is its last output."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._printed = bytearray()
-        works = [(self._read_lines, process.stdout, process.stderr is None)]
-        works += [(self._read, process.stderr, True)] if process.stderr else []
-        # Daemons: what a process has started may leave its group and keep its stdout open.
-        self._threads = [threading.Thread(target=work, args=args, daemon=True) for work, *args in works]
+        readers = [(self._read_lines, process.stdout, process.stderr is None)]
+        readers += [(self._read, process.stderr, True)] if process.stderr else []
+        # Daemon threads: a grandchild may leave the process group and keep stdout open.
+        self._threads = [threading.Thread(target=read, args=args, daemon=True) for read, *args in readers]
         for thread in self._threads:
             thread.start()
 
@@ -179,26 +181,26 @@ class Output:
         return self._printed.decode(errors="replace")
 
     def drain(self) -> None:
-        """Wait for what is still in the pipes of a process that has ended."""
+        """Read the rest of the output of a process that has ended."""
         for thread in self._threads:
             thread.join(DRAIN_S)
 
     def _read_lines(self, stream: IO[bytes], keep: bool) -> None:
         rest = b""
-        for piece in self._pieces(stream, keep):
-            *whole, rest = (rest + piece).split(b"\n")
+        for chunk in self._chunks(stream, keep):
+            *whole, rest = (rest + chunk).split(b"\n")
             for line in whole:
                 self.lines.put(line)
         self.lines.put(None)
 
     def _read(self, stream: IO[bytes], keep: bool) -> None:
-        for _ in self._pieces(stream, keep):
+        for _ in self._chunks(stream, keep):
             pass
 
-    def _pieces(self, stream: IO[bytes], keep: bool) -> Iterator[bytes]:
+    def _chunks(self, stream: IO[bytes], keep: bool) -> Iterator[bytes]:
         with stream:
-            while piece := stream.read(PIECE):
+            while chunk := stream.read(READ_BYTES):
                 if keep:
-                    self._printed += piece
-                    del self._printed[:-KEPT]
-                yield piece
+                    self._printed += chunk
+                    del self._printed[:-KEPT_BYTES]
+                yield chunk

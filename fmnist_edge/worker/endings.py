@@ -1,4 +1,4 @@
-"""How a child process can end, and the one line that says it."""
+"""How a child process ended, and the message that says so."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 from fmnist_edge import errors
 from fmnist_edge.errors import FmnistEdgeError, one_line
 
-__all__ = ["PROGRESS", "Ending", "How", "crashed_or_exited", "last_words", "message_in", "reply"]
+__all__ = ["PROGRESS", "Ending", "Status", "ending_without_reply", "last_output", "parse_message", "reply"]
 
-# The key of each of our lines, and its value in one that is no reply. The child has both as literals.
-MARK, PROGRESS = "fmnist-edge", "progress"
-LINE = 200  # characters of a line that somebody else's code wrote
+# The key of each message, and its value in a progress message. The child has both as literals.
+MESSAGE_KEY, PROGRESS = "fmnist-edge", "progress"
+MAX_LINE = 200  # characters of a line that other code printed
 
 
-class How(Enum):
-    DONE = "done"  # it replied; a program: its exit code is 0
-    REFUSED = "refused"  # it raised an error of our tree, which is `Ending.error`
+class Status(Enum):
+    DONE = "done"  # it replied; a program exited with code 0
+    REFUSED = "refused"  # it raised a FmnistEdgeError, which is `Ending.error`
     FAILED = "failed"  # it raised another exception
-    CRASHED = "crashed"  # a signal ended it, whose name is `Ending.signal`
-    EXITED = "exited"  # it ended by itself without a reply; a program: with another exit code
-    TIMED_OUT = "timed out"  # it took too long or gave no sign of life, and was ended
+    CRASHED = "crashed"  # a signal ended it; `Ending.signal` is its name
+    EXITED = "exited"  # it exited without a reply; a program exited with another code than 0
+    TIMED_OUT = "timed out"  # it took too long or made no progress, and was ended
     NOT_STARTED = "not started"
 
 
@@ -33,12 +33,14 @@ class Ending:
     """How a child ended.
 
     Attributes:
-        reason: one line; empty where it is DONE.
-        value: what the task returned. Without a reply, and of a program: what was printed, of which the end is kept.
-        code: the exit code, of a process that ended without a reply.
+        reason: one line; empty when it is DONE.
+        value: what the task returned. For a program, and without a reply: the last part of the output.
+        error: the FmnistEdgeError that the task raised.
+        signal: name of the signal that ended it.
+        code: the exit code of a process that ended without a reply.
     """
 
-    how: How
+    status: Status
     reason: str = ""
     value: Any = None
     error: FmnistEdgeError | None = None
@@ -46,55 +48,55 @@ class Ending:
     code: int | None = None
 
     def result(self, kind: type[FmnistEdgeError], prefix: str = "") -> Any:
-        """`value`. Raises the error that the child raised, and `kind` with `prefix` and the reason for other ends."""
+        """`value`. Raises the error that the child raised; on any other failure raises `kind(prefix + reason)`."""
         if self.error is not None:
             raise self.error
-        if self.how is not How.DONE:
+        if self.status is not Status.DONE:
             raise kind(prefix + self.reason)
         return self.value
 
 
-def message_in(line: bytes) -> tuple[str, Any] | None:
-    """What one of our lines says: PROGRESS or a How's value, and what comes with it. None for one that is not ours."""
+def parse_message(line: bytes) -> tuple[str, Any] | None:
+    """(kind, value) of a message; the kind is PROGRESS or a Status's value. None for a line that is no message."""
     try:
         found = json.loads(line)
-        kind, value = found[MARK], found["value"]
-        return (kind, value) if kind == PROGRESS else (How(kind).value, value)
+        kind, value = found[MESSAGE_KEY], found["value"]
+        return (kind, value) if kind == PROGRESS else (Status(kind).value, value)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
 def reply(name: str, value: Any) -> Ending:
-    """The end that a child's last message tells."""
-    how = How(name)
-    if how is How.DONE:
-        return Ending(how, value=value)
-    if how is How.FAILED:
-        return Ending(how, value)
+    """The Ending that a child's reply describes."""
+    status = Status(name)
+    if status is Status.DONE:
+        return Ending(status, value=value)
+    if status is Status.FAILED:
+        return Ending(status, value)
     found = vars(errors).get(value["error"])
     kind = found if isinstance(found, type) and issubclass(found, FmnistEdgeError) else FmnistEdgeError
-    return Ending(how, value["message"], error=kind(value["message"]))
+    return Ending(status, value["message"], error=kind(value["message"]))
 
 
-def crashed_or_exited(code: int, said: str) -> Ending:
-    """The end of a child that gave no reply; `said`: what it printed."""
+def ending_without_reply(code: int, printed: str) -> Ending:
+    """The Ending of a child that gave no reply; `printed` is its output."""
     if code < 0:
         name = signal_name(-code)
-        return Ending(How.CRASHED, f"crashed ({name}){last_words(said)}", said, signal=name)
+        return Ending(Status.CRASHED, f"crashed ({name}){last_output(printed)}", printed, signal=name)
     return Ending(
-        How.EXITED, f"its process ended with code {code} ({last_line(said) or 'no message'})", said, code=code
+        Status.EXITED, f"its process ended with code {code} ({last_line(printed) or 'no message'})", printed, code=code
     )
 
 
-def last_words(said: str) -> str:
-    """The last line, as the end of a sentence about a process that could not say why."""
-    line = last_line(said)
-    return f"; last it said: {line}" if line else ""
+def last_output(printed: str) -> str:
+    """The last line of the output, to append to a message; "" when there is none."""
+    line = last_line(printed)
+    return f"; last output: {line}" if line else ""
 
 
-def last_line(said: str) -> str:
-    lines = said.strip().splitlines()
-    return one_line(ValueError(lines[-1]), LINE) if lines else ""
+def last_line(printed: str) -> str:
+    lines = printed.strip().splitlines()
+    return one_line(ValueError(lines[-1]), MAX_LINE) if lines else ""
 
 
 def signal_name(number: int) -> str:

@@ -1,4 +1,4 @@
-"""Temporary files and folders. An error says which folder cannot be written, and how to choose another."""
+"""Temporary files and folders. An error names the folder that cannot be written and says how to choose another."""
 
 from __future__ import annotations
 
@@ -15,80 +15,80 @@ from fmnist_edge.errors import FileError, TemporaryFileError
 
 __all__ = ["check_room", "temporary_file", "temporary_folder", "temporary_stream", "write_temporary"]
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-ROOM = 1 << 16  # bytes; where less is left, a program that failed is taken to have failed for it
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MIN_FREE = 1 << 16  # bytes; with less free, a failed program is assumed to have failed because of it
 
 
 @contextmanager
 def temporary_folder(purpose: str = "") -> Iterator[Path]:
-    """A folder that is gone at the end; `purpose` is in its name.
+    """Create a folder and remove it at the end; `purpose` is part of its name.
 
-    Raises TemporaryFileError where it cannot be made, and where what is written in it finds no room.
+    Raises TemporaryFileError when it cannot be created, and when the disk is full while it is in use.
     """
-    with refusing():
+    with reporting_errors():
         made = tempfile.TemporaryDirectory(prefix=f"fmnist-edge-{purpose}-" if purpose else "fmnist-edge-")
     with made as name:
         folder = Path(name)
         try:
             yield folder
         except (OSError, FileError) as error:
-            cause = error.__cause__ if str(error).startswith(name) else error  # of what writes files with care
-            if isinstance(cause, OSError) and cause.errno in FULL:
-                raise refusal(cause) from None
+            cause = error.__cause__ if str(error).startswith(name) else error  # from fmnist_edge.files
+            if isinstance(cause, OSError) and cause.errno in DISK_FULL:
+                raise temporary_error(cause) from None
             raise
 
 
 @contextmanager
 def temporary_file(name: str, content: bytes) -> Iterator[Path]:
-    """A file in a temporary folder of its own, for libraries that read from disk only.
+    """Write a file into its own temporary folder, for libraries that only read from disk.
 
-    Raises TemporaryFileError where it cannot be written.
+    Raises TemporaryFileError when it cannot be written.
     """
-    with refusing():
+    with reporting_errors():
         made = tempfile.TemporaryDirectory(prefix="fmnist-edge-")
     with made as folder:
         path = Path(folder) / name
-        with refusing():
+        with reporting_errors():
             path.write_bytes(content)
         yield path
 
 
 def temporary_stream(mode: str = "w+b") -> IO[Any]:
-    """An open file without a name. Raises TemporaryFileError where it cannot be made."""
-    with refusing():
+    """An open file without a name. Raises TemporaryFileError when it cannot be created."""
+    with reporting_errors():
         return tempfile.TemporaryFile(mode)
 
 
 def write_temporary(path: Path, save: Callable[[Any], object]) -> Path:
-    """Let `save` write to an object that has `write` alone, and keep it in `path`.
+    """Call `save` with an object whose only method is `write`, which writes to `path`.
 
-    For `np.save`: given a path or a file, NumPy writes by itself, and does not notice that a disk is full.
-    Raises TemporaryFileError.
+    For `np.save`: with a path or a file, NumPy writes in C and does not notice a full disk.
+    Raises TemporaryFileError when `path` cannot be written.
     """
-    with refusing(), open(path, "wb") as file:
+    with reporting_errors(), open(path, "wb") as file:
         save(SimpleNamespace(write=file.write))
     return path
 
 
 @contextmanager
-def refusing() -> Iterator[None]:
-    """Raises TemporaryFileError in place of any OSError: around what only writes to a temporary folder."""
+def reporting_errors() -> Iterator[None]:
+    """Turn an OSError into a TemporaryFileError. For code that only writes to a temporary folder."""
     try:
         yield
     except OSError as error:
-        raise refusal(error) from None
+        raise temporary_error(error) from None
 
 
-def check_room(size: int = ROOM) -> None:
-    """Raises TemporaryFileError unless `size` bytes more fit: for libraries that crash or blame the model instead."""
-    with temporary_stream() as file, refusing():
+def check_room(size: int = MIN_FREE) -> None:
+    """Raises TemporaryFileError unless `size` bytes are free. Without room, libraries crash or blame the model."""
+    with temporary_stream() as file, reporting_errors():
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
 
 
-def refusal(error: OSError) -> TemporaryFileError:
+def temporary_error(error: OSError) -> TemporaryFileError:
     try:
         folder = tempfile.gettempdir()
-    except OSError:  # nor can any other that Python tries
+    except OSError:  # no folder that Python tries is writable
         folder = os.environ.get("TMPDIR", "/tmp")
     return TemporaryFileError(f"{folder}: cannot be written ({error.strerror or error}); choose another: TMPDIR=FOLDER")

@@ -196,4 +196,4 @@ class TestReport:
 )
 def test_what_a_backend_said_before_it_hung_or_crashed_is_in_the_reason(request_for, tmp_path, code, words):
     reply = process.run_child(request_for("OnTheDevice"), script(tmp_path, code), timeout_s=2)
-    assert reply["status"] == "failed" and words in reply["reason"] and "last it said: " in reply["reason"]
+    assert reply["status"] == "failed" and words in reply["reason"] and "last output: " in reply["reason"]

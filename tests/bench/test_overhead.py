@@ -9,7 +9,7 @@ from support.bench_models import write_onnx
 from fmnist_edge.bench import bare, calibration, overhead
 from fmnist_edge.bench.overhead import Overhead
 from fmnist_edge.runtime.engine_catalog import ENGINES
-from fmnist_edge.worker.endings import Ending, How
+from fmnist_edge.worker.endings import Ending, Status
 
 NS = st.floats(100, 1e7)
 
@@ -72,7 +72,7 @@ def test_the_peak_is_of_the_fastest_kernels(monkeypatch):
     figures = {"SkylakeX": {"macs_per_s": 3.0, "bytes_per_s": 1.0}, None: {"macs_per_s": 2.0, "bytes_per_s": 2.0}}
 
     def call(task, count, *, timeout_s, environment):
-        return Ending(How.DONE, value=figures[environment.get("OPENBLAS_CORETYPE")])
+        return Ending(Status.DONE, value=figures[environment.get("OPENBLAS_CORETYPE")])
 
     monkeypatch.setattr(calibration, "call", call)
     monkeypatch.setattr(calibration, "cpu_flags", lambda cpu: ["avx2", "avx512f"])

@@ -1,4 +1,4 @@
-"""Fashion-MNIST is found where it should be, and nothing but the published bytes is accepted."""
+"""Fashion-MNIST: the search order of folders, and the check that files are the published ones."""
 
 import functools
 import gzip
@@ -19,7 +19,7 @@ LABELS_FILE = fashion_mnist.FILES["test", "labels"]
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with all four files, links but for the small one."""
+    """A folder with all four files: a copy of the smallest one, links to the others."""
     for file in fashion_mnist.FILES.values():
         if file is LABELS_FILE:
             shutil.copy(SOURCE / file.name, tmp_path / file.name)
@@ -30,14 +30,14 @@ def folder(tmp_path):
 
 @pytest.fixture
 def nowhere(monkeypatch, tmp_path):
-    """No Debian package and an empty cache."""
+    """An environment without the Debian package and with an empty cache."""
     monkeypatch.delenv("FMNIST_DATA_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", tmp_path / "debian")
     return tmp_path
 
 
-def test_it_is_fashion_mnist():
+def test_loads_the_published_data():
     train, test = fashion_mnist.load("train"), fashion_mnist.load("test")
     assert (train.images.shape, test.images.shape) == ((60_000, 28, 28), (10_000, 28, 28))
     assert train.labels[:5].tolist() == [9, 0, 0, 3, 0] and test.labels[:5].tolist() == [9, 2, 1, 1, 6]
@@ -60,7 +60,7 @@ def test_search_order(folder, nowhere, monkeypatch):
     assert fashion_mnist.find(nowhere / "cache") is None, "a folder named by the user is the only one looked at"
 
 
-def test_nowhere_says_where_it_looked_and_what_to_do(nowhere):
+def test_missing_data_names_the_folders_and_the_remedy(nowhere):
     with pytest.raises(UnavailableError) as refusal:
         fashion_mnist.load("test")
     for part in (
@@ -98,7 +98,7 @@ def test_a_changed_file_is_refused_by_name(folder, change, said):
     assert len(fashion_mnist.load("train", folder)) == 60_000, "the other files are still good"
 
 
-def test_recompressed_is_still_the_published_content(folder):
+def test_recompressed_files_are_accepted(folder):
     path = folder / LABELS_FILE.name
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), 1))
     assert len(fashion_mnist.load("test", folder)) == 10_000
@@ -137,7 +137,7 @@ def test_calibration_images_are_balanced_training_images():
 
 @pytest.fixture
 def mirror(folder, monkeypatch):
-    """An HTTP server on the loopback that serves the real files; its address."""
+    """The address of a local HTTP server with the real files."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
     monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -150,7 +150,7 @@ def test_download_tries_the_next_mirror_and_verifies(mirror, nowhere, monkeypatc
     (nowhere / LABELS_FILE.name).rename(nowhere / "kept")
     monkeypatch.setattr(fashion_mnist, "MIRRORS", ("http://127.0.0.1:9/", mirror))
     with pytest.raises(UnavailableError, match=LABELS_FILE.name):
-        fashion_mnist.download()  # one file is on no mirror
+        fashion_mnist.download()  # no mirror has this file
     (nowhere / "kept").rename(nowhere / LABELS_FILE.name)
     said = []
     assert fashion_mnist.download(said.append) == fashion_mnist.cache_folder()
@@ -161,7 +161,7 @@ def test_download_tries_the_next_mirror_and_verifies(mirror, nowhere, monkeypatc
     assert kept == sent, "they are kept as they came: to compress them again takes long and changes nothing"
 
 
-def test_download_keeps_nothing_a_mirror_got_wrong(mirror, nowhere, monkeypatch):
+def test_download_keeps_no_wrong_file(mirror, nowhere, monkeypatch):
     (nowhere / fashion_mnist.FILES["train", "images"].name).unlink()
     (nowhere / fashion_mnist.FILES["train", "images"].name).write_bytes(gzip.compress(b"<html>login first</html>"))
     monkeypatch.setattr(fashion_mnist, "MIRRORS", (mirror,))

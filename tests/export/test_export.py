@@ -164,7 +164,7 @@ class TestConverterInAChild:
 
     def test_a_crash(self, tmp_path):
         command = [sys.executable, "-c", "import os; print('bad graph', flush=True); os.abort()"]
-        with pytest.raises(ExportError, match=r"^the converter: crashed \(SIGABRT\); last it said: bad graph$"):
+        with pytest.raises(ExportError, match=r"^the converter: crashed \(SIGABRT\); last output: bad graph$"):
             convert_in_child(command, tmp_path, "x")
 
     def test_success_without_a_file(self, tmp_path):
@@ -364,7 +364,7 @@ def test_precision_names():
         ({"io": "uint8"}, "io is 'uint8'"),
         ({"lrn": "fited"}, "lrn is 'fited'; expected composed, blocked, fitted, native"),
         ({"calibrated": False}, "int8 activations need calibration images"),
-        ({"activations": "dynamic"}, "calibrated is True, and dynamic activations have no use for calibration"),
+        ({"activations": "dynamic"}, "calibrated is True, but dynamic activations do not use calibration"),
         ({"activations": "dynamic", "calibrated": False, "lrn": "composed"}, "io int8"),
         ({"activations": "dynamic", "calibrated": False, "io": "float32"}, "lrn fitted"),
     ],

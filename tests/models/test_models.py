@@ -1,4 +1,4 @@
-"""The architectures, layer by layer: the five as published, and what is ours beside them."""
+"""The architectures, layer by layer: the five published ones, and our own."""
 
 import numpy as np
 import pytest
@@ -119,14 +119,14 @@ def test_edge_twin_is_the_same_network_with_batch_norm_for_lrn(name, norms, more
     weighted = {"Conv2D", "Dense", "MaxPooling2D", "Add", "Concatenate", "Dropout"}
     for mine, theirs in zip(*([row for row in rows if row[0] in weighted] for rows in (twin, original)), strict=True):
         assert (mine[:3], mine[4:7]) == (theirs[:3], theirs[4:7])
-    # Folded, BatchNorm leaves a bias a filter: what convolutions have anyway in TFLite, and most have in the original.
+    # A folded BatchNorm leaves one bias per filter. Convolutions have one anyway in TFLite, and mostly in the original.
     kernels = {row[1]: row[3] - (row[2][-1] if row[7] else 0) for row in twin if row[0] == "Conv2D"}
     biases = sum(row[2][-1] for row in twin if row[0] == "Conv2D")
     deployed = sum(kernels.values()) + biases + sum(row[3] for row in twin if row[0] == "Dense")
     assert deployed == PUBLISHED[name][0] - 4 * 250 + more_biases
 
 
-def test_every_convolution_of_an_edge_twin_that_fed_an_lrn_feeds_its_batch_norm():
+def test_edge_twins_have_batch_norm_after_the_convolutions_that_had_lrn():
     for name in ("tiny_resnet_edge", "tiny_googlenet_edge"):
         model = MODELS[name].build()
         for layer in model.layers:

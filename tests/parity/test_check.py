@@ -248,7 +248,7 @@ class TestWhatUsersBring:
         with pytest.raises(FileError, match="a single float64"):
             read_array(self.saved(tmp_path, "number.npy", 1.0))
         np.savez(tmp_path / "two.npz", a=np.zeros(2))
-        with pytest.raises(FileError, match="an archive of arrays"):
+        with pytest.raises(FileError, match="holds several arrays"):
             read_array(str(tmp_path / "two.npz"))
 
     def test_only_a_model_of_ten_classes_is_calibrated_on_fashion_mnist(self):

@@ -64,10 +64,10 @@ class TestCell:
         ("code", "reason"),
         [
             ("kill -SEGV $$", "crashed (SIGSEGV)"),
-            ("echo bad graph >&2; kill -ABRT $$", "crashed (SIGABRT); last it said: bad graph"),
+            ("echo bad graph >&2; kill -ABRT $$", "crashed (SIGABRT); last output: bad graph"),
             ("echo 'no numpy here' >&2; exit 3", "its process ended with code 3 (no numpy here)"),
             ("exit 0", "its process ended with code 0 (no message)"),
-            ("exec sleep 60", "gave no sign of life for 1 s"),
+            ("exec sleep 60", "no progress for 1 s"),
         ],
     )
     def test_whatever_its_process_does_is_a_reason(self, tmp_path, code, reason):

@@ -26,13 +26,13 @@ def engine(case):
 @pytest.fixture(params=[pytest.param(model, marks=as_parameter(model, model.rpartition(".")[2]).marks)
                         for model in dict.fromkeys(model for model, _ in CASES)])  # fmt: skip
 def any_file(request):
-    """The name of each model file once, for what does not depend on the engine."""
+    """Each model file once, for tests that do not depend on the engine."""
     return request.param
 
 
 @pytest.fixture(autouse=True)
 def tflite_runtime(monkeypatch):
-    """The module tflite_runtime, which NumPy 2 keeps out of here: its successor has the same Interpreter."""
+    """A stand-in for the module tflite_runtime, which needs NumPy 1: its successor has the same Interpreter."""
     import ai_edge_litert.interpreter
 
     monkeypatch.setitem(sys.modules, "tflite_runtime", ai_edge_litert)

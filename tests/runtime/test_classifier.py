@@ -30,21 +30,21 @@ def test_probabilities_are_not_softmaxed_twice(linear_models, tmp_path):
 
 
 class TestEnginesThatFail:
-    def test_one_that_answers_for_more_images_than_it_was_given(self, linear_models, monkeypatch):
+    def test_more_answers_than_images(self, linear_models, monkeypatch):
         with Classifier.load(linear_models["int8.tflite"]) as classifier:
             run = classifier.engine.run
             monkeypatch.setattr(classifier.engine, "run", lambda batch: np.repeat(run(batch), 2, axis=0))
-            with pytest.raises(ArtifactError, match="gave 2 answers to 1 images"):
+            with pytest.raises(ArtifactError, match="gave 2 answers for 1 images"):
                 classifier(IMAGES[:2])
 
-    def test_tensors_that_are_no_numbers(self, linear_models):
+    def test_tensors_of_other_types(self, linear_models):
         with Classifier.load(linear_models["float32.tflite"]) as classifier:
             classifier.engine.input = replace(classifier.engine.input, dtype="bool")
             with pytest.raises(ArtifactError, match="is bool; expected numbers"):
                 Runner(classifier.engine, classifier.contract)
 
-    def test_a_batch_that_an_open_file_cannot_take(self, tmp_path):
-        """Its Reshape is for one image. The classifier goes on with what the file can."""
+    def test_a_batch_that_the_model_cannot_run(self, tmp_path):
+        """Its Reshape is for one image. The classifier still works for one image afterwards."""
         from onnx import TensorProto, helper, numpy_helper
 
         graph = helper.make_graph(
@@ -78,9 +78,9 @@ class TestEnginesThatFail:
             assert "\n" not in str(refusal.value)
             assert np.array_equal(classifier.scores(IMAGES[:1]), before)
 
-    def test_a_closed_classifier_says_so(self, classifier):
+    def test_a_closed_classifier(self, classifier):
         classifier.close()
-        with pytest.raises(InputError, match="was closed"):
+        with pytest.raises(InputError, match="is closed"):
             classifier(IMAGES[0])
 
     def test_a_file_that_cannot_be_read(self, tmp_path):
@@ -89,7 +89,7 @@ class TestEnginesThatFail:
 
 
 def uint8_onnx(path, preprocessing):
-    """scores = the image's first ten pixels; uint8 in, without a scale."""
+    """A model with a uint8 input without a scale. Its scores are the image's first ten pixels."""
     from onnx import TensorProto, helper, numpy_helper
 
     nodes = [
@@ -110,7 +110,7 @@ def uint8_onnx(path, preprocessing):
     return with_manifest(path, model.SerializeToString(), contract)
 
 
-def test_an_input_of_integers_without_a_scale_takes_pixels_and_nothing_else(tmp_path):
+def test_an_integer_input_without_a_scale_takes_only_pixels(tmp_path):
     path = uint8_onnx(tmp_path / "bytes.onnx", Preprocessing(scale=1.0))
     with Classifier.load(path) as classifier:
         for images in (IMAGES[:3], IMAGES[:3] / 255, (IMAGES[:3] / np.float32(255))):
@@ -123,8 +123,8 @@ SHIPPED = sorted(path for name in ("float32.onnx", "int8.tflite") for path in RO
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_what_ships_is_whole_and_classifies(path):
-    """Every committed artifact, on real images."""
+def test_committed_artifacts_classify(path):
+    """Every committed artifact classifies real images."""
     test = fashion_mnist.load("test").part(0, 200)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == Manifest.read(path).sha256
     with Classifier.load(path) as classifier:
@@ -133,9 +133,9 @@ def test_what_ships_is_whole_and_classifies(path):
 
 
 class TestInUse:
-    """What a device app leans on beyond a single answer."""
+    """Behaviour that a device application needs beyond a single answer."""
 
-    def test_latency_is_of_the_call(self, linear_models, monkeypatch):
+    def test_latency_is_that_of_the_call(self, linear_models, monkeypatch):
         with Classifier.load(linear_models["int8.tflite"]) as classifier:
             run = classifier.engine.run
             monkeypatch.setattr(classifier.engine, "run", lambda batch: (time.sleep(0.02), run(batch))[1])
@@ -151,15 +151,15 @@ class TestInUse:
         assert len(batches) == 4 and (batches[0] == -128).all()
 
     @pytest.mark.parametrize("threads", [None, 2])
-    def test_a_forked_child_goes_on(self, linear_models, name, engine, threads):
+    def test_a_forked_child_can_classify(self, linear_models, name, engine, threads):
         if name.endswith((".keras", ".ncnn", ".mnn")) or engine == "openvino":
             pytest.skip("does not survive a fork, which has a test of its own")
         with Classifier.load(linear_models[name], engine=engine, threads=threads) as classifier:
             expected = classifier.scores(IMAGES)
             held = threading.Thread(target=lambda: [classifier.scores(IMAGES) for _ in range(50)])
-            held.start()  # the lock may well be taken at the moment of the fork
+            held.start()  # the lock may be held at the moment of the fork
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on threads and forks
+                warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns about threads and forks
                 child = os.fork()
             if child == 0:
                 signal.alarm(60)
@@ -168,10 +168,10 @@ class TestInUse:
             assert os.waitpid(child, 0)[1] == 0
             assert np.array_equal(classifier.scores(IMAGES), expected)
 
-    def test_uint8_images_are_looked_up_as_they_are_computed(self, classifier):
-        """Preprocessing and quantisation of a pixel, from the table and by the formula."""
+    def test_the_lookup_table_matches_the_formula(self, classifier):
+        """The lookup table gives the same as preprocessing and quantisation."""
         levels = np.arange(784, dtype=np.uint16).astype(np.uint8).reshape(28, 28)
         contract = classifier.contract
         computed = classifier.engine.input.quantize(contract.preprocessing.apply(levels, contract.input_shape))
-        prepared = Runner(classifier.engine, contract).prepared(levels[None, ..., None])
+        prepared = Runner(classifier.engine, contract).prepare(levels[None, ..., None])
         assert prepared.dtype == computed.dtype and np.array_equal(prepared, computed)

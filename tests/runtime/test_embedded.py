@@ -1,4 +1,4 @@
-"""The contract inside the file: written without disturbing it, believed only after a look, refused in one line."""
+"""The contract inside a file: export adds it without changing the rest, and a bad one is refused in one line."""
 
 import hashlib
 import json
@@ -30,12 +30,12 @@ EXPORTED = ROOT / "exported"
 EMBED = {".tflite": tflite_metadata.embed, ".onnx": onnx_metadata.embed}
 FILES = sorted(EXPORTED.glob("*/int8.tflite")) + sorted(EXPORTED.glob("*/float32.onnx"))
 SMALL = {".tflite": EXPORTED / "compact_cnn/int8.tflite", ".onnx": EXPORTED / "compact_cnn/float32.onnx"}
-# Not the default anywhere, so that what is not read shows.
+# No field has its default, so that a field that is not read shows.
 OTHER = Contract(
     (28, 28, 1), "probabilities", tuple("äbcdefghij"), Preprocessing(0.5, 0.25, 2.0),
     polarity="dark-on-light", resize="box",
 )  # fmt: skip
-IMAGES = np.random.default_rng(1).integers(150, 256, (5, 28, 28), np.uint8)  # dark on light, as OTHER has it
+IMAGES = np.random.default_rng(1).integers(150, 256, (5, 28, 28), np.uint8)  # dark on light, like OTHER
 
 
 @pytest.fixture(params=EMBED)
@@ -49,7 +49,7 @@ def plain(suffix) -> tuple[bytes, Contract]:
 
 
 def without(path) -> bytes:
-    """A shipped file as it was before its contract went in."""
+    """A shipped file before its contract was added."""
     content = path.read_bytes()
     assert embedded_contract(path, content) is not None
     if path.suffix == ".tflite":
@@ -70,7 +70,7 @@ def alone(folder, suffix, contract=None) -> Path:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_what_goes_in_comes_out_and_the_file_answers_as_before(path, tmp_path):
+def test_round_trip_and_same_scores(path, tmp_path):
     content = without(path)
     assert embedded_contract(path, content) is None
     written = EMBED[path.suffix](content, KEY, contract_text(OTHER))
@@ -113,7 +113,7 @@ def buffers_modulo_16(content: bytes) -> list[int]:
     return [(item.__array_interface__["data"][0] - start) % 16 for item in found if item is not None and len(item)]
 
 
-def test_what_a_tflite_file_holds_stays_as_aligned_as_it_was():
+def test_buffers_of_a_tflite_file_stay_aligned():
     content, _ = plain(".tflite")
     before = buffers_modulo_16(content)
     assert len(before) > 10
@@ -133,7 +133,7 @@ def test_onnx_itself_accepts_the_file():
     assert [entry.key for entry in model.metadata_props] == [KEY]
 
 
-def test_a_name_is_given_once(suffix):
+def test_an_existing_metadata_name_is_refused(suffix):
     content, contract = plain(suffix)
     written = EMBED[suffix](content, KEY, contract_text(contract))
     with pytest.raises(ExportError, match="already"):
@@ -143,7 +143,7 @@ def test_a_name_is_given_once(suffix):
 
 
 class TestLoading:
-    def test_a_file_that_travels_alone(self, tmp_path, suffix, monkeypatch):
+    def test_a_file_without_a_manifest(self, tmp_path, suffix, monkeypatch):
         tried = []
         monkeypatch.setattr(loading, "try_load", lambda path, engine: tried.append(engine))
         with Classifier.load(alone(tmp_path, suffix)) as classifier, Classifier.load(SMALL[suffix]) as shipped:
@@ -153,19 +153,19 @@ class TestLoading:
             with pytest.raises(ArtifactError, match="no golden vectors"):
                 classifier.self_test()
 
-    def test_it_is_tried_for_real(self, tmp_path):
+    def test_a_file_without_a_manifest_is_loaded_in_a_child(self, tmp_path):
         path = alone(tmp_path, ".tflite")
         content = bytearray(path.read_bytes())
         content[-len(content) // 2 :] = bytes(len(content) - len(content) // 2)  # the contract is in the first half
         path.write_bytes(content)
         refused(path)
 
-    def test_a_file_exchanged_after_it_was_tried(self, tmp_path, monkeypatch):
+    def test_a_file_replaced_after_the_trial(self, tmp_path, monkeypatch):
         path = alone(tmp_path, ".tflite")
         monkeypatch.setattr(loading, "try_load", lambda path, engine: path.write_bytes(b"other"))
         refused(path, "truncated or altered")
 
-    def test_what_it_says_is_applied(self, tmp_path, suffix):
+    def test_the_contract_is_applied(self, tmp_path, suffix):
         with Classifier.load(alone(tmp_path, suffix, OTHER)) as classifier:
             assert classifier.contract == OTHER
             raw = classifier.scores(IMAGES[:1])
@@ -187,15 +187,15 @@ class TestLoading:
             ("output", "probabilities"),
         ],
     )
-    def test_a_manifest_that_says_otherwise(self, tmp_path, suffix, field, value):
+    def test_a_different_contract_in_the_manifest(self, tmp_path, suffix, field, value):
         content, contract = plain(suffix)
         inside = replace(contract, **{field: value})
         path = tmp_path / f"two{suffix}"
         with_manifest(path, EMBED[suffix](content, KEY, contract_text(inside)), contract)
         refused(path, "its manifest and the contract inside it differ in", field, repr(value)[:20])
 
-    def test_a_manifest_of_before(self, tmp_path, suffix):
-        """Without the fields that came later, and without a contract in the file."""
+    def test_an_old_manifest(self, tmp_path, suffix):
+        """An old manifest: without newer fields, and for a file without a contract."""
         content, contract = plain(suffix)
         path = with_manifest(tmp_path / f"old{suffix}", content, contract)
         manifest = json.loads(manifest_path(path).read_text())
@@ -257,7 +257,7 @@ def refused(path, *said, **options):
 
 
 def with_text(suffix, text: bytes) -> bytes:
-    """A file with any bytes for a contract: those of a text of their length are exchanged."""
+    """A file with the given bytes as its contract: they replace a text of the same length."""
     marker = "~" * len(text)
     content = EMBED[suffix](plain(suffix)[0], KEY, marker)
     before, _, after = content.partition(marker.encode()) if text else (content, b"", b"")
@@ -271,7 +271,7 @@ class TestHostile:
         path.write_bytes(with_text(suffix, HOSTILE[case]))
         refused(path, "metadata", "contract: ")
 
-    def test_two_of_them(self, tmp_path):
+    def test_two_contracts(self, tmp_path):
         import onnx
 
         model = onnx.load_from_string(alone(tmp_path, ".onnx").read_bytes())
@@ -284,7 +284,7 @@ class TestHostile:
         (tmp_path / "two.tflite").write_bytes(content)
         refused(tmp_path / "two.tflite", "2 contracts in it")
 
-    def test_a_buffer_that_is_not_there(self, tmp_path):
+    def test_a_missing_buffer(self, tmp_path):
         path = alone(tmp_path, ".tflite")
         content = bytearray(path.read_bytes())
         at = root(bytes(content)).tables(6, 99)[-1].position + 8
@@ -315,7 +315,7 @@ class TestHostile:
 class TestLayout:
     @pytest.fixture
     def channels_first(self, tmp_path):
-        """Three channels, of which the model weighs each otherwise; scores are those of WEIGHTS on the weighted sum."""
+        """A model of three channels with different weights. The scores are WEIGHTS applied to the weighted sum."""
         from onnx import TensorProto, helper, numpy_helper
 
         mix = np.array([0.5, 0.3, 0.2], np.float32).reshape(1, 3, 1, 1)
@@ -334,7 +334,7 @@ class TestLayout:
         contract = replace(LINEAR, input_shape=(28, 28, 3), layout="NCHW")
         return with_manifest(tmp_path / "chw.onnx", model.SerializeToString(), contract)
 
-    def test_images_are_turned_into_it(self, channels_first):
+    def test_images_are_transposed(self, channels_first):
         images = np.random.default_rng(2).integers(0, 256, (3, 28, 28, 3), np.uint8)
         expected = (images / 255 @ np.array([0.5, 0.3, 0.2])).reshape(3, 784) @ WEIGHTS + BIAS
         with Classifier.load(channels_first) as classifier:
@@ -349,7 +349,7 @@ class TestLayout:
                 assert classifier(given_images[2]).index == expected[2].argmax()
                 assert len(classifier(given_images[:1])) == 1
 
-    def test_one_channel_stays_a_batch_where_it_was_one(self):
+    def test_batches_of_one_channel(self):
         from fmnist_edge.runtime.runner import model_input
 
         contract = replace(LINEAR, layout="NCHW")
@@ -357,13 +357,13 @@ class TestLayout:
             batch, is_one = model_input(np.zeros(shape, np.uint8), contract)
             assert (batch.shape[1:], is_one) == ((28, 28, 1), one)
 
-    def test_of_what_is_no_image(self):
-        with pytest.raises(ArtifactError, match="has not three axes"):
+    def test_layout_needs_an_image(self):
+        with pytest.raises(ArtifactError, match="need images of three axes"):
             Contract((784,), "logits", ("a",), layout="NCHW")
 
 
-def test_shipped_hashes_are_not_those_of_the_files_with_it(tmp_path):
-    """A manifest of the file before does not vouch for the file after."""
+def test_a_manifest_does_not_match_the_file_with_a_contract(tmp_path):
+    """The SHA-256 in a manifest changes when a contract is added to the file."""
     path = alone(tmp_path, ".tflite", OTHER)
     shutil.copy(manifest_path(SMALL[".tflite"]), manifest_path(path))
     assert hashlib.sha256(path.read_bytes()).hexdigest() != Manifest.read(path).sha256
@@ -386,7 +386,7 @@ def test_export_writes_it_and_the_same_bytes_each_time(tmp_path):
             assert np.array_equal(alone_.scores(images), vouched.scores(images))
 
 
-def test_what_the_user_says_is_in_the_contract(tmp_path):
+def test_the_users_options_are_in_the_contract(tmp_path):
     from support.small_model import small_checkpoint
 
     checkpoint = small_checkpoint(tmp_path)

@@ -41,7 +41,7 @@ class TestSelfTest:
             assert result.passed and len(result.vectors) == 16 and result.engine.startswith(f"{engine} (")
             assert result.advice == "nothing to do"
 
-    def test_one_that_is_off_is_found(self, linear_models, tmp_path, golden):
+    def test_a_wrong_engine_fails(self, linear_models, tmp_path, golden):
         scores = golden.scores.copy()
         scores[3, 5] += 40
         path = self.artifact(linear_models, tmp_path, replace(golden, scores=scores).as_dict())
@@ -53,7 +53,7 @@ class TestSelfTest:
         refused(path, str(path), "1 of 16 golden vectors", "engine='numpy'", verify=True)
 
     def test_without_golden_vectors(self, linear_models):
-        refused(linear_models["int8.tflite"], "carries no golden vectors", verify=True)
+        refused(linear_models["int8.tflite"], "has no golden vectors", verify=True)
 
     def test_damaged(self, linear_models, tmp_path, golden):
         good = golden.as_dict()
@@ -82,4 +82,4 @@ class TestSelfTest:
         assert main(["doctor", str(path), "--report", str(report)]) == 1
         shown = capsys.readouterr()
         assert shown.out.count("FAIL") == 16
-        assert "16 of 16 golden vectors have other answers" in shown.err
+        assert "16 of 16 golden vectors differ from the export" in shown.err

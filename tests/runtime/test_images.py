@@ -10,7 +10,7 @@ from fmnist_edge.runtime.images import read_image
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 1), (2, 3, 3)])
-def test_a_png_of_sixteen_bits_is_as_bright_as_one_of_eight(tmp_path, shape):
+def test_sixteen_bit_png(tmp_path, shape):
     from PIL import Image
 
     grey = np.array([[0, 20, 78], [128, 200, 255]], np.uint8)
@@ -21,8 +21,8 @@ def test_a_png_of_sixteen_bits_is_as_bright_as_one_of_eight(tmp_path, shape):
 
 
 @pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
-def test_a_photo_is_turned_as_it_was_taken(tmp_path, orientation, turns):
-    """EXIF orientation, as cameras write it; `turns` are quarters, counter-clockwise."""
+def test_exif_orientation(tmp_path, orientation, turns):
+    """EXIF orientations; `turns` are counter-clockwise quarter turns."""
     from PIL import Image
 
     stored = np.zeros((32, 32), np.uint8)
@@ -34,8 +34,8 @@ def test_a_photo_is_turned_as_it_was_taken(tmp_path, orientation, turns):
     assert np.abs(found.astype(int) - np.rot90(stored, turns)).mean() < 5
 
 
-def test_damaged_exif_is_a_damaged_file(tmp_path):
-    """With the right checksum: only Pillow's reader of EXIF can tell."""
+def test_damaged_exif(tmp_path):
+    """The checksum is right, so only Pillow's EXIF reader notices."""
     from PIL import Image
 
     Image.new("L", (28, 28)).save(tmp_path / "image.png")

@@ -18,25 +18,25 @@ from fmnist_edge.runtime.manifest import manifest_path
 
 
 @pytest.mark.parametrize("shape", [(60_000, 60_000, 1), (1,) * 7])
-def test_an_image_of_gigabytes_is_no_contract(shape):
+def test_a_contract_with_a_huge_image_is_refused(shape):
     with pytest.raises(ArtifactError, match="6 axes and 16,777,216 values at most"):
         Contract(shape, "logits", ("a", "b"))
 
 
 class TestLoading:
-    def test_a_file_of_holes_is_not_read(self, tmp_path):
+    def test_a_huge_sparse_file_is_not_read(self, tmp_path):
         with open(tmp_path / "x.onnx", "wb") as file:
             file.truncate(1 << 32)
         with pytest.raises(ArtifactError, match="4,294,967,296 bytes; expected 2,147,483,647 at most"):
             read_whole(tmp_path / "x.onnx")
 
-    def test_what_was_exchanged_while_it_was_loaded_is_refused(self, linear_models, tmp_path, monkeypatch):
+    def test_a_file_replaced_during_loading_is_refused(self, linear_models, tmp_path, monkeypatch):
         content = linear_models["float32.onnx"].read_bytes()
         path = with_manifest(tmp_path / "float32.onnx", content)
 
         class Exchanged(OnnxRuntimeEngine):
             def __init__(self, name, threads=None):
-                path.write_bytes(content + b"\x32\x01x")  # a doc_string: as sound as the other
+                path.write_bytes(content + b"\x32\x01x")  # a doc_string: also a valid file
                 super().__init__(name, threads)
 
         monkeypatch.setattr("fmnist_edge.runtime.engines.onnxruntime.OnnxRuntimeEngine", Exchanged)
@@ -88,7 +88,7 @@ class TestLoading:
             assert np.abs(classifier.scores(IMAGES) - EXPECTED).max() < TOLERANCE.get(any_file, 1e-4)
 
     @pytest.mark.parametrize("change", [lambda c: c[:-1], lambda c: c + b"\0", lambda c: c[:99] + b"\xff" + c[100:]])
-    def test_file_that_is_not_the_one_in_its_manifest(self, linear_models, tmp_path, any_file, change):
+    def test_a_file_that_differs_from_its_manifest(self, linear_models, tmp_path, any_file, change):
         path = tmp_path / any_file
         path.write_bytes(change(linear_models[any_file].read_bytes()))
         shutil.copy(manifest_path(linear_models[any_file]), tmp_path)
@@ -100,7 +100,7 @@ class TestLoading:
         path = with_manifest(tmp_path / name, linear_models[name].read_bytes(), contract)
         refused(path, "contract says")
 
-    def test_weights_that_are_not_numbers(self, linear_models, tmp_path):
+    def test_weights_that_are_nan(self, linear_models, tmp_path):
         content = linear_models["float32.onnx"].read_bytes()
         broken = content.replace(BIAS.tobytes(), np.full(10, np.nan, np.float32).tobytes())
         classifier = Classifier.load(with_manifest(tmp_path / "nan.onnx", broken))

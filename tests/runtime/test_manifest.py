@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 COMMITTED = sorted(ROOT.glob("exported/*/*.json"))
 MINIMAL = {"schema": 1, "sha256": "0" * 64, "contract": LINEAR.as_dict()}
 SHIPPED = json.loads((ROOT / "exported/tiny_resnet/int8.tflite.json").read_text())
-# Every section: that of a c-array and of `--tune-accuracy` as well.
+# Every section, including those of a c-array and of `--tune-accuracy`.
 FULL = {
     **SHIPPED,
     "arena_bytes": 20_480,
@@ -46,7 +46,7 @@ def read(folder: Path, content: str | bytes | dict) -> Manifest:
 
 
 def refused(value: object) -> str:
-    """The message of the refusal, which is one line that a terminal may show."""
+    """The error message. It is one line that is safe to print."""
     with pytest.raises(ArtifactError) as refusal:
         Manifest.from_dict(value)
     return printable(refusal.value)
@@ -58,7 +58,7 @@ def printable(error: ArtifactError) -> str:
 
 
 def everything_of(manifest: Manifest) -> None:
-    """Ask for all that is read later. Raises ArtifactError alone."""
+    """Read everything that is read lazily. Raises only ArtifactError."""
     for ask in (
         manifest.require_model, manifest.require_input, manifest.require_recipe, manifest.golden_vectors,
         lambda: precision_of(manifest), lambda: manifest.require("batch", "keep_float"),
@@ -93,7 +93,7 @@ class TestReading:
             read(tmp_path, text + " " * ((16 << 20) + 1 - len(text)))
 
     @pytest.mark.parametrize("wrong", [{"std": 0}, {"scale": 0.0}, {"mean": float("nan")}, {"std": "inf"}])
-    def test_preprocessing_that_makes_no_numbers(self, tmp_path, wrong):
+    def test_invalid_preprocessing(self, tmp_path, wrong):
         contract = MINIMAL["contract"] | {"preprocessing": MINIMAL["contract"]["preprocessing"] | wrong}
         with pytest.raises(ArtifactError, match="contract: preprocessing has scale"):
             read(tmp_path, MINIMAL | {"contract": contract})
@@ -108,7 +108,7 @@ class TestReading:
 
 
 class TestSections:
-    def test_they_are_typed(self):
+    def test_sections_have_types(self):
         found = Manifest.from_dict(FULL)
         assert (found.artifact, found.format, found.precision) == ("int8.tflite", "tflite", "int8")
         assert found.model == found.require_model() == ModelFile("tiny_resnet", FULL["model"]["sha256"], 1_204_048)
@@ -127,8 +127,8 @@ class TestSections:
         assert found.golden_vectors().images.shape == (16, 28, 28, 1)
         assert precision_of(found) == next(item for item in PRECISIONS if item.filename == "int8.tflite")
 
-    def test_an_old_manifest_has_fewer(self):
-        """A manifest of the first version: fewer sections, and fewer fields in those that it has."""
+    def test_an_old_manifest_has_fewer_sections(self):
+        """A manifest of the first version: fewer sections, with fewer fields."""
         late = ("keep_float", "lrn_fits", "golden", "parity", "arena_bytes", "ops", "files", "recovery")
         old = {name: value for name, value in FULL.items() if name not in late}
         old["calibration"] = {name: FULL["calibration"][name] for name in ("images", "source", "sha256")}
@@ -143,7 +143,7 @@ class TestSections:
         with pytest.raises(ArtifactError, match="the manifest has no keep_float; export the model again"):
             found.require("batch", "keep_float", "calibration")
 
-    def test_the_least_one(self):
+    def test_the_smallest_manifest(self):
         found = Manifest.from_dict(MINIMAL)
         assert (found.batch, found.model, found.precision, found.versions) == (1, None, None, {})
         for ask, said in (
@@ -156,12 +156,12 @@ class TestSections:
                 ask()
 
     @pytest.mark.parametrize("golden", [{}, [], 0, "", False], ids=repr)
-    def test_golden_vectors_that_are_none_are_damaged(self, golden):
+    def test_invalid_golden_vectors(self, golden):
         with pytest.raises(ArtifactError, match=r"golden vectors: .* damaged"):
             Manifest.from_dict(FULL | {"golden": golden}).golden_vectors()
 
     @pytest.mark.parametrize("name", sorted(FULL))
-    def test_without_one(self, name):
+    def test_missing_sections(self, name):
         rest = {key: value for key, value in FULL.items() if key != name}
         if name in ("schema", "sha256", "contract"):
             assert name in refused(rest)
@@ -190,7 +190,7 @@ class TestSections:
             ({"model": {"name": "a\nb", "sha256": "0"}}, "model.name is 'a\\nb'"),
             ({"model": {"name": "\ud800", "sha256": "0"}}, "model.name is '\\ud800'"),
             ({"model": {"name": "a", "sha256": "0", "parameters": 1.5}}, "model.parameters is 1.5"),
-            ({"batch": True}, "batch is True; expected a whole number from 1 on, or null"),
+            ({"batch": True}, "batch is True; expected a whole number of at least 1, or null"),
             ({"batch": 0}, "batch is 0"),
             ({"inputs": [5]}, "inputs[0] is 5; expected an object"),
             ({"inputs": [{"name": "x", "shape": [1, "2"], "dtype": "int8"}]}, "inputs[0].shape[1] is '2'"),
@@ -212,7 +212,7 @@ class TestSections:
         ],
         ids=lambda value: str(value)[:40].encode("ascii", "backslashreplace").decode(),
     )  # fmt: skip
-    def test_what_is_nearly_right(self, changed, said):
+    def test_nearly_valid_values(self, changed, said):
         message = refused(FULL | changed)
         assert said in message and message.endswith("export the model again")
 
@@ -228,7 +228,7 @@ class TestSections:
         ],
         ids=list,
     )  # fmt: skip
-    def test_however_much_is_wrong_the_refusal_is_short(self, changed):
+    def test_the_message_is_short(self, changed):
         assert len(refused(FULL | changed)) < 300
 
     @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ class TestSections:
             ({**FULL["recipe"], "format": "gguf"}, "format is 'gguf'"),
         ],
     )
-    def test_a_recipe_of_another_version_loads_on_a_device_and_makes_no_precision(self, recipe, said):
+    def test_a_recipe_of_another_version_loads_but_is_no_known_precision(self, recipe, said):
         found = Manifest.from_dict(FULL | {"recipe": recipe})
         with pytest.raises(ArtifactError) as refusal:
             precision_of(found)
@@ -276,7 +276,7 @@ class TestSections:
             assert section in printable(error)
 
 
-# What `test_any_type_in_any_section` may hand over without a refusal.
+# Values that `test_any_type_in_any_section` may pass and that are accepted.
 NOTHING, TEXT, WHOLE, LIST, OBJECT = type(None), str, int, list, dict
 ANYTHING = (NOTHING, TEXT, WHOLE, LIST, OBJECT, bool, float)
 ALLOWED: dict[str, tuple[type, ...]] = {
@@ -291,7 +291,7 @@ ALLOWED: dict[str, tuple[type, ...]] = {
 
 class TestWriting:
     @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{path.parent.name}/{path.name}")
-    def test_a_committed_manifest_comes_back_byte_for_byte(self, path):
+    def test_committed_manifests_round_trip_byte_for_byte(self, path):
         found = Manifest.read(path.with_suffix(""))
         assert json_text(found.as_dict()).encode() == path.read_bytes()
         again = Manifest.of(found.artifact, {name: found.as_dict()[name] for name in list(found.as_dict())[2:]})
@@ -338,7 +338,7 @@ class TestWriting:
         assert manifest_path(path).read_text() == text
 
     def test_nesting_that_is_too_deep_to_write_is_not_recorded(self, tmp_path, monkeypatch):
-        """Since Python 3.12 its JSON reader, written in C, reads deeper than its writer, written in Python, goes."""
+        """Since Python 3.12, the JSON reader (in C) reads deeper nesting than the writer (in Python) can write."""
 
         def too_deep(value):
             raise RecursionError("maximum recursion depth exceeded")
@@ -350,7 +350,7 @@ class TestWriting:
         with pytest.raises(ArtifactError, match=r"m\.onnx\.json: cannot be written again \(RecursionError\)"):
             Artifact.open(path).record("parity", {"passed": True})
 
-    def test_a_new_one_is_validated_before_it_is_written(self):
+    def test_a_new_manifest_is_validated_before_it_is_written(self):
         assert Manifest.of("a.onnx", {**MINIMAL, "precision": "int8"}).artifact == "a.onnx"
         with pytest.raises(ArtifactError, match="precision is 8"):
             Manifest.of("a.onnx", {**MINIMAL, "precision": 8})

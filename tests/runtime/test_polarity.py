@@ -1,4 +1,4 @@
-"""Light on dark or dark on light: the rule on all of Fashion-MNIST, and what is done about the answer."""
+"""Polarity: the rule on all of Fashion-MNIST, and what the classifier does about it."""
 
 import json
 import warnings
@@ -33,24 +33,26 @@ def classifier(path):
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_all_of_fashion_mnist_is_told_from_its_inverse(part):
-    """The false-positive rate of the docstring: 0 of 60,000, and 0 of 60,000 inverted ones missed."""
+def test_the_rule_on_all_of_fashion_mnist(part):
+    """The docstring's numbers: 0 false positives in 60,000 images, and 0 of 60,000 inverted images missed."""
     images = fashion_mnist.load(part).images[..., None]
     polarity = Polarity(replace(LINEAR, labels=fashion_mnist.LABELS, polarity=fashion_mnist.POLARITY))
-    assert polarity.wrong(images).sum() == 0
-    assert polarity.wrong(255 - images).all()
-    assert polarity.wrong((255 - images[:500]) / 255).all() and not polarity.wrong(images[:500] / np.float32(255)).any()
+    assert polarity.looks_inverted(images).sum() == 0
+    assert polarity.looks_inverted(255 - images).all()
+    assert polarity.looks_inverted((255 - images[:500]) / 255).all()
+    assert not polarity.looks_inverted(images[:500] / np.float32(255)).any()
     if part == "train":
         assert len(images) == 60_000
         assert round(images.reshape(60_000, -1)[:, border_of((28, 28, 1))].mean(axis=1).max()) == 108
 
 
 def test_a_photo_like_scene_with_shade_and_noise():
-    """A grey wall, darker towards one side, and a darker garment in front of it."""
+    """A darker garment in front of a grey wall that gets darker towards one side."""
     wall = np.linspace(150, 220, 28)[None, :] + RNG.normal(0, 8, (28, 28))
     scene = np.where(SHIRT > 0, 60, wall).clip(0, 255).astype(np.uint8)
     polarity = Polarity(LIGHT_ON_DARK)
-    assert polarity.wrong(scene[None, ..., None]).all() and not polarity.wrong(255 - scene[None, ..., None]).any()
+    assert polarity.looks_inverted(scene[None, ..., None]).all()
+    assert not polarity.looks_inverted(255 - scene[None, ..., None]).any()
 
 
 def test_the_border_is_the_outermost_pixels_of_all_channels():
@@ -60,12 +62,12 @@ def test_the_border_is_the_outermost_pixels_of_all_channels():
 
 
 class TestInvert:
-    def test_an_image_that_fits_is_silent_and_left_alone(self, classifier):
+    def test_no_warning_and_no_change_for_the_right_polarity(self, classifier):
         for invert in ("never", "auto"):
             one = classifier(SHIRT, invert=invert)
             assert np.array_equal(one.probabilities, classifier(SHIRT).probabilities)
 
-    def test_never_warns_and_takes_it_as_it_is(self, classifier):
+    def test_never_warns_and_does_not_invert(self, classifier):
         expected = classifier.scores(PHOTO)
         with pytest.warns(
             PolarityWarning, match=r"the image looks dark on light.*light on dark; invert='auto'"
@@ -75,7 +77,7 @@ class TestInvert:
         assert answer.index == expected.argmax()
 
     @pytest.mark.parametrize("scale", [1, 255.0])
-    def test_auto_turns_what_looks_inverted_and_nothing_else(self, classifier, scale):
+    def test_auto_inverts_only_images_that_look_inverted(self, classifier, scale):
         images = np.stack([SHIRT, PHOTO, SHIRT]) if scale == 1 else np.stack([SHIRT, PHOTO, SHIRT]) / scale
         before = images.copy()
         answers = classifier.classify(images, invert="auto")
@@ -84,16 +86,16 @@ class TestInvert:
             np.testing.assert_allclose(answer.probabilities, wanted, atol=1e-5)
         assert np.array_equal(images, before)
 
-    def test_always_turns_every_image(self, classifier):
+    def test_always_inverts_every_image(self, classifier):
         turned = classifier(SHIRT, invert="always")
         assert turned.index == classifier.scores(PHOTO).argmax()
 
-    def test_a_batch_is_warned_of_once(self, classifier):
+    def test_one_warning_per_batch(self, classifier):
         with pytest.warns(PolarityWarning, match="2 of 3 images look dark on light") as found:
             classifier.classify(np.stack([SHIRT, PHOTO, PHOTO]))
         assert len(found) == 1 and found[0].filename == __file__
 
-    def test_a_model_of_dark_on_light_and_one_of_either(self, tmp_path):
+    def test_models_of_dark_on_light_and_of_either(self, tmp_path):
         dark = with_manifest(tmp_path / "dark.onnx", linear_onnx(1), replace(LINEAR, polarity="dark-on-light"))
         either = with_manifest(tmp_path / "either.onnx", linear_onnx(1), LINEAR)
         with Classifier.load(dark) as one, Classifier.load(either) as other:
@@ -105,15 +107,15 @@ class TestInvert:
                 assert np.array_equal(other(image, invert="auto").probabilities, plain)
             assert other(SHIRT, invert="always").index == other.scores(PHOTO).argmax()
 
-    def test_scores_are_of_the_image_as_it_is(self, classifier):
+    def test_scores_do_not_invert(self, classifier):
         assert not np.array_equal(classifier.scores(PHOTO), classifier.scores(SHIRT))
 
-    def test_another_word_is_refused(self, classifier):
+    def test_unknown_invert_is_refused(self, classifier):
         for word in ("yes", "", None, True):
             with pytest.raises(InputError, match="'never', 'auto', 'always'"):
                 classifier(SHIRT, invert=word)
 
-    def test_it_can_be_silenced_or_made_an_error(self, classifier):
+    def test_the_warning_can_be_silenced_or_made_an_error(self, classifier):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PolarityWarning)
             classifier(PHOTO)
@@ -150,7 +152,7 @@ class TestFiles:
             found = classifier.from_file(tmp_path / "noise.png")
             assert np.array_equal(found.probabilities, classifier(expected).probabilities)
 
-    def test_classify_warns_of_a_photo_and_turns_it_when_asked(self, path, photo, capsys):
+    def test_classify_warns_about_a_photo_and_inverts_it_on_request(self, path, photo, capsys):
         labels = {}
         for invert in ("never", "auto", "always"):
             assert main(["classify", str(path), str(photo), "--invert", invert, "--json"]) == 0

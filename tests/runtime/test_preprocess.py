@@ -1,4 +1,4 @@
-"""The one definition of preprocessing, and of quantisation."""
+"""Preprocessing and quantisation."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_other_dtypes_are_refused(dtype):
 
 @pytest.mark.parametrize(("value", "said"), [(np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity"),
                                              (1.1, "0..1"), (-0.1, "0..1"), (255.0, "uint8")])  # fmt: skip
-def test_floats_that_are_no_image(value, said):
+def test_invalid_floats(value, said):
     image = np.full((4, 3), 0.5)
     image[2, 1] = value
     with pytest.raises(InputError, match=said):

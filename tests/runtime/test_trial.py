@@ -19,7 +19,7 @@ from fmnist_edge.worker.calls import child_environment
 
 
 class TestTrial:
-    """Files without a manifest are tried in a child process: whatever the engine does to it, we go on."""
+    """Files without a manifest are first loaded in a child process, so an engine cannot crash this one."""
 
     @pytest.mark.parametrize(
         ("suffix", "engine"),
@@ -49,24 +49,24 @@ class TestTrial:
         ]
         for number, case in enumerate(cases):
             path = tmp_path / f"{number}{suffix}"
-            if suffix == ".keras" and number < 4:  # such a child takes seconds to start: a vouched-for file needs none
+            if suffix == ".keras" and number < 4:  # such a child takes seconds to start; a verified file needs none
                 refused(with_manifest(path, case), path.name, engine=engine)
                 continue
             path.write_bytes(case)
             refused(path, path.name, contract=LINEAR, engine=engine)
 
-    def test_an_engine_that_crashes_does_not_take_us_along(self, tmp_path, monkeypatch):
+    def test_an_engine_that_crashes(self, tmp_path, monkeypatch):
         self.plant(tmp_path, monkeypatch, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
         with pytest.raises(ArtifactError, match="crashed on it"):
             try_load(tmp_path / "x.onnx", "onnxruntime")
 
-    def test_an_engine_that_hangs_is_given_up_on(self, tmp_path, monkeypatch):
+    def test_an_engine_that_hangs(self, tmp_path, monkeypatch):
         self.plant(tmp_path, monkeypatch, "import time; time.sleep(60)")
         with pytest.raises(ArtifactError, match=r"did not finish loading it within 1 s"):
             try_load(tmp_path / "x.onnx", "onnxruntime", timeout_s=1)
 
     def test_modules_beside_the_model_are_not_imported(self, linear_models, tmp_path, monkeypatch):
-        """A model that is unpacked and classified in its own folder brings no code."""
+        """Modules in the folder of an unpacked model are not imported."""
         shutil.copy(linear_models["float32.onnx"], tmp_path / "x.onnx")
         for name in ("json", "numpy", "onnxruntime", "fmnist_edge"):
             (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
@@ -76,30 +76,30 @@ class TestTrial:
         assert subprocess.run([sys.executable, "-c", code], env=child_environment(), check=False).returncode == 0
         assert not (tmp_path / "ran").exists()
 
-    def test_it_names_the_file_as_it_was_named(self, tmp_path, monkeypatch):
+    def test_the_message_has_the_given_path(self, tmp_path, monkeypatch):
         (tmp_path / "x.onnx").write_bytes(b"x")
         monkeypatch.chdir(tmp_path)
         with pytest.raises(ArtifactError, match=r"^x\.onnx: ONNX Runtime refuses"):
             try_load("x.onnx", "onnxruntime")
 
     def plant(self, folder, monkeypatch, code):
-        """A module that the child imports in onnxruntime's place, before the real one on its path."""
+        """Write a module that the child imports in place of onnxruntime."""
         (folder / "x.onnx").write_bytes(b"x")
         (folder / "sitecustomize.py").write_text(f"import sys\nif 'fmnist_edge.worker' in sys.orig_argv:\n    {code}\n")
         monkeypatch.setenv("PYTHONPATH", str(folder))
 
-    def test_a_vouched_for_file_is_not_tried(self, linear_models, monkeypatch):
+    def test_a_verified_file_is_not_tried(self, linear_models, monkeypatch):
         monkeypatch.setattr("fmnist_edge.runtime.loading.try_load", lambda *_: pytest.fail("tried"))
         Classifier.load(linear_models["float32.onnx"]).close()
 
-    def test_a_vouched_for_file_is_tried_where_its_manifest_is_as_foreign(self, tmp_path):
-        """Sound bytes, an operand that makes no sense: LiteRT 2.3 dies of it, and would take us along."""
+    def test_a_verified_file_is_tried_with_try_first(self, tmp_path):
+        """A well-formed file with an invalid operand. LiteRT 2.3 crashes on it."""
         content = (ROOT / "tests/hostile/litert-2.3-sigsegv.tflite").read_bytes()
         hostile = with_manifest(tmp_path / "x.tflite", content, Contract((28, 28, 1), "logits", fashion_mnist.LABELS))
         refused(hostile, "x.tflite", try_first=True)
 
     @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_DATA")
-    def test_a_file_that_asks_for_more_memory_than_any_edge_model_is_refused(self, tmp_path):
+    def test_a_file_that_needs_too_much_memory_is_refused(self, tmp_path):
         from onnx import TensorProto, helper, numpy_helper
 
         size = numpy_helper.from_array(np.array([1 << 31], np.int64), "size")  # 8 GiB of float32

@@ -24,7 +24,7 @@ from typing import Any
 
 from fmnist_edge.worker import __main__ as worker
 from fmnist_edge.worker import calls
-from fmnist_edge.worker.endings import Ending, How, crashed_or_exited, message_in, reply
+from fmnist_edge.worker.endings import Ending, Status, ending_without_reply, parse_message, reply
 
 __all__ = ["Outcome", "run_forked", "warm"]
 
@@ -210,10 +210,10 @@ def forked(started: Callable[..., Ending]) -> Callable[..., Ending]:
         os.close(write)
         code = waited(child, time.monotonic() + min(options["timeout_s"], 5))
         with os.fdopen(read, "rb") as pipe:
-            messages = [message for line in pipe if (message := message_in(line))]
+            messages = [message for line in pipe if (message := parse_message(line))]
         if code is None:
-            return Ending(How.TIMED_OUT)
-        return reply(*messages[-1]) if messages else crashed_or_exited(code, "")
+            return Ending(Status.TIMED_OUT)
+        return reply(*messages[-1]) if messages else ending_without_reply(code, "")
 
     return call
 

@@ -1,4 +1,4 @@
-"""A full or missing folder for temporary files: one line that names it and says how to choose another, exit code 2."""
+"""A full or missing folder for temporary files gives exit code 2 and one line: its name, and how to choose another."""
 
 import ast
 import os
@@ -34,7 +34,7 @@ ADVICE = "choose another: TMPDIR=FOLDER"
 
 @contextmanager
 def full(size: int):
-    """No file may grow beyond `size` bytes: what a full disk looks like, whoever runs the test."""
+    """Limit every file to `size` bytes, which looks like a full disk to any user."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -45,7 +45,7 @@ def full(size: int):
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch) -> Path:
-    """Where temporary files go in these tests; Python looks anew."""
+    """The folder for temporary files in these tests. Python looks it up again."""
     found = tmp_path / "temporary"
     found.mkdir()
     monkeypatch.setenv("TMPDIR", str(found))
@@ -54,7 +54,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 class TestHelpers:
-    def test_what_is_made_is_there_and_then_gone(self, folder):
+    def test_created_and_removed(self, folder):
         with temporary_folder("matrix") as made, temporary_file("a.onnx", b"content") as file:
             assert made.parent == folder and made.name.startswith("fmnist-edge-matrix-")
             assert file.name == "a.onnx" and file.read_bytes() == b"content"
@@ -75,7 +75,7 @@ class TestHelpers:
 
     @pytest.mark.parametrize("size", [1100, 100_000])
     def test_an_array(self, folder, size):
-        """NumPy itself would not notice that the first does not fit."""
+        """NumPy does not notice that the first array does not fit."""
         array = np.arange(size, dtype=np.uint8)
         with temporary_folder() as made:
             path = write_temporary(made / "a.npy", partial(np.save, arr=array))
@@ -83,32 +83,32 @@ class TestHelpers:
             with full(1000), pytest.raises(TemporaryFileError, match="File too large"):
                 write_temporary(made / "b.npy", partial(np.save, arr=array))
 
-    def test_a_full_disk_elsewhere_is_told_of_there(self, tmp_path):
+    def test_a_full_disk_elsewhere_names_that_disk(self, tmp_path):
         with full(1000), pytest.raises(FileError) as error, temporary_folder():
             write_atomic(tmp_path / "file", bytes(2000))
         assert str(error.value).startswith(f"{tmp_path}/file: cannot") and not isinstance(
             error.value, TemporaryFileError
         )
 
-    def test_other_errors_inside_are_left_alone(self):
+    def test_other_errors_pass_through(self):
         with pytest.raises(FileNotFoundError), temporary_folder() as made:
             (made / "none").read_bytes()
 
     @pytest.mark.parametrize("make", [temporary_folder, lambda: temporary_file("a", b"a"), temporary_stream])
-    def test_nowhere_to_write_at_all(self, folder, make):
+    def test_no_writable_folder(self, folder, make):
         with full(0), pytest.raises(TemporaryFileError) as error, make():
             pass
         assert str(error.value).startswith(f"{folder}: cannot be written (No usable temporary directory found in ")
         assert ADVICE in str(error.value)
 
-    def test_a_folder_that_is_gone(self, folder):
+    def test_a_missing_folder(self, folder):
         tempfile.gettempdir()
         folder.rmdir()
         with pytest.raises(TemporaryFileError, match="No such file or directory"), temporary_folder():
             pass
 
-    def test_they_are_the_only_ones_who_make_temporary_files(self):
-        """files.py makes them beside the files that they become."""
+    def test_only_this_module_makes_temporary_files(self):
+        """Only files.py makes other temporary files, beside the files that they become."""
         users = [
             path.relative_to(ROOT / "fmnist_edge").as_posix()
             for path in sorted((ROOT / "fmnist_edge").rglob("*.py"))
@@ -119,7 +119,7 @@ class TestHelpers:
 
 
 class TestCommands:
-    """The disk of the temporary files alone is full; all else can be written."""
+    """Only the disk for temporary files is full; everything else is writable."""
 
     @pytest.mark.parametrize("arguments", [
         ["matrix", INT8, "--limit", "100", "--engine", "litert-builtin"],
@@ -134,18 +134,18 @@ class TestCommands:
         assert line.endswith(ADVICE)
 
     def test_room_for_the_images_and_none_for_the_scores(self, folder, tmp_path):
-        """The child finds that out, and it is no fault of its engine."""
+        """The child finds out that there is no room, and does not blame the engine."""
         arguments = ["matrix", INT8, "--limit", "100", "--engine", "litert-builtin"]
         done = self.on_a_small_disk(folder, tmp_path, "80k", arguments)
         assert done.returncode == 2 and "No space left on device" in done.stderr and ADVICE in done.stderr
 
     def on_a_small_disk(self, folder, tmp_path, size, arguments):
-        """A file system of its own; "0": one that is full."""
+        """A separate file system; "0" means that it is full."""
         fill = f"head -c 100k /dev/zero >{folder}/full 2>/dev/null;" if size == "0" else ""
         mount = f"mount -t tmpfs -o size={'16k' if size == '0' else size} none {folder}"
         if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "sh", "-c", mount]).returncode:
             pytest.skip("no file system can be mounted here")
-        # Python would go on to the next place with room.
+        # Otherwise Python would use the next folder with room.
         code = f"import sys, tempfile; tempfile.tempdir = {str(folder)!r}; from fmnist_edge.cli import main; "
         code += "sys.exit(main(sys.argv[1:]))"
         command = ["unshare", "-rm", "sh", "-c", f'{mount}; {fill} exec "$@"', "sh", sys.executable, "-c", code]
@@ -160,7 +160,7 @@ class TestCommands:
             assert main(["emulate", INT8, "--core", "cortex-a53"]) == 2
         assert capsys.readouterr().err.startswith(f"fmnist-edge: error: {folder}: cannot be written (File too large)")
 
-    def test_an_emulated_core_that_finds_no_room_fails_no_artifact(self, tmp_path, monkeypatch):
+    def test_an_emulated_core_without_room_does_not_fail_an_artifact(self, tmp_path, monkeypatch):
         def no_room(*_):
             raise TemporaryFileError("no room")
 
@@ -169,7 +169,7 @@ class TestCommands:
         with pytest.raises(TemporaryFileError):
             suite.measured(host, None, tmp_path, tmp_path, False)
 
-    def test_a_guest_that_found_no_room_is_told_from_one_that_failed(self, tmp_path):
+    def test_a_guest_without_room_differs_from_a_failed_guest(self, tmp_path):
         task = Task("x.tflite", "litert", "none.npy", 1)
         with pytest.raises(ArtifactError, match=r"^x\.tflite: litert on an emulated core: its process ended with code"):
             profile.collect(task, "/bin/false", tmp_path / "blocks.so")
@@ -181,7 +181,7 @@ class TestCommands:
         ["explain", INT8],
         ["reproduce", f"{INT8}.json"],
     ], ids=["export", "explain", "reproduce"])  # fmt: skip
-    def test_what_loads_a_model(self, folder, tmp_path, monkeypatch, capsys, arguments):
+    def test_loading_a_model(self, folder, tmp_path, monkeypatch, capsys, arguments):
         monkeypatch.chdir(ROOT)
         arguments = [str(tmp_path / "out") if item == "out" else item for item in arguments]
         with full(1000):

@@ -1,4 +1,4 @@
-"""The protocol between us and a child process: what gets through, and every way in which a child can end."""
+"""The protocol between parent and child process: its messages, and every way in which a child can end."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from support.stand_ins import script
 from fmnist_edge.errors import ExportError, FmnistEdgeError, InputError, UnavailableError
 from fmnist_edge.worker import calls, endings
 from fmnist_edge.worker.calls import call, child_environment, program
-from fmnist_edge.worker.endings import Ending, How
+from fmnist_edge.worker.endings import Ending, Status
 
 ROOT = Path(__file__).parents[2]
 TASKS = '''
@@ -113,21 +113,21 @@ def is_alive(process: int) -> bool:
 
 
 def gone(process: int) -> bool:
-    """Whether it ends in the time that the system needs for a SIGKILL."""
+    """Whether the process ends within the time that a SIGKILL needs."""
     return any(time.sleep(0.05) or not is_alive(process) for _ in range(100))
 
 
-class TestWhatGetsThrough:
+class TestMessages:
     @pytest.mark.parametrize("value", [None, 1.5, "ü ☃ \udcff \n", {"a": ["b", {"ü": None}]}, "long " * 20_000])
     def test_a_request_and_a_reply_are_json(self, do, value):
-        assert do("echo", value) == Ending(How.DONE, value=value)
+        assert do("echo", value) == Ending(Status.DONE, value=value)
 
-    def test_progress_comes_as_it_is_made_and_before_the_reply(self, do):
+    def test_progress_arrives_before_the_reply(self, do):
         seen = []
         assert do("count", 3, on_progress=seen.append).value == {"done": True}
         assert seen == [0, 1, 2]
 
-    def test_what_others_print_is_passed_over(self, do):
+    def test_other_output_is_skipped(self, do):
         seen = []
         assert do("chat", on_progress=seen.append).value == "reply"
         assert seen == ["between"]
@@ -137,14 +137,14 @@ class TestWhatGetsThrough:
         ["base activated", "100", "null", "{}", '{"fmnist-edge": "song", "value": 1}', '{"fmnist-edge": "done"}', "["],
     )
     def test_a_wrapper_may_print_before(self, do, tmp_path, line):
-        """Such as `conda run`; without the end of its line, too."""
+        """A wrapper such as `conda run` may print, also without a newline."""
         python = script(tmp_path, f"echo '{line}'; printf '{line}'; {sys.executable} \"$@\"; echo '{line}'")
         assert do("echo", 7, python=python).value == 7
 
     def test_more_on_stderr_than_a_pipe_holds(self, do):
         assert do("spew").value == "reply"
 
-    def test_the_child_imports_what_its_task_needs_and_nothing_else_of_ours(self, do):
+    def test_the_child_imports_only_what_its_task_needs(self, do):
         assert do("about").value["modules"] == ["fmnist_edge", "fmnist_edge.worker"]
 
     def test_paths_and_python_may_be_relative_and_modules_beside_us_are_not_imported(self, do, tmp_path, monkeypatch):
@@ -159,7 +159,7 @@ class TestWhatGetsThrough:
         assert found["folder"] == str(folder) and found["file"] == "content"
         assert str(folder) not in found["path"] and "" not in found["path"]
 
-    def test_a_folder_that_was_removed_is_no_reason_to_fail(self, do, tmp_path, monkeypatch):
+    def test_a_removed_current_folder(self, do, tmp_path, monkeypatch):
         (tmp_path / "gone").mkdir()
         monkeypatch.chdir(tmp_path / "gone")
         (tmp_path / "gone").rmdir()
@@ -172,19 +172,19 @@ class TestWhatGetsThrough:
     def test_the_oldest_python_can_be_the_child(self, do):
         assert do("count", 2, python=oldest_python()).value == {"done": True}
 
-    def test_python_without_what_the_task_imports_is_unavailable_but_our_own_fault_is_not(self, do, tmp_path):
+    def test_a_missing_package_is_unavailable_and_a_missing_module_of_ours_is_a_failure(self, do, tmp_path):
         (tmp_path / "lacking.py").write_text("import no_such_package.inside")
         found = call("lacking:task", None)
         assert isinstance(found.error, UnavailableError)
         assert found.reason == f"no_such_package is not installed for {sys.executable}"
-        assert call("fmnist_edge.no_such_module:task", None).how is How.FAILED
+        assert call("fmnist_edge.no_such_module:task", None).status is Status.FAILED
 
 
-class TestHowItEnds:
+class TestEndings:
     @pytest.mark.parametrize("kind", ["UnavailableError", "InputError", "ArtifactError", "GateError"])
-    def test_an_error_of_our_tree_is_that_error_here(self, do, kind):
+    def test_our_errors_are_raised_again(self, do, kind):
         found = do("refuse", kind)
-        assert found.how is How.REFUSED and type(found.error).__name__ == kind
+        assert found.status is Status.REFUSED and type(found.error).__name__ == kind
         assert found.reason == str(found.error) and len(found.reason) == 600
         assert found.reason.startswith("/a/long") and found.reason.endswith("long/path: the reason")
         with pytest.raises(type(found.error), match="the reason"):
@@ -196,7 +196,7 @@ class TestHowItEnds:
     )
     def test_another_exception(self, do, task, reason):
         found = do(task)
-        assert (found.how, found.reason) == (How.FAILED, reason)
+        assert (found.status, found.reason) == (Status.FAILED, reason)
         with pytest.raises(InputError, match=f"^it failed: {reason}$"):
             found.result(InputError, "it failed: ")
 
@@ -204,72 +204,72 @@ class TestHowItEnds:
     def test_a_signal(self, do, name):
         seen = []
         found = do("kill", getattr(signal, name).value, on_progress=seen.append)
-        assert (found.how, found.signal) == (How.CRASHED, name) and seen == ["alive"]
-        assert found.reason == f"crashed ({name}); last it said: its last words"
+        assert (found.status, found.signal) == (Status.CRASHED, name) and seen == ["alive"]
+        assert found.reason == f"crashed ({name}); last output: its last words"
 
     @pytest.mark.parametrize("code", [0, 3])
     def test_an_end_without_a_reply(self, do, code):
         found = do("leave", code)
-        assert (found.how, found.reason) == (How.EXITED, f"its process ended with code {code} (no message)")
+        assert (found.status, found.reason) == (Status.EXITED, f"its process ended with code {code} (no message)")
 
-    def test_sys_exit_is_one(self, do):
+    def test_sys_exit_is_an_end_without_a_reply(self, do):
         assert do("quit").reason == "its process ended with code 1 (lost its way)"
 
-    def test_one_that_takes_too_long(self, do):
+    def test_a_timeout(self, do):
         found = do("hang", 60, timeout_s=1)
-        assert (found.how, found.reason) == (How.TIMED_OUT, "not done after 1 s")
+        assert (found.status, found.reason) == (Status.TIMED_OUT, "not done after 1 s")
 
-    def test_one_that_gives_no_sign_of_life(self, do):
+    def test_no_progress(self, do):
         found = do("hang", 60, stall_s=1)
-        assert (found.how, found.reason) == (How.TIMED_OUT, "gave no sign of life for 1 s")
+        assert (found.status, found.reason) == (Status.TIMED_OUT, "no progress for 1 s")
 
-    def test_progress_is_a_sign_of_life_and_no_reprieve(self, do):
+    def test_progress_does_not_extend_the_timeout(self, do):
         seen = []
         assert do("drip", stall_s=2, timeout_s=4, on_progress=seen.append).reason == "not done after 4 s"
         assert len(seen) > 10
 
-    def test_one_whose_parent_is_gone_ends_by_itself(self, do, monkeypatch):
-        monkeypatch.setattr(calls, "followed", lambda process, *_: process.wait() and "")
+    def test_a_child_without_its_parent_ends(self, do, monkeypatch):
+        monkeypatch.setattr(calls, "wait_for_end", lambda process, *_: process.wait() and "")
         found = do("hang", 60, timeout_s=-9)
-        assert (found.how, found.signal) == (How.CRASHED, "SIGALRM")
+        assert (found.status, found.signal) == (Status.CRASHED, "SIGALRM")
 
-    def test_one_that_does_not_start(self, do, tmp_path):
+    def test_a_python_that_does_not_start(self, do, tmp_path):
         assert do("echo", python="no-such-python").reason == "no-such-python did not start (No such file or directory)"
         for python in (tmp_path / "none", tmp_path):
             found = do("echo", python=str(python))
-            assert found.how is How.NOT_STARTED and found.reason.startswith(f"{python} did not start (")
+            assert found.status is Status.NOT_STARTED and found.reason.startswith(f"{python} did not start (")
 
     def test_a_request_that_is_too_long_for_the_system(self, do):
         assert "Argument list too long" in do("echo", "x" * 200_000).reason
 
-    def test_a_thread_that_does_not_end_does_not_keep_us(self, do, monkeypatch):
+    def test_a_thread_that_does_not_end(self, do, monkeypatch):
         monkeypatch.setattr(calls, "EXIT_S", 0.1)
         assert do("never_end").value == "reply"
 
-    def test_every_way_is_tested_here(self):
+    def test_every_status_is_tested(self):
         source = Path(__file__).read_text()
-        assert not [how for how in How if f"How.{how.name}" not in source]
+        assert not [status for status in Status if f"Status.{status.name}" not in source]
 
 
-class TestWhatItStarted:
+class TestGrandchildren:
     @pytest.mark.parametrize("request_", ["reply", "hang"])
-    def test_is_ended_with_it(self, do, request_):
+    def test_ends_with_the_child(self, do, request_):
         seen = []
         found = do("start_another", request_, stall_s=2, on_progress=seen.append)
-        assert found.how is (How.DONE if request_ == "reply" else How.TIMED_OUT)
+        assert found.status is (Status.DONE if request_ == "reply" else Status.TIMED_OUT)
         assert gone(seen[0])
 
     def test_does_not_hide_its_crash(self, do):
         assert do("fork_and_die", stall_s=20).signal == "SIGSEGV"
 
-    def test_what_left_its_group_and_keeps_its_stdout_does_not_keep_us(self, do, tmp_path):
+    def test_a_process_outside_the_group_that_keeps_stdout_open(self, do, tmp_path):
         python = script(tmp_path, f"setsid sleep 30 & echo $! >{tmp_path}/left; sleep 30")
-        assert do("echo", python=python, timeout_s=1).how is How.TIMED_OUT
+        assert do("echo", python=python, timeout_s=1).status is Status.TIMED_OUT
         os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)
 
-    def test_of_a_wrapper_too(self, do, tmp_path):
+    def test_a_wrappers_process_ends_too(self, do, tmp_path):
         python = script(tmp_path, f"sleep 60 & echo $! >{tmp_path}/started; wait")
-        assert do("echo", python=python, timeout_s=1).how is How.TIMED_OUT
+        assert do("echo", python=python, timeout_s=1).status is Status.TIMED_OUT
         assert gone(int((tmp_path / "started").read_text()))
 
     def test_without_a_group_the_child_is_killed(self, monkeypatch):
@@ -283,7 +283,7 @@ class TestWhatItStarted:
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_ctrl_c_leaves_no_process_behind(self, do, number):
-        """Our group gets it, as from a terminal; the child and what it started are not in it."""
+        """Ctrl-C goes to the process group, as from a terminal. The child must not get it and print a traceback."""
         code = (
             "import signal\n"
             "from fmnist_edge.worker.calls import call\n"
@@ -308,41 +308,45 @@ class TestWhatItStarted:
 
 
 class TestProgram:
-    def test_what_it_prints_and_where(self, tmp_path):
+    def test_output_and_folder(self, tmp_path):
         found = program(["sh", "-c", "pwd; echo $A; echo e >&2"], folder=tmp_path, environment={"A": "a"})
-        assert (found.how, found.value, found.reason) == (How.DONE, f"{tmp_path}\na\ne\n", "")
+        assert (found.status, found.value, found.reason) == (Status.DONE, f"{tmp_path}\na\ne\n", "")
 
     @pytest.mark.parametrize(
-        ("code", "how", "reason"),
+        ("code", "status", "reason"),
         [
-            ("echo first; echo '  the reason ' >&2; exit 4", How.EXITED, "its process ended with code 4 (the reason)"),
-            ("echo bad graph; kill -ABRT $$", How.CRASHED, "crashed (SIGABRT); last it said: bad graph"),
-            ("echo at it; sleep 60", How.TIMED_OUT, "not done after 1 s; last it said: at it"),
+            (
+                "echo first; echo '  the reason ' >&2; exit 4",
+                Status.EXITED,
+                "its process ended with code 4 (the reason)",
+            ),
+            ("echo bad graph; kill -ABRT $$", Status.CRASHED, "crashed (SIGABRT); last output: bad graph"),
+            ("echo at it; sleep 60", Status.TIMED_OUT, "not done after 1 s; last output: at it"),
         ],
     )
-    def test_how_it_ends(self, code, how, reason):
+    def test_endings(self, code, status, reason):
         found = program(["sh", "-c", code], timeout_s=1)
-        assert (found.how, found.reason) == (how, reason)
+        assert (found.status, found.reason) == (status, reason)
 
-    def test_one_that_is_not_there(self):
+    def test_a_missing_program(self):
         assert program(["/nowhere/tool"]).reason == "/nowhere/tool did not start (No such file or directory)"
 
-    def test_a_line_without_an_end_keeps_no_more_than_its_last_part(self, monkeypatch):
-        monkeypatch.setattr(calls, "KEPT", 5000)
+    def test_only_the_end_of_a_long_line_is_kept(self, monkeypatch):
+        monkeypatch.setattr(calls, "KEPT_BYTES", 5000)
         assert len(program([sys.executable, "-c", "print('x' * 1_000_000, end='')"]).value) == 5000
 
 
-def test_a_reason_is_short_and_keeps_both_ends_of_what_was_said():
+def test_a_long_reason_is_shortened_in_the_middle():
     line = endings.last_line("a\n" + "path/" * 100 + ": reason\n\n")
-    assert len(line) == endings.LINE and line.startswith("path/") and line.endswith("/: reason")
+    assert len(line) == endings.MAX_LINE and line.startswith("path/") and line.endswith("/: reason")
     assert endings.last_line("\x1b[2J\n") == "\N{REPLACEMENT CHARACTER}[2J" and endings.last_line(" \n") == ""
 
 
-def test_a_forged_kind_of_error_is_one_of_ours():
+def test_an_unknown_error_class_becomes_the_base_class():
     for name in ("one_line", "SystemExit", "annotations"):
         assert type(endings.reply("refused", {"error": name, "message": "m"}).error) is FmnistEdgeError
 
 
-def test_the_child_and_its_parent_agree_on_the_mark():
+def test_the_child_and_its_parent_use_the_same_key():
     source = (ROOT / "fmnist_edge/worker/__main__.py").read_text()
-    assert json.dumps(endings.MARK) in source and json.dumps(endings.PROGRESS) in source
+    assert json.dumps(endings.MESSAGE_KEY) in source and json.dumps(endings.PROGRESS) in source

@@ -47,7 +47,7 @@ def count(request: dict[str, Any], progress: object) -> dict[str, str]:
     image = np.load(task.images, mmap_mode="r", allow_pickle=False)[:1]
     with Classifier.load(task.artifact, threads=1, engine=task.engine) as classifier:
         batch, _ = model_input(np.array(image), classifier.contract)
-        prepared = Runner(classifier.engine, classifier.contract).prepared(batch)
+        prepared = Runner(classifier.engine, classifier.contract).prepare(batch)
         engine = classifier.engine
         marked(lambda: engine.run(prepared), task.calls, task.sections, WARM_UP)
         return {"engine_version": engine.version}

@@ -17,7 +17,7 @@ from fmnist_edge.boards.emulation.guest import Task
 from fmnist_edge.errors import ArtifactError, UnavailableError
 from fmnist_edge.files import write_atomic, write_via
 from fmnist_edge.worker.calls import call, program
-from fmnist_edge.worker.endings import How
+from fmnist_edge.worker.endings import Status
 from fmnist_edge.worker.temporary import check_room, temporary_folder
 
 __all__ = ["Profile", "collect", "instructions", "load", "plugin", "read", "save"]
@@ -55,9 +55,9 @@ def collect(task: Any, python: str, library: Path, guest: str = GUEST) -> tuple[
         out = folder / "blocks.txt"
         environment = {"QEMU_PLUGIN": f"file={library},out={out}"}
         end = call(guest, asdict(task), python=python, timeout_s=TIMEOUT_S, environment=environment)
-        if end.how is How.TIMED_OUT:
+        if end.status is Status.TIMED_OUT:
             raise ArtifactError(f"{task.artifact}: not counted within {TIMEOUT_S} s; count fewer calls")
-        if end.how is not How.DONE:
+        if end.status is not Status.DONE:
             check_room()
             kind = UnavailableError if "plugin" in end.reason.lower() else ArtifactError
             raise kind(f"{task.artifact}: {task.engine} on an emulated core: {end.reason}")

@@ -21,7 +21,7 @@ from fmnist_edge.catalog.boards import CORES, Core
 from fmnist_edge.errors import UnavailableError
 from fmnist_edge.files import check_writable, write_atomic
 from fmnist_edge.worker.calls import program
-from fmnist_edge.worker.endings import How
+from fmnist_edge.worker.endings import Status
 
 __all__ = ["interpreter", "make"]
 
@@ -145,7 +145,7 @@ def describe(folder: Path, core: Core) -> None:
 def call(command: Sequence[str], what: str, folder: Path | None = None) -> None:
     """Raises UnavailableError with the last line that the program said, unless it succeeds."""
     end = program(command, folder=folder)
-    if end.how is not How.DONE:
+    if end.status is not Status.DONE:
         hint = "an emulated board needs Debian 12's package sources, PyPI and a network"
         raise UnavailableError(f"cannot fetch {what}: {end.reason}; {hint}")
 

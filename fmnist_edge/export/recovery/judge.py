@@ -36,7 +36,7 @@ class Judge:
 def judge_for(contract: Contract, calibration: Calibration, folder: str | None, *, own: bool) -> Judge:
     """What decides about a remedy for lost accuracy: validation images for a Fashion-MNIST model, which are no test
     images; of the user's `own`, every other calibration image, with the Keras model's answers for labels."""
-    if not own and fashion_mnist.fits(contract.input_shape, len(contract.labels)):
+    if not own and fashion_mnist.matches(contract.input_shape, len(contract.labels)):
         fitted, validation = fashion_mnist.train_and_validation(60_000, JUDGES, folder)
         source = f"the last {JUDGES:,} images of Fashion-MNIST's training set"
         return Judge(validation.images, validation.labels, fitted.images[:JUDGES], source)

@@ -16,14 +16,15 @@ import numpy as np
 from fmnist_edge.errors import TemporaryFileError, UnavailableError
 from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.worker.calls import call
-from fmnist_edge.worker.endings import How
+from fmnist_edge.worker.endings import Status
 from fmnist_edge.worker.temporary import write_temporary
 
 __all__ = ["Task", "classify", "run"]
 
 STALL_S = 180  # without a sign of life; loading and each CHUNK of images give one
 CHUNK = 100  # images; 2 s of the slowest engine here
-STATUS = {How.REFUSED: "failed", How.FAILED: "failed", How.NOT_STARTED: "unavailable"}  # "crashed" for the others
+# "crashed" for any other status.
+STATUS = {Status.REFUSED: "failed", Status.FAILED: "failed", Status.NOT_STARTED: "unavailable"}
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ def run(task: Task, python: str, progress: Callable[[int], None], stall_s: float
     )
     if isinstance(end.error, TemporaryFileError):
         raise end.error
-    if end.how is How.DONE:
+    if end.status is Status.DONE:
         return {"status": "ran", **end.value}
-    status = "unavailable" if isinstance(end.error, UnavailableError) else STATUS.get(end.how, "crashed")
+    status = "unavailable" if isinstance(end.error, UnavailableError) else STATUS.get(end.status, "crashed")
     return {"status": status, "reason": end.reason.removeprefix(f"{task.artifact}: ")}
 
 

@@ -1,1 +1,1 @@
-"""One file per engine; each imports its library only when a model is loaded."""
+"""The engines, one file each. Each imports its library only when a model is loaded."""

@@ -1,4 +1,4 @@
-"""LiteRT 2's CompiledModel, for `.tflite` files: on the CPU, and on a GPU through WebGPU."""
+"""Engines for `.tflite` files with LiteRT 2's CompiledModel: on the CPU, and on a GPU through WebGPU."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
 from fmnist_edge.runtime.engine import Engine, TensorSpec, single
 from fmnist_edge.runtime.engines import tflite_file
-from fmnist_edge.runtime.engines.native_output import collected
+from fmnist_edge.runtime.engines.native_output import captured_output
 from fmnist_edge.runtime.placement import Placement
 
 __all__ = ["CompiledModelEngine", "LiteRTGpuEngine"]
 
 SIGNATURE = 0
-# What its log says, and nothing else does: the device, and what falls back.
+# LiteRT reports the device and the ops that fall back to the CPU only in its log.
 ADAPTER = re.compile(r"Selected adapter: (.+?), arch=.*adapterType=(.+)")
-SHARED = re.compile(r"(\d+) operations will run on the GPU, and the remaining (\d+) operations will run on the CPU")
-REFUSED = re.compile(r"^([A-Z][A-Z0-9_]+): ", re.MULTILINE)  # an op, and why; below this heading:
+SPLIT = re.compile(r"(\d+) operations will run on the GPU, and the remaining (\d+) operations will run on the CPU")
+UNSUPPORTED_OP = re.compile(r"^([A-Z][A-Z0-9_]+): ", re.MULTILINE)  # an op and the reason, below HEADING
 HEADING = "not supported by GPU delegate:"
 
 
 class CompiledModelEngine(Engine):
-    """On the CPU."""
+    """CompiledModel on the CPU."""
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         content = tflite_file.read(path)
@@ -36,33 +36,35 @@ class CompiledModelEngine(Engine):
         self.version = f"ai-edge-litert {metadata.version('ai-edge-litert')}"
         try:
             self.input, self.output = specs(content, path)
-            model: Any = self._compiled(CompiledModel, content, threads)
+            model: Any = self._compile(CompiledModel, content, threads)
             self._inputs, self._outputs = model.create_input_buffers(SIGNATURE), model.create_output_buffers(SIGNATURE)
         except (ValueError, RuntimeError, TypeError) as error:
             raise ArtifactError(f"{path}: CompiledModel refuses the file ({one_line(error, 120)})") from None
         self._model = model
-        self._answer = np.dtype(self.output.dtype), tuple(size or 1 for size in self.output.shape)
+        self._output_type = np.dtype(self.output.dtype), tuple(size or 1 for size in self.output.shape)
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        # As bytes: the buffers hold any dtype, and the Python API lets through those it knows, of which int16 is none.
+        # As bytes: the buffers hold any dtype, but the Python API does not accept int16.
         self._inputs[0].write(np.ascontiguousarray(batch).view(np.int8))
         self._model.run_by_index(SIGNATURE, self._inputs, self._outputs)
-        dtype, shape = self._answer
-        # It may return before the answer is there; read waits for it.
+        dtype, shape = self._output_type
+        # run_by_index may return before the answer is ready; read waits for it.
         return self._outputs[0].read(prod(shape) * dtype.itemsize, np.int8).view(dtype).reshape(shape)
 
     def close(self) -> None:
         self._inputs = self._outputs = self._model = None
 
-    def _compiled(self, compiled_model: Any, content: bytes, threads: int | None) -> Any:
+    def _compile(self, compiled_model: Any, content: bytes, threads: int | None) -> Any:
         return compiled_model.from_buffer(content, **options(threads))
 
 
 class LiteRTGpuEngine(CompiledModelEngine):
-    """On a GPU; ops that it has not run on the CPU. A file with float16 weights is computed in float16, which is
-    LiteRT's default for every file, others in float32."""
+    """CompiledModel on a GPU. Ops that the GPU does not support run on the CPU.
 
-    def _compiled(self, compiled_model: Any, content: bytes, threads: int | None) -> Any:
+    A file with float16 weights is computed in float16, any other file in float32. LiteRT's default is float16 for all.
+    """
+
+    def _compile(self, compiled_model: Any, content: bytes, threads: int | None) -> Any:
         from ai_edge_litert.options import CpuOptions, GpuOptions, HardwareAccelerator, Options
 
         half = has_half_weights(content)
@@ -71,28 +73,28 @@ class LiteRTGpuEngine(CompiledModelEngine):
             cpu_options=CpuOptions(num_threads=threads or 1),
             gpu_options=GpuOptions(enforce_f32=not half),
         )
-        with collected() as said:
+        with captured_output() as log:
             try:
                 model = compiled_model.from_buffer(content, options=chosen)
             except RuntimeError:
-                if "No adapters found" in said():
+                if "No adapters found" in log():
                     raise UnavailableError("WebGPU finds no GPU (no Vulkan driver that it can use)") from None
                 raise
-            self.placement = placed(said(), model.is_fully_accelerated(), {"enforce_f32": str(not half).lower()})
+            self.placement = placement_from(log(), model.is_fully_accelerated(), {"enforce_f32": str(not half).lower()})
         return model
 
 
-def placed(said: str, fully: bool, settings: dict[str, str]) -> Placement:
-    """Where it runs, from LiteRT's log of the load; raises UnavailableError when that is the CPU alone."""
-    adapter, shared = ADAPTER.search(said), SHARED.search(said)
-    if adapter is None or (not fully and shared is None):
-        raise UnavailableError("LiteRT gave no op of this model to the GPU; all would run on the CPU")
+def placement_from(log: str, on_gpu_only: bool, settings: dict[str, str]) -> Placement:
+    """The placement, from LiteRT's log of the load. Raises UnavailableError when no op runs on the GPU."""
+    adapter, split = ADAPTER.search(log), SPLIT.search(log)
+    if adapter is None or (not on_gpu_only and split is None):
+        raise UnavailableError("LiteRT runs no op of this model on the GPU")
     software = "CPU" in adapter[2]
-    if fully or shared is None:
+    if on_gpu_only or split is None:
         return Placement(adapter[1], software, settings=settings)
-    on_gpu, on_cpu = map(int, shared.groups())
-    kinds = dict.fromkeys(REFUSED.findall(said[said.find(HEADING) : shared.start()]))
-    # More fall back than are refused: it tells their number, and not what they are.
+    on_gpu, on_cpu = map(int, split.groups())
+    kinds = dict.fromkeys(UNSUPPORTED_OP.findall(log[log.find(HEADING) : split.start()]))
+    # More ops fall back than are listed as unsupported. The log gives their number, but not their types.
     return Placement(adapter[1], software, {f"for want of {' and '.join(kinds)}": on_cpu}, on_gpu + on_cpu, settings)
 
 
@@ -105,9 +107,9 @@ def has_half_weights(content: bytes) -> bool:
 
 
 def specs(content: bytes, path: str) -> tuple[TensorSpec, TensorSpec]:
-    """Input and output. CompiledModel does not tell scales and zero points; an Interpreter that never runs does.
+    """Input and output, from an Interpreter that never runs: CompiledModel does not tell scales and zero points.
 
-    An open batch axis is the 1 that the file starts with: CompiledModel resizes inputs, and not the output with them.
+    An open batch axis has size 1, as in the file. CompiledModel can resize inputs, but does not resize the output.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -122,11 +124,11 @@ def fixed(detail: dict[str, Any]) -> TensorSpec:
 
 
 def options(threads: int | None) -> dict[str, Any]:
-    """Arguments of CompiledModel.from_buffer; its default is one thread on the CPU."""
+    """Arguments of CompiledModel.from_buffer. Its default is one thread on the CPU."""
     if threads is None:
         return {}
     try:
         from ai_edge_litert.options import CpuOptions, Options
     except ImportError:
-        raise UnavailableError("this ai-edge-litert's CompiledModel takes no number of threads; upgrade it") from None
+        raise UnavailableError("this ai-edge-litert is too old to set CompiledModel's threads; upgrade it") from None
     return {"options": Options(cpu_options=CpuOptions(num_threads=threads))}

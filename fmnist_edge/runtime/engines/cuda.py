@@ -1,6 +1,6 @@
-"""The first CUDA device, by NVIDIA's driver: its name, a stream, and how long that was busy.
+"""The first CUDA device, through NVIDIA's driver: its name, a stream, and times measured on the GPU.
 
-The driver's own library has all of it, so no version of the CUDA toolkit is tied to this file.
+The driver's library is enough for this, so the code needs no CUDA toolkit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 
 
 class Cuda:
-    """Raises UnavailableError where there is no driver or no GPU."""
+    """The first CUDA device. Raises UnavailableError when there is no driver or no GPU."""
 
     def __init__(self) -> None:
         try:
@@ -30,7 +30,7 @@ class Cuda:
         name = ctypes.create_string_buffer(256)
         self._call("cuDeviceGetName", name, ctypes.c_int(len(name)), device)
         self.name = name.value.decode(errors="replace")
-        # The context that the CUDA runtime, and so every library above it, uses.
+        # The primary context: the CUDA runtime and all libraries above it use it.
         self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
         self._call("cuCtxSetCurrent", context)
         stream, self._start, self._end = (ctypes.c_void_p() for _ in range(3))
@@ -41,11 +41,11 @@ class Cuda:
 
     @property
     def stream(self) -> int:
-        """Address of a stream that waits for the default one, and it for this."""
+        """Address of a stream that synchronises with the default stream."""
         return self._stream.value or 0
 
-    def timed(self, work: Callable[[], object]) -> int:
-        """Nanoseconds from the first to the last of what `work` gives to the stream, by the device's own clock."""
+    def measure_ns(self, work: Callable[[], object]) -> int:
+        """Nanoseconds on the GPU's clock from the start to the end of the work that `work` puts on the stream."""
         milliseconds = ctypes.c_float()
         self._call("cuEventRecord", self._start, self._stream)
         work()

@@ -1,6 +1,6 @@
-"""The LiteRT Interpreter, for `.tflite` files.
+"""The engine for `.tflite` files with the LiteRT Interpreter.
 
-Three packages carry the same Interpreter; the first one installed is used: `ai_edge_litert`, its predecessor
+Three packages contain the same Interpreter; the first one installed is used: `ai_edge_litert`, its predecessor
 `tflite_runtime`, and the copy inside TensorFlow.
 """
 
@@ -27,7 +27,7 @@ PROVIDERS = {
 
 
 class LiteRTEngine(Engine):
-    """By XNNPACK's kernels where it has them, unless `kernels` names others."""
+    """The Interpreter. It uses XNNPACK's kernels where they exist, unless `kernels` chooses others."""
 
     def __init__(
         self,
@@ -38,8 +38,12 @@ class LiteRTEngine(Engine):
         kernels: str | None = None,
         preserve_all_tensors: bool = False,
     ) -> None:
-        """`packages`: the first that imports is used; `kernels`: a member of the Interpreter's OpResolverType;
-        `preserve_all_tensors`: so that those between the ops can be read after a run."""
+        """
+        Args:
+            packages: names in PROVIDERS; the first that can be imported is used.
+            kernels: a member of the Interpreter's OpResolverType.
+            preserve_all_tensors: keep the intermediate tensors, so that they can be read after a run.
+        """
         content = tflite_file.read(path)
         module, self.version = provider(packages)
         chosen: dict[str, Any] = {}
@@ -61,7 +65,7 @@ class LiteRTEngine(Engine):
     def run(self, batch: np.ndarray) -> np.ndarray:
         interpreter = self._interpreter
         if batch.shape != self._batch:
-            self._batch = ()  # whatever comes of it: a refused size leaves the tensors unallocated
+            self._batch = ()  # until it succeeds: a refused size leaves the tensors unallocated
             interpreter.resize_tensor_input(self._input_index, batch.shape)
             interpreter.allocate_tensors()
             self._batch = batch.shape
@@ -74,7 +78,7 @@ class LiteRTEngine(Engine):
 
 
 def provider(packages: Sequence[str]) -> tuple[Any, str]:
-    """(module that holds Interpreter, "distribution version") of the first package that imports."""
+    """(module that holds Interpreter, "distribution version") of the first package that can be imported."""
     for package in packages:
         module, distribution = PROVIDERS[package]
         try:
@@ -85,7 +89,7 @@ def provider(packages: Sequence[str]) -> tuple[Any, str]:
 
 
 def version_of(module: str, distribution: str) -> str:
-    """What the package says itself, else what was installed, which takes some MB to find out."""
+    """The module's __version__, else the installed distribution's, whose lookup takes a few MB of memory."""
     known = getattr(import_module(module.partition(".")[0]), "__version__", None)
     if isinstance(known, str):
         return known

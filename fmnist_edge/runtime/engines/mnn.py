@@ -1,4 +1,4 @@
-"""MNN, for `.mnn` files, on the CPU."""
+"""The engine for `.mnn` files: MNN on the CPU."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import numpy as np
 
 from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.runtime.engine import Engine, TensorSpec, single
-from fmnist_edge.runtime.engines.native_output import collected
+from fmnist_edge.runtime.engines.native_output import captured_output
 
 __all__ = ["MNNEngine"]
 
-# "high" computes float files in float32; with "low" memory, int8 weights stay int8 and the activations that they meet
-# are quantised on the fly. Neither changes the other's files.
+# Precision "high" computes float files in float32. Memory "low" keeps int8 weights in int8 and quantises their
+# activations at run time. Each setting affects only one kind of file.
 CONFIG = {"backend": "CPU", "precision": "high", "memory": "low"}
-# Of MNN::Interpreter::HintMode. Above 2, its Winograd tiles are so large that float32 scores are off by 1e-3.
+# A MNN::Interpreter::HintMode and its value. Above 2, Winograd tiles are so large that float32 scores differ by 1e-3.
 WINOGRAD_MEMORY_LEVEL, SMALL_TILES = 3, 2
 
 
 class MNNEngine(Engine):
-    """It runs float32 in, float32 out; weights may be float16 or int8."""
+    """MNN. Inputs and outputs are float32; weights may be float16 or int8."""
 
     def __init__(self, path: str, threads: int | None = None) -> None:
-        with collected() as said:  # it announces the CPU on import, and gives its reasons on stdout
+        with captured_output() as printed:  # MNN prints the CPU on import, and reasons of failures on stdout
             import MNN
 
             self.version = f"mnn {MNN.version()}"
@@ -37,41 +37,43 @@ class MNNEngine(Engine):
                     interpreter.getSessionInputAll(self._session),
                     interpreter.getSessionOutputAll(self._session),
                 )
-            except Exception as error:  # that very class is what it raises
-                raise ArtifactError(f"{path}: {self.version} refuses the file ({reason(said(), error)})") from None
+            except Exception as error:  # MNN raises Exception itself
+                raise ArtifactError(f"{path}: {self.version} refuses the file ({reason(printed(), error)})") from None
         self._interpreter = interpreter
         self.input = single([spec(name, tensor, MNN, path) for name, tensor in inputs.items()], "input", path)
         self.output = single([spec(name, tensor, MNN, path) for name, tensor in outputs.items()], "output", path)
         self._input, self._output = inputs[self.input.name], outputs[self.output.name]
         self._tensor, self._kind = MNN.Tensor, MNN.Halide_Type_Float
-        self._answer = self._host(self._output, np.empty(outputs[self.output.name].getShape(), np.float32))
+        self._output_buffer = self._host_tensor(
+            self._output, np.empty(outputs[self.output.name].getShape(), np.float32)
+        )
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        # By a tensor in between: what the session's own tensor takes `fromNumpy` is not what was given.
-        self._input.copyFrom(self._host(self._input, batch))
+        # Through a host tensor: `fromNumpy` of the session's tensor stores other values than it is given.
+        self._input.copyFrom(self._host_tensor(self._input, batch))
         code = self._interpreter.runSession(self._session)
         if code:
             raise ArtifactError(f"{self.version} cannot run it (error code {code})")
-        self._output.copyToHostTensor(self._answer)
-        return self._answer.getNumpyData().copy()  # the view is the next run's too
+        self._output.copyToHostTensor(self._output_buffer)
+        return self._output_buffer.getNumpyData().copy()  # a copy: the next run overwrites the view
 
-    def _host(self, like: Any, values: np.ndarray) -> Any:
-        """A plain tensor that holds a copy of `values`, its axes in the order of the session's tensor `like`."""
+    def _host_tensor(self, like: Any, values: np.ndarray) -> Any:
+        """A host tensor with a copy of `values`, in the axis order of the session's tensor `like`."""
         return self._tensor(values.shape, self._kind, values, like.getDimensionType())
 
     def close(self) -> None:
-        self._input = self._output = self._answer = self._session = self._interpreter = None
+        self._input = self._output = self._output_buffer = self._session = self._interpreter = None
 
 
 def spec(name: str, tensor: Any, mnn: Any, path: str) -> TensorSpec:
     if tensor.getDataType() != mnn.Halide_Type_Float:
-        raise ArtifactError(f"{path}: {name!r} is not float32, which is all that MNN runs here")
+        raise ArtifactError(f"{path}: {name!r} is not float32; this engine runs float32 only")
     return TensorSpec(name, tuple(tensor.getShape()), "float32")
 
 
-def reason(said: str, error: Exception) -> str:
-    """MNN's own last line where it printed one, else the exception's first."""
+def reason(printed: str, error: Exception) -> str:
+    """The last line that MNN printed, else the first line of the exception."""
     lines = [
-        line.strip() for line in said.splitlines() if line.strip() and not line.startswith(("The device", "MNN use"))
+        line.strip() for line in printed.splitlines() if line.strip() and not line.startswith(("The device", "MNN use"))
     ]
     return one_line(RuntimeError(lines[-1]) if lines else error, 120)

@@ -1,4 +1,4 @@
-"""What libraries print past Python, to the process's own stdout and stderr: collected, and kept out of ours."""
+"""Capture what native libraries print to stdout and stderr, past Python's streams."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from contextlib import contextmanager
 
 from fmnist_edge.worker.temporary import temporary_stream
 
-__all__ = ["STDERR", "STDOUT", "collected"]
+__all__ = ["STDERR", "STDOUT", "captured_output"]
 
 STDOUT, STDERR = 1, 2
 
 
 @contextmanager
-def collected(*descriptors: int) -> Iterator[Callable[[], str]]:
-    """Collect what is written to file descriptors, both by default; call what is yielded for the text so far.
+def captured_output(*descriptors: int) -> Iterator[Callable[[], str]]:
+    """Capture the output to file descriptors, by default both. Call the yielded function for the text so far.
 
-    For the whole process: keep it around what is short, such as a load.
+    This affects the whole process, so use it around short work only, such as loading a model.
     """
     numbers = descriptors or (STDOUT, STDERR)
     flush()
@@ -42,7 +42,7 @@ def collected(*descriptors: int) -> Iterator[Callable[[], str]]:
 
 
 def flush() -> None:
-    """Python's buffers and C's: what is in them belongs to the descriptor of now."""
+    """Flush the buffers of Python and C, whose content belongs to the current target of the descriptors."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()

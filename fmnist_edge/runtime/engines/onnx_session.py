@@ -1,4 +1,4 @@
-"""What the engines of `.onnx` files share: an ONNX Runtime session's word on its tensors, and on what runs where."""
+"""Shared by the engines for `.onnx` files: the tensors of an ONNX Runtime session, and the placement of its ops."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DTYPES = {
     "tensor(uint8)": "uint8",
     "tensor(int8)": "int8",
 }
-SILENT = 4  # log severity: fatal only; refusals reach the user as our own error
-ASSIGNMENT = "session.record_ep_graph_assignment_info"  # session option; "1" for `ops_by_provider`
+SILENT = 4  # log severity: fatal only; our own error reports a refused file
+ASSIGNMENT = "session.record_ep_graph_assignment_info"  # session option; `ops_by_provider` needs "1"
 
 
 def specs(session: Any, path: str) -> tuple[TensorSpec, TensorSpec]:
-    """Input and output; raises ArtifactError unless there is one of each."""
+    """(input, output). Raises ArtifactError unless there is exactly one of each."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     return (
         single([spec(item, path) for item in inputs], "input", path),
@@ -30,7 +30,7 @@ def specs(session: Any, path: str) -> tuple[TensorSpec, TensorSpec]:
 
 
 def spec(item: Any, path: str) -> TensorSpec:
-    """A session's NodeArg as a TensorSpec; a named axis is an open one."""
+    """A session's NodeArg as a TensorSpec. An axis with a name is open."""
     if item.type not in DTYPES:
         raise ArtifactError(f"{path}: {item.name!r} is {item.type}; expected one of {', '.join(DTYPES)}")
     return TensorSpec(
@@ -39,9 +39,11 @@ def spec(item: Any, path: str) -> TensorSpec:
 
 
 def ops_by_provider(session: Any) -> dict[str, Counter[str]]:
-    """Execution provider -> op type -> how many of the model's nodes it was given, of a session with ASSIGNMENT.
+    """Execution provider -> op type -> number of nodes that it runs. The session needs the option ASSIGNMENT.
 
-    `get_providers` says what a session may use. This says what it does use.
+    `get_providers` lists the providers that a session may use; this lists those that it does use.
+
+    Raises UnavailableError when ONNX Runtime is too old to tell.
     """
     found: dict[str, Counter[str]] = {}
     if not hasattr(session, "get_provider_graph_assignment_info"):

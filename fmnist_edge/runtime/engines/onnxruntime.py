@@ -1,4 +1,4 @@
-"""The ONNX Runtime engine, for `.onnx` files, on the CPU."""
+"""The engine for `.onnx` files: ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ __all__ = ["OnnxRuntimeEngine"]
 
 
 class OnnxRuntimeEngine(Engine):
-    """At one of its graph optimisation levels: the last one lays out memory anew, the second last fuses nodes into
-    ops of its own, "basic" removes and folds nodes, and "disabled" runs the graph as the file has it."""
+    """ONNX Runtime at one of its graph optimisation levels.
+
+    ORT_DISABLE_ALL runs the graph as it is in the file. ORT_ENABLE_BASIC also removes and folds nodes,
+    ORT_ENABLE_EXTENDED also fuses nodes into ONNX Runtime's own ops, and ORT_ENABLE_ALL also changes memory layouts.
+    """
 
     def __init__(self, path: str, threads: int | None = None, *, level: str = "ORT_ENABLE_ALL") -> None:
-        """`level`: a member of onnxruntime.GraphOptimizationLevel, by default its own default."""
+        """`level`: a member of onnxruntime.GraphOptimizationLevel. The default is ONNX Runtime's."""
         import onnxruntime
 
         self.version = f"onnxruntime {onnxruntime.__version__}"
@@ -28,9 +31,9 @@ class OnnxRuntimeEngine(Engine):
         with open(path, "rb") as file:
             content = file.read()
         try:
-            # From memory: a model that names external data outside itself then finds none.
+            # From memory, so that a model cannot read external data from other files.
             session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exception classes share no base but Exception
+        except Exception as error:  # the only common base of its exceptions
             raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({one_line(error, 120)})") from None
         self._session = session
         self.input, self.output = specs(session, path)

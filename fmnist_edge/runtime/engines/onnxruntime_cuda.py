@@ -1,4 +1,4 @@
-"""ONNX Runtime on CUDA, for `.onnx` files: input and output stay bound to the GPU's memory, with or without a graph."""
+"""The engine for `.onnx` files: ONNX Runtime on CUDA, with input and output bound to GPU memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
 from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engines.cuda import Cuda
-from fmnist_edge.runtime.engines.native_output import collected
+from fmnist_edge.runtime.engines.native_output import captured_output
 from fmnist_edge.runtime.engines.onnx_session import ASSIGNMENT, ops_by_provider, specs
 from fmnist_edge.runtime.placement import Placement
 
@@ -18,22 +18,22 @@ __all__ = ["OnnxRuntimeCudaEngine"]
 
 PROVIDER = "CUDAExecutionProvider"
 HOW_TO_GET = "in an environment of its own run: pip install 'onnxruntime-gpu[cuda,cudnn]'"
-ERRORS = 3  # log severity: why a library was not loaded is told there and nowhere else
+ERRORS_ONLY = 3  # log severity; only the log says why a library was not loaded
 MISSING = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
-SHOWN = ("use_tf32", "enable_cuda_graph", "cudnn_conv_algo_search")
+REPORTED_SETTINGS = ("use_tf32", "enable_cuda_graph", "cudnn_conv_algo_search")
 
 
 class OnnxRuntimeCudaEngine(Engine):
-    """Float32 is computed in float32: TF32, which is the default, is off."""
+    """ONNX Runtime on CUDA. TF32, which is on by default, is off: float32 is computed in float32."""
 
     def __init__(self, path: str, threads: int | None = None, *, graph: bool = False) -> None:
-        """`graph`: as one CUDA graph, captured in the first calls, which launches no kernel by itself."""
+        """`graph`: run as one CUDA graph, captured in the first calls, instead of launching each kernel."""
         self._graph = graph
-        self._library = onnxruntime = library()
+        self._library = onnxruntime = cuda_onnxruntime()
         self.version = f"onnxruntime {onnxruntime.__version__} for CUDA"
         self._cuda = Cuda()
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = ERRORS
+        options.log_severity_level = ERRORS_ONLY
         options.add_session_config_entry(ASSIGNMENT, "1")
         if threads is not None:
             options.intra_op_num_threads = threads
@@ -44,78 +44,78 @@ class OnnxRuntimeCudaEngine(Engine):
             "enable_cuda_graph": str(int(graph)),
             "user_compute_stream": str(self._cuda.stream),
         }
-        with collected() as said:
+        with captured_output() as log:
             onnxruntime.preload_dlls()
             try:
                 session = onnxruntime.InferenceSession(
                     content, options, providers=[(PROVIDER, wanted), "CPUExecutionProvider"], enable_fallback=0
                 )
-            except Exception as error:  # its exception classes share no base but Exception
+            except Exception as error:  # the only common base of its exceptions
                 raise ArtifactError(f"{path}: ONNX Runtime cannot run it on CUDA ({one_line(error, 160)})") from None
             if PROVIDER not in session.get_providers():
-                raise UnavailableError(why_not(said()))
+                raise UnavailableError(load_failure(log()))
         self._session: Any = session
         self.placement = self._placement()
         self.input, self.output = specs(session, path)
-        self._bound: dict[int, tuple[Any, Any, Any, Any]] = {}  # by batch size
+        self._bindings: dict[int, tuple[Any, Any, Any, Any]] = {}  # by batch size
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        given, binding, options, made = self._bound.get(len(batch)) or self._bind(batch)
-        given.update_inplace(np.ascontiguousarray(batch))
+        input_value, binding, options, output_value = self._bindings.get(len(batch)) or self._bind(batch)
+        input_value.update_inplace(np.ascontiguousarray(batch))
         self._session.run_with_iobinding(binding, options)
-        return made.numpy()
+        return output_value.numpy()
 
     def device_ns(self, batch: np.ndarray) -> int:
-        """Nanoseconds that the GPU took for `batch`, which was in its memory before, and the answer stays there."""
-        given, binding, options, _ = self._bound.get(len(batch)) or self._bind(batch)
-        given.update_inplace(np.ascontiguousarray(batch))
-        return self._cuda.timed(lambda: self._session.run_with_iobinding(binding, options))
+        """Nanoseconds that the GPU took for `batch`, without copying input and output."""
+        input_value, binding, options, _ = self._bindings.get(len(batch)) or self._bind(batch)
+        input_value.update_inplace(np.ascontiguousarray(batch))
+        return self._cuda.measure_ns(lambda: self._session.run_with_iobinding(binding, options))
 
     def close(self) -> None:
-        self._bound.clear()
+        self._bindings.clear()
         self._session = None
 
     def _placement(self) -> Placement:
-        """Raises UnavailableError when nothing of the model runs on the GPU."""
+        """The placement. Raises UnavailableError when no op runs on the GPU."""
         ops = ops_by_provider(self._session)
         if PROVIDER not in ops:
-            raise UnavailableError("ONNX Runtime gave no op of this model to CUDA; all would run on the CPU")
+            raise UnavailableError("ONNX Runtime runs no op of this model on CUDA")
         count = sum(sum(kinds.values()) for kinds in ops.values())
         on_cpu = {kind: number for name, kinds in ops.items() if name != PROVIDER for kind, number in kinds.items()}
-        has = self._session.get_provider_options().get(PROVIDER, {})
-        settings = {name: str(has[name]) for name in SHOWN if name in has}
+        provider_options = self._session.get_provider_options().get(PROVIDER, {})
+        settings = {name: str(provider_options[name]) for name in REPORTED_SETTINGS if name in provider_options}
         return Placement(self._cuda.name, False, on_cpu, count, settings)
 
     def _bind(self, batch: np.ndarray) -> tuple[Any, Any, Any, Any]:
-        """Memory on the GPU for batches of this size; a graph is captured for each size by itself."""
+        """Allocate and bind GPU memory for this batch size. Each size has its own CUDA graph."""
         value, size = self._library.OrtValue, len(batch)
-        given = value.ortvalue_from_numpy(np.ascontiguousarray(batch), "cuda", 0)
-        made = value.ortvalue_from_shape_and_type(
+        input_value = value.ortvalue_from_numpy(np.ascontiguousarray(batch), "cuda", 0)
+        output_value = value.ortvalue_from_shape_and_type(
             (size, *self.output.shape[1:]), np.dtype(self.output.dtype), "cuda", 0
         )
         binding = self._session.io_binding()
-        binding.bind_ortvalue_input(self.input.name, given)
-        binding.bind_ortvalue_output(self.output.name, made)
+        binding.bind_ortvalue_input(self.input.name, input_value)
+        binding.bind_ortvalue_output(self.output.name, output_value)
         options = self._library.RunOptions()
         if self._graph:
             options.add_run_config_entry("gpu_graph_id", str(size))
-        self._bound[size] = given, binding, options, made
-        return self._bound[size]
+        self._bindings[size] = input_value, binding, options, output_value
+        return self._bindings[size]
 
 
-def library() -> Any:
-    """ONNX Runtime built for CUDA; that a build has it says nothing of the machine, that it has not is final."""
+def cuda_onnxruntime() -> Any:
+    """Import ONNX Runtime. Raises UnavailableError when it is built without CUDA. A GPU may still be missing."""
     import onnxruntime
 
     if PROVIDER not in onnxruntime.get_available_providers():
-        raise UnavailableError(f"the onnxruntime that is installed is built without CUDA; {HOW_TO_GET}")
+        raise UnavailableError(f"the installed onnxruntime is built without CUDA; {HOW_TO_GET}")
     return onnxruntime
 
 
-def why_not(said: str) -> str:
-    """Why a session has no CUDA although it was asked for, from what was logged meanwhile."""
-    missing = MISSING.search(said)
+def load_failure(log: str) -> str:
+    """Why a session does not use CUDA, from the log of its creation."""
+    missing = MISSING.search(log)
     if missing:
         return f"ONNX Runtime cannot load CUDA: {missing[1]} is missing; {HOW_TO_GET}"
-    lines = [line for line in said.splitlines() if "CUDA" in line]
-    return f"ONNX Runtime cannot use CUDA: {one_line(RuntimeError(lines[-1] if lines else 'it does not say why'), 160)}"
+    lines = [line for line in log.splitlines() if "CUDA" in line]
+    return f"ONNX Runtime cannot use CUDA: {one_line(RuntimeError(lines[-1] if lines else 'no reason given'), 160)}"

@@ -1,4 +1,4 @@
-"""ONNX Runtime's WebGPU plugin, for `.onnx` files, on a GPU: through Vulkan, Direct3D 12 or Metal."""
+"""The engine for `.onnx` files: ONNX Runtime with its WebGPU plugin, on a GPU through Vulkan, Direct3D 12 or Metal."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
 from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engines import vulkan
-from fmnist_edge.runtime.engines.native_output import collected
+from fmnist_edge.runtime.engines.native_output import captured_output
 from fmnist_edge.runtime.engines.onnx_session import ASSIGNMENT, SILENT, ops_by_provider, specs
 from fmnist_edge.runtime.placement import Placement
 
 __all__ = ["OnnxRuntimeWebGpuEngine"]
 
 PROVIDER = "WebGpuExecutionProvider"
-SOFTWARE = "ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER"  # "1" in the environment lets the plugin take a software device
+# Environment variable; "1" allows a software device.
+SOFTWARE_VARIABLE = "ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER"
 NO_GPU = "WebGPU finds no GPU (no Vulkan driver that it can use)"
 OPTIONS = "ep.webgpuexecutionprovider."
 
 
 class OnnxRuntimeWebGpuEngine(Engine):
-    """The answer is read back before `run` returns."""
+    """ONNX Runtime with its WebGPU plugin. `run` copies the answer back before it returns."""
 
-    options: dict[str, str] = {}  # noqa: RUF012  (the plugin's own, as `OPTIONS` names them)
+    options: dict[str, str] = {}  # noqa: RUF012  (options of the plugin, without the prefix OPTIONS)
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         import onnxruntime
@@ -38,12 +39,12 @@ class OnnxRuntimeWebGpuEngine(Engine):
             options.intra_op_num_threads = threads
         with open(path, "rb") as file:
             content = file.read()
-        with collected():  # Dawn's warnings; what matters comes as an exception
-            device = hardware(onnxruntime, plugin)
+        with captured_output():  # hides Dawn's warnings; failures raise exceptions
+            device = find_device(onnxruntime, plugin)
             options.add_provider_for_devices([device], {OPTIONS + key: value for key, value in self.options.items()})
             try:
                 session = onnxruntime.InferenceSession(content, options, enable_fallback=0)
-            except Exception as error:  # its exception classes share no base but Exception
+            except Exception as error:  # the only common base of its exceptions
                 if "adapter" in str(error) or "webgpu_context" in str(error):
                     raise UnavailableError(NO_GPU) from None
                 raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({one_line(error, 120)})") from None
@@ -66,25 +67,25 @@ def version_of_plugin() -> str:
     return metadata.version("onnxruntime-ep-webgpu")
 
 
-def hardware(onnxruntime: Any, plugin: Any) -> Any:
-    """What the plugin offers to run on, a GPU before a CPU; raises UnavailableError when that is nothing."""
+def find_device(onnxruntime: Any, plugin: Any) -> Any:
+    """A device of the plugin, a GPU if there is one. Raises UnavailableError when there is no device."""
     known = {device.ep_name for device in onnxruntime.get_ep_devices()}
     if PROVIDER not in known:
         onnxruntime.register_execution_provider_library(PROVIDER, plugin.get_library_path())
     offered = [device for device in onnxruntime.get_ep_devices() if device.ep_name == PROVIDER]
     if not offered:
-        raise UnavailableError(f"{NO_GPU}; a software one needs {SOFTWARE}=1")
+        raise UnavailableError(f"{NO_GPU}; a software one needs {SOFTWARE_VARIABLE}=1")
     return max(offered, key=lambda device: device.device.type == onnxruntime.OrtHardwareDeviceType.GPU)
 
 
 def placement_of(session: Any, device: Any) -> Placement:
-    """Raises UnavailableError when nothing of the model runs on the GPU."""
+    """The placement. Raises UnavailableError when no op runs on the GPU."""
     ops = ops_by_provider(session)
     if PROVIDER not in ops:
-        raise UnavailableError("ONNX Runtime gave no op of this model to WebGPU; all would run on the CPU")
+        raise UnavailableError("ONNX Runtime runs no op of this model on WebGPU")
     count = sum(sum(kinds.values()) for kinds in ops.values())
     on_cpu = {kind: number for name, kinds in ops.items() if name != PROVIDER for kind, number in kinds.items()}
-    # The plugin does not name the device it took. It prefers a GPU, so it has a software one only where all are.
+    # The plugin does not name its device. It prefers a GPU, so it uses a software device only when there is no other.
     found = vulkan.devices()
     chosen = next((item for item in found if not item.software), found[0] if found else None)
     name = chosen.name if chosen else f"{device.device.vendor} {device.device.device_id:#06x}"

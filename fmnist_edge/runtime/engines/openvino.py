@@ -1,4 +1,4 @@
-"""OpenVINO, for `.onnx` and `.tflite` files, on the CPU."""
+"""The engine for `.onnx` and `.tflite` files: OpenVINO on the CPU."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fmnist_edge.runtime.engines import tflite_file
 
 __all__ = ["OpenVINOEngine"]
 
-# OpenVINO's own default computes float32 models in bfloat16 or float16 where the CPU has them. One stream: a call is
-# one inference, and all threads work on it.
+# OpenVINO's default computes float32 models in bfloat16 or float16 if the CPU supports them; ACCURACY prevents that.
+# With one stream, all threads work on the same inference.
 OPTIONS = {"EXECUTION_MODE_HINT": "ACCURACY", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
 DTYPES = ("float32", "float16", "int8", "uint8", "int16")
 LAYOUT_OPS = ("Convert", "Transpose", "Reshape")
 
 
 class OpenVINOEngine(Engine):
-    """One stream: a call is one inference, and all threads work on it."""
+    """OpenVINO with one stream: all threads work on the same inference."""
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         import openvino
@@ -30,7 +30,7 @@ class OpenVINOEngine(Engine):
         options = OPTIONS if threads is None else {**OPTIONS, "INFERENCE_NUM_THREADS": threads}
         core = openvino.Core()
         try:
-            model = core.read_model(source_of(path))
+            model = core.read_model(model_source(path))
             inputs = [spec(port, path, input_scaling) for port in model.inputs]
             outputs = [spec(port, path, output_scaling) for port in model.outputs]
             self.input, self.output = single(inputs, "input", path), single(outputs, "output", path)
@@ -41,24 +41,24 @@ class OpenVINOEngine(Engine):
     def run(self, batch: np.ndarray) -> np.ndarray:
         request = self._request
         request.infer([batch], share_inputs=True)
-        return request.get_output_tensor(0).data.copy()  # the tensor is the next run's too
+        return request.get_output_tensor(0).data.copy()  # a copy: the next run overwrites the tensor
 
     def close(self) -> None:
         self._request = None
 
 
-def source_of(path: str) -> bytes | str:
-    """What OpenVINO reads: ONNX from memory, so that weights outside the file are not found; TFLite by its path, the
-    only way there is."""
+def model_source(path: str) -> bytes | str:
+    """The argument of read_model. ONNX is read from memory, so that a model cannot read weights from other files.
+    TFLite can only be read by its path."""
     if path.endswith(".tflite"):
-        tflite_file.read(path)  # raises for another format's file, which OpenVINO would know by its content
+        tflite_file.read(path)  # raises for other formats, which OpenVINO would detect by content
         return path
     with open(path, "rb") as file:
         return file.read()
 
 
 def spec(port: Any, path: str, scaling: Callable[[Any], Any]) -> TensorSpec:
-    """A model's input or output as a TensorSpec; integers with the scale that OpenVINO computes them with."""
+    """A model's input or output as a TensorSpec. `scaling` finds the scale and zero point of an integer port."""
     dtype = np.dtype(port.get_element_type().to_dtype()).name
     if dtype not in DTYPES:
         raise ArtifactError(f"{path}: {port.get_any_name()!r} is {dtype}; expected one of {', '.join(DTYPES)}")
@@ -68,26 +68,26 @@ def spec(port: Any, path: str, scaling: Callable[[Any], Any]) -> TensorSpec:
 
 
 def input_scaling(port: Any) -> tuple[float | None, int | None]:
-    """Scale and zero point of an integer input: of the FakeQuantize that it goes into."""
-    takers = port.get_target_inputs()
-    while len(takers) == 1:
-        node = next(iter(takers)).get_node()
+    """(scale, zero point) of an integer input, from the FakeQuantize that consumes it; (None, None) without one."""
+    consumers = port.get_target_inputs()
+    while len(consumers) == 1:
+        node = next(iter(consumers)).get_node()
         if node.get_type_name() == "FakeQuantize":
             integers, reals = ranges(node)
-            return scaling_of(integers, reals)
+            return scale_and_zero_point(integers, reals)
         if node.get_type_name() not in LAYOUT_OPS:
             break
-        takers = node.output(0).get_target_inputs()
+        consumers = node.output(0).get_target_inputs()
     return None, None
 
 
 def output_scaling(port: Any) -> tuple[float | None, int | None]:
-    """Scale and zero point of an integer output: of the FakeQuantize that it comes out of."""
+    """(scale, zero point) of an integer output, from the FakeQuantize that produces it; (None, None) without one."""
     node = port.get_node()
     while node.get_input_size():
         if node.get_type_name() == "FakeQuantize":
             reals, integers = ranges(node)
-            return scaling_of(integers, reals)
+            return scale_and_zero_point(integers, reals)
         if node.get_type_name() not in (*LAYOUT_OPS, "Result"):
             break
         node = node.input_value(0).get_node()
@@ -95,17 +95,17 @@ def output_scaling(port: Any) -> tuple[float | None, int | None]:
 
 
 def ranges(node: Any) -> tuple[tuple[float, float], tuple[float, float]]:
-    """A FakeQuantize node's input range and output range."""
+    """(input range, output range) of a FakeQuantize node."""
     low, high, out_low, out_high = (float(node.input_value(i).get_node().data.ravel()[0]) for i in range(1, 5))
     return (low, high), (out_low, out_high)
 
 
-def scaling_of(integers: tuple[float, float], reals: tuple[float, float]) -> tuple[float, int]:
+def scale_and_zero_point(integers: tuple[float, float], reals: tuple[float, float]) -> tuple[float, int]:
     scale = (reals[1] - reals[0]) / (integers[1] - integers[0])
     return scale, round(integers[0] - reals[0] / scale)
 
 
 def reason(error: Exception) -> str:
-    """The last line of its message: those before it say where in OpenVINO's source code it was raised."""
+    """The last line of the message. The lines before it name places in OpenVINO's source code."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return one_line(RuntimeError(lines[-1] if lines else type(error).__name__), 160)

@@ -1,4 +1,4 @@
-"""What the engines of `.tflite` files share: reading the file, and an Interpreter's word on its tensors."""
+"""Shared by the engines for `.tflite` files: read the file, and describe an Interpreter's tensors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ IDENTIFIER = b"TFL3"  # flatbuffer file identifier, bytes 4..8
 
 
 def read(path: str) -> bytes:
-    """The file's content; engines load from memory, because the file may be replaced on disk while they run.
+    """The file's content. Engines load from memory, because the file on disk may be replaced while they run.
 
-    Raises ArtifactError when it is no TFLite file.
+    Raises ArtifactError when it is not a TFLite file.
     """
     with open(path, "rb") as file:
         content = file.read()
@@ -27,7 +27,7 @@ def read(path: str) -> bytes:
 
 
 def spec(detail: dict[str, Any]) -> TensorSpec:
-    """An Interpreter tensor detail as a TensorSpec; -1 in the shape signature is an open axis."""
+    """An Interpreter's tensor details as a TensorSpec. -1 in the shape signature is an open axis."""
     scale, zero_point = detail["quantization"]
     quantized = bool(scale)
     return TensorSpec(

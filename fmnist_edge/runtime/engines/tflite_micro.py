@@ -1,7 +1,7 @@
-"""TensorFlow Lite Micro, for `.tflite` files: the reference kernels that microcontrollers run, here on the host.
+"""The engine for `.tflite` files: TensorFlow Lite Micro, with the reference kernels of microcontrollers, on the host.
 
-It is a check, not a way to be fast: does a model consist of ops that a microcontroller has, does it answer the same
-there, and how large a tensor arena does it need?
+It is a check and not fast. It shows whether a microcontroller has all ops of a model, whether the answers are the same
+there, and how large the tensor arena must be.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.runtime.engine import Engine, TensorSpec
 from fmnist_edge.runtime.engines import tflite_file
-from fmnist_edge.runtime.engines.native_output import STDERR, collected
+from fmnist_edge.runtime.engines.native_output import STDERR, captured_output
 
 __all__ = ["TFLiteMicroEngine"]
 
-# Far more than any microcontroller has; untouched pages cost nothing. With too little the library may crash.
+# Far more than any microcontroller has. Unused pages cost nothing; with too little memory the library may crash.
 ARENA_BYTES = 64 << 20
-SOURCE = re.compile(r"^\S+\.(cc|h)(:\d+)?:? ")  # where in the library a message comes from
+SOURCE_LOCATION = re.compile(r"^\S+\.(cc|h)(:\d+)?:? ")  # the place in the library that a message starts with
 
 
 class TFLiteMicroEngine(Engine):
-    """It has one thread, whatever `threads` says."""
+    """TensorFlow Lite Micro. It has one thread and ignores `threads`."""
 
     def __init__(self, path: str, threads: int | None = None, *, arena_size: int = ARENA_BYTES) -> None:
         content = tflite_file.read(path)
         from tflite_micro.python.tflite_micro import runtime
 
         self.version = f"tflite-micro {metadata.version('tflite-micro')}"
-        with collected(STDERR) as said:  # the library gives its reasons there, and only there
+        with captured_output(STDERR) as printed:  # the library prints reasons of failures there only
             try:
                 self._interpreter: Any = runtime.Interpreter.from_bytes(content, arena_size=arena_size)
             except Exception as error:  # its parser raises anything on a damaged file
-                raise ArtifactError(f"{path}: {self.version} refuses the file ({reason(said(), error)})") from None
+                raise ArtifactError(f"{path}: {self.version} refuses the file ({reason(printed(), error)})") from None
             self.input = only_tensor(self._interpreter.get_input_details, "input", path)
             self.output = only_tensor(self._interpreter.get_output_details, "output", path)
 
     @property
     def arena(self) -> dict[str, int]:
-        """Bytes of the tensor arena, which is all the RAM a model takes: "total", of which "head" holds activations
-        and "tail" what lasts (pointers and quantisation; smaller where pointers have 32 bits). Ask after a run.
+        """Bytes of the tensor arena, which is all the RAM that a model needs; valid after a run.
 
-        Of the reference kernels; optimised ones may want scratch buffers on top.
+        "total" is the sum of "head" (activations) and "tail" (persistent data: pointers and quantisation, smaller with
+        32-bit pointers). The numbers are for the reference kernels; optimised kernels may need more scratch memory.
         """
-        with collected(STDERR) as said:
+        with captured_output(STDERR) as printed:
             self._interpreter.print_allocations()
-            text = said()
+            text = printed()
         return {part: int(size) for part, size in re.findall(r"Arena allocation (total|head|tail) (\d+)", text)}
 
     def run(self, batch: np.ndarray) -> np.ndarray:
@@ -63,10 +63,10 @@ class TFLiteMicroEngine(Engine):
 
 
 def only_tensor(details: Callable[[int], dict[str, Any]], kind: str, path: str) -> TensorSpec:
-    """The only input or output. Shapes are fixed here: an open batch axis is the 1 that the file starts with."""
+    """The only input or output. Shapes are fixed: an open batch axis has size 1, as in the file."""
     try:
         details(1)
-    except Exception:  # there is no second one, as it should be
+    except Exception:  # as expected, there is no second one
         return spec(details(0), kind)
     raise ArtifactError(f"{path}: the model has several {kind}s; expected exactly 1")
 
@@ -83,7 +83,7 @@ def spec(detail: dict[str, Any], name: str) -> TensorSpec:
     )
 
 
-def reason(said: str, error: Exception) -> str:
-    """The library's own words in one line, or the exception's where it said nothing."""
-    lines = [SOURCE.sub("", line.strip()) for line in said.splitlines() if line.strip()]
+def reason(printed: str, error: Exception) -> str:
+    """What the library printed, as one line; the exception's message when it printed nothing."""
+    lines = [SOURCE_LOCATION.sub("", line.strip()) for line in printed.splitlines() if line.strip()]
     return one_line(RuntimeError(" ".join(lines) or str(error)), 200)

@@ -1,4 +1,4 @@
-"""The Vulkan devices of this machine, by its own loader: what a library that tells no names can run on."""
+"""List the Vulkan devices of this machine, for libraries that do not tell the name of their device."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 __all__ = ["VulkanDevice", "devices"]
 
 LOADER = "libvulkan.so.1"
-# Of the Vulkan specification: VkStructureType, VkPhysicalDeviceType, and VkPhysicalDeviceProperties, which begins with
-# apiVersion, driverVersion, vendorID, deviceID and deviceType, then the name.
+# From the Vulkan specification: a VkStructureType, a VkPhysicalDeviceType, and the layout of
+# VkPhysicalDeviceProperties: apiVersion, driverVersion, vendorID, deviceID, deviceType, then the name.
 INSTANCE_CREATE_INFO = 1
 CPU = 4
 NAME_AT, NAME_SIZE, PROPERTIES_SIZE = 20, 256, 4096
-MOST = 16
+MAX_DEVICES = 16
 
 
 class InstanceCreateInfo(ctypes.Structure):
@@ -31,14 +31,14 @@ class InstanceCreateInfo(ctypes.Structure):
 
 @dataclass(frozen=True)
 class VulkanDevice:
-    """software: a driver that computes on the CPU, such as Mesa's lavapipe."""
+    """A device. `software`: whether its driver computes on the CPU, like Mesa's lavapipe."""
 
     name: str
     software: bool
 
 
 def devices() -> list[VulkanDevice]:
-    """Every device that some driver offers, in the loader's order; none where there is no loader or no driver."""
+    """All devices, in the loader's order; empty when there is no loader or no driver."""
     try:
         vulkan = ctypes.CDLL(LOADER)
     except OSError:
@@ -47,15 +47,15 @@ def devices() -> list[VulkanDevice]:
     if vulkan.vkCreateInstance(ctypes.byref(info), None, ctypes.byref(instance)):
         return []
     try:
-        count, handles = ctypes.c_uint32(MOST), (ctypes.c_void_p * MOST)()
+        count, handles = ctypes.c_uint32(MAX_DEVICES), (ctypes.c_void_p * MAX_DEVICES)()
         if vulkan.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), handles) < 0:
             return []
-        return [described(vulkan, ctypes.c_void_p(handle)) for handle in handles[: count.value]]
+        return [describe(vulkan, ctypes.c_void_p(handle)) for handle in handles[: count.value]]
     finally:
         vulkan.vkDestroyInstance(instance, None)
 
 
-def described(vulkan: ctypes.CDLL, handle: ctypes.c_void_p) -> VulkanDevice:
+def describe(vulkan: ctypes.CDLL, handle: ctypes.c_void_p) -> VulkanDevice:
     properties = ctypes.create_string_buffer(PROPERTIES_SIZE)
     vulkan.vkGetPhysicalDeviceProperties(handle, properties)
     kind = int.from_bytes(properties.raw[NAME_AT - 4 : NAME_AT], "little")

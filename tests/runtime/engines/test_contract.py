@@ -21,7 +21,7 @@ from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
 
 
 class TestContract:
-    def test_scores_are_the_models(self, classifier, name):
+    def test_scores_are_the_outputs_of_the_model(self, classifier, name):
         scores = classifier.scores(IMAGES)
         assert (scores.shape, scores.dtype) == ((19, 10), np.float32)
         assert np.abs(scores - EXPECTED).max() < TOLERANCE.get(name, 1e-4)
@@ -37,14 +37,15 @@ class TestContract:
         for batch in (IMAGES, IMAGES[..., None]):
             answers = classifier(batch)
             assert len(answers) == 19
-            rounding = 1e-6 if classifier.engine.name.startswith("keras") else 0  # its order of sums goes by the batch
+            # In Keras the order of sums depends on the batch size.
+            rounding = 1e-6 if classifier.engine.name.startswith("keras") else 0
             assert np.abs(answers[0].probabilities - one.probabilities).max() <= rounding
 
     def test_a_batch_of_one_is_a_list(self, classifier):
         assert isinstance(classifier(IMAGES[:1]), list)
         assert len(classifier.classify(IMAGES[0])) == 1
 
-    def test_prediction_hangs_together(self, classifier):
+    def test_prediction_is_consistent(self, classifier):
         for answer in classifier(IMAGES):
             assert answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
             assert answer.index == answer.probabilities.argmax() == answer.top_k(3)[0]
@@ -78,7 +79,7 @@ class TestContract:
         assert set(most) == {1}
 
     def test_shared_between_threads(self, classifier):
-        steps = 5 if classifier.engine.name.startswith("keras") else 60  # Keras takes milliseconds a call
+        steps = 5 if classifier.engine.name.startswith("keras") else 60  # Keras takes milliseconds per call
         expected = [classifier.scores(image)[0] for image in IMAGES]
         wrong = []
 
@@ -106,7 +107,7 @@ class TestContract:
 
 
 def test_engines_agree_on_a_real_int8_model():
-    """Golden across kernels: XNNPACK rounds otherwise than LiteRT's own kernels, by few steps, and ties may flip."""
+    """Agreement of kernels: XNNPACK and LiteRT's kernels differ by a few steps, and ties may change."""
     images = fashion_mnist.load("test").images[:300]
     path = ROOT / "exported/compact_cnn/int8.tflite"
     scores = {}
@@ -126,7 +127,7 @@ def test_every_engine_claims_a_format():
         assert all(name in engines_for(Path(f"x{suffix}"), record.target) for suffix in record.suffixes)
 
 
-def test_onnxruntime_optimises_as_far_as_its_name_says(linear_models):
+def test_onnxruntime_optimisation_levels(linear_models):
     levels = {
         "onnxruntime": "ORT_ENABLE_ALL", "onnxruntime-extended": "ORT_ENABLE_EXTENDED",
         "onnxruntime-basic": "ORT_ENABLE_BASIC", "onnxruntime-disabled": "ORT_DISABLE_ALL",
@@ -145,7 +146,7 @@ def test_onnxruntime_optimises_as_far_as_its_name_says(linear_models):
         pytest.param("int16x8.tflite", "openvino", marks=needs("openvino")),
     ],
 )
-def test_a_forked_child_of_an_engine_that_cannot_fork_is_told_and_does_not_hang(linear_models, name, engine):
+def test_an_engine_that_cannot_fork_refuses_in_a_child(linear_models, name, engine):
     with Classifier.load(linear_models[name], engine=engine) as classifier:
         classifier(IMAGES[0])
         child = os.fork()

@@ -1,4 +1,4 @@
-"""Engines on a GPU: on software Vulkan where that can be had, and without any driver everywhere."""
+"""GPU engines: on software Vulkan where it is available, and without any driver."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from fmnist_edge.errors import FileError, UnavailableError
 from fmnist_edge.report import runs
 from fmnist_edge.runtime.engine_catalog import GPU, engines_on
 from fmnist_edge.runtime.engines import cuda, onnxruntime_cuda
-from fmnist_edge.runtime.engines.compiled_model import placed
+from fmnist_edge.runtime.engines.compiled_model import placement_from
 
 TINY = Plan("tiny", 1, 0, 0, min_queries=3, warm_up_runs=2, warm_up_seconds=0, threads=(1,))
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 28, 28), np.uint8)
@@ -32,7 +32,7 @@ NEEDS = {
     "onnxruntime-cuda-graph": "onnxruntime",
 }
 FILES = {"onnxruntime": "float32.onnx", "ncnn": "float32.ncnn", "litert": "float32.tflite"}
-# What onnxruntime-gpu 1.31 logs where CUDA's libraries are not installed.
+# The log of onnxruntime-gpu 1.31 without CUDA's libraries.
 LOGGED = (
     "[E:onnxruntime:Default, provider_bridge_ort.cc:2458 operator()] Failed to load library "
     "libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open shared object file: No such file or "
@@ -55,7 +55,7 @@ def model_for(models, engine):
 
 @pytest.fixture
 def software(monkeypatch):
-    """Children of this process see lavapipe and no other Vulkan driver."""
+    """Child processes see lavapipe as the only Vulkan driver."""
     found = lavapipe.environment()
     if isinstance(found, str):
         pytest.skip(found)
@@ -65,7 +65,7 @@ def software(monkeypatch):
 
 @pytest.fixture
 def no_driver(monkeypatch):
-    """Children of this process see no Vulkan driver."""
+    """Child processes see no Vulkan driver."""
     monkeypatch.setenv("VK_ICD_FILENAMES", os.devnull)
     monkeypatch.setenv("VK_DRIVER_FILES", os.devnull)
 
@@ -94,9 +94,9 @@ def request_for(path, engine, tmp_path, **changes):
 
 
 def lrn_tflite(path):
-    """A model with the op that no GPU accelerator has."""
+    """A model with an op that no GPU engine supports."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TensorFlow's own
+        warnings.simplefilter("ignore")  # from TensorFlow
         import keras
         import tensorflow as tf
 
@@ -112,7 +112,7 @@ def lrn_tflite(path):
 
 class TestOnSoftware:
     @pytest.mark.parametrize("engine", engines("onnxruntime-webgpu", "litert-gpu", "ncnn-vulkan"))
-    def test_it_answers_as_the_cpu_and_tells_no_speed(self, software, models, tmp_path, engine):
+    def test_same_answers_as_the_cpu_and_no_latency(self, software, models, tmp_path, engine):
         result = measured(model_for(models, engine), engine, tmp_path)
         (cell,) = result["cells"]
         assert (cell["status"], cell["reason"], cell["target"]) == ("ok", None, "gpu")
@@ -126,14 +126,14 @@ class TestOnSoftware:
             runs.read([tmp_path])
 
     @needs("ai_edge_litert")
-    def test_ops_that_fall_back_are_counted_and_make_it_partial(self, software, tmp_path):
+    def test_ops_on_the_cpu_are_counted_and_make_it_partial(self, software, tmp_path):
         result = measured(lrn_tflite(tmp_path / "linear/float32.tflite"), "litert-gpu", tmp_path / "out")
         (cell,) = result["cells"]
         assert cell["status"] == "partial" and "ran on the CPU" in cell["reason"]
         assert "LOCAL_RESPONSE_NORMALIZATION" in cell["reason"] and not tables.fell_short(result)
         assert 0 < sum(cell["placement"]["on_cpu"].values()) < cell["placement"]["ops"]
 
-    def test_the_loaders_own_list_names_it(self, software):
+    def test_the_vulkan_loader_lists_it(self, software):
         code = (
             "from fmnist_edge.runtime.engines import vulkan as v;print([(d.name[:8], d.software) for d in v.devices()])"
         )
@@ -143,7 +143,7 @@ class TestOnSoftware:
 
 class TestWithout:
     @pytest.mark.parametrize("engine", engines(*engines_on(GPU)))
-    def test_without_a_gpu_each_is_unavailable_and_says_why(self, no_driver, models, tmp_path, engine):
+    def test_without_a_gpu_every_engine_is_unavailable_with_a_reason(self, no_driver, models, tmp_path, engine):
         if engine.startswith("onnxruntime-cuda") and has_cuda():
             pytest.skip("this machine has CUDA")
         path = model_for(models, engine)
@@ -152,7 +152,7 @@ class TestWithout:
         reason = reply["reason"]
         assert "\n" not in reason and ("finds no GPU" in reason or "without CUDA" in reason or "NVIDIA" in reason)
 
-    def test_one_that_is_not_installed_says_what_to_install(self, models, tmp_path, monkeypatch):
+    def test_a_missing_engine_says_what_to_install(self, models, tmp_path, monkeypatch):
         for engine, module in NEEDS.items():
             blocked = tmp_path / engine
             blocked.mkdir()
@@ -166,35 +166,35 @@ class TestWithout:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"
 
-    def test_cuda_tells_a_missing_driver_from_a_missing_library(self, monkeypatch):
+    def test_cuda_distinguishes_a_missing_driver_and_a_missing_library(self, monkeypatch):
         monkeypatch.setattr(cuda, "DRIVER", "libcuda-is-not-here.so.1")
         with pytest.raises(UnavailableError, match=r"no NVIDIA driver .*libcuda-is-not-here"):
             cuda.Cuda()
-        assert "libcublasLt.so.13 is missing; in an environment" in onnxruntime_cuda.why_not(LOGGED)
-        assert "Require cuDNN 9" in onnxruntime_cuda.why_not(LOGGED.splitlines()[1])
-        assert "does not say why" in onnxruntime_cuda.why_not("")
+        assert "libcublasLt.so.13 is missing; in an environment" in onnxruntime_cuda.load_failure(LOGGED)
+        assert "Require cuDNN 9" in onnxruntime_cuda.load_failure(LOGGED.splitlines()[1])
+        assert "no reason given" in onnxruntime_cuda.load_failure("")
 
-    def test_a_session_that_fell_back_to_the_cpu_is_not_taken_for_cuda(self, models, monkeypatch):
+    def test_a_session_on_the_cpu_does_not_count_as_cuda(self, models, monkeypatch):
         import onnxruntime
 
         class Driver:
             name, stream = "a GPU", 0
 
         monkeypatch.setattr(onnxruntime_cuda, "Cuda", Driver)
-        # One without CUDA, that claims to have it.
-        monkeypatch.setattr(onnxruntime_cuda, "library", lambda: onnxruntime)
+        # An onnxruntime without CUDA that claims to have it.
+        monkeypatch.setattr(onnxruntime_cuda, "cuda_onnxruntime", lambda: onnxruntime)
         with warnings.catch_warnings(), pytest.raises(UnavailableError, match="cannot use CUDA"):
-            warnings.simplefilter("ignore")  # ONNX Runtime's own, of the provider that it leaves out
+            warnings.simplefilter("ignore")  # ONNX Runtime's warning about the provider that it leaves out
             onnxruntime_cuda.OnnxRuntimeCudaEngine(str(models["float32.onnx"]), 1)
 
-    def test_litert_that_put_all_on_the_cpu_is_not_on_a_gpu(self):
-        with pytest.raises(UnavailableError, match="would run on the CPU"):
-            placed("INFO: Created TensorFlow Lite XNNPACK delegate for CPU.", True, {})
+    def test_litert_with_all_ops_on_the_cpu_does_not_count_as_a_gpu(self):
+        with pytest.raises(UnavailableError, match="runs no op of this model on the GPU"):
+            placement_from("INFO: Created TensorFlow Lite XNNPACK delegate for CPU.", True, {})
 
-    def test_a_real_gpu_is_told_from_a_software_one(self):
+    def test_real_and_software_gpus_are_distinguished(self):
         said = "Selected adapter: NVIDIA T4, arch=turing, vendor=nvidia, backend=Vulkan, adapterType=Discrete GPU"
-        assert not placed(said, True, {}).software
-        assert placed(said.replace("Discrete GPU", "CPU / Software"), True, {}).software
+        assert not placement_from(said, True, {}).software
+        assert placement_from(said.replace("Discrete GPU", "CPU / Software"), True, {}).software
 
 
 def has_cuda():
@@ -221,7 +221,7 @@ class TestCommand:
         assert main(["bench", "--resume", "a.partial.jsonl", "--target", "gpu"]) == 2
         assert "--target: cannot be used with --resume" in capsys.readouterr().err
 
-    def test_nothing_that_could_run_is_something_to_install(self, no_driver, models, tmp_path, monkeypatch, capsys):
+    def test_without_an_engine_it_says_what_to_install(self, no_driver, models, tmp_path, monkeypatch, capsys):
         (tmp_path / "tiny.toml").write_text("\n".join(f"{k} = {json.dumps(v)}" for k, v in PLAN.items()))
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(suite, "calibrate", lambda threads: {"threads": {}})

@@ -12,7 +12,7 @@ from fmnist_edge.worker.calls import child_environment
 
 
 class TestKeras:
-    def test_threads_are_those_of_the_process(self, linear_models):
+    def test_threads_are_set_for_the_process(self, linear_models):
         code = (
             "import sys, tensorflow as tf\n"
             "from fmnist_edge.errors import UnavailableError\n"

@@ -9,7 +9,7 @@ from fmnist_edge.runtime import Classifier
 
 @needs("MNN")
 class TestMNN:
-    def test_what_the_library_prints_stays_out_of_ours(self, linear_models, tmp_path, capfd):
+    def test_library_output_is_captured(self, linear_models, tmp_path, capfd):
         with Classifier.load(linear_models["float32.mnn"]) as classifier:
             classifier(IMAGES)
         refused(with_manifest(tmp_path / "x.mnn", b"x" * 300), "mnn 3", "refuses the file")

@@ -16,11 +16,11 @@ class TestNcnn:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            (lambda files: files.pop("model.bin"), "expected model.param and model.bin"),
-            (lambda files: files.update(more=b"x"), "and nothing else"),
+            (lambda files: files.pop("model.bin"), "expected exactly model.param and model.bin"),
+            (lambda files: files.update(more=b"x"), "expected exactly model.param and model.bin"),
             (lambda files: files.update({"model.bin": files["model.bin"][:900]}), "refuses the file (ModelBin read"),
             (lambda files: swap(files, b"InnerProduct", b"NoSuchLayer"), "refuses the file (layer NoSuchLayer not"),
-            (lambda files: swap(files, b"-23330=4,3,1,28,28", b""), "says no shape for 'image'"),
+            (lambda files: swap(files, b"-23330=4,3,1,28,28", b""), "has no shape for 'image'"),
             (lambda files: swap(files, b"7767517", b"1234567"), "refuses the file"),
             (lambda files: files.update({"model.param": b"\xff"}), "not a .ncnn file"),
         ],
@@ -43,7 +43,7 @@ class TestNcnn:
             archive.writestr("model.bin", b"")
         refused(with_manifest(tmp_path / "x.ncnn", file.getvalue()), "expected no compression")
 
-    def test_threads_are_as_asked(self, linear_models):
+    def test_threads(self, linear_models):
         with Classifier.load(linear_models["float32.ncnn"], threads=2) as classifier:
             assert classifier.engine._net.opt.num_threads == 2
 

@@ -1,4 +1,4 @@
-"""The numpy engine: its arithmetic against its definitions and TensorFlow Lite's reference kernels; hostile files."""
+"""The numpy engine: its arithmetic, compared with TensorFlow Lite's reference kernels, and hostile files."""
 
 import math
 import struct
@@ -46,7 +46,7 @@ def contents(files):
 
 
 def answers(engine: str, path: Path, batch: np.ndarray) -> np.ndarray:
-    """An engine's own outputs, image by image."""
+    """The outputs of an engine, image by image."""
     loaded = ENGINES[engine].load(str(path))
     quantized = loaded.input.quantize(batch)
     return np.concatenate([loaded.run(quantized[index : index + 1]) for index in range(len(batch))])
@@ -54,7 +54,7 @@ def answers(engine: str, path: Path, batch: np.ndarray) -> np.ndarray:
 
 class TestAgainstReferenceKernels:
     @pytest.mark.parametrize(("name", "precision"), [case for case in CASES if case[1].startswith("int")])
-    def test_integers_are_the_same_bit_for_bit(self, files, name, precision):
+    def test_integer_models_match_bit_for_bit(self, files, name, precision):
         path = files[name, precision]
         expected = answers("litert-reference", path, images())
         found = answers("numpy", path, images())
@@ -63,14 +63,14 @@ class TestAgainstReferenceKernels:
         assert len(np.unique(expected)) > 20, "the outputs are all but constant: this compares nothing"
 
     @pytest.mark.parametrize(("name", "precision"), [case for case in CASES if not case[1].startswith("int")])
-    def test_floats_are_the_same_up_to_the_order_of_sums(self, files, name, precision):
+    def test_float_models_match_up_to_the_order_of_sums(self, files, name, precision):
         path = files[name, precision]
         expected = answers("litert-reference", path, images())
         np.testing.assert_allclose(answers("numpy", path, images()), expected, rtol=1e-4, atol=2e-6)
 
     @pytest.mark.skipif(not MICRO, reason="tflite-micro has no wheel for this machine")
-    def test_tflite_micro_differs_in_dense_layers_alone(self, files, monkeypatch):
-        """It rescales their sums as it does those of convolutions."""
+    def test_tflite_micro_differs_only_in_dense_layers(self, files, monkeypatch):
+        """It rescales sums of dense layers like those of convolutions."""
         for case in (("windows", "int8_only"), ("branches", "int8_only")):
             expected = answers("tflite-micro", files[case], images())
             monkeypatch.setitem(integers.RESCALE, "FULLY_CONNECTED", integers.RESCALE["CONV_2D"])
@@ -110,7 +110,7 @@ class TestAgainstReferenceKernels:
 
 
 def truncated(a: int, b: int) -> int:
-    """a / b as C divides."""
+    """a / b, truncated like in C."""
     return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
 
 
@@ -146,7 +146,7 @@ class TestFixedPoint:
         by = fixed_point.quantize_multipliers(np.array([1 - 2**-40, 2.0**-40, 0.0]))
         assert list(by.mantissa) == [1 << 30, 0, 0] and list(by.shift) == [1, 0, 0]
 
-    def test_curves(self):
+    def test_nonlinear_functions(self):
         x = np.arange(-(1 << 31), 1, 1 << 20)
         np.testing.assert_allclose(
             fixed_point.exp_on_negative_values(x, 5) / 2**31, np.exp(x / 2**26), atol=3e-7, rtol=0
@@ -168,7 +168,7 @@ def refused(content: bytes, *said: str) -> None:
 
 
 def survives(content: bytes) -> None:
-    """Nothing but RefusedError comes of loading it; what loads also runs, with finite time and memory."""
+    """Loading raises nothing but RefusedError. A file that loads also runs, in bounded time and memory."""
     try:
         program = program_of(read_model(content))
     except RefusedError as refusal:
@@ -197,7 +197,7 @@ class TestHostileFiles:
     @settings(max_examples=300)
     @given(st.data())
     def test_words_overwritten(self, contents, data):
-        """With offsets, lengths, sizes and scales of an attacker's choice."""
+        """An attacker chooses offsets, lengths, sizes and scales."""
         content = bytearray(data.draw(st.sampled_from(contents)))
         for word, value in data.draw(
             st.lists(st.tuples(st.integers(0, len(content) // 4 - 1), ATTACKS), min_size=1, max_size=4)
@@ -214,14 +214,14 @@ class TestHostileFiles:
     def test_noise(self, noise):
         survives(b"\x1c\0\0\0TFL3" + noise)
 
-    def test_it_is_an_artifact_error_of_one_line(self, files, tmp_path):
+    def test_refusal_is_a_one_line_artifact_error(self, files, tmp_path):
         path = tmp_path / "cut.tflite"
         path.write_bytes(files["branches", "int8_only"].read_bytes()[:3000])
         with pytest.raises(ArtifactError, match=r"cut\.tflite: the numpy engine refuses the file \(damaged: .*\)$"):
             NumpyEngine(str(path))
 
-    def test_what_a_file_may_cost_is_bounded(self, files):
-        """A kernel of 2^14 x 2^14, dense layers on ever larger images: a few bytes that ask for a lot."""
+    def test_cost_limits(self, files):
+        """A kernel of 2^14 x 2^14, and dense layers on larger and larger images: a few bytes with a huge cost."""
         content = files["windows", "int8_only"].read_bytes()
         for size in (1 << 12, 1 << 14, 1 << 30):
             image = struct.pack("<5i", 4, 1, *SHAPE)
@@ -233,9 +233,9 @@ class TestHostileFiles:
         budget = Budget()
         for _ in range(4):
             budget.spend("weights", LIMITS["weights"] // 4)
-        with pytest.raises(RefusedError, match="weights an image; this engine's limit is"):
+        with pytest.raises(RefusedError, match="weights per image; this engine's limit is"):
             budget.spend("weights", 1)
-        with pytest.raises(RefusedError, match="scratch"):
+        with pytest.raises(RefusedError, match="temporary array"):
             budget.scratch(LIMITS["scratch"] + 1)
 
     def test_a_vector_ends_inside_the_file(self):
@@ -247,19 +247,19 @@ class TestHostileFiles:
         for cut in range(1, len(content)):
             with pytest.raises(RefusedError, match="damaged"):
                 root(content[:-cut]).array(0, "int32")
-        with pytest.raises(RefusedError, match="4 numbers where this engine takes 3"):
+        with pytest.raises(RefusedError, match="4 numbers in a vector; this engine takes 3"):
             root(content).integers(0, 3)
 
     def test_ops_run_in_the_order_of_the_file(self, contents):
         model = read_model(contents[0])
-        with pytest.raises(RefusedError, match="reads what no op before it computes"):
+        with pytest.raises(RefusedError, match="reads a tensor that no earlier op computes"):
             program_of(replace(model, ops=model.ops[::-1]))
         with pytest.raises(RefusedError, match="no op computes the output"):
             program_of(replace(model, ops=model.ops[:-1]))
-        with pytest.raises(RefusedError, match="which has a value"):
+        with pytest.raises(RefusedError, match="which already has a value"):
             program_of(replace(model, ops=model.ops + model.ops[-1:]))
 
-    def test_an_op_that_is_not_there_is_named(self, tmp_path):
+    def test_an_unsupported_op_is_named(self, tmp_path):
         import keras
         import tensorflow as tf
 
@@ -271,7 +271,7 @@ class TestHostileFiles:
             content = tf.lite.TFLiteConverter.from_keras_model(keras.Model(image, outputs)).convert()
         refused(content, "no float32 kernel for builtin op 28", "engine='litert' has more")
 
-    def test_a_closed_engine_says_so(self, linear_models):
+    def test_closed_engine(self, linear_models):
         loaded = NumpyEngine(str(linear_models["int8.tflite"]))
         loaded.close()
         with pytest.raises(ArtifactError, match="closed"):
@@ -279,7 +279,7 @@ class TestHostileFiles:
 
 
 def test_float_weights_that_are_not_finite(linear_models, tmp_path):
-    """The arithmetic warns of nothing; the classifier refuses the answer."""
+    """The arithmetic gives no warning; the classifier refuses the answer."""
     from support.linear import BIAS
 
     content = linear_models["float32.tflite"].read_bytes()

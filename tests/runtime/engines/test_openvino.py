@@ -14,7 +14,7 @@ from fmnist_edge.runtime import Classifier
 @needs("openvino")
 class TestOpenVINO:
     def test_scales_are_those_in_the_file(self, linear_models):
-        """OpenVINO has them in its graph, LiteRT reads them from the file."""
+        """OpenVINO has the scales in its graph; LiteRT reads them from the file."""
         for name in ("int8.tflite", "int16x8.tflite"):
             with (
                 Classifier.load(linear_models[name], engine="openvino") as one,
@@ -25,13 +25,13 @@ class TestOpenVINO:
                     assert ours.dtype == expected.dtype and ours.zero_point == expected.zero_point
                     assert ours.scale == pytest.approx(expected.scale, rel=1e-6)
 
-    def test_threads_and_precision_are_as_asked(self, linear_models):
+    def test_threads_and_precision(self, linear_models):
         with Classifier.load(linear_models["float32.onnx"], engine="openvino", threads=1) as classifier:
             model = classifier.engine._request.get_compiled_model()
             assert model.get_property("INFERENCE_NUM_THREADS") == 1
             assert model.get_property("EXECUTION_MODE_HINT").name == "ACCURACY"
 
-    def test_another_formats_file_is_refused(self, linear_models, tmp_path):
+    def test_another_format_is_refused(self, linear_models, tmp_path):
         path = with_manifest(tmp_path / "x.tflite", linear_models["float32.onnx"].read_bytes())
         refused(path, "TFL3", engine="openvino")
 
@@ -41,8 +41,8 @@ SHIPPED = sorted(path for name in ("float32.onnx", "int8.tflite") for path in RO
 
 @needs("openvino")
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_openvino_agrees_on_what_ships(path):
-    """Another implementation altogether: float scores alike, int8 ones within some steps."""
+def test_openvino_agrees_on_committed_artifacts(path):
+    """An independent implementation: float scores are alike, int8 scores within a few steps."""
     images = fashion_mnist.load("test").images[:300]
     scores = []
     for engine in (None, "openvino"):

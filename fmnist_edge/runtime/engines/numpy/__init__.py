@@ -1,6 +1,7 @@
-"""An interpreter of `.tflite` files made of NumPy alone: slow, always there, and readable.
+"""An interpreter for `.tflite` files that needs only NumPy: slow, always available, and readable.
 
-`flatbuffer` reads bytes with bounds checks, `model` makes tensors and ops of them, `program` checks the whole graph and
-binds each op to a kernel, `engine` runs it. Kernels come in a file per kind of arithmetic: `floats`, `integers`
-(bit for bit TensorFlow Lite's reference kernels), `hybrid` (float activations, int8 weights) and `shapes`.
+`runtime.flatbuffer` reads bytes with bounds checks, `model` parses tensors and ops, `program` checks the whole graph
+and binds each op to a kernel, and `engine` runs it. Kernels are in one file per kind of arithmetic: `floats`,
+`integers` with `nonlinear` (bit for bit like TensorFlow Lite's reference kernels), `hybrid` (float activations, int8
+weights) and `shapes`.
 """

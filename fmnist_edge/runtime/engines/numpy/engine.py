@@ -1,4 +1,4 @@
-"""NumPy as an engine, for `.tflite` files: nothing to install, and the oracle that other engines are compared with."""
+"""The engine for `.tflite` files in NumPy. It needs no other package and is a reference for other engines."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["NumpyEngine"]
 
 
 class NumpyEngine(Engine):
-    """It takes any number of images, whatever batch the file is for.
+    """NumPy. It accepts any number of images, whatever the batch size of the file.
 
-    Integer ops answer bit for bit what TensorFlow Lite's reference kernels do (`litert-reference`), float ops up to the
-    order of their sums. A damaged or hostile file is an ArtifactError, and costs little memory and time. `threads` has
-    no effect; it is safe to share between threads.
+    Integer ops are bit for bit like TensorFlow Lite's reference kernels (`litert-reference`). Float ops may differ from
+    them by the order of their sums. A damaged or hostile file raises an ArtifactError, and costs little memory and
+    time. `threads` has no effect. Threads may share an engine.
     """
 
     def __init__(self, path: str, threads: int | None = None) -> None:
@@ -29,8 +29,8 @@ class NumpyEngine(Engine):
             self.input, self.output = spec(self._program.input), spec(self._program.output)
         except RefusedError as reason:
             raise ArtifactError(f"{path}: the numpy engine refuses the file ({reason})") from None
-        except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:  # a check that we forgot
-            raise ArtifactError(f"{path}: the numpy engine cannot make sense of it ({one_line(error, 120)})") from None
+        except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:  # a check is missing
+            raise ArtifactError(f"{path}: the numpy engine cannot read the file ({one_line(error, 120)})") from None
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         if self._program is None:
@@ -46,6 +46,6 @@ def spec(tensor: Tensor) -> TensorSpec:
     if tensor.dtype == "float32":
         return TensorSpec(tensor.name, shape, tensor.dtype)
     if tensor.dtype not in ("int8", "int16"):
-        raise RefusedError(f"tensor {tensor.name!r} is {tensor.dtype}; an input or output is float32, int8 or int16")
+        raise RefusedError(f"tensor {tensor.name!r} is {tensor.dtype}; expected float32, int8 or int16")
     quantization = tensor.per_tensor()
     return TensorSpec(tensor.name, shape, tensor.dtype, quantization.scale, quantization.zero_point)

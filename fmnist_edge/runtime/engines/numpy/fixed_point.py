@@ -1,7 +1,7 @@
-"""Arithmetic with 32-bit fixed-point numbers, rounded the way TensorFlow Lite's reference kernels round.
+"""Arithmetic with 32-bit fixed-point numbers, rounded like in TensorFlow Lite's reference kernels.
 
-The primitives are those of gemmlowp/fixedpoint/fixedpoint.h and tensorflow/lite/kernels/internal/common.h. Arrays hold
-int64, so that nothing here overflows where the originals do not.
+The functions follow gemmlowp/fixedpoint/fixedpoint.h and tensorflow/lite/kernels/internal/common.h. Arrays are int64,
+so nothing overflows here that does not overflow there.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ INT32_MAX = (1 << 31) - 1
 
 @dataclass(frozen=True)
 class Multiplier:
-    """A factor as mantissa · 2^(shift - 31); int64 arrays, () or one per channel."""
+    """A factor, mantissa · 2^(shift - 31). int64 arrays of shape () or (channels,)."""
 
     mantissa: np.ndarray
     shift: np.ndarray
 
 
 def round_half_away(values: np.ndarray) -> np.ndarray:
-    """Floats to the nearest whole number, halves away from zero (std::round)."""
+    """Round floats to the nearest whole number, halves away from zero (std::round)."""
     whole = np.trunc(values)
     whole += np.copysign(np.abs(values - whole) >= 0.5, values).astype(whole.dtype)
     return whole
@@ -61,15 +61,15 @@ def multiplier(factor: float) -> Multiplier:
 
 
 def multiply(x: np.ndarray, by: Multiplier) -> np.ndarray:
-    """x · by, for int32 values (MultiplyByQuantizedMultiplier), in place: rounded twice, first to nearest, then to
-    nearest with ties away from zero. The multiplier broadcasts against the last axis."""
+    """x · by for int32 values, in place (MultiplyByQuantizedMultiplier). Rounds twice: first to nearest, then to
+    nearest with ties away from zero. The multiplier is broadcast along the last axis."""
     left = np.maximum(by.shift, 0)
     x *= by.mantissa << left
     return rounding_divide_by_power(high(x), np.maximum(-by.shift, 0))
 
 
 def multiply_wide(x: np.ndarray, by: Multiplier) -> np.ndarray:
-    """x · by, for 48-bit values, in place: rounded once, with a mantissa of 15 bits."""
+    """x · by for 48-bit values, in place. Rounds once; the mantissa has 15 bits."""
     mantissa = np.where(by.mantissa < 0x7FFF0000, (by.mantissa + (1 << 15)) >> 16, 0x7FFF)
     x *= mantissa
     shift = 15 - by.shift
@@ -79,7 +79,7 @@ def multiply_wide(x: np.ndarray, by: Multiplier) -> np.ndarray:
 
 
 def multiply_once(x: np.ndarray, by: Multiplier) -> np.ndarray:
-    """x · by, in place: rounded once, halves up, with the whole mantissa."""
+    """x · by, in place. Rounds once, halves up; the mantissa has all 31 bits."""
     x *= by.mantissa
     shift = 31 - by.shift
     x += np.left_shift(1, shift - 1)
@@ -88,8 +88,8 @@ def multiply_once(x: np.ndarray, by: Multiplier) -> np.ndarray:
 
 
 def high(products: np.ndarray) -> np.ndarray:
-    """products / 2^31 to nearest, in place. With an addend of 2^30 its sign makes no difference: the original
-    truncates after adding 1 - 2^30 to a negative product, which is the same."""
+    """products / 2^31, rounded to nearest, in place. The original adds 1 - 2^30 to a negative product and truncates;
+    adding 2^30 and shifting gives the same."""
     products += 1 << 30
     products >>= 31
     return products
@@ -101,7 +101,7 @@ def high_mul(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
 
 
 def rounding_divide_by_power(x: np.ndarray, exponent: np.ndarray | int) -> np.ndarray:
-    """x / 2^exponent to nearest, ties away from zero (RoundingDivideByPOT), in place."""
+    """x / 2^exponent, rounded to nearest with ties away from zero, in place (RoundingDivideByPOT)."""
     if not np.any(exponent):
         return x
     half = np.left_shift(1, exponent) >> 1
@@ -125,7 +125,7 @@ EXPONENTIALS = (
 
 
 def exp_on_negative_values(x: np.ndarray, integer_bits: int) -> np.ndarray:
-    """exp(x) with 31 fractional bits, of x <= 0 with `integer_bits` integer bits."""
+    """exp(x) with 31 fractional bits, for x <= 0 with `integer_bits` integer bits."""
     fraction_bits = 31 - integer_bits
     quarter = 1 << (fraction_bits - 2)
     below_quarter = (x & (quarter - 1)) - quarter
@@ -139,7 +139,7 @@ def exp_on_negative_values(x: np.ndarray, integer_bits: int) -> np.ndarray:
 
 
 def exp_near_zero(x: np.ndarray) -> np.ndarray:
-    """exp(x) of -1/4 <= x < 0, all with 31 fractional bits: Taylor's series of degree 4 around -1/8."""
+    """exp(x) for -1/4 <= x < 0, both with 31 fractional bits: a Taylor series of degree 4 around -1/8."""
     exp_of_middle, third = 1895147668, 715827883
     y = x + (1 << 28)
     y2 = high_mul(y, y)
@@ -150,7 +150,7 @@ def exp_near_zero(x: np.ndarray) -> np.ndarray:
 
 
 def reciprocal_of_one_plus(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + x) of 0 <= x <= 1, with 31 fractional bits: three steps of Newton and Raphson."""
+    """1 / (1 + x) for 0 <= x <= 1, with 31 fractional bits: three Newton-Raphson steps."""
     half_denominator = (x + INT32_MAX + 1) >> 1
     found = 1515870810 + high_mul(half_denominator, -1010580540)  # 48/17 - 32/17 · d, with 29 fractional bits
     for _ in range(3):
@@ -160,12 +160,12 @@ def reciprocal_of_one_plus(x: np.ndarray) -> np.ndarray:
 
 
 def logistic(x: np.ndarray, integer_bits: int) -> np.ndarray:
-    """1 / (1 + exp(-x)) with 31 fractional bits, of x with `integer_bits` integer bits."""
+    """1 / (1 + exp(-x)) with 31 fractional bits, for x with `integer_bits` integer bits."""
     positive = reciprocal_of_one_plus(exp_on_negative_values(-np.abs(x), integer_bits))
     return np.where(x == 0, 1 << 30, np.where(x > 0, positive, INT32_MAX - positive))
 
 
 def integer_radius(integer_bits: int, left_shift: int) -> int:
-    """The largest input that stays below 2^integer_bits once it is scaled (CalculateInputRadius)."""
+    """The largest input that is below 2^integer_bits after scaling (CalculateInputRadius)."""
     largest = ((1 << integer_bits) - 1) * 2.0 ** (31 - integer_bits)
     return math.floor(largest / 2.0**left_shift)

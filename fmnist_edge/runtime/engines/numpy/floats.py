@@ -1,4 +1,4 @@
-"""Kernels in float32. Images never share a sum of products, so that an answer does not depend on its batch."""
+"""Kernels in float32. Images never share a matrix product, so an answer does not depend on the other images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fmnist_edge.runtime.engines.numpy.linear import linear
 from fmnist_edge.runtime.engines.numpy.model import Op
 from fmnist_edge.runtime.flatbuffer import RefusedError
 
-__all__ = ["KERNELS", "activate", "floats"]
+__all__ = ["KERNELS", "activate", "check_float32"]
 
 Elementwise = Callable[[np.ndarray], np.ndarray]
 
@@ -24,7 +24,7 @@ RANGES = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 def activation_range(op: Op, code: int) -> tuple[float, float]:
     if code not in RANGES:
         raise RefusedError(
-            f"{op.kind} {op.output.name!r} has a fused activation of kind {code}, which this engine has not"
+            f"{op.kind} {op.output.name!r} has a fused activation of kind {code}, which this engine does not support"
         )
     return RANGES[code]
 
@@ -37,18 +37,18 @@ def activate(op: Op, code: int) -> Elementwise:
     return lambda x: np.clip(x, np.float32(low), np.float32(high), out=x)
 
 
-def floats(op: Op, *numbers: int) -> None:
+def check_float32(op: Op, *numbers: int) -> None:
     """Raises RefusedError unless these operands and the output are float32."""
     for tensor in (*(op.operand(number) for number in numbers), op.output):
         if tensor.dtype != "float32":
             raise RefusedError(
-                f"{op.kind} {op.output.name!r} mixes float32 with {tensor.dtype}, which this engine does not"
+                f"{op.kind} {op.output.name!r} mixes float32 with {tensor.dtype}, which this engine does not support"
             )
 
 
-def weighted(op: Op, budget: Budget) -> Kernel:
+def linear_layer(op: Op, budget: Budget) -> Kernel:
     found = linear(op, budget)
-    floats(op, 0, 1)
+    check_float32(op, 0, 1)
     weights = np.ascontiguousarray(found.weights, np.float32)
     bias = np.float32(0) if found.bias is None else found.bias.astype(np.float32)
     fused = activate(op, found.activation)
@@ -63,7 +63,7 @@ def weighted(op: Op, budget: Budget) -> Kernel:
 
 def arithmetic(function: np.ufunc) -> Callable[[Op, Budget], Kernel]:
     def build(op: Op, budget: Budget) -> Kernel:
-        floats(op, 0, 1)
+        check_float32(op, 0, 1)
         fused = activate(op, op.integer(0, "int8"))
         return binary(op, budget, lambda a, b: fused(function(a, b)))
 
@@ -72,8 +72,8 @@ def arithmetic(function: np.ufunc) -> Callable[[Op, Budget], Kernel]:
 
 def elementwise(function: Elementwise) -> Callable[[Op, Budget], Kernel]:
     def build(op: Op, budget: Budget) -> Kernel:
-        floats(op, 0)
-        op.produces(op.operand(0).shape[1:])
+        check_float32(op, 0)
+        op.check_output_shape(op.operand(0).shape[1:])
         return function
 
     return build
@@ -84,8 +84,8 @@ def logistic(x: np.ndarray) -> np.ndarray:
 
 
 def softmax(op: Op, budget: Budget) -> Kernel:
-    floats(op, 0)
-    op.produces(op.operand(0).shape[1:])
+    check_float32(op, 0)
+    op.check_output_shape(op.operand(0).shape[1:])
     beta = np.float32(op.real(0))
 
     def kernel(x: np.ndarray) -> np.ndarray:
@@ -97,9 +97,9 @@ def softmax(op: Op, budget: Budget) -> Kernel:
 
 def local_response_normalization(op: Op, budget: Budget) -> Kernel:
     """y = x · (bias + alpha · Σ x² over 2 · radius + 1 channels)^-beta; Krizhevsky et al. 2012, section 3.3."""
-    floats(op, 0)
+    check_float32(op, 0)
     shape = op.operand(0).shape[1:]
-    op.produces(shape)
+    op.check_output_shape(shape)
     radius = min(max(op.integer(0, "int32"), 0), shape[-1] - 1) if shape else 0
     bias, alpha, beta = (np.float32(op.real(field)) for field in (1, 2, 3))
     window = 2 * radius + 1
@@ -115,9 +115,9 @@ def local_response_normalization(op: Op, budget: Budget) -> Kernel:
 
 
 KERNELS: dict[str, Callable[[Op, Budget], Kernel]] = {
-    "CONV_2D": weighted,
-    "DEPTHWISE_CONV_2D": weighted,
-    "FULLY_CONNECTED": weighted,
+    "CONV_2D": linear_layer,
+    "DEPTHWISE_CONV_2D": linear_layer,
+    "FULLY_CONNECTED": linear_layer,
     "ADD": arithmetic(np.add),
     "MUL": arithmetic(np.multiply),
     "RELU": elementwise(lambda x: np.maximum(x, np.float32(0))),

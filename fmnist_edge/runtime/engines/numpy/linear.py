@@ -1,7 +1,7 @@
-"""Convolutions and dense layers without their arithmetic: shapes, layouts, and the sum of products itself.
+"""Shared by all convolutions and dense layers: shapes, weight layouts, and sums of products.
 
-Integers are multiplied as floats that hold them exactly, because BLAS knows no integers: partial sums stay below 2^24
-or 2^53, so that no order of adding them makes a difference.
+BLAS has no integers, so integers are multiplied as floats. Partial sums stay below 2^24 (float32) or 2^53 (float64), so
+they are exact in any order.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ class Linear:
     """An op that sums products.
 
     Attributes:
-        weights: (inputs of a sum, outputs), or (rows, columns, channels, outputs of each) for a depthwise convolution.
-        product: x, in float and centred on 0, (n, *image), and weights of the same dtype -> sums (n, *shape).
-        rows: x -> its view (n, r, values), r groups of values that a hybrid op quantises each on its own.
+        weights: (inputs of a sum, outputs); for a depthwise convolution (rows, columns, channels, outputs per channel).
+        product: (x, weights) -> sums (n, *shape). x is (n, *image), float, relative to the zero point; weights have the
+            same dtype.
+        rows: x -> a view (n, r, values) of r groups. A hybrid op quantises each group separately.
         activation: code of the fused activation.
-        bias: constant (outputs,), None where there is none.
+        bias: constant (outputs,); None when there is none.
     """
 
     input: Tensor
@@ -49,18 +50,18 @@ class Linear:
         return int(np.prod(self.weights.shape[-2:])) if self.weights.ndim == 4 else int(self.weights.shape[1])
 
     def largest_sums(self) -> float:
-        """Largest sum of the absolute weights of one output."""
+        """The largest sum of absolute weights over all outputs."""
         magnitudes = np.abs(self.weights.astype(np.float64))
         return float(magnitudes.sum(axis=(0, 1) if self.weights.ndim == 4 else 0).max())
 
 
 def exact_dtype(op: Linear, largest_input: int) -> type:
-    """float32 where it holds every partial sum of `op` exactly, for inputs of at most that magnitude."""
+    """float32 if it holds every partial sum of `op` exactly, else float64. `largest_input` is a magnitude."""
     return np.float32 if op.largest_sums() * largest_input < EXACT_FLOAT32 else np.float64
 
 
 def linear(op: Op, budget: Budget) -> Linear:
-    """The geometry of CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED; raises RefusedError when its parts do not fit."""
+    """The geometry of CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED. Raises RefusedError when its parts do not fit."""
     weights = op.constant(1)
     budget.spend("weights", weights.size)
     found = KINDS[op.kind](op, weights, budget)
@@ -80,7 +81,7 @@ def conv(op: Op, weights: np.ndarray, budget: Budget) -> Linear:
     dilation = op.integer(5, "int32", 1), op.integer(4, "int32", 1)
     window = window_of(op, (height, width), stride, budget, dilation)
     grid = window.rows.count, window.columns.count
-    op.produces((*grid, outputs))
+    op.check_output_shape((*grid, outputs))
     budget.scratch(grid[0] * grid[1] * height * width * channels)
     budget.spend("multiply-accumulates", grid[0] * grid[1] * weights.size)
 
@@ -88,28 +89,28 @@ def conv(op: Op, weights: np.ndarray, budget: Budget) -> Linear:
         return np.matmul(window.patches(window.pad(x, 0)), matrix).reshape(len(x), *grid, outputs)
 
     matrix = weights.transpose(1, 2, 3, 0).reshape(-1, outputs)
-    return Linear(image, op.operand(1), matrix, product, whole, op.integer(3, "int8"), bias(op))
+    return Linear(image, op.operand(1), matrix, product, one_row, op.integer(3, "int8"), bias(op))
 
 
 def depthwise(op: Op, weights: np.ndarray, budget: Budget) -> Linear:
     image = four_axes(op, weights)
     one, height, width, outputs = weights.shape
-    each = op.integer(3, "int32", 1)
-    if one != 1 or image.shape[3] * each != outputs:
+    multiplier = op.integer(3, "int32", 1)
+    if one != 1 or image.shape[3] * multiplier != outputs:
         raise RefusedError(f"damaged: {op.kind} {op.output.name!r} has a filter of {weights.shape} on {image.shape}")
     stride = op.integer(2, "int32", 1), op.integer(1, "int32", 1)
     dilation = op.integer(6, "int32", 1), op.integer(5, "int32", 1)
     window = window_of(op, (height, width), stride, budget, dilation)
     grid = window.rows.count, window.columns.count
-    op.produces((*grid, outputs))
+    op.check_output_shape((*grid, outputs))
     budget.scratch(grid[0] * grid[1] * outputs)
     budget.spend("multiply-accumulates", grid[0] * grid[1] * weights.size)
 
     def product(x: np.ndarray, factors: np.ndarray) -> np.ndarray:
         return depthwise_product(window, x, factors).reshape(len(x), *grid, outputs)
 
-    factors = weights.reshape(height, width, image.shape[3], each)
-    return Linear(image, op.operand(1), factors, product, whole, op.integer(4, "int8"), bias(op))
+    factors = weights.reshape(height, width, image.shape[3], multiplier)
+    return Linear(image, op.operand(1), factors, product, one_row, op.integer(4, "int8"), bias(op))
 
 
 def depthwise_product(window: Window, x: np.ndarray, factors: np.ndarray) -> np.ndarray:
@@ -124,25 +125,25 @@ def dense(op: Op, weights: np.ndarray, budget: Budget) -> Linear:
     values = op.operand(0)
     if weights.ndim != 2 or op.integer(1, "int8"):
         raise RefusedError(
-            f"{op.kind} {op.output.name!r}: weights {weights.shape} in a layout this engine does not read"
+            f"{op.kind} {op.output.name!r}: weights {weights.shape} have a layout that this engine does not support"
         )
     outputs, inputs = weights.shape
     rows, rest = divmod(values.size // values.shape[0], inputs)
     if rest or op.output.size != op.output.shape[0] * rows * outputs or op.output.shape[-1] != outputs:
         raise RefusedError(
-            f"damaged: {op.kind} {op.output.name!r}: {values.shape} by {weights.shape} is {op.output.shape}"
+            f"damaged: {op.kind} {op.output.name!r}: {values.shape} times {weights.shape} gives {op.output.shape}"
         )
-    op.produces(op.output.shape[1:])
+    op.check_output_shape(op.output.shape[1:])
     budget.spend("multiply-accumulates", rows * weights.size)
     budget.scratch(rows * max(inputs, outputs))
 
-    def by_row(x: np.ndarray) -> np.ndarray:
+    def as_rows(x: np.ndarray) -> np.ndarray:
         return x.reshape(len(x), rows, inputs)
 
     def product(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-        return np.matmul(by_row(x), matrix).reshape(len(x), *op.output.shape[1:])
+        return np.matmul(as_rows(x), matrix).reshape(len(x), *op.output.shape[1:])
 
-    return Linear(values, op.operand(1), weights.T, product, by_row, op.integer(0, "int8"), bias(op))
+    return Linear(values, op.operand(1), weights.T, product, as_rows, op.integer(0, "int8"), bias(op))
 
 
 def four_axes(op: Op, weights: np.ndarray) -> Tensor:
@@ -151,7 +152,7 @@ def four_axes(op: Op, weights: np.ndarray) -> Tensor:
     return op.operand(0)
 
 
-def whole(x: np.ndarray) -> np.ndarray:
+def one_row(x: np.ndarray) -> np.ndarray:
     return x.reshape(len(x), 1, -1)
 
 

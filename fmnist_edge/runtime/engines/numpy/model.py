@@ -1,6 +1,6 @@
-"""The tensors and ops of a `.tflite` file, as far as the graph needs them.
+"""Parse the tensors and ops of a `.tflite` file.
 
-Field numbers are those of tensorflow/compiler/mlir/lite/schema/schema.fbs.
+Field numbers are from tensorflow/compiler/mlir/lite/schema/schema.fbs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KINDS = {
     92: "SQUARE", 114: "QUANTIZE",
 }  # fmt: skip
 
-# What a file may hold. Each is far above what a network for a small device needs; together they bound memory and time.
+# Limits on a file, far above the needs of a network for a small device. Together they bound memory and time.
 MOST_TENSORS = 8192
 MOST_OPS = 2048
 MOST_OPERANDS = 64
@@ -31,7 +31,7 @@ MOST_AXES = 6
 
 @dataclass(frozen=True)
 class Quantization:
-    """real = (quantised - zero_point) * scale; float32 and int64, each (1,) or one per index of `axis`."""
+    """real = (quantised - zero_point) * scale. float32 and int64 arrays: (1,) or one value per index of `axis`."""
 
     scales: np.ndarray
     zero_points: np.ndarray
@@ -39,7 +39,7 @@ class Quantization:
 
     @property
     def scale(self) -> float:
-        """Of a tensor with a single scale."""
+        """The scale of a tensor with a single scale."""
         return float(self.scales[0])
 
     @property
@@ -49,7 +49,7 @@ class Quantization:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor as the file declares it; `data` is there for a constant, read-only, of `shape`."""
+    """A tensor as the file declares it. `data`: a constant's read-only array of `shape`; None if it is computed."""
 
     index: int
     name: str
@@ -69,15 +69,15 @@ class Tensor:
         return int(info.min), int(info.max)
 
     def per_tensor(self) -> Quantization:
-        """Its quantisation; RefusedError when it has none or several scales."""
+        """Its quantisation. Raises RefusedError when it has no scale or several."""
         if self.quantization is None or len(self.quantization.scales) != 1:
-            raise RefusedError(f"tensor {self.name!r} ({self.dtype}) needs one scale and zero point and has not")
+            raise RefusedError(f"tensor {self.name!r} ({self.dtype}) needs exactly one scale and zero point")
         return self.quantization
 
 
 @dataclass(frozen=True)
 class Op:
-    """One operator: its kind, operands (None for one left out) and options table."""
+    """One op: its kind, its operands (None for an omitted one) and its options table."""
 
     kind: str
     inputs: tuple[Tensor | None, ...]
@@ -96,14 +96,16 @@ class Op:
     def constant(self, number: int) -> np.ndarray:
         data = self.operand(number).data
         if data is None:
-            raise RefusedError(f"{self.kind} {self.output.name!r} computes its operand {number}; expected a constant")
+            raise RefusedError(f"{self.kind} {self.output.name!r} has a computed operand {number}; expected a constant")
         return data
 
-    def produces(self, shape: tuple[int, ...]) -> None:
-        """Raises RefusedError unless the output is declared to be of this shape per image."""
+    def check_output_shape(self, shape: tuple[int, ...]) -> None:
+        """Raises RefusedError unless the declared output has this shape per image."""
         if self.output.shape[1:] != shape:
             declared = self.output.shape[1:]
-            raise RefusedError(f"damaged: {self.kind} {self.output.name!r} is {declared} an image and computes {shape}")
+            raise RefusedError(
+                f"damaged: {self.kind} {self.output.name!r} declares {declared} per image and computes {shape}"
+            )
 
     def integer(self, field: int, kind: str, default: int = 0) -> int:
         return default if self.options is None else self.options.integer(field, kind, default)
@@ -117,7 +119,7 @@ class Op:
 
 @dataclass(frozen=True)
 class Model:
-    """The one graph of a file, its ops in execution order."""
+    """The only graph of a file, with its ops in execution order."""
 
     input: Tensor
     output: Tensor
@@ -125,7 +127,7 @@ class Model:
 
 
 def read_model(content: bytes) -> Model:
-    """Parse a file's content; raises RefusedError for what is damaged, unknown or too large."""
+    """Parse a file's content. Raises RefusedError when it is damaged, unsupported or too large."""
     model = root(content)
     codes = [kind_of(code) for code in model.tables(1, MOST_OPS)]
     graphs = model.tables(2, 1)
@@ -134,16 +136,16 @@ def read_model(content: bytes) -> Model:
     buffers = model.tables(4, 2 * MOST_TENSORS)
     tensors = [tensor(index, table, buffers) for index, table in enumerate(graphs[0].tables(0, MOST_TENSORS))]
     ops = tuple(op(table, codes, tensors) for table in graphs[0].tables(3, MOST_OPS))
-    return Model(only(graphs[0], 1, "input", tensors), only(graphs[0], 2, "output", tensors), ops)
+    return Model(only_tensor(graphs[0], 1, "input", tensors), only_tensor(graphs[0], 2, "output", tensors), ops)
 
 
 def kind_of(code: Table) -> str:
-    """The op's name, or how it is known where this engine has no such op. The wide field came later than the narrow."""
+    """The name of an op; "builtin op N" for one that this engine does not have. Newer files use the wider field."""
     number = max(code.integer(0, "int8"), code.integer(3, "int32"))
     return KINDS.get(number) or f"builtin op {number}"
 
 
-def only(graph: Table, field: int, kind: str, tensors: list[Tensor]) -> Tensor:
+def only_tensor(graph: Table, field: int, kind: str, tensors: list[Tensor]) -> Tensor:
     indices = graph.integers(field, MOST_OPERANDS) or ()
     if len(indices) != 1:
         raise RefusedError(f"the model has {len(indices)} {kind}s; expected exactly 1")
@@ -175,7 +177,7 @@ def tensor(index: int, table: Table, buffers: list[Table]) -> Tensor:
     if number not in DTYPES:
         raise RefusedError(f"tensor {name!r} is of type {number}; expected one of {', '.join(DTYPES.values())}")
     if table.has(6):
-        raise RefusedError(f"tensor {name!r} is sparse, which this engine does not read")
+        raise RefusedError(f"tensor {name!r} is sparse, which this engine does not support")
     shape = table.integers(0, MOST_AXES) or ()
     if any(size < 1 for size in shape):
         raise RefusedError(f"tensor {name!r} is shaped {shape}; expected positive sizes")
@@ -187,9 +189,9 @@ def tensor(index: int, table: Table, buffers: list[Table]) -> Tensor:
 
 
 def constant(name: str, shape: tuple[int, ...], dtype: str, buffer: Table) -> np.ndarray | None:
-    """The content of a buffer, None where it is empty: then the tensor is computed."""
+    """The content of a buffer; None when it is empty, because the tensor is computed."""
     if buffer.has(1) and buffer.integer(1, "uint64") > 1:
-        raise RefusedError(f"tensor {name!r} lies behind the flatbuffer's end, where this engine does not read")
+        raise RefusedError(f"tensor {name!r} is stored after the FlatBuffer's end, which this engine does not support")
     data = buffer.array(0, "uint8")
     if data is None or not len(data):
         return None

@@ -1,4 +1,4 @@
-"""A graph checked from end to end and bound to kernels, before anything runs."""
+"""Check a whole graph and bind each op to a kernel before anything runs."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from fmnist_edge.runtime.flatbuffer import RefusedError
 
 __all__ = ["Program", "program_of"]
 
-# They find out how many images an open batch has. Here images are the first axis, whatever their number.
+# These ops compute the batch size of an open batch. They are not needed here: images are always the first axis.
 SHAPE_KINDS = ("SHAPE", "STRIDED_SLICE", "PACK")
-SCRATCH = 1 << 22  # elements of the largest array at work at a time; decides how many images go through together
+SCRATCH_ELEMENTS = 1 << 22  # of the largest temporary array; limits how many images run together
 MOST_IMAGES = 64
 
 
 @dataclass(frozen=True)
 class Step:
-    """One kernel: which tensors it reads and writes, and which nobody reads after it."""
+    """One kernel, the tensors that it reads and writes, and those that no later step reads."""
 
     kernel: Kernel
     reads: tuple[int, ...]
     writes: int
-    last: tuple[int, ...]
+    frees: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Program:
-    """A runnable graph. It holds no state between runs, so that threads may share it."""
+    """A runnable graph. It has no state between runs, so threads may share it."""
 
     steps: tuple[Step, ...]
     input: Tensor
     output: Tensor
-    images: int  # to run together
+    images: int  # largest number to run together
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """(n, *image) of the input's dtype -> (n, *scores) of the output's; images do not influence one another."""
+        """(n, *image) of the input's dtype -> (n, *scores) of the output's. Images do not affect each other."""
         with np.errstate(all="ignore"):
             pieces = [self._run(batch[start : start + self.images]) for start in range(0, len(batch), self.images)]
         return np.concatenate(pieces)
@@ -50,44 +50,47 @@ class Program:
         values = {self.input.index: batch}
         for step in self.steps:
             values[step.writes] = step.kernel(*(values[index] for index in step.reads))
-            for index in step.last:
+            for index in step.frees:
                 del values[index]
         return values[self.output.index]
 
 
 def program_of(model: Model) -> Program:
-    """Raises RefusedError for an op that is unknown, out of order, too large, or at odds with what tensors declare."""
+    """Check and bind a model.
+
+    Raises RefusedError for an op that is unknown, out of order, too large, or does not fit its declared tensors.
+    """
     if model.input.data is not None or len(model.input.shape) < 2:
-        raise RefusedError(f"damaged: the input, {model.input.shape}, is no batch of images")
+        raise RefusedError(f"damaged: the input has shape {model.input.shape}; expected a batch of images")
     binder = Binder(model.input)
     with np.errstate(all="ignore"):
         bound = [step for op in model.ops if (step := binder.bind(op)) is not None]
     if model.output.index not in binder.computed:
         raise RefusedError("damaged: no op computes the output")
     steps = with_lifetimes(bound, model.output.index)
-    return Program(steps, model.input, model.output, max(1, min(MOST_IMAGES, SCRATCH // binder.budget.peak)))
+    return Program(steps, model.input, model.output, max(1, min(MOST_IMAGES, SCRATCH_ELEMENTS // binder.budget.peak)))
 
 
 class Binder:
-    """Binds ops in execution order and remembers what has been computed so far."""
+    """Binds ops in execution order and keeps track of the computed tensors."""
 
     def __init__(self, image: Tensor) -> None:
         self.budget = Budget()
         self.batch = image.shape[0]
         self.computed = {image.index}
         self._folded: dict[int, np.ndarray] = {}
-        self._sizes: set[int] = set()  # what SHAPE_KINDS made
+        self._sizes: set[int] = set()  # outputs of SHAPE_KINDS
         self._spend(image)
 
     def bind(self, op: Op) -> Step | None:
-        """The step of an op, None for one that needs none."""
+        """The step of an op; None when it needs no step."""
         if op.kind in SHAPE_KINDS:
             self._sizes.add(op.output.index)
             return None
         op = replace(op, inputs=tuple(map(self._operand, op.inputs)))
         target = op.output
         if target.data is not None or target.index in self.computed or target.index in self._folded:
-            raise RefusedError(f"damaged: {op.kind} writes to {target.name!r}, which has a value")
+            raise RefusedError(f"damaged: {op.kind} writes to {target.name!r}, which already has a value")
         if op.kind == "DEQUANTIZE" and op.operand(0).data is not None:
             self._fold(op)
             return None
@@ -109,11 +112,11 @@ class Binder:
         found = [operand.index for operand in op.inputs if operand is not None and operand.data is None]
         reads = tuple(index for index in found if index not in self._sizes)
         if not reads or not self.computed.issuperset(reads) or (len(reads) < len(found) and op.kind != "RESHAPE"):
-            raise RefusedError(f"damaged: {op.kind} {op.output.name!r} reads what no op before it computes")
+            raise RefusedError(f"damaged: {op.kind} {op.output.name!r} reads a tensor that no earlier op computes")
         return reads
 
     def _fold(self, op: Op) -> None:
-        """Convert a constant now."""
+        """Compute a DEQUANTIZE of a constant now."""
         source = op.operand(0)
         if source.shape != op.output.shape:
             raise RefusedError(f"damaged: DEQUANTIZE {op.output.name!r} of {source.shape} to {op.output.shape}")
@@ -125,22 +128,22 @@ class Binder:
 
 
 def builder_of(op: Op) -> shapes.Builder:
-    """By the arithmetic that the operands' dtypes ask for."""
+    """The kernel builder for an op and its operands' dtypes. Raises RefusedError when there is none."""
     table = integers.KERNELS if op.operand(0).dtype != "float32" else floats.KERNELS
     if op.kind in hybrid.KERNELS and op.operand(0).dtype == "float32" and op.operand(1).dtype == "int8":
         table = hybrid.KERNELS
     found = table.get(op.kind) or shapes.KERNELS.get(op.kind)
     if found is None:
-        raise RefusedError(f"no {op.operand(0).dtype} kernel for {op.kind} in this engine; engine='litert' has more")
+        raise RefusedError(f"this engine has no {op.operand(0).dtype} kernel for {op.kind}; engine='litert' has more")
     return found
 
 
 def with_lifetimes(steps: Sequence[Step], output: int) -> tuple[Step, ...]:
-    """The same steps; each gives back what it is the last to read."""
+    """The same steps, each with the tensors that it is the last to use."""
     seen, found = {output}, []
     for step in reversed(steps):
-        last = tuple(dict.fromkeys(index for index in (*step.reads, step.writes) if index not in seen))
+        frees = tuple(dict.fromkeys(index for index in (*step.reads, step.writes) if index not in seen))
         seen.update(step.reads)
         seen.add(step.writes)
-        found.append(replace(step, last=last))
+        found.append(replace(step, frees=frees))
     return tuple(reversed(found))

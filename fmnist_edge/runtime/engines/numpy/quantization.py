@@ -1,4 +1,4 @@
-"""What integer kernels share: scales that make sense, the range of an answer, tables in the place of formulas."""
+"""Shared by the integer kernels: checks of scales, the range of the output, and lookup tables."""
 
 from __future__ import annotations
 
@@ -12,33 +12,41 @@ from fmnist_edge.runtime.engines.numpy.floats import activation_range
 from fmnist_edge.runtime.engines.numpy.model import Op, Quantization, Tensor
 from fmnist_edge.runtime.flatbuffer import RefusedError
 
-__all__ = ["Function", "checked", "finished", "quantization_of", "quantized_range", "same_dtype", "tabled"]
+__all__ = [
+    "Function",
+    "check_same_dtype",
+    "check_shift",
+    "lookup_table",
+    "output_stage",
+    "quantization_of",
+    "quantized_range",
+]
 
 Function = Callable[..., np.ndarray]
 
 LARGEST_SHIFT = 30
-EVERY_INT8 = np.arange(256, dtype=np.uint8).view(np.int8)  # by its bits
+ALL_INT8 = np.arange(256, dtype=np.uint8).view(np.int8)  # in the order of their bits as uint8
 
 
 def quantization_of(op: Op, tensor: Tensor) -> Quantization:
-    """The single scale and zero point of an operand or the output; RefusedError when they make no sense."""
+    """The single scale and zero point of an operand or the output. Raises RefusedError when they are invalid."""
     found = tensor.per_tensor()
     if tensor.dtype not in ("int8", "int16") or not (math.isfinite(found.scale) and found.scale > 0):
-        raise RefusedError(f"{op.kind} {op.output.name!r} on {tensor.dtype} of scale {found.scale}")
+        raise RefusedError(f"{op.kind} {op.output.name!r} has a tensor of {tensor.dtype} with scale {found.scale}")
     low, high = tensor.limits
     if not low <= found.zero_point <= high or (tensor.dtype == "int16" and found.zero_point):
-        raise RefusedError(f"{op.kind} {op.output.name!r} has {found.zero_point} as a zero point of {tensor.dtype}")
+        raise RefusedError(f"{op.kind} {op.output.name!r} has a zero point of {found.zero_point} for {tensor.dtype}")
     return found
 
 
-def checked(op: Op, factors: Multiplier) -> Multiplier:
+def check_shift(op: Op, factors: Multiplier) -> Multiplier:
     if np.max(factors.shift) > LARGEST_SHIFT:
         raise RefusedError(f"damaged: {op.kind} {op.output.name!r} rescales by 2^{np.max(factors.shift)}")
     return factors
 
 
 def quantized_range(op: Op, code: int) -> tuple[int, int]:
-    """Least and largest output that the dtype and a fused activation allow (CalculateActivationRangeQuantized)."""
+    """(least, largest) output for the dtype and the fused activation (CalculateActivationRangeQuantized)."""
     low, high = op.output.limits
     quantization = quantization_of(op, op.output)
 
@@ -53,8 +61,8 @@ def quantized_range(op: Op, code: int) -> tuple[int, int]:
     )
 
 
-def finished(op: Op, code: int) -> Function:
-    """int64 sums relative to the output's zero point -> the output's integers, the activation applied; in place."""
+def output_stage(op: Op, code: int) -> Function:
+    """The last stage of a kernel, in place: adds the zero point to int64 sums, applies the activation and casts."""
     zero_point, (low, high), dtype = (
         quantization_of(op, op.output).zero_point,
         quantized_range(op, code),
@@ -68,16 +76,16 @@ def finished(op: Op, code: int) -> Function:
     return finish
 
 
-def same_dtype(op: Op, *numbers: int) -> None:
+def check_same_dtype(op: Op, *numbers: int) -> None:
     if any(op.operand(number).dtype != op.output.dtype for number in numbers):
-        raise RefusedError(f"{op.kind} {op.output.name!r} mixes dtypes in a way this engine does not")
+        raise RefusedError(f"{op.kind} {op.output.name!r} mixes dtypes in a way that this engine does not support")
 
 
-def tabled(op: Op, function: Function, operands: int) -> Function:
-    """`function` of int64 arrays, looked up where the operands are int8."""
+def lookup_table(op: Op, function: Function, operands: int) -> Function:
+    """`function` of int64 arrays, for operands of the op's dtype. For int8 operands it becomes a lookup table."""
     if op.operand(0).dtype != "int8":
         return lambda *values: function(*(value.astype(np.int64) for value in values))
-    grid = EVERY_INT8.astype(np.int64)
+    grid = ALL_INT8.astype(np.int64)
     if operands == 1:
         table = function(grid.copy())
         return lambda x: table[x.view(np.uint8)]

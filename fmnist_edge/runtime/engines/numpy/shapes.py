@@ -1,4 +1,4 @@
-"""Kernels that move values, choose among them or change their dtype, whatever they stand for."""
+"""Kernels for any kind of arithmetic: they move values, pool them, or change their dtype."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from fmnist_edge.runtime.engines.numpy.broadcast import Kernel
 from fmnist_edge.runtime.engines.numpy.budget import Budget
 from fmnist_edge.runtime.engines.numpy.fixed_point import multiplier, multiply, round_half_away
-from fmnist_edge.runtime.engines.numpy.floats import activate, floats
-from fmnist_edge.runtime.engines.numpy.integers import reduced
+from fmnist_edge.runtime.engines.numpy.floats import activate, check_float32
+from fmnist_edge.runtime.engines.numpy.integers import mean_axes
 from fmnist_edge.runtime.engines.numpy.model import Op
 from fmnist_edge.runtime.engines.numpy.quantization import (
-    checked,
-    finished,
+    check_same_dtype,
+    check_shift,
+    lookup_table,
+    output_stage,
     quantization_of,
     quantized_range,
-    same_dtype,
-    tabled,
 )
 from fmnist_edge.runtime.engines.numpy.windows import Window, window_of
 from fmnist_edge.runtime.flatbuffer import RefusedError
@@ -29,17 +29,17 @@ Builder = Callable[[Op, Budget], Kernel]
 
 
 def reshape(op: Op, budget: Budget) -> Kernel:
-    """To the shape that the output is declared to have; the wanted one may be computed from an open batch."""
-    same_values(op, 0)
+    """Reshape to the declared output shape. The second operand is ignored: it may be computed from an open batch."""
+    check_same_quantization(op, 0)
     shape = op.output.shape
     if op.output.size != op.operand(0).size:
-        raise RefusedError(f"damaged: RESHAPE {op.output.name!r} of {op.operand(0).shape} to {shape}")
+        raise RefusedError(f"damaged: RESHAPE {op.output.name!r} changes {op.operand(0).shape} to {shape}")
     return lambda x, *_: x.reshape(len(x), *shape[1:])
 
 
 def concatenation(op: Op, budget: Budget) -> Kernel:
     parts = [op.operand(number) for number in range(len(op.inputs))]
-    same_values(op, *range(len(parts)))
+    check_same_quantization(op, *range(len(parts)))
     rank = len(op.output.shape)
     axis = op.integer(0, "int32")
     axis += rank * (axis < 0)
@@ -47,32 +47,32 @@ def concatenation(op: Op, budget: Budget) -> Kernel:
     rest = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
     if not 0 < axis < rank or any(len(shape) != rank for shape in shapes) or len(rest) != 1:
         raise RefusedError(f"damaged: CONCATENATION {op.output.name!r} of {shapes} along axis {axis}")
-    op.produces((*shapes[0][1:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :]))
+    op.check_output_shape((*shapes[0][1:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :]))
     if op.integer(1, "int8") or any(part.data is not None for part in parts):
         raise RefusedError(
-            f"CONCATENATION {op.output.name!r} with an activation or a constant, which this engine has not"
+            f"CONCATENATION {op.output.name!r} has an activation or a constant, which this engine does not support"
         )
     return lambda *values: np.concatenate(values, axis=axis)
 
 
 def pad(op: Op, budget: Budget) -> Kernel:
-    same_values(op, 0)
+    check_same_quantization(op, 0)
     borders = op.constant(1)
     shape = op.operand(0).shape
     if borders.dtype.kind != "i" or borders.shape != (len(shape), 2) or borders.min() < 0 or borders[0].any():
         raise RefusedError(f"damaged: PAD {op.output.name!r} by a table {borders.shape} of {borders.dtype}")
     widths = [(int(before), int(after)) for before, after in borders]
-    op.produces(tuple(b + size + a for size, (b, a) in zip(shape[1:], widths[1:])))
+    op.check_output_shape(tuple(b + size + a for size, (b, a) in zip(shape[1:], widths[1:])))
     value = 0 if op.output.dtype == "float32" else quantization_of(op, op.output).zero_point
     return lambda x: np.pad(x, widths, constant_values=value)
 
 
 def pool_of(op: Op, budget: Budget) -> Window:
     """The windows of a pooling op."""
-    same_values(op, 0)
+    check_same_quantization(op, 0)
     size = op.integer(4, "int32"), op.integer(3, "int32")
     window = window_of(op, size, (op.integer(2, "int32", 1), op.integer(1, "int32", 1)), budget)
-    op.produces((window.rows.count, window.columns.count, op.operand(0).shape[3]))
+    op.check_output_shape((window.rows.count, window.columns.count, op.operand(0).shape[3]))
     return window
 
 
@@ -98,7 +98,7 @@ def max_pool(op: Op, budget: Budget) -> Kernel:
 
 
 def average_pool(op: Op, budget: Budget) -> Kernel:
-    """Of the values that lie in the image: padding does not count."""
+    """The mean of the values inside the image, without padding."""
     window = pool_of(op, budget)
     is_float = op.output.dtype == "float32"
     code = op.integer(5, "int8")
@@ -128,20 +128,20 @@ def tap_sums(window: Window, x: np.ndarray, dtype: type) -> np.ndarray:
 
 
 def mean(op: Op, budget: Budget) -> Kernel:
-    floats(op, 0)
-    axes, shape, _ = reduced(op)
-    op.produces(shape)
+    check_float32(op, 0)
+    axes, shape, _ = mean_axes(op)
+    op.check_output_shape(shape)
     return lambda x: x.mean(axis=axes).reshape(len(x), *shape)
 
 
 def quantize(op: Op, budget: Budget) -> Kernel:
     source, out = op.operand(0), quantization_of(op, op.output)
-    op.produces(source.shape[1:])
+    op.check_output_shape(source.shape[1:])
     budget.scratch(source.size)
     if source.dtype != "float32":
-        factor = checked(op, multiplier(quantization_of(op, source).scale / out.scale))
-        zero_point, finish = quantization_of(op, source).zero_point, finished(op, 0)
-        return tabled(op, lambda x: finish(multiply(x - zero_point, factor)), 1)
+        factor = check_shift(op, multiplier(quantization_of(op, source).scale / out.scale))
+        zero_point, finish = quantization_of(op, source).zero_point, output_stage(op, 0)
+        return lookup_table(op, lambda x: finish(multiply(x - zero_point, factor)), 1)
     low, high = op.output.limits
     scale, offset = np.float32(out.scale), np.float32(out.zero_point)
 
@@ -153,10 +153,10 @@ def quantize(op: Op, budget: Budget) -> Kernel:
 
 
 def dequantize(op: Op, budget: Budget) -> Kernel:
-    """Integers or float16 -> float32; of constants too, which is how a float16 file keeps its weights."""
+    """Integers or float16 -> float32. A float16 file stores its weights as constants of this op."""
     source = op.operand(0)
-    floats(op)
-    op.produces(source.shape[1:])
+    check_float32(op)
+    op.check_output_shape(source.shape[1:])
     if source.dtype == "float16":
         return lambda x: x.astype(np.float32)
     found = quantization_of(op, source)
@@ -164,19 +164,19 @@ def dequantize(op: Op, budget: Budget) -> Kernel:
     return lambda x: (x.astype(np.float32) - zero_point) * scale
 
 
-def same_values(op: Op, *numbers: int) -> None:
-    """Raises RefusedError unless these operands and the output have one dtype and stand for the same numbers."""
-    same_dtype(op, *numbers)
+def check_same_quantization(op: Op, *numbers: int) -> None:
+    """Raises RefusedError unless these operands and the output have the same dtype and quantisation."""
+    check_same_dtype(op, *numbers)
     if op.output.dtype == "float32":
         return
     wanted = quantization_of(op, op.output)
     for number in numbers:
         found = quantization_of(op, op.operand(number))
         if (found.scale, found.zero_point) != (wanted.scale, wanted.zero_point):
-            raise RefusedError(f"{op.kind} {op.output.name!r} changes the scale, which this engine does not do there")
+            raise RefusedError(f"{op.kind} {op.output.name!r} changes the scale, which this engine does not support")
 
 
-# Where the same kind of op is arithmetic too, the files of arithmetic come first.
+# `program.builder_of` looks in the arithmetic files first, because some of these ops are there too.
 KERNELS: dict[str, Builder] = {
     "RESHAPE": reshape,
     "CONCATENATION": concatenation,

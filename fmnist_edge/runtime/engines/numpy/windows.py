@@ -1,4 +1,4 @@
-"""Sliding windows over images: the geometry that convolutions and pooling share."""
+"""Sliding windows over images, for convolutions and pooling."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from fmnist_edge.runtime.flatbuffer import RefusedError
 
 __all__ = ["Window", "window_of"]
 
-SAME = 0  # of enum Padding; VALID is 1
-PER_TAP = 4096  # what a step of a Python loop costs, in multiply-accumulates
+SAME = 0  # enum Padding; VALID is 1
+TAP_OVERHEAD = 4096  # cost of one step of the Python loop, in multiply-accumulates
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One of the two directions: `count` windows of `size` values, `dilation` apart, every `stride`."""
+    """One direction: `count` windows, `stride` apart, of `size` values, `dilation` apart.
+
+    `before`, `after`: padding in values.
+    """
 
     count: int
     size: int
@@ -30,7 +33,7 @@ class Axis:
     after: int
 
     def positions(self, offset: int) -> slice:
-        """The value at `offset` of every window, in the padded direction."""
+        """Positions, after padding, of the value at `offset` in every window."""
         start = offset * self.dilation
         return slice(start, start + (self.count - 1) * self.stride + 1, self.stride)
 
@@ -41,7 +44,7 @@ class Window:
     columns: Axis
 
     def pad(self, x: np.ndarray, value: float) -> np.ndarray:
-        """(n, height, width, channels) with a border of `value` where the padding wants one."""
+        """(n, height, width, channels), padded with `value`."""
         rows, columns = self.rows, self.columns
         if not (rows.before or rows.after or columns.before or columns.after):
             return x
@@ -52,13 +55,13 @@ class Window:
         return padded
 
     def taps(self, padded: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
-        """(row, column, the value there of every window (n, rows, columns, channels)) of every place in a window."""
+        """For each place in a window: (row, column, its values in all windows (n, rows, columns, channels))."""
         for row in range(self.rows.size):
             for column in range(self.columns.size):
                 yield row, column, padded[:, self.rows.positions(row), self.columns.positions(column)]
 
     def patches(self, padded: np.ndarray) -> np.ndarray:
-        """(n, windows, values of a window): rows, columns, channels, as filters are laid out."""
+        """(n, windows, values of a window). The values are in the order of a filter: rows, columns, channels."""
         rows, columns = self.rows, self.columns
         if rows.size == columns.size == 1:
             return padded[:, rows.positions(0), columns.positions(0)].reshape(len(padded), -1, padded.shape[-1])
@@ -71,9 +74,9 @@ class Window:
 def window_of(
     op: Op, size: tuple[int, int], stride: tuple[int, int], budget: Budget, dilation: tuple[int, int] = (1, 1)
 ) -> Window:
-    """The windows (rows, columns) of an op over its first operand, (batch, height, width, channels).
+    """The windows of an op over its first operand, (batch, height, width, channels). Pairs are (rows, columns).
 
-    Raises RefusedError on a geometry that makes no sense or costs too much.
+    Raises RefusedError for an invalid geometry, and for one that costs too much.
     """
     image = op.operand(0)
     padding = op.integer(0, "int8")
@@ -89,7 +92,7 @@ def window_of(
     window = Window(rows, columns)
     height, width = (item.before + length + item.after for item, length in zip(axes, image.shape[1:3]))
     budget.scratch(height * width * image.shape[3])
-    values = rows.count * columns.count * image.shape[3] + PER_TAP
+    values = rows.count * columns.count * image.shape[3] + TAP_OVERHEAD
     budget.spend("multiply-accumulates", rows.size * columns.size * values)
     return window
 

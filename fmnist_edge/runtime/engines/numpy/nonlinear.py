@@ -1,4 +1,4 @@
-"""Integer kernels of the functions that are curves: LOGISTIC and SOFTMAX, bit for bit the reference kernels'."""
+"""Integer kernels of LOGISTIC and SOFTMAX, bit for bit like TensorFlow Lite's reference kernels."""
 
 from __future__ import annotations
 
@@ -17,35 +17,42 @@ from fmnist_edge.runtime.engines.numpy.fixed_point import (
     rounding_divide_by_power,
 )
 from fmnist_edge.runtime.engines.numpy.model import Op, Quantization
-from fmnist_edge.runtime.engines.numpy.quantization import Function, checked, quantization_of, same_dtype, tabled
+from fmnist_edge.runtime.engines.numpy.quantization import (
+    Function,
+    check_same_dtype,
+    check_shift,
+    lookup_table,
+    quantization_of,
+)
 from fmnist_edge.runtime.flatbuffer import RefusedError
 
 __all__ = ["sigmoid", "softmax"]
 
-# Where the table of 65,536 · sigmoid(i / 24) in the reference kernels is one above the rounded value; measured.
-ONE_MORE = (
+# Indices i at which the reference kernels' table of 65,536 · sigmoid(i / 24) is one above the rounded value; measured.
+ROUNDED_UP = (
     4, 8, 12, 14, 15, 16, 17, 19, 20, 21, 22, 25, 27, 28, 29, 30, 31, 33, 34, 35, 37, 39, 40, 41, 43, 44, 45,
     46, 49, 50, 54, 62, 63, 64, 66, 82, 86, 93, 100, 103, 112, 116, 135,
 )  # fmt: skip
 
 
 def sigmoid(op: Op, budget: Budget) -> Kernel:
-    op.produces(op.operand(0).shape[1:])
-    same_dtype(op, 0)
+    op.check_output_shape(op.operand(0).shape[1:])
+    check_same_dtype(op, 0)
     source = quantization_of(op, op.operand(0))
     out = quantization_of(op, op.output)
     if op.output.dtype == "int8":
         if (out.scale, out.zero_point) != (1 / 256, -128):
             raise RefusedError(
-                f"damaged: LOGISTIC {op.output.name!r} has scale {out.scale}; expected 1/256 from -128 on"
+                f"damaged: LOGISTIC {op.output.name!r} has scale {out.scale}, zero point {out.zero_point}; "
+                "expected 1/256, -128"
             )
-        return tabled(op, sigmoid8(op, source), 1)
-    return tabled(op, sigmoid16(source.scale), 1)
+        return lookup_table(op, sigmoid8(op, source), 1)
+    return lookup_table(op, sigmoid16(source.scale), 1)
 
 
 def sigmoid8(op: Op, source: Quantization) -> Function:
-    """reference_integer_ops::Logistic of int8, with 4 integer bits."""
-    factor = checked(op, multiplier(source.scale * 2.0**27))
+    """reference_integer_ops::Logistic for int8, with 4 integer bits."""
+    factor = check_shift(op, multiplier(source.scale * 2.0**27))
     radius = integer_radius(4, int(factor.shift))
 
     def function(x: np.ndarray) -> np.ndarray:
@@ -59,14 +66,14 @@ def sigmoid8(op: Op, source: Quantization) -> Function:
 
 
 def sigmoid16(scale: float) -> Function:
-    """reference_integer_ops::Logistic of int16: a table of sigmoid(i / 24), interpolated."""
+    """reference_integer_ops::Logistic for int16: linear interpolation in a table of sigmoid(i / 24)."""
     factor, shift = scale * 4096 * 3, 0
     while factor <= 32767 / 2 and shift <= 30:
         factor, shift = factor * 2, shift + 1
     mantissa = int(factor) if factor < 2**31 else 2**31 - 1
     half = 1 << (shift - 1) if shift else 0
     table = np.minimum(np.rint(65536 / (1 + np.exp(-np.arange(256) / 24))), 65535).astype(np.int64)
-    table[list(ONE_MORE)] += 1
+    table[list(ROUNDED_UP)] += 1
 
     def function(x: np.ndarray) -> np.ndarray:
         scaled = (x * mantissa + half) >> shift
@@ -81,25 +88,25 @@ def sigmoid16(scale: float) -> Function:
 
 
 def softmax(op: Op, budget: Budget) -> Kernel:
-    """reference_ops::Softmax of int8: a table of exponentials with 5 integer bits, sums with 12."""
-    op.produces(op.operand(0).shape[1:])
-    same_dtype(op, 0)
+    """reference_ops::Softmax for int8: a table of exponentials with 5 integer bits, sums with 12."""
+    op.check_output_shape(op.operand(0).shape[1:])
+    check_same_dtype(op, 0)
     source, out = quantization_of(op, op.operand(0)), quantization_of(op, op.output)
     beta = op.real(0)
     if op.output.dtype != "int8" or (out.scale, out.zero_point) != (1 / 256, -128) or beta <= 0:
         raise RefusedError(
-            f"SOFTMAX {op.output.name!r} of {op.output.dtype}, scale {out.scale}; this engine has int8, 1/256"
+            f"SOFTMAX {op.output.name!r} is {op.output.dtype} with scale {out.scale}; this engine needs int8 with 1/256"
         )
-    factor = checked(op, multiplier(min(beta * source.scale * 2.0**26, 2.0**31 - 1)))
-    below = np.arange(256)
-    powers = exp_on_negative_values(multiply(-below, factor), 5)
-    powers[below > integer_radius(5, int(factor.shift))] = 0
+    factor = check_shift(op, multiplier(min(beta * source.scale * 2.0**26, 2.0**31 - 1)))
+    distances = np.arange(256)
+    powers = exp_on_negative_values(multiply(-distances, factor), 5)
+    powers[distances > integer_radius(5, int(factor.shift))] = 0
 
     def kernel(x: np.ndarray) -> np.ndarray:
         wide = x.astype(np.int64)
         exps = powers[wide.max(axis=-1, keepdims=True) - wide]
         sums = rounding_divide_by_power(exps.copy(), 12).sum(axis=-1, keepdims=True)
-        bits = np.frexp(sums.astype(np.float64))[1].astype(np.int64)  # of the sum; 1 is 2^19
+        bits = np.frexp(sums.astype(np.float64))[1].astype(np.int64)  # bit length of the sum; 2^19 stands for 1
         scale = reciprocal_of_one_plus((sums << (32 - bits)) - (1 << 31))
         shares = rounding_divide_by_power(high_mul(exps, scale), bits + 3)
         return np.clip(shares - 128, -128, 127).astype(np.int8)
