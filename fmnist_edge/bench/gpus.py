@@ -1,6 +1,7 @@
-"""NVIDIA GPUs by their driver's library, NVML: what they are, their clocks now, and while a child process runs.
+"""Read NVIDIA GPUs through NVML, their driver's library: name, memory and clocks, now or while a child process runs.
 
-`nvidia-ml-py` (module pynvml, extra [gpu]) calls the library. What the driver does not tell is null, never an error.
+`nvidia-ml-py` (module pynvml, extra [gpu]) calls the library. A value that the driver does not report is null, never an
+error.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import Any, TypedDict, cast
 __all__ = ["THROTTLED", "Gpu", "GpuDuring", "GpuWatch", "gpus"]
 
 PERIOD_S = 1.0
-TIMEOUT_S = 20  # without persistence mode NVML first wakes the driver, and a driver can hang
-# NVML's bits of "clocks throttle reasons": hardware slowdown, software and hardware thermal, power brake. Not the power
-# cap: large GPUs reach theirs in ordinary work.
+TIMEOUT_S = 20  # without persistence mode NVML must wake the driver first, and a driver can hang
+# NVML's bits of "clocks throttle reasons": hardware slowdown, software and hardware thermal, power brake. The power cap
+# is left out, because large GPUs reach it in ordinary work.
 THROTTLED = 0x08 | 0x20 | 0x40 | 0x80
 
 
 class Gpu(TypedDict):
-    """One GPU at one moment; null for what its driver does not tell. throttle_reasons: NVML's bits."""
+    """One GPU at one moment; null where its driver reports no value. throttle_reasons: NVML's bits."""
 
     index: int | None
     name: str | None
@@ -36,7 +37,7 @@ class Gpu(TypedDict):
 
 
 class GpuDuring(TypedDict):
-    """The first GPU while a child ran: one value a second, and all bits of `throttle_reasons` that were seen."""
+    """The first GPU while a child ran: one value per second, and all bits of `throttle_reasons` that were seen."""
 
     sm_mhz: list[float]
     temperature_c: list[float]
@@ -55,7 +56,8 @@ def throttle_reasons(nvml: ModuleType, gpu: Any) -> int:
 
 
 def by_any_name(nvml: ModuleType, names: Iterable[str], *arguments: Any) -> Any:
-    """NVML renames functions. A driver, and a version of pynvml, may have only the old name or only the new one."""
+    """Call the first of `names` that exists. NVML renames functions: a driver, or a version of pynvml, may have only
+    the old name or only the new one."""
     for name in names:
         function = getattr(nvml, name, None)
         if function is not None:
@@ -64,7 +66,7 @@ def by_any_name(nvml: ModuleType, names: Iterable[str], *arguments: Any) -> Any:
     raise nvml.NVMLError(nvml.NVML_ERROR_FUNCTION_NOT_FOUND)
 
 
-# Our field -> how NVML is asked for it, in our unit: NVML says bytes and milliwatts.
+# Our field -> how to read it from NVML, converted to our unit. NVML returns bytes and milliwatts.
 QUESTIONS: dict[str, Callable[[ModuleType, Any], Any]] = {
     "name": lambda nvml, gpu: nvml.nvmlDeviceGetName(gpu),
     "memory_mib": lambda nvml, gpu: float(nvml.nvmlDeviceGetMemoryInfo(gpu).total // 2**20),
@@ -79,9 +81,9 @@ WATCHED = ("sm_mhz", "temperature_c", "power_w", "throttle_reasons")
 
 
 def gpus() -> list[Gpu] | None:
-    """Every GPU now; None where there is no NVIDIA driver, no GPU or no pynvml, or where the driver hangs."""
+    """Every GPU now; None without an NVIDIA driver, a GPU or pynvml, and when the driver hangs."""
     found: list[Gpu] = []
-    # In a thread: a call that hangs in the driver can be neither ended nor interrupted by Ctrl-C.
+    # In a thread, because Ctrl-C cannot interrupt a call that hangs in the driver.
     reader = threading.Thread(target=lambda: found.extend(every_gpu()), daemon=True)
     reader.start()
     reader.join(TIMEOUT_S)
@@ -100,7 +102,7 @@ def every_gpu() -> list[Gpu]:
 
 @contextmanager
 def initialised() -> Iterator[ModuleType | None]:
-    """pynvml between NVML's initialisation and its shutdown; None where there is none, or no driver."""
+    """pynvml with NVML initialised until the end of `with`; None without pynvml or without a driver."""
     nvml = initialise()
     try:
         yield nvml
@@ -123,13 +125,13 @@ def initialise() -> ModuleType | None:
 
 
 def reading(nvml: ModuleType, index: int, fields: Iterable[str]) -> dict[str, Any]:
-    """`fields` of one GPU now. A GPU that is lost has no handle, or no answers."""
+    """`fields` of one GPU now; all None when the GPU is lost."""
     gpu = answer(nvml, nvml.nvmlDeviceGetHandleByIndex, index)
     return {field: None if gpu is None else answer(nvml, QUESTIONS[field], nvml, gpu) for field in fields}
 
 
 def answer(nvml: ModuleType, function: Callable[..., Any], *arguments: Any) -> Any:
-    """None for what the driver does not tell, and for a name that is not UTF-8."""
+    """Call an NVML function; None when the driver does not report the value, or when a name is not UTF-8."""
     try:
         return function(*arguments)
     except (nvml.NVMLError, UnicodeDecodeError):
@@ -137,9 +139,9 @@ def answer(nvml: ModuleType, function: Callable[..., Any], *arguments: Any) -> A
 
 
 class GpuWatch:
-    """Looks at the first GPU every second, from `with` on; `during` afterwards is what it saw, None for nothing.
+    """Reads the first GPU every second inside `with`; afterwards `during` has the readings, or None without any.
 
-    The thread that looks ends with `with`, unless the driver hangs: then it is left behind after TIMEOUT_S.
+    The reading thread ends with the `with` block. When the driver hangs, the thread is abandoned after TIMEOUT_S.
     """
 
     during: GpuDuring | None = None
@@ -160,7 +162,7 @@ class GpuWatch:
         self.during = summed(list(self._seen))
 
     def _watch(self) -> None:
-        # NVML stays initialised between looks, or a driver without persistence mode would be woken every second.
+        # NVML stays initialised between readings. Otherwise a driver without persistence mode would wake every second.
         with initialised() as nvml:
             if nvml is None:
                 return

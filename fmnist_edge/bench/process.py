@@ -1,4 +1,4 @@
-"""The parent's side of a measurement: start a child, wait for its reply, say how it ended."""
+"""The parent's side of a measurement: start a child, wait for its reply, report how it ended."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ START_UP_S = 300  # importing a framework on a slow device, two loads, warm-up
 
 
 def run_child(request: Request, python: str | None = None, timeout_s: float | None = None) -> dict[str, Any]:
-    """Do `request` in a child of the interpreter `python`, ours by default.
+    """Run `request` in a child process of the interpreter `python`, by default this one, and return the reply.
 
-    What happens there is the reply's "status": "failed" or "unavailable", with one line under "reason". Raises
-    TemporaryFileError alone: where temporary files have no room, no other cell can be measured.
+    An error in the child gives a reply with "status" "failed" or "unavailable" and one line as "reason". The only
+    exception raised is TemporaryFileError: when temporary files have no room, no other cell can be measured either.
     """
     timeout_s = timeout_s or timeout_for(request)
     end = call("fmnist_edge.bench.loop:reply_to", asdict(request), python=python, timeout_s=timeout_s)
@@ -30,13 +30,13 @@ def run_child(request: Request, python: str | None = None, timeout_s: float | No
         return failed(end.reason, "unavailable")
     if end.how is How.CRASHED:
         return failed(f"{request.engine} {end.reason}")
-    # Results travel between machines: no path of this one.
+    # Results are published, so reasons must not contain paths of this machine.
     path = request.artifact
     return end.value if end.how is How.DONE else failed(end.reason.replace(path, Path(path).name))
 
 
 def timeout_for(request: Request) -> float:
-    """Seconds after which a child that does not answer is ended."""
+    """Seconds to wait for a reply before the child is killed."""
     series = (request.seconds, request.end_to_end_seconds)
     longest = sum(max(SLOW_SERIES_S, SLOW_SERIES * seconds) for seconds in series)
     return START_UP_S + max(SLOW_SERIES_S, SLOW_SERIES * request.warm_up_seconds) + longest

@@ -1,4 +1,4 @@
-"""A result and a comparison as rows of text."""
+"""Format a result or a comparison as rows of text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NONE = "–"
 
 
 def rows(result: Result) -> list[list[str]]:
-    """A row per measured cell, in HEADER's columns; none for a CPU in a GPU's place, see `absent`."""
+    """A row per measured cell, in HEADER's columns. Cells on a software GPU have none; `absent` lists them."""
     return [row(cell) for cell in result["cells"] if cell["summary"] is not None and not is_software(cell)]
 
 
@@ -45,7 +45,7 @@ def row(cell: Cell) -> list[str]:
 
 
 def absent(result: Result) -> list[str]:
-    """A line per reason for which cells were not measured, or not in full, or tell no speed, with those cells."""
+    """One line per reason, with its cells: cells that were not measured, or only partly, or on a software GPU."""
     about: dict[str, list[Cell]] = {}
     for cell in result["cells"]:
         if is_software(cell) and cell["rounds"]:
@@ -56,17 +56,17 @@ def absent(result: Result) -> list[str]:
 
 
 def on_software(cell: Cell) -> str:
-    """What a cell on a CPU in a GPU's place does tell."""
+    """A line about a cell on a software GPU: whether its answers agree with the CPU's."""
     parity, device = cell["parity"] or {}, (cell["placement"] or {})["device"]
     fallen = "" if cell["reason"] is None else f"; {cell['reason']}"
     return (
-        f"software: {cell['engine']}: {device} is no GPU and tells no speed; answers as {parity.get('reference')} on "
-        f"{parity.get('images')} images{fallen}"
+        f"software: {cell['engine']}: {device} is a software GPU, so its latency is not shown; its answers agree with "
+        f"{parity.get('reference')} on {parity.get('images')} images{fallen}"
     )
 
 
 def fell_short(result: Result) -> bool:
-    """Whether a cell failed, or lacks rounds. Ops that ran on the CPU are no failure: the cell says so."""
+    """Whether a cell failed or lacks rounds. A GPU cell with ops on the CPU has not failed."""
     return any(
         cell["status"] == "failed" or (cell["status"] == "partial" and len(cell["rounds"]) < result["plan"]["rounds"])
         for cell in result["cells"]
@@ -79,16 +79,16 @@ def names(cells: Sequence[Cell]) -> str:
 
 
 def verdict_lines(result: Result) -> list[str]:
-    """The verdict, its reasons, and what this machine does not tell."""
+    """The verdict, its reasons, and the facts that this machine does not report."""
     verdict = result["verdict"]
     if verdict is None:
         return ["no verdict: the run was never finished"]
-    unseen = f"; not to be seen on this machine: {', '.join(verdict['unseen'])}" if verdict["unseen"] else ""
+    unseen = f"; this machine does not report: {', '.join(verdict['unseen'])}" if verdict["unseen"] else ""
     return [f"{verdict['status']}{unseen}", *(f"  {reason['rule']}: {reason['text']}" for reason in verdict["reasons"])]
 
 
 def compared_rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
-    """A row per cell that both measured, in COMPARED's columns, by the engine-only series."""
+    """A row per cell that both results measured, in COMPARED's columns, from the engine-only series."""
     return [compared_row(item) for item in comparisons if item.ratios]
 
 
@@ -100,7 +100,7 @@ def compared_row(item: Comparison) -> list[str]:
 
 
 def uncompared(comparisons: Sequence[Comparison]) -> list[str]:
-    """A line per reason for which cells cannot be compared."""
+    """One line per reason why cells cannot be compared, with those cells."""
     about: dict[str, list[str]] = {}
     for item in comparisons:
         if item.problem:

@@ -1,7 +1,7 @@
-"""Cores that were emulated and boards that were estimated, beside what was measured: a Line an artifact.
+"""The report's tables of emulated cores and estimated boards, with one Line per artifact.
 
-Read from what `fmnist-edge emulate` leaves; estimates are made of it here. Nothing of it is a measurement: it stands
-in tables of its own, whose titles and figures say so.
+`read` loads the results of `fmnist-edge emulate` and computes the estimates from them. Neither is a measurement. So
+they have their own tables, whose titles and figures say so.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ COMPARED = "same class %"
 
 @dataclass(frozen=True)
 class Line:
-    """What is known of an artifact without a board.
+    """Emulated and estimated figures of one artifact.
 
     Attributes:
-        instructions: of one inference, one thread, in millions, by core.
-        agreement: the least share of images, over the cores, on which the answers are this machine's.
-        images: the least number of images that were compared.
-        milliseconds: estimated, by board.
-        slower: boards on which it is probably slower than that, see `estimates.of_cell`.
+        instructions: core -> millions of instructions for one inference with one thread.
+        agreement: share of images with the same answer as on this machine; the lowest of all cores.
+        images: number of images compared; the lowest of all cores.
+        milliseconds: board -> estimated latency.
+        slower: boards on which it is probably slower than the estimate, see `estimates.of_cell`.
     """
 
     model: str
@@ -47,9 +47,9 @@ class Line:
 
 
 def read(folder: Path) -> list[Line]:
-    """A line for each artifact that was emulated, by name; none where there is no such folder.
+    """One Line per emulated artifact, sorted by name; empty when there is no such folder.
 
-    Raises FileError for a file that is damaged.
+    Raises FileError when a file is damaged.
     """
     cells: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for result in results.load_all(folder):
@@ -90,7 +90,7 @@ ARTIFACT = (
 
 
 def emulated(lines: Sequence[Line]) -> Table:
-    """Instructions by core, and whether the answers are this machine's."""
+    """Instructions by core, and the share of answers that are the same as on this machine."""
     cores = [core for core in CORES if any(core in line.instructions for line in lines)]
     columns = [Column(f"{core} M instr.", by("instructions", core), lambda value: f"{value:,.2f}") for core in cores]
     compared = (
@@ -101,7 +101,7 @@ def emulated(lines: Sequence[Line]) -> Table:
 
 
 def estimated(lines: Sequence[Line]) -> Table:
-    """Milliseconds by board, each with its sign."""
+    """Milliseconds by board, each marked as approximate."""
     columns = [
         Column(board.title, by("milliseconds", board.name), approximate, among(board.name))
         for board in boards().values()
@@ -123,6 +123,6 @@ def among(board: str) -> Callable[[Line], bool]:
 
 
 def as_json(lines: Sequence[Line]) -> dict[str, Any]:
-    """error: of every estimate, as a share."""
+    """The figures for JSON. "error": the error of every estimate, as a share."""
     return {"kinds": {"instructions": EMULATED, "milliseconds": ESTIMATED}, "error": ACROSS_RUNTIMES,
             "artifacts": list(map(asdict, lines))}  # fmt: skip

@@ -1,4 +1,4 @@
-"""A report's tables as Markdown: a document of all of them, and blocks by name for a README."""
+"""Write a report's tables as Markdown: one document, named blocks for a README, and text for a terminal."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fmnist_edge.report.tables import Table
 
 __all__ = ["BLOCKS", "Link", "document", "escaped", "terminal"]
 
-Link = Callable[[Run], str]  # how a results file is named
+Link = Callable[[Run], str]  # a run -> the name of its results file, or a link to it
 
-# What Markdown or the HTML in it would take for more than text. An underscore within a word is none of it.
+# Characters that Markdown or its embedded HTML would interpret. An underscore inside a word is plain text.
 SPECIAL = re.compile(r"[\\`*\[\]|~]|(?<!\w)_|_(?!\w)")
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def escaped(text: str) -> str:
-    r"""Text as Markdown that shows it.
+    r"""Escape text for Markdown, so that it is shown unchanged.
 
     >>> escaped("tiny_resnet|<b>")
     'tiny_resnet\\|&lt;b&gt;'
@@ -67,7 +67,7 @@ BLOCKS: dict[str, Callable[[Sequence[Run], Link], str]] = {
 
 
 def by_run(runs: Sequence[Run], link: Link, make: Callable[[Run], list[Table]]) -> str:
-    """Each run's tables with the file they are from."""
+    """Each run's tables, followed by a line with the results file."""
     parts = []
     for run in runs:
         made = [table for table in make(run) if table.items]
@@ -78,7 +78,7 @@ def by_run(runs: Sequence[Run], link: Link, make: Callable[[Run], list[Table]]) 
 
 
 def document(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
-    """Everything as one Markdown file."""
+    """The whole report as one Markdown file."""
     parts = ["# Benchmark report", runs_block(runs, code)]
     both = tables.side_by_side(runs)
     if both is not None:
@@ -95,7 +95,7 @@ def document(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
 
 
 def elsewhere(lines: Sequence[Line]) -> list[Table]:
-    """What was not measured."""
+    """The tables of emulated and estimated figures, without empty ones."""
     return [table for table in (boards.emulated(lines), boards.estimated(lines)) if table.items]
 
 
@@ -104,7 +104,7 @@ def code(run: Run) -> str:
 
 
 def terminal(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
-    """The same to be read in a terminal of 120 columns: a narrower table for each model."""
+    """The report for a terminal of 120 columns, with a narrower table for each model."""
     parts = [plain(Table("", tables.RUNS, runs))]
     both = tables.side_by_side(runs)
     if both is not None:

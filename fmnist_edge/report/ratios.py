@@ -1,4 +1,4 @@
-"""The original, its edge twin and the stock export side by side: the same engine and threads, in one run."""
+"""Compare our export of the original with its stock export and its edge twin: same run, engine, threads and batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Trio", "by_precision", "fastest", "is_stock", "precision_of_ours"]
 
 @dataclass(frozen=True)
 class Trio:
-    """`ours`, with its stock export and its twin, one of which may be missing."""
+    """Our export, the stock export and the twin to compare it with. One of those two may be None."""
 
     ours: Row
     stock: Row | None
@@ -44,7 +44,7 @@ def quotient(a: Row, b: Row) -> float | None:
 
 
 def by_precision(rows: Sequence[Row]) -> list[Trio]:
-    """Each of our exports that has a stock counterpart or a twin of the same format and precision."""
+    """Each of our exports, with the stock export and the twin of the same format and precision."""
     stocks = {(row.model, row.format, precision_of_ours(row), *setting(row)): row for row in rows if is_stock(row)}
     twins = {(original_of(row), row.format, row.precision, *setting(row)): row for row in rows if original_of(row)}
     trios = []
@@ -55,7 +55,7 @@ def by_precision(rows: Sequence[Row]) -> list[Trio]:
 
 
 def fastest(rows: Sequence[Row]) -> list[Trio]:
-    """By model and engine: our fastest export against the fastest stock one and the twin's fastest."""
+    """For each model, engine, threads and batch: our fastest export, the fastest stock export and the fastest twin."""
     ours: dict[tuple[object, ...], Row] = {}
     for row in originals(rows):
         key = (row.model, *setting(row))
@@ -85,19 +85,19 @@ def setting(row: Row) -> tuple[str, str, int, int]:
 
 
 def is_stock(row: Row) -> bool:
-    """Whether it is what a converter gives without our rewriting, to compare ours with."""
+    """Whether the row is a converter's output without our rewriting, measured for comparison."""
     precision = recorded(row.format, row.precision)
     return precision is not None and precision.stands_beside is not None
 
 
 def precision_of_ours(row: Row) -> str | None:
-    """The row's own precision; of a stock export, that of our export which it is compared with."""
+    """The row's own precision; for a stock export, the precision of our export that it is compared with."""
     precision = recorded(row.format, row.precision)
     return row.precision if precision is None else precision.stands_beside or row.precision
 
 
 def original_of(row: Row) -> str | None:
-    """The model that the row's model is an edge twin of; None for any other."""
+    """The original of the row's model, if that is an edge twin; otherwise None."""
     return MODELS[row.model].twin_of if row.model is not None and row.model in MODELS else None
 
 

@@ -66,7 +66,9 @@ class TestParity:
     def test_an_engine_that_answers_otherwise_is_not_timed(self, request_for):
         reply = loop.remember(request_for("Wrong", memory=True))
         assert reply["status"] == "failed" and not reply["parity"]["passed"]
-        assert "answers unlike onnxruntime (onnxruntime " in reply["reason"] and "another class" in reply["reason"]
+        assert (
+            "differ from those of onnxruntime (onnxruntime " in reply["reason"] and "another class" in reply["reason"]
+        )
 
     def test_one_that_rounds_otherwise_is(self, request_for):
         reply = loop.remember(request_for("Nearly", memory=True))
@@ -151,8 +153,8 @@ class TestValidity:
         whole = result(made)
         assert rules(made) == {"software device"} and not tables.rows(whole)
         (line,) = tables.absent(whole)
-        assert line.startswith("software: onnxruntime-cuda: llvmpipe") and "answers as onnxruntime (1.0)" in line
-        assert "tells no speed" in comparison.compare(whole, result(gpu_cell()))[0].problem
+        assert line.startswith("software: onnxruntime-cuda: llvmpipe") and "agree with onnxruntime (1.0)" in line
+        assert "software GPU" in comparison.compare(whole, result(gpu_cell()))[0].problem
 
     def test_ops_on_the_cpu_are_told_and_are_no_failure(self):
         whole = result(gpu_cell(status="partial", reason="2 of 10 ops ran on the CPU: 2 LRN"))

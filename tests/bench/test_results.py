@@ -116,7 +116,7 @@ def test_the_table_has_a_row_per_measured_cell_and_the_others_have_a_reason():
     assert tables.absent(RESULT) == ["failed: openvino: [\n crashed, [1, 2] (linear/float32.onnx)"]
     assert tables.verdict_lines(RESULT) == ["VALID"]
     noisy = result(cell(rounds=steady(other_cores=1.0, temperature_c=None)))
-    assert tables.verdict_lines(noisy)[0] == "INVALID; not to be seen on this machine: temperature"
+    assert tables.verdict_lines(noisy)[0] == "INVALID; this machine does not report: temperature"
     assert "other programs used 1.00 cores" in tables.verdict_lines(noisy)[1]
 
 
@@ -181,7 +181,7 @@ class TestJournal:
         journal.append({})
         journal.path.unlink()
         journal.path.symlink_to("/dev/full")
-        with pytest.raises(FileError, match=r"No space left on device.*the 1 measurements before.*--resume") as caught:
+        with pytest.raises(FileError, match=r"No space left on device.*the 1 measurements made before.*--resume") as caught:
             journal.append({})
         assert "\n" not in str(caught.value)
 

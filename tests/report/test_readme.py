@@ -76,16 +76,20 @@ def test_a_file_outside_is_named_and_not_linked(found, tmp_path):
 @pytest.mark.parametrize(
     "text, error, said",
     [
-        ("no marker", InputError, "no block of <!-- report:NAME -->"),
+        ("no marker", InputError, "has no block from <!-- report:NAME -->"),
         (
             TEXT.format("latnecy"),
             UnknownNameError,
             "unknown block 'latnecy'; choose from: runs, .*Did you mean 'latency'",
         ),
         (TEXT.format("latency engien=litert"), InputError, "unknown filter 'engien'; choose from: run, device, model"),
-        (TEXT.format("latency engine=none"), InputError, "no measured cell has engine=none"),
-        ("<!-- report:runs -->\n<!-- report:latency -->\n<!-- /report -->", InputError, "block runs is not closed"),
-        (TEXT.format("latency") + "<!-- report:runs -->", InputError, "at least one is not closed"),
+        (TEXT.format("latency engine=none"), InputError, "no measured cell fits engine=none"),
+        (
+            "<!-- report:runs -->\n<!-- report:latency -->\n<!-- /report -->",
+            InputError,
+            "block runs has no <!-- /report -->",
+        ),
+        (TEXT.format("latency") + "<!-- report:runs -->", InputError, "at least one has no <!-- /report -->"),
         (TEXT.format("latency") + "<!-- report:runs x -->\n<!-- /report -->\n", InputError, "its marker is not"),
     ],
 )

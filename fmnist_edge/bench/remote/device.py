@@ -1,4 +1,4 @@
-"""The bundle's own command, on the device: `python run.py` measures and shows; with a verb it serves `ssh`."""
+"""The bundle's command on the device: `python run.py` measures and prints the result; with a verb it serves `ssh`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOW_TO_INSTALL = (
 
 
 def main(arguments: Sequence[str]) -> int:
-    """No argument: measure what is in this folder. Returns the exit code."""
+    """Without arguments, measure the bundle in this folder; otherwise serve a verb. Returns the exit code."""
     folder = Path(__file__).resolve().parents[3]
     if arguments:
         return serve(folder, *arguments)
@@ -50,7 +50,7 @@ def measure_and_show(folder: Path) -> int:
     path, result = measured(folder, show_progress)
     print(f"\n{outcome.text(result)}\n\nwrote {path}")
     if result["interrupted"]:
-        print("fmnist-edge: interrupted; the same command goes on", file=sys.stderr)
+        print("fmnist-edge: interrupted; give the same command again to continue", file=sys.stderr)
     return outcome.exit_code(result)
 
 
@@ -59,9 +59,9 @@ def show_progress(done: int, total: int, text: str) -> None:
 
 
 def measured(folder: Path, progress: Callable[[int, int, str], None]) -> tuple[Path, Result]:
-    """The results file and the result of the bundle in `folder`; an interrupted run is gone on with.
+    """Measure the bundle in `folder`, or continue its interrupted run; returns the results file and the result.
 
-    Raises what `suite.run` raises; how to go on is then to give the same command again.
+    Raises what `suite.run` raises. Its messages then say to give the same command again.
     """
     from fmnist_edge.bench import suite
     from fmnist_edge.bench.journal import resuming
@@ -74,7 +74,8 @@ def measured(folder: Path, progress: Callable[[int, int, str], None]) -> tuple[P
 
 
 def session_for(job: Job, out: Path) -> Session:
-    """The interrupted run below `out`, else a new one. A journal of another machine is put aside, not lost."""
+    """The interrupted run below `out`, or else a new one. A journal that does not fit, such as one of another machine,
+    is renamed and kept."""
     from fmnist_edge.bench import suite
     from fmnist_edge.bench.journal import SUFFIX
 
@@ -87,7 +88,7 @@ def session_for(job: Job, out: Path) -> Session:
 
 
 def serve(folder: Path, verb: str, *rest: str) -> int:
-    """What `ssh` asks, answered as `wire` says; an error is {"error": one line, "exit_code": …}."""
+    """Run a verb for `ssh`; print its answers in `wire`'s format. An error is {"error": one line, "exit_code": …}."""
     verbs: dict[str, Callable[..., object]] = {
         "check": check,
         "install": install,

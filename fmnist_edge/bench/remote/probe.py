@@ -1,4 +1,4 @@
-"""What is on a device before anything is sent: its Python, and what an earlier run left there."""
+"""Check a device before sending anything: its Python, and files of an earlier run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PYTHON = (
 
 @dataclass(frozen=True)
 class Facts:
-    """Paths on the device, and whether something is there.
+    """Paths on the device, and whether they exist.
 
     Attributes:
-        folder: of this very bundle.
-        environment: virtual environment for its requirements.
+        folder: the folder for this bundle, named by its digest.
+        environment: the virtual environment for its requirements.
     """
 
     folder: str
@@ -33,7 +33,7 @@ class Facts:
 
 
 def probe(link: Link, bundle: str, environment: str) -> Facts:
-    """Look at the device. Raises UnavailableError, saying which, when it cannot be reached or lacks a fit Python."""
+    """Check the device. Raises UnavailableError when it cannot be reached or has no suitable Python."""
     found = dict(
         line[len(SIGN) :].split(maxsplit=1) for line in link.run(script(bundle, environment)).lines if fits(line)
     )
@@ -65,6 +65,6 @@ def check_python(host: str, found: str | None) -> None:
     version, bits = found.split()
     wanted = ".".join(map(str, OLDEST))
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
-        raise UnavailableError(f"{host}: its Python is {version}; expected {wanted} or later, so a newer system")
+        raise UnavailableError(f"{host}: its Python is {version}; expected {wanted} or later: install a newer system")
     if bits != "64":
-        raise UnavailableError(f"{host}: its Python is a 32-bit one, for which no engine is made; use a 64-bit system")
+        raise UnavailableError(f"{host}: its Python is 32-bit, and engines exist only for 64-bit; use a 64-bit system")

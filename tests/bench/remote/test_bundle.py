@@ -176,7 +176,7 @@ class TestUnpacked:
         with pytest.raises(FileError, match=f"{name}: its SHA-256"):
             unpacked.verify(folder)
         file.unlink()
-        with pytest.raises(FileError, match="not a whole bundle"):
+        with pytest.raises(FileError, match="the bundle is not complete"):
             unpacked.verify(folder)
 
     def test_a_job_of_another_version_or_none_is_refused(self, tmp_path):
