@@ -16,19 +16,19 @@ from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engine_catalog import engines_for
 
-__all__ = ["device_series", "parity_of", "verdict_on"]
+__all__ = ["compare_scores", "compare_with_cpu", "device_series"]
 
 # Largest allowed difference of a score, as a share of the largest score. A GPU sums in another order and computes
 # float16 files in float16. Most GPUs compute integer files in floats, which round less often than the CPU's integers.
 TOLERANCE = {"float": 1e-3, "half": 2e-2, "integer": 0.1}
-LEAST_AGREEMENT = 0.95  # share of equal top classes; below 1 because two classes may tie within the tolerance
+MIN_AGREEMENT = 0.95  # share of equal top classes; below 1 because two classes may tie within the tolerance
 
 
-def parity_of(classifier: Classifier, artifact: str, images: np.ndarray, batch: int) -> dict[str, Any]:
+def compare_with_cpu(classifier: Classifier, artifact: str, images: np.ndarray, batch: int) -> dict[str, Any]:
     """Compare the scores of `classifier` with those of a CPU engine, `batch` images per call.
 
-    Returns what `verdict_on` returns, and the CPU engine's name and version as "reference". Raises ArtifactError when
-    no CPU engine can run the file.
+    Returns what `compare_scores` returns, and the CPU engine's name and version as "reference". Raises ArtifactError
+    when no CPU engine can run the file.
     """
     name = engines_for(Path(artifact))[0]
     chosen = images.take(range(max(batch, len(images))), axis=0, mode="wrap")
@@ -40,7 +40,7 @@ def parity_of(classifier: Classifier, artifact: str, images: np.ndarray, batch: 
             version = reference.engine.version
     except FmnistEdgeError as error:
         raise ArtifactError(f"no CPU engine to compare its scores with: {one_line(error, 160)}") from None
-    return {"reference": f"{name} ({version})", **verdict_on(expected, found, kind_of(artifact))}
+    return {"reference": f"{name} ({version})", **compare_scores(expected, found, kind_of(artifact))}
 
 
 def kind_of(artifact: str) -> str:
@@ -50,11 +50,11 @@ def kind_of(artifact: str) -> str:
     return manifest.kind if manifest else "float"
 
 
-def verdict_on(expected: np.ndarray, found: np.ndarray, kind: str) -> dict[str, Any]:
+def compare_scores(expected: np.ndarray, found: np.ndarray, kind: str) -> dict[str, Any]:
     """Compare two engines' scores, float32 (n, classes) each, and say whether they agree within TOLERANCE[kind].
 
     >>> same = np.eye(3, dtype=np.float32)
-    >>> verdict_on(same, same + 1e-5, "float")["passed"], verdict_on(same, same[::-1], "float")["passed"]
+    >>> compare_scores(same, same + 1e-5, "float")["passed"], compare_scores(same, same[::-1], "float")["passed"]
     (True, False)
     """
     delta, tolerance = float(np.abs(expected - found).max()), TOLERANCE[kind] * float(np.abs(expected).max())
@@ -64,7 +64,7 @@ def verdict_on(expected: np.ndarray, found: np.ndarray, kind: str) -> dict[str, 
         "differing": differing,
         "max_abs_delta": delta,
         "tolerance": tolerance,
-        "passed": delta <= tolerance and differing <= (1 - LEAST_AGREEMENT) * len(expected),
+        "passed": delta <= tolerance and differing <= (1 - MIN_AGREEMENT) * len(expected),
     }
 
 

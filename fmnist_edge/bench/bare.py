@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["BARE", "Loop", "memory", "resident_bytes"]
+__all__ = ["BARE_LOOPS", "Loop", "memory", "resident_bytes"]
 
 Loop = Callable[[Sequence[np.ndarray], int], None]
 
@@ -45,7 +45,7 @@ def onnxruntime(path: str) -> Loop:
     return loop
 
 
-BARE: dict[str, Callable[[str], Loop]] = {"litert": litert, "onnxruntime": onnxruntime}
+BARE_LOOPS: dict[str, Callable[[str], Loop]] = {"litert": litert, "onnxruntime": onnxruntime}
 
 
 def resident_bytes() -> int | None:
@@ -72,6 +72,6 @@ def memory(question: dict[str, Any], progress: object) -> int | None:
         for _ in range(question["calls"]):
             classify(image)
     else:
-        loop = BARE[question["engine"]](question["artifact"])
+        loop = BARE_LOOPS[question["engine"]](question["artifact"])
         loop([np.zeros(question["shape"], question["dtype"])], question["calls"])
     return resident_bytes()

@@ -24,7 +24,7 @@ GEMM_SIZE = 512  # three matrices of 1 MiB each fit the cache of any CPU that th
 COPY_BYTES = 64 << 20  # per thread; larger than most caches
 COPY_SHARE = 16  # sources take at most 1/16 of the memory, over all threads, and so do targets
 REPEAT_S = 0.5
-LEAST_REPEATS = 5
+MIN_REPEATS = 5
 TIMEOUT_S = 120
 # Read by OpenBLAS, OpenMP builds, MKL and Accelerate, in this order. A BLAS reads its variable once, so each number of
 # threads needs its own process.
@@ -82,7 +82,7 @@ def fastest(call: Callable[[], object]) -> float:
     """Seconds of the fastest of many calls; the first call is not timed."""
     call()
     times: list[float] = []
-    while len(times) < LEAST_REPEATS or sum(times) < REPEAT_S:
+    while len(times) < MIN_REPEATS or sum(times) < REPEAT_S:
         start = perf_counter()
         call()
         times.append(perf_counter() - start)

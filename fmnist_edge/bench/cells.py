@@ -18,7 +18,7 @@ from fmnist_edge.files import sha256_of
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, GPU, engines_for, engines_on
 from fmnist_edge.runtime.manifest import Manifest
 
-__all__ = ["ALL", "Cell", "accuracies_of", "cells_for", "engines_timed_on", "entry_for", "order", "timed"]
+__all__ = ["ALL", "Cell", "accuracies_of", "cells_for", "default_engines", "engines_timed_on", "entry_for", "order"]
 
 ALL = "all"  # in place of engine names: every engine that can run the file, on the CPU unless the target is a GPU
 
@@ -46,7 +46,7 @@ class Cell:
         return f"{self.name}, {self.engine}, {self.threads} thread{'s' * (self.threads > 1)}{batch}"
 
 
-def timed() -> tuple[str, ...]:
+def default_engines() -> tuple[str, ...]:
     """Engines timed on a CPU by default: the one to ship, its alternatives, and the reference."""
     return tuple(name for name in engines_on(CPU) if ENGINES[name].timed)
 
@@ -60,7 +60,7 @@ def engines_timed_on(target: str, named: Sequence[str] | None = None) -> tuple[s
             raise InputError(
                 f"{name} does not run on the {target.upper()}; choose from: {', '.join(engines_on(target))}"
             )
-    return tuple(named or (engines_on(GPU) if target == GPU else timed()))
+    return tuple(named or (engines_on(GPU) if target == GPU else default_engines()))
 
 
 def cells_for(
@@ -71,9 +71,9 @@ def cells_for(
 ) -> list[Cell]:
     """Every combination of artifact, engine that can run it, number of threads and batch size.
 
-    The default engines are `timed()`. A file whose manifest fixes the batch gets cells of that batch alone. It gets no
-    cell when `batches` was given and does not contain that batch. Raises InputError on an unknown suffix or engine, on
-    threads or batches below 1, and when no cell is left.
+    By default the engines are `default_engines()`. A file whose manifest fixes the batch gets cells of that batch
+    alone. It gets no cell when `batches` was given and does not contain that batch. Raises InputError on an unknown
+    suffix or engine, on threads or batches below 1, and when no cell is left.
     """
     for name in engines or ():
         if name not in ENGINES and name != ALL:
@@ -82,7 +82,7 @@ def cells_for(
     for kind, numbers in (("threads", threads), ("batches", batches)):
         if not numbers or not all(map(is_count, numbers)):
             raise InputError(f"{kind} is {list(numbers)!r}; expected whole numbers of at least 1")
-    wanted = engines_on(CPU) if engines is not None and ALL in engines else engines or timed()
+    wanted = engines_on(CPU) if engines is not None and ALL in engines else engines or default_engines()
     cells = [
         Cell(path, engine, count, batch)
         for path in artifacts
@@ -126,7 +126,7 @@ def entry_for(cell: Cell, accuracies: Mapping[str, dict[str, Any]]) -> results.C
     as `accuracies_of` returns them.
     """
     manifest = manifest_of(cell.artifact)
-    size_bytes, sha256 = identity(cell.artifact)
+    size_bytes, sha256 = size_and_sha256(cell.artifact)
     return {
         "artifact": cell.name,
         "sha256": sha256,
@@ -178,7 +178,7 @@ def manifest_of(path: Path) -> Manifest | None:
         return None
 
 
-def identity(path: Path) -> tuple[int | None, str | None]:
+def size_and_sha256(path: Path) -> tuple[int | None, str | None]:
     """Size in bytes and SHA-256; both None when the file cannot be read."""
     try:
         return path.stat().st_size, sha256_of(path)

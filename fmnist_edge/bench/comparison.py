@@ -13,9 +13,9 @@ from fmnist_edge.bench.series import decode
 
 __all__ = ["Comparison", "Ratio", "compare", "differences", "machine_differences"]
 
-# Machines that differ in one of these are not compared. Differences in NOTED only get a note: kernels, versions or
-# containers may be what the user wants to compare.
-MACHINE = (
+# Machines that differ in one of these are not compared. Differences in NOTED_FIELDS only get a note: kernels, versions
+# or containers may be what the user wants to compare.
+MACHINE_FIELDS = (
     "device",
     "architecture",
     "cpu",
@@ -26,7 +26,7 @@ MACHINE = (
     "hypervisor",
     "gpus",
 )
-NOTED = ("governor", "kernel", "os", "libc", "python", "container", "gpu_driver")
+NOTED_FIELDS = ("governor", "kernel", "os", "libc", "python", "container", "gpu_driver")
 REPLICATES = 2000
 BLOCKS = 12  # per round, at most; more take longer and hardly change the intervals
 CONFIDENCE = 0.95
@@ -91,14 +91,14 @@ class Comparison:
 
 def machine_differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     """One line per reason why latencies of the two machines cannot be compared."""
-    return [line for key in MACHINE if (line := difference(key, a.get(key), b.get(key)))]
+    return [line for key in MACHINE_FIELDS if (line := difference(key, a.get(key), b.get(key)))]
 
 
 def differences(a: Result, b: Result) -> tuple[list[str], list[str]]:
     """(reasons not to compare, differences worth knowing), one line each."""
     wrong = machine_differences(a["machine"], b["machine"])
-    noted = [line for key in NOTED if (line := difference(key, a["machine"].get(key), b["machine"].get(key)))]
-    noted += [line for key in ("plan", "images") if (line := difference(key, named(a, key), named(b, key)))]
+    noted = [line for key in NOTED_FIELDS if (line := difference(key, a["machine"].get(key), b["machine"].get(key)))]
+    noted += [line for key in ("plan", "images") if (line := difference(key, label(a, key), label(b, key)))]
     for name, result in (("A", a), ("B", b)):
         verdict = result["verdict"]
         if verdict is None or verdict["status"] != "VALID":
@@ -107,7 +107,7 @@ def differences(a: Result, b: Result) -> tuple[list[str], list[str]]:
     return wrong, noted
 
 
-def named(result: Result, key: str) -> Any:
+def label(result: Result, key: str) -> Any:
     return result["plan"]["name"] if key == "plan" else result["images"].get("sha256", "")[:12]
 
 
@@ -135,7 +135,7 @@ def key_of(cell: Cell) -> Key:
 
 
 def comparison(key: Key, a: Cell | None, b: Cell | None, rng: np.random.Generator) -> Comparison:
-    problem = next((text for text in (lack("A", a), lack("B", b)) if text), None)
+    problem = next((text for text in (comparison_problem("A", a), comparison_problem("B", b)) if text), None)
     ratios = {}
     if a is not None and b is not None and problem is None:
         ratios = {name: ratios_of(a["rounds"], b["rounds"], name, rng) for name in SERIES}
@@ -148,7 +148,7 @@ def comparison(key: Key, a: Cell | None, b: Cell | None, rng: np.random.Generato
     )
 
 
-def lack(name: str, cell: Cell | None) -> str | None:
+def comparison_problem(name: str, cell: Cell | None) -> str | None:
     """Why this side cannot be compared; None when it can."""
     if cell is None:
         return f"{name} has no such cell"

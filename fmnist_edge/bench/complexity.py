@@ -16,7 +16,10 @@ import numpy as np
 
 from fmnist_edge.bench.results import Complexity
 
-__all__ = ["Op", "complexity_of", "convolution", "matrix_product", "of_keras", "of_onnx", "of_tflite", "totals"]
+__all__ = [
+    "Op", "complexity_of", "convolution_macs", "keras_complexity", "matrix_product_macs", "onnx_complexity",
+    "tflite_complexity", "totals",
+]  # fmt: skip
 
 Shape = Sequence[int]
 FLOAT32 = 4  # bytes
@@ -65,28 +68,28 @@ def totals(ops: Iterable[Op], batch: int) -> Complexity:
     }
 
 
-def convolution(output: Shape, filters: Shape, output_axis: int) -> int:
+def convolution_macs(output: Shape, filters: Shape, output_axis: int) -> int:
     """MACs of a convolution: one filter per output element.
 
     `output_axis`: the axis of `filters` that is the output channel. Grouped and depthwise convolutions are counted
     correctly, too.
 
-    >>> convolution((1, 14, 14, 32), (32, 3, 3, 16), output_axis=0)
+    >>> convolution_macs((1, 14, 14, 32), (32, 3, 3, 16), output_axis=0)
     903168
     """
     return math.prod(output) * math.prod(filters) // filters[output_axis]
 
 
-def matrix_product(output: Shape, inner: int) -> int:
+def matrix_product_macs(output: Shape, inner: int) -> int:
     """MACs of a matrix product: `inner` per output element.
 
-    >>> matrix_product((1, 10), inner=784)
+    >>> matrix_product_macs((1, 10), inner=784)
     7840
     """
     return math.prod(output) * inner
 
 
-def of_tflite(path: Path) -> Complexity:
+def tflite_complexity(path: Path) -> Complexity:
     """From the ops that LiteRT's Interpreter lists. It uses the built-in kernels, because XNNPACK hides the ops that it
     takes over."""
     from fmnist_edge.runtime.engines.litert import LiteRTEngine
@@ -134,13 +137,13 @@ def tflite_macs(name: str, inputs: list[int], outputs: list[int], tensors: dict[
     shapes = [tensors[index]["shape"].tolist() for index in inputs]
     output = tensors[outputs[0]]["shape"].tolist() if outputs else []
     if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):  # filters (O, h, w, I), depthwise (1, h, w, O)
-        return convolution(output, shapes[1], 0 if name == "CONV_2D" else 3)
+        return convolution_macs(output, shapes[1], 0 if name == "CONV_2D" else 3)
     if name == "TRANSPOSE_CONV":  # (shape, filters (O, h, w, I), input): one filter per input element
-        return convolution(shapes[2], shapes[1], 3)
+        return convolution_macs(shapes[2], shapes[1], 3)
     if name == "FULLY_CONNECTED":  # weights (O, I)
-        return matrix_product(output, shapes[1][-1])
+        return matrix_product_macs(output, shapes[1][-1])
     if name == "BATCH_MATMUL":  # the left matrix may be transposed
-        return matrix_product(output, shapes[0][-1] if shapes[0][-2] == output[-2] else shapes[0][-2])
+        return matrix_product_macs(output, shapes[0][-1] if shapes[0][-2] == output[-2] else shapes[0][-2])
     return 0
 
 
@@ -152,7 +155,7 @@ def size(detail: dict[str, Any]) -> int:
     return elements(detail) * np.dtype(detail["dtype"]).itemsize
 
 
-def of_onnx(path: Path) -> Complexity | None:
+def onnx_complexity(path: Path) -> Complexity | None:
     """From ONNX's shape inference; a dynamic batch counts as 1. None when a needed shape is unknown."""
     import onnx
 
@@ -162,7 +165,7 @@ def of_onnx(path: Path) -> Complexity | None:
         if not first.HasField("dim_value"):
             first.dim_value = 1
     graph = onnx.shape_inference.infer_shapes(model).graph
-    known = {item.name: described(item.type.tensor_type) for item in (*graph.value_info, *graph.input, *graph.output)}
+    known = {item.name: tensor_info(item.type.tensor_type) for item in (*graph.value_info, *graph.input, *graph.output)}
     constants = {item.name: (tuple(item.dims), itemsize(item.data_type)) for item in graph.initializer}
     batch = known[graph.input[0].name][0][0]
     ops = [onnx_op(node, known, constants) for node in graph.node]
@@ -186,10 +189,10 @@ ONNX_CONVOLUTIONS = {
     "QLinearConv": 3,
 }  # where the filters (O, I, h, w) are
 ONNX_PRODUCTS = {"MatMul", "MatMulInteger", "Gemm", "QLinearMatMul"}
-Described = tuple[tuple[int, ...], int]
+TensorInfo = tuple[tuple[int, ...], int]
 
 
-def onnx_op(node: Any, known: dict[str, Described], constants: dict[str, Described]) -> Op | None:
+def onnx_op(node: Any, known: dict[str, TensorInfo], constants: dict[str, TensorInfo]) -> Op | None:
     """Count one node; None when a shape that it needs is unknown.
 
     A node on constants alone, such as DequantizeLinear of int8 weights, adds its outputs to `constants`, with 0 bytes.
@@ -212,24 +215,24 @@ def onnx_op(node: Any, known: dict[str, Described], constants: dict[str, Describ
     return Op(macs, held, 0 if views else sum(math.prod(shape) * width for shape, width in flowing))
 
 
-def onnx_macs(node: Any, shapes: dict[str, Described]) -> int | None:
+def onnx_macs(node: Any, shapes: dict[str, TensorInfo]) -> int | None:
     """MACs of a node; None when a shape is unknown."""
     kind = node.op_type
     try:
         output = shapes[node.output[0]][0]
         if kind in ONNX_CONVOLUTIONS:
-            return convolution(output, shapes[node.input[ONNX_CONVOLUTIONS[kind]]][0], 0)
+            return convolution_macs(output, shapes[node.input[ONNX_CONVOLUTIONS[kind]]][0], 0)
         if kind == "ConvTranspose":  # filters (I, O, h, w): one filter per input element
-            return convolution(shapes[node.input[0]][0], shapes[node.input[1]][0], 0)
+            return convolution_macs(shapes[node.input[0]][0], shapes[node.input[1]][0], 0)
         if kind in ONNX_PRODUCTS:
             transposed = any(item.name == "transA" and item.i for item in node.attribute)
-            return matrix_product(output, shapes[node.input[0]][0][0 if transposed else -1])
+            return matrix_product_macs(output, shapes[node.input[0]][0][0 if transposed else -1])
     except (KeyError, IndexError):
         return None
     return 0
 
 
-def described(tensor: Any) -> Described:
+def tensor_info(tensor: Any) -> TensorInfo:
     return tuple(axis.dim_value for axis in tensor.shape.dim), itemsize(tensor.elem_type)
 
 
@@ -239,13 +242,13 @@ def itemsize(data_type: int) -> int:
     return np.dtype(helper.tensor_dtype_to_np_dtype(data_type)).itemsize if data_type else 0
 
 
-def of_keras(path: Path) -> Complexity:
+def keras_complexity(path: Path) -> Complexity:
     from fmnist_edge.checkpoints import load
 
-    return of_keras_model(load(path).model)
+    return keras_model_complexity(load(path).model)
 
 
-def of_keras_model(model: Any) -> Complexity:
+def keras_model_complexity(model: Any) -> Complexity:
     """Layer by layer. Layers that are no convolution and not Dense, such as LRN, have no MACs."""
     ops = []
     for layer in model.layers:
@@ -268,15 +271,19 @@ def one_image(shape: Sequence[int | None]) -> tuple[int, ...]:
 def keras_macs(kind: str, given: Sequence[Shape], made: Sequence[Shape], weights: Sequence[Shape]) -> int:
     output = made[0] if made else ()
     if kind == "Conv2D":  # kernel (h, w, I, O)
-        return convolution(output, weights[0], 3)
+        return convolution_macs(output, weights[0], 3)
     if kind == "DepthwiseConv2D":  # kernel (h, w, I, multiplier)
         return math.prod(output) * math.prod(weights[0][:2])
     if kind == "SeparableConv2D":
         middle = math.prod(output[:-1]) * weights[0][2] * weights[0][3]
-        return middle * math.prod(weights[0][:2]) + matrix_product(output, weights[1][2])
+        return middle * math.prod(weights[0][:2]) + matrix_product_macs(output, weights[1][2])
     if kind == "Conv2DTranspose":  # kernel (h, w, O, I): one filter per input element
-        return convolution(given[0], weights[0], 3)
-    return matrix_product(output, weights[0][0]) if kind == "Dense" else 0
+        return convolution_macs(given[0], weights[0], 3)
+    return matrix_product_macs(output, weights[0][0]) if kind == "Dense" else 0
 
 
-READERS: dict[str, Callable[[Path], Complexity | None]] = {".tflite": of_tflite, ".onnx": of_onnx, ".keras": of_keras}
+READERS: dict[str, Callable[[Path], Complexity | None]] = {
+    ".tflite": tflite_complexity,
+    ".onnx": onnx_complexity,
+    ".keras": keras_complexity,
+}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import fmnist_edge
-from fmnist_edge.bench.overhead import Overhead, overhead_of
+from fmnist_edge.bench.overhead import Overhead, measure_overhead
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.worker.calls import call, child_environment, program
@@ -63,7 +63,7 @@ class Figure:
 
 def package_figures() -> list[Figure]:
     """The costs that do not depend on an artifact. Raises ArtifactError when a child fails."""
-    found = [imported() for _ in range(IMPORTS)]
+    found = [measure_import() for _ in range(IMPORTS)]
     total, ours = (statistics.median(item[name] for item in found) for name in ("all_s", "ours_s"))
     foreign = found[0]["foreign"]
     everything = compressed_bytes() / 1000
@@ -74,7 +74,7 @@ def package_figures() -> list[Figure]:
     ]
 
 
-def imported() -> dict[str, Any]:
+def measure_import() -> dict[str, Any]:
     """Run IMPORT_PROGRAM once, and return what it prints."""
     command = [sys.executable, "-c", IMPORT_PROGRAM]
     end = program(command, timeout_s=TIMEOUT_S, environment=child_environment())
@@ -82,7 +82,7 @@ def imported() -> dict[str, Any]:
 
 
 def artifact_figures(artifact: Path, engine: str, tensor: TensorSpec, images: Path) -> list[Figure]:
-    """The costs of a call and of a loaded file, beyond those of the bare `engine`, which is one of BARE.
+    """The costs of a call and of a loaded file, beyond those of the bare `engine`, which is one of BARE_LOOPS.
 
     Args:
         tensor: shape and dtype of the input.
@@ -91,12 +91,12 @@ def artifact_figures(artifact: Path, engine: str, tensor: TensorSpec, images: Pa
     Raises ArtifactError when a child fails.
     """
     name = f"{artifact.parent.name}/{artifact.name} on {engine}"
-    call = overhead_of(artifact, engine, images, whole=True)
+    call = measure_overhead(artifact, engine, images, whole=True)
     if not isinstance(call, Overhead):
         raise ArtifactError(f"{name}: {call}")
     shape = [size or 1 for size in tensor.shape]
     question = {"artifact": str(artifact), "engine": engine, "shape": shape, "dtype": tensor.dtype, "calls": CALLS}
-    bare, ours = (resident(question | {"ours": ours}) for ours in (False, True))
+    bare, ours = (resident_bytes_of(question | {"ours": ours}) for ours in (False, True))
     interval = f"{call.lower_ns / 1000:.1f} to {call.upper_ns / 1000:.1f}"
     return [
         Figure("call µs", call.upper_ns / 1000, f"{name}: {interval} beyond {call.bare_ns / 1000:.1f}, uint8 to label"),
@@ -104,7 +104,7 @@ def artifact_figures(artifact: Path, engine: str, tensor: TensorSpec, images: Pa
     ]
 
 
-def resident(question: dict[str, Any]) -> float:
+def resident_bytes_of(question: dict[str, Any]) -> float:
     """Resident bytes of a process that runs the file; the median of MEMORY_ROUNDS processes."""
     ends = [call("fmnist_edge.bench.bare:memory", question, timeout_s=TIMEOUT_S) for _ in range(MEMORY_ROUNDS)]
     found = [end.result(ArtifactError, f"{question['engine']}: ") for end in ends]

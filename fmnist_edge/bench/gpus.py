@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from types import ModuleType, TracebackType
 from typing import Any, TypedDict, cast
 
-__all__ = ["THROTTLED", "Gpu", "GpuDuring", "GpuWatch", "gpus"]
+__all__ = ["THROTTLED", "Gpu", "GpuDuring", "GpuMonitor", "gpus"]
 
 PERIOD_S = 1.0
 TIMEOUT_S = 20  # without persistence mode NVML must wake the driver first, and a driver can hang
@@ -47,15 +47,15 @@ class GpuDuring(TypedDict):
 
 def temperature(nvml: ModuleType, gpu: Any) -> float:
     names = ("nvmlDeviceGetTemperature", "nvmlDeviceGetTemperatureV")
-    return float(by_any_name(nvml, names, gpu, nvml.NVML_TEMPERATURE_GPU))
+    return float(call_first_available(nvml, names, gpu, nvml.NVML_TEMPERATURE_GPU))
 
 
 def throttle_reasons(nvml: ModuleType, gpu: Any) -> int:
     names = ("nvmlDeviceGetCurrentClocksThrottleReasons", "nvmlDeviceGetCurrentClocksEventReasons")
-    return by_any_name(nvml, names, gpu)
+    return call_first_available(nvml, names, gpu)
 
 
-def by_any_name(nvml: ModuleType, names: Iterable[str], *arguments: Any) -> Any:
+def call_first_available(nvml: ModuleType, names: Iterable[str], *arguments: Any) -> Any:
     """Call the first of `names` that exists. NVML renames functions: a driver, or a version of pynvml, may have only
     the old name or only the new one."""
     for name in names:
@@ -67,7 +67,7 @@ def by_any_name(nvml: ModuleType, names: Iterable[str], *arguments: Any) -> Any:
 
 
 # Our field -> how to read it from NVML, converted to our unit. NVML returns bytes and milliwatts.
-QUESTIONS: dict[str, Callable[[ModuleType, Any], Any]] = {
+QUERIES: dict[str, Callable[[ModuleType, Any], Any]] = {
     "name": lambda nvml, gpu: nvml.nvmlDeviceGetName(gpu),
     "memory_mib": lambda nvml, gpu: float(nvml.nvmlDeviceGetMemoryInfo(gpu).total // 2**20),
     "sm_mhz": lambda nvml, gpu: float(nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM)),
@@ -94,9 +94,9 @@ def every_gpu() -> list[Gpu]:
     with initialised() as nvml:
         if nvml is None:
             return []
-        driver = answer(nvml, nvml.nvmlSystemGetDriverVersion)
-        count = answer(nvml, nvml.nvmlDeviceGetCount) or 0
-        readings = [reading(nvml, index, QUESTIONS) for index in range(count)]
+        driver = query(nvml, nvml.nvmlSystemGetDriverVersion)
+        count = query(nvml, nvml.nvmlDeviceGetCount) or 0
+        readings = [reading(nvml, index, QUERIES) for index in range(count)]
         return [cast(Gpu, {"index": index, "driver": driver, **item}) for index, item in enumerate(readings)]
 
 
@@ -126,11 +126,11 @@ def initialise() -> ModuleType | None:
 
 def reading(nvml: ModuleType, index: int, fields: Iterable[str]) -> dict[str, Any]:
     """`fields` of one GPU now; all None when the GPU is lost."""
-    gpu = answer(nvml, nvml.nvmlDeviceGetHandleByIndex, index)
-    return {field: None if gpu is None else answer(nvml, QUESTIONS[field], nvml, gpu) for field in fields}
+    gpu = query(nvml, nvml.nvmlDeviceGetHandleByIndex, index)
+    return {field: None if gpu is None else query(nvml, QUERIES[field], nvml, gpu) for field in fields}
 
 
-def answer(nvml: ModuleType, function: Callable[..., Any], *arguments: Any) -> Any:
+def query(nvml: ModuleType, function: Callable[..., Any], *arguments: Any) -> Any:
     """Call an NVML function; None when the driver does not report the value, or when a name is not UTF-8."""
     try:
         return function(*arguments)
@@ -138,7 +138,7 @@ def answer(nvml: ModuleType, function: Callable[..., Any], *arguments: Any) -> A
         return None
 
 
-class GpuWatch:
+class GpuMonitor:
     """Reads the first GPU every second inside `with`; afterwards `during` has the readings, or None without any.
 
     The reading thread ends with the `with` block. When the driver hangs, the thread is abandoned after TIMEOUT_S.
@@ -152,14 +152,14 @@ class GpuWatch:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> GpuWatch:
+    def __enter__(self) -> GpuMonitor:
         self._thread.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._done.set()
         self._thread.join(TIMEOUT_S)
-        self.during = summed(list(self._seen))
+        self.during = combined(list(self._seen))
 
     def _watch(self) -> None:
         # NVML stays initialised between readings. Otherwise a driver without persistence mode would wake every second.
@@ -172,7 +172,7 @@ class GpuWatch:
                     return
 
 
-def summed(seen: list[dict[str, Any]]) -> GpuDuring | None:
+def combined(seen: list[dict[str, Any]]) -> GpuDuring | None:
     values = {field: [item[field] for item in seen if item[field] is not None] for field in WATCHED}
     if not any(values.values()):
         return None

@@ -10,12 +10,12 @@ from typing import Any
 
 from fmnist_edge.errors import FileError
 
-__all__ = ["SUFFIX", "Journal", "resuming"]
+__all__ = ["SUFFIX", "Journal", "resume_command"]
 
 SUFFIX = ".partial.jsonl"
 
 
-def resuming(path: Path) -> str:
+def resume_command(path: Path) -> str:
     """The command that continues the run whose journal is `path`."""
     return f"fmnist-edge bench --resume {path}"
 
@@ -35,7 +35,7 @@ class Journal:
     def create(cls, path: Path, header: dict[str, Any]) -> Journal:
         """Create a file that begins with `header`. Raises FileError when it exists already or cannot be written."""
         if path.exists():
-            raise FileError(f"{path}: exists; continue with `{resuming(path)}`, or delete it")
+            raise FileError(f"{path}: exists; continue with `{resume_command(path)}`, or delete it")
         journal = cls(path, 0)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ class Journal:
         except OSError as error:
             raise FileError(
                 f"{self.path}: cannot be written ({error.strerror or error}); it keeps the {self.lines} measurements "
-                f"made before; free some space, then run: {resuming(self.path)}"
+                f"made before; free some space, then run: {resume_command(self.path)}"
             ) from None
         self.lines += 1
 

@@ -25,10 +25,10 @@ from fmnist_edge.runtime.runner import Runner, model_input
 __all__ = ["Request", "measure", "reply_to"]
 
 WINDOW_S = 1.0
-# A series stops after this many times its seconds, but not before SLOW_SERIES_S. A very slow model then has fewer
+# A series stops after this many times its seconds, but not before SERIES_LIMIT_S. A very slow model then has fewer
 # samples than the plan asks for.
-SLOW_SERIES = 3
-SLOW_SERIES_S = 30
+SERIES_LIMIT_FACTOR = 3
+SERIES_LIMIT_S = 30
 MEMORY_RUNS = 10
 NS_PER_S = 1_000_000_000
 
@@ -100,7 +100,7 @@ def on_device(classifier: Classifier, tensors: Sequence[np.ndarray], request: Re
     }
 
 
-def remember(request: Request) -> dict[str, Any]:
+def measure_memory(request: Request) -> dict[str, Any]:
     """Measure memory and complexity of the artifact, and on a GPU its agreement with the CPU.
 
     Raises what `measure` raises.
@@ -128,10 +128,10 @@ def answers(classifier: Classifier, request: Request) -> dict[str, Any]:
     engine = classifier.engine
     if engine.placement is None:
         return {"placement": None, "parity": None}
-    from fmnist_edge.bench.backend import parity_of
+    from fmnist_edge.bench.backend import compare_with_cpu
 
     images, _ = images_for(classifier, request.images)
-    parity = parity_of(classifier, request.artifact, images, request.batch)
+    parity = compare_with_cpu(classifier, request.artifact, images, request.batch)
     return {"placement": engine.placement.as_dict(), "parity": parity}
 
 
@@ -195,14 +195,15 @@ def series(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, lea
 def calls(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, least: int) -> tuple[array, list[int]]:
     """Time each `call(item)` in nanoseconds, cycling through `items`.
 
-    Stops after `seconds` and `least` calls, whichever comes later; a very slow model stops earlier, see SLOW_SERIES.
+    Stops after `seconds` and `least` calls, whichever comes later. A very slow model stops earlier, see
+    SERIES_LIMIT_FACTOR.
     Returns the samples (int64), and for each window the number of samples when it ended.
     """
     samples = array("q")
     ends: list[int] = []
     begin = perf_counter_ns()
     enough = begin + int(seconds * NS_PER_S)
-    longest = begin + int(max(SLOW_SERIES_S, SLOW_SERIES * seconds) * NS_PER_S)
+    longest = begin + int(max(SERIES_LIMIT_S, SERIES_LIMIT_FACTOR * seconds) * NS_PER_S)
     window = int(WINDOW_S * NS_PER_S)
     boundary = begin + window
     number, count = len(items), 0
@@ -249,4 +250,4 @@ def failed(reason: str, status: str = "failed") -> dict[str, Any]:
 def reply_to(request: dict[str, Any], progress: object) -> dict[str, Any]:
     """The child's task. `request`: a Request's fields."""
     asked = Request(**request)
-    return remember(asked) if asked.memory else measure(asked)
+    return measure_memory(asked) if asked.memory else measure(asked)

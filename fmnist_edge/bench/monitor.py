@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 
 from fmnist_edge.bench.environment import ROOT
-from fmnist_edge.bench.gpus import GpuWatch
+from fmnist_edge.bench.gpus import GpuMonitor
 from fmnist_edge.bench.results import During
-from fmnist_edge.bench.state import Jiffies, frequencies, hottest, jiffies, throttle_count, throttled
+from fmnist_edge.bench.state import Jiffies, frequencies, highest_temperature, jiffies, throttle_count, throttled
 
 __all__ = ["Monitor", "other_cores", "used"]
 
@@ -33,7 +33,7 @@ class Monitor:
     during: During
 
     def __init__(self, root: Path = ROOT, period_s: float = PERIOD_S, gpu: bool = False) -> None:
-        self._gpu = GpuWatch() if gpu else None
+        self._gpu = GpuMonitor() if gpu else None
         self._root, self._period_s = root, period_s
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -79,7 +79,7 @@ class Monitor:
 
     def _look(self) -> None:
         """Record frequency and temperature. The working core changes, so the fastest core stands for it."""
-        mhz, celsius = frequencies(self._root), hottest(self._root)
+        mhz, celsius = frequencies(self._root), highest_temperature(self._root)
         if mhz:
             self._mhz.append(max(mhz))
         if celsius is not None:

@@ -16,7 +16,7 @@ def text(result: Result) -> str:
     """The table, the lines about unmeasured cells, and the verdict."""
     rows = tables.rows(result)
     parts = [table(tables.HEADER, rows, right=["threads"]) + "\n"] if rows else []
-    return "\n".join([*parts, *tables.absent(result), *tables.verdict_lines(result)])
+    return "\n".join([*parts, *tables.unmeasured(result), *tables.verdict_lines(result)])
 
 
 def exit_code(result: Result) -> int:
@@ -26,6 +26,6 @@ def exit_code(result: Result) -> int:
     """
     if result["interrupted"]:
         return INTERRUPTED
-    if tables.fell_short(result):
+    if tables.has_failures(result):
         return GateError.exit_code
     return 0 if any(cell["rounds"] for cell in result["cells"]) else UnavailableError.exit_code

@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.bench.bare import BARE
+from fmnist_edge.bench.bare import BARE_LOOPS
 from fmnist_edge.bench.loop import calls, prepared, without_gc
 from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.worker.calls import call
 from fmnist_edge.worker.endings import How
 
-__all__ = ["Overhead", "overhead", "overhead_of"]
+__all__ = ["Overhead", "measure_overhead", "overhead"]
 
 ALLOWED_NS, ALLOWED_SHARE = 2000, 0.02  # for the suite's loop; the larger one applies
-PAIRS, LEAST_PAIRS = 1000, 30
-LONGEST_S = 15  # after this time LEAST_PAIRS are enough
+PAIRS, MIN_PAIRS = 1000, 30
+TIME_LIMIT_S = 15  # after this time MIN_PAIRS are enough
 BLOCK_S = 0.002  # short, so that other load disturbs only a few blocks, which the median ignores
 WARM_UP_S = 0.5
 REPLICATES = 2000
@@ -48,7 +48,7 @@ class Overhead:
         return self.upper_ns <= self.allowed_ns
 
 
-def overhead_of(artifact: Path, engine: str, images: Path, whole: bool = False) -> Overhead | str:
+def measure_overhead(artifact: Path, engine: str, images: Path, whole: bool = False) -> Overhead | str:
     """Measure in a child process; returns the reason, one line, when that fails.
 
     Args:
@@ -67,36 +67,36 @@ def reply_to(question: dict[str, Any], progress: object) -> dict[str, Any]:
 
 def measure(artifact: str, engine: str, images: np.ndarray, whole: bool = False) -> Overhead:
     """Alternate blocks of both loops, so that drift affects both equally. Raises what Classifier.load raises."""
-    bare = BARE[engine](artifact)
+    bare = BARE_LOOPS[engine](artifact)
     with Classifier.load(artifact, threads=1, engine=engine) as classifier, without_gc():
         tensors = [prepared(classifier, image[None]) for image in images]
         warm_up, _ = calls(classifier.engine.run, tensors, WARM_UP_S, 10)
         count = max(3, int(BLOCK_S * 1e9 / (sum(warm_up) / len(warm_up))))
         bare(tensors, count)
 
-        def ours() -> float:
+        def time_suite_loop() -> float:
             samples, _ = calls(classifier.engine.run, tensors, 0, count)
             return sum(samples) / count
 
-        def calls_of_ours() -> float:
+        def time_classifier() -> float:
             start = perf_counter_ns()
             for index in range(count):
                 classifier(images[index % len(images)])
             return (perf_counter_ns() - start) / count
 
-        def theirs() -> float:
+        def time_bare_loop() -> float:
             start = perf_counter_ns()
             bare(tensors, count)
             return (perf_counter_ns() - start) / count
 
-        measured = calls_of_ours if whole else ours
+        measured = time_classifier if whole else time_suite_loop
         pairs: list[tuple[float, float]] = []
-        end = perf_counter_ns() + LONGEST_S * 10**9
-        while len(pairs) < PAIRS and (len(pairs) < LEAST_PAIRS or perf_counter_ns() < end):
+        end = perf_counter_ns() + TIME_LIMIT_S * 10**9
+        while len(pairs) < PAIRS and (len(pairs) < MIN_PAIRS or perf_counter_ns() < end):
             if len(pairs) % 2:  # the order within a pair alternates, too
-                pairs.append((measured(), theirs()))
+                pairs.append((measured(), time_bare_loop()))
             else:
-                bare_ns = theirs()
+                bare_ns = time_bare_loop()
                 pairs.append((measured(), bare_ns))
     return overhead(pairs)
 

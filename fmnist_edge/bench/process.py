@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fmnist_edge.bench.loop import SLOW_SERIES, SLOW_SERIES_S, Request, failed
+from fmnist_edge.bench.loop import SERIES_LIMIT_FACTOR, SERIES_LIMIT_S, Request, failed
 from fmnist_edge.errors import TemporaryFileError, UnavailableError
 from fmnist_edge.worker.calls import call
 from fmnist_edge.worker.endings import How
@@ -38,5 +38,5 @@ def run_child(request: Request, python: str | None = None, timeout_s: float | No
 def timeout_for(request: Request) -> float:
     """Seconds to wait for a reply before the child is killed."""
     series = (request.seconds, request.end_to_end_seconds)
-    longest = sum(max(SLOW_SERIES_S, SLOW_SERIES * seconds) for seconds in series)
-    return START_UP_S + max(SLOW_SERIES_S, SLOW_SERIES * request.warm_up_seconds) + longest
+    longest = sum(max(SERIES_LIMIT_S, SERIES_LIMIT_FACTOR * seconds) for seconds in series)
+    return START_UP_S + max(SERIES_LIMIT_S, SERIES_LIMIT_FACTOR * request.warm_up_seconds) + longest

@@ -151,8 +151,8 @@ class Cell(TypedDict):
     ops ran on the CPU), "unavailable" (the engine is not installed, or there is no GPU) or "failed"; all but "ok" have
     a reason. images: "given", or "noise" for a model of another input shape. accuracy: {"accuracy",
     "reference_accuracy", "images", "source", "passed"} from a parity report on a file with the same SHA-256, or null.
-    placement: for a cell on a GPU, `runtime.placement.Placement`. parity: what `backend.parity_of` returned, before
-    anything was timed.
+    placement: for a cell on a GPU, `runtime.placement.Placement`. parity: what `backend.compare_with_cpu` returned,
+    before anything was timed.
     """
 
     artifact: str
@@ -235,15 +235,15 @@ def load(path: str | Path) -> Result:
             f"{path}: result schema is {found!r}, this version reads 2 and {SCHEMA}; run the benchmark again"
         )
     if found == 2:
-        from_2(result)
+        upgrade_from_2(result)
     check_fields(result, path)
     return cast(Result, result)
 
 
-def from_2(result: dict[str, Any]) -> None:
+def upgrade_from_2(result: dict[str, Any]) -> None:
     """Convert a result of schema 2 to schema 3. Damage is ignored here; `check_fields` finds it."""
-    cells = [cell for cell in listed(result.get("cells")) if isinstance(cell, dict)]
-    rounds = [part for cell in cells for part in listed(cell.get("rounds")) if isinstance(part, dict)]
+    cells = [cell for cell in as_list(result.get("cells")) if isinstance(cell, dict)]
+    rounds = [part for cell in cells for part in as_list(cell.get("rounds")) if isinstance(part, dict)]
     unseen: tuple[tuple[list[Any], tuple[str, ...]], ...] = (
         ([result.get("before"), result.get("after")], ("gpus",)),
         (cells, ("placement", "parity")),
@@ -257,7 +257,7 @@ def from_2(result: dict[str, Any]) -> None:
     result["schema"] = SCHEMA
 
 
-def listed(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 

@@ -12,7 +12,7 @@ from fmnist_edge.bench.environment import ROOT, cpu_info, governor, hypervisor, 
 from fmnist_edge.bench.gpus import gpus
 from fmnist_edge.bench.results import State
 
-__all__ = ["Jiffies", "frequencies", "hottest", "jiffies", "now", "state", "throttle_count", "throttled"]
+__all__ = ["Jiffies", "frequencies", "highest_temperature", "jiffies", "now", "state", "throttle_count", "throttled"]
 
 # Positions in /proc/stat of busy time: user, nice, system, irq, softirq. By proc(5), user includes guest, and nice
 # includes guest_nice.
@@ -27,7 +27,7 @@ def state(root: Path = ROOT) -> State:
         "time": now(),
         "load_average": load_average(),
         "frequency_mhz": frequencies(root),
-        "temperature_c": hottest(root),
+        "temperature_c": highest_temperature(root),
         "throttled": throttled(),
         "throttle_count": throttle_count(root),
         "governor": governor(root),
@@ -63,7 +63,7 @@ def frequencies(root: Path = ROOT) -> list[float] | None:
     return list(map(float, found)) or None
 
 
-def hottest(root: Path = ROOT) -> float | None:
+def highest_temperature(root: Path = ROOT) -> float | None:
     """°C of the hottest thermal zone. Implausible readings, outside -40 to 150 °C, are ignored."""
     zones = (root / "sys/class/thermal").glob("thermal_zone*/temp")
     celsius = [value / 1000 for value in map(integer, zones) if value is not None]

@@ -18,9 +18,9 @@ import numpy as np
 
 from fmnist_edge.bench import environment, results, validity
 from fmnist_edge.bench.calibration import calibrate
-from fmnist_edge.bench.cells import GPU, Cell, entry_for, identity, order
+from fmnist_edge.bench.cells import GPU, Cell, entry_for, order, size_and_sha256
 from fmnist_edge.bench.comparison import machine_differences
-from fmnist_edge.bench.journal import SUFFIX, Journal, resuming
+from fmnist_edge.bench.journal import SUFFIX, Journal, resume_command
 from fmnist_edge.bench.loop import Request
 from fmnist_edge.bench.monitor import Monitor
 from fmnist_edge.bench.plan import Plan, from_dict
@@ -96,7 +96,7 @@ def begin(
         "sessions": [created],
         "plan": asdict(plan),
         "seed": seed,
-        "images": described(images),
+        "images": image_summary(images),
         "machine": environment.describe(),
         "calibration": calibrate([cell.threads for cell in cells]) if calibrated else None,
         "before": state(),
@@ -118,7 +118,7 @@ def partial_path(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(".json.gz") + SUFFIX)
 
 
-def described(images: np.ndarray) -> dict[str, Any]:
+def image_summary(images: np.ndarray) -> dict[str, Any]:
     digest = hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
     return {"count": len(images), "shape": list(images.shape[1:]), "sha256": digest}
 
@@ -141,18 +141,18 @@ def resume(path: Path, images: np.ndarray) -> Session:
         raise FileError(f"{path}: not the file of an interrupted run ({type(error).__name__} at {error})") from None
     if schema != results.SCHEMA:
         raise FileError(f"{path}: its schema is {schema!r}, this version expects {results.SCHEMA}; measure again")
-    changed = [cell.name for cell, digest in zip(cells, sha256s) if identity(cell.artifact)[1] != digest]
+    changed = [cell.name for cell, digest in zip(cells, sha256s) if size_and_sha256(cell.artifact)[1] != digest]
     unlike = machine_differences(result["machine"], environment.describe())
-    if changed or unlike or described(images) != result["images"]:
+    if changed or unlike or image_summary(images) != result["images"]:
         what = changed[0] if changed else f"the machine ({unlike[0]})" if unlike else "the set of images"
         raise InputError(f"{path}: {what} has changed since the run began; start a new run")
     result["sessions"].append(now())
-    forget_since_boot(result["before"], lines, state()["throttled"])
+    remove_stale_throttling(result["before"], lines, state()["throttled"])
     target = path.with_name(path.name.removesuffix(SUFFIX) + ".json.gz")
     return Session(result, cells, images, plan, target, journal, header["pythons"], entries)
 
 
-def forget_since_boot(before: State, lines: Sequence[dict[str, Any]], bits: int | None) -> None:
+def remove_stale_throttling(before: State, lines: Sequence[dict[str, Any]], bits: int | None) -> None:
     """After a reboot, remove the throttling bits "since boot" that the reboot cleared, from before and during the run.
 
     Otherwise they would hide throttling after the reboot.
@@ -200,7 +200,7 @@ def write(session: Session) -> None:
 
 
 def how_to_resume(session: Session) -> str:
-    return f"continue with: {resuming(session.journal.path)}"
+    return f"continue with: {resume_command(session.journal.path)}"
 
 
 def measure_all(session: Session, progress: Progress) -> None:
@@ -213,7 +213,7 @@ def measure_all(session: Session, progress: Progress) -> None:
             progress(done, len(steps), str(session.cells[index]))
             if index in failed or (number, index) in session.entries:
                 continue
-            entry = measured(session, number, index, file)
+            entry = measure_cell(session, number, index, file)
             session.journal.append(entry)
             session.entries[number, index] = entry
             if entry["reply"]["status"] != "measured":
@@ -226,7 +226,7 @@ def save_images(path: Path, images: np.ndarray) -> Path:
     return write_temporary(path, partial(np.save, arr=images))
 
 
-def measured(session: Session, number: int, index: int, images: Path) -> dict[str, Any]:
+def measure_cell(session: Session, number: int, index: int, images: Path) -> dict[str, Any]:
     """Measure one cell in one round; returns its line of the journal."""
     cell, plan = session.cells[index], session.plan
     is_memory = number == MEMORY_PASS
@@ -256,31 +256,31 @@ def finish(session: Session) -> None:
     for cell in result["cells"]:
         cell["rounds"] = []
     for (number, index), entry in sorted(session.entries.items()):
-        record(result["cells"][index], number, entry)
+        add_entry(result["cells"][index], number, entry)
     for cell in result["cells"]:
         if cell["reason"] is None:
             complete = len(cell["rounds"]) == session.plan.rounds
             missing = f"interrupted after {len(cell['rounds'])} of {session.plan.rounds} rounds"
-            cell["reason"] = fallen_back(cell) if complete else missing
+            cell["reason"] = cpu_fallback(cell) if complete else missing
             cell["status"] = "ok" if cell["reason"] is None else "partial"
-    derive(result)
+    add_summaries(result)
     result["after"], result["finished"] = state(), now()
     result["verdict"] = validity.judge(result)
 
 
-def fallen_back(cell: results.Cell) -> str | None:
+def cpu_fallback(cell: results.Cell) -> str | None:
     """Which ops of a GPU cell ran on the CPU, one line; None if none did."""
     return None if cell["placement"] is None else Placement(**cell["placement"]).reason
 
 
-def derive(result: Result) -> None:
+def add_summaries(result: Result) -> None:
     """Compute the cells' summaries and verdicts from the measurements."""
     for cell in result["cells"]:
         cell["summary"] = summarize(cell, result["calibration"])
         cell["verdict"] = validity.judge_cell(cell, result["plan"])
 
 
-def record(cell: results.Cell, number: int, entry: dict[str, Any]) -> None:
+def add_entry(cell: results.Cell, number: int, entry: dict[str, Any]) -> None:
     """Add one line of the journal to the cell. After a failure the earlier rounds stay."""
     reply = entry["reply"]
     cell["placement"] = reply.get("placement") or cell["placement"]

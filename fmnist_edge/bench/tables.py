@@ -8,18 +8,23 @@ from typing import Any
 from fmnist_edge.bench.comparison import Comparison, Ratio
 from fmnist_edge.bench.results import Cell, Result, is_software
 
-__all__ = ["COMPARED", "HEADER", "absent", "compared_rows", "fell_short", "rows", "uncompared", "verdict_lines"]
+__all__ = [
+    "COMPARISON_HEADER", "HEADER", "comparison_rows", "has_failures", "incomparable", "rows", "unmeasured",
+    "verdict_lines",
+]  # fmt: skip
 
 HEADER = [
     "artifact", "engine", "threads", "load ms", "first ms", "p50 µs", "p90 µs", "p99 µs", "images/s",
     "end-to-end p50 µs", "on GPU p50 µs", "RSS MB", "kB", "% of limit", "valid",
 ]  # fmt: skip
-COMPARED = ["artifact", "engine", "threads", "A p50 µs", "B p50 µs", "B/A p50 [95 %]", "B/A p90 [95 %]", "finding"]
+COMPARISON_HEADER = [
+    "artifact", "engine", "threads", "A p50 µs", "B p50 µs", "B/A p50 [95 %]", "B/A p90 [95 %]", "finding",
+]  # fmt: skip
 NONE = "–"
 
 
 def rows(result: Result) -> list[list[str]]:
-    """A row per measured cell, in HEADER's columns. Cells on a software GPU have none; `absent` lists them."""
+    """A row per measured cell, in HEADER's columns. Cells on a software GPU have none; `unmeasured` lists them."""
     return [row(cell) for cell in result["cells"] if cell["summary"] is not None and not is_software(cell)]
 
 
@@ -44,7 +49,7 @@ def row(cell: Cell) -> list[str]:
     ]
 
 
-def absent(result: Result) -> list[str]:
+def unmeasured(result: Result) -> list[str]:
     """One line per reason, with its cells: cells that were not measured, or only partly, or on a software GPU."""
     about: dict[str, list[Cell]] = {}
     for cell in result["cells"]:
@@ -65,7 +70,7 @@ def on_software(cell: Cell) -> str:
     )
 
 
-def fell_short(result: Result) -> bool:
+def has_failures(result: Result) -> bool:
     """Whether a cell failed or lacks rounds. A GPU cell with ops on the CPU has not failed."""
     return any(
         cell["status"] == "failed" or (cell["status"] == "partial" and len(cell["rounds"]) < result["plan"]["rounds"])
@@ -87,19 +92,19 @@ def verdict_lines(result: Result) -> list[str]:
     return [f"{verdict['status']}{unseen}", *(f"  {reason['rule']}: {reason['text']}" for reason in verdict["reasons"])]
 
 
-def compared_rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
-    """A row per cell that both results measured, in COMPARED's columns, from the engine-only series."""
-    return [compared_row(item) for item in comparisons if item.ratios]
+def comparison_rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
+    """A row per cell that both results measured, in COMPARISON_HEADER's columns, from the engine-only series."""
+    return [comparison_row(item) for item in comparisons if item.ratios]
 
 
-def compared_row(item: Comparison) -> list[str]:
+def comparison_row(item: Comparison) -> list[str]:
     threads = str(item.threads) if item.batch == 1 else f"{item.threads}, batch {item.batch}"
     p50, p90 = item.ratios["engine"]["p50"], item.ratios["engine"]["p90"]
     times = [microseconds(p50.a_us), microseconds(p50.b_us), with_interval(p50), with_interval(p90)]
     return [item.artifact, item.engine, threads, *times, p50.finding]
 
 
-def uncompared(comparisons: Sequence[Comparison]) -> list[str]:
+def incomparable(comparisons: Sequence[Comparison]) -> list[str]:
     """One line per reason why cells cannot be compared, with those cells."""
     about: dict[str, list[str]] = {}
     for item in comparisons:

@@ -20,12 +20,12 @@ __all__ = ["INVALID", "VALID", "judge", "judge_cell", "new_throttling", "run_rea
 VALID, INVALID = "VALID", "INVALID"
 
 # The protocol's minimum, for every plan.
-LEAST = {"rounds": 5, "min_queries": 1024, "warm_up_runs": 10, "warm_up_seconds": 0.5}
+MINIMUM = {"rounds": 5, "min_queries": 1024, "warm_up_runs": 10, "warm_up_seconds": 0.5}
 OTHER_CORES = 0.10  # mean over a cell; a tenth of one core changes a p50 by about one percent
 STEAL_CORES = 0.02
 FREQUENCY_CHANGE = 0.05  # between the medians of the rounds
 REPEATABILITY = 0.05  # two runs on a quiet machine agree within 5 %
-LEAST_SECONDS_SEEN = 0.5  # for less, the kernel's count in hundredths of a second is too coarse
+MIN_SECONDS = 0.5  # for less, the kernel's count in hundredths of a second is too coarse
 GPU_CLOCK_CHANGE = 0.05  # between the highest clocks of the rounds
 THROTTLED_NOW, THROTTLED_SINCE = 0xF, 0xF0000  # of vcgencmd get_throttled
 # With these drivers "powersave" is the default governor and does not slow the CPU down.
@@ -67,7 +67,7 @@ def verdict(reasons: Sequence[Reason], unseen: Sequence[str]) -> Verdict:
 
 
 def plan_reasons(plan: dict[str, Any]) -> Iterator[Reason]:
-    for field, least in LEAST.items():
+    for field, least in MINIMUM.items():
         if plan[field] < least:
             yield {"rule": "short plan", "text": f"{field} is {plan[field]}, the protocol asks for at least {least}"}
 
@@ -181,7 +181,7 @@ def mean_cores(rounds: Sequence[Round], name: str) -> float | None:
     are too short."""
     values = [part["during"][name] for part in rounds]  # type: ignore[literal-required]
     seconds = [part["during"]["seconds"] for part in rounds]
-    if any(value is None for value in values) or sum(seconds) < LEAST_SECONDS_SEEN:
+    if any(value is None for value in values) or sum(seconds) < MIN_SECONDS:
         return None
     return sum(value * length for value, length in zip(values, seconds)) / sum(seconds)
 
@@ -208,13 +208,13 @@ def software_device(cell: Cell, plan: dict[str, Any]) -> Found:
         yield "software device", f"{(cell['placement'] or {})['device']} is a software GPU; its latency is not a GPU's"
 
 
-def seen_of_gpu(cell: Cell) -> list[GpuDuring]:
+def gpu_readings(cell: Cell) -> list[GpuDuring]:
     return [part["during"]["gpu"] for part in cell["rounds"] if part["during"]["gpu"] is not None]
 
 
 def gpu_throttling(cell: Cell, plan: dict[str, Any]) -> Found:
     bits = 0
-    for gpu in seen_of_gpu(cell):
+    for gpu in gpu_readings(cell):
         bits |= gpu["throttle_reasons"] or 0
     if bits & THROTTLED:
         yield "throttling", f"the GPU slowed down for heat or power meanwhile (NVML reasons {bits & THROTTLED:#x})"
@@ -222,7 +222,7 @@ def gpu_throttling(cell: Cell, plan: dict[str, Any]) -> Found:
 
 def gpu_clock(cell: Cell, plan: dict[str, Any]) -> Found:
     """Judge the highest clock of each round, because a GPU idles between rounds."""
-    highest = [max(gpu["sm_mhz"]) for gpu in seen_of_gpu(cell) if gpu["sm_mhz"]]
+    highest = [max(gpu["sm_mhz"]) for gpu in gpu_readings(cell) if gpu["sm_mhz"]]
     if highest and max(highest) > 0 and 1 - min(highest) / max(highest) > GPU_CLOCK_CHANGE:
         yield (
             "frequency change",

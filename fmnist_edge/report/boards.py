@@ -1,4 +1,4 @@
-"""The report's tables of emulated cores and estimated boards, with one Line per artifact.
+"""The report's tables of emulated cores and estimated boards, with one BoardFigures per artifact.
 
 `read` loads the results of `fmnist-edge emulate` and computes the estimates from them. Neither is a measurement. So
 they have their own tables, whose titles and figures say so.
@@ -18,14 +18,14 @@ from fmnist_edge.errors import FileError
 from fmnist_edge.report.tables import Column, Table
 from fmnist_edge.report.values import clean_text, number
 
-__all__ = ["EMULATED", "ESTIMATED", "Line", "as_json", "emulated", "estimated", "read"]
+__all__ = ["EMULATED", "ESTIMATED", "BoardFigures", "as_json", "emulated", "estimated", "read"]
 
 EMULATED, ESTIMATED = "emulated", "estimated"
 COMPARED = "same class %"
 
 
 @dataclass(frozen=True)
-class Line:
+class BoardFigures:
     """Emulated and estimated figures of one artifact.
 
     Attributes:
@@ -46,8 +46,8 @@ class Line:
     slower: tuple[str, ...]
 
 
-def read(folder: Path) -> list[Line]:
-    """One Line per emulated artifact, sorted by name; empty when there is no such folder.
+def read(folder: Path) -> list[BoardFigures]:
+    """One BoardFigures per emulated artifact, sorted by name; empty when there is no such folder.
 
     Raises FileError when a file is damaged.
     """
@@ -62,7 +62,7 @@ def read(folder: Path) -> list[Line]:
         raise FileError(f"{folder}: damaged ({type(error).__name__}: {error}); run `fmnist-edge emulate`") from None
 
 
-def line_of(found: Sequence[tuple[str, dict[str, Any]]]) -> Line:
+def line_of(found: Sequence[tuple[str, dict[str, Any]]]) -> BoardFigures:
     first = found[0][1]
     by_core = dict(found)
     estimates = {
@@ -70,7 +70,7 @@ def line_of(found: Sequence[tuple[str, dict[str, Any]]]) -> Line:
         for board in boards().values()
         if by_core.get(board.core, {}).get("cycles")
     }
-    return Line(
+    return BoardFigures(
         model=clean_text(first["model"]),
         file=clean_text(first["artifact"]).rpartition("/")[2],
         engine=clean_text(first["engine"]),
@@ -89,7 +89,7 @@ ARTIFACT = (
 )
 
 
-def emulated(lines: Sequence[Line]) -> Table:
+def emulated(lines: Sequence[BoardFigures]) -> Table:
     """Instructions by core, and the share of answers that are the same as on this machine."""
     cores = [core for core in CORES if any(core in line.instructions for line in lines)]
     columns = [Column(f"{core} M instr.", by("instructions", core), lambda value: f"{value:,.2f}") for core in cores]
@@ -100,7 +100,7 @@ def emulated(lines: Sequence[Line]) -> Table:
     return Table("Emulated, no latency: instructions of one inference", [*ARTIFACT, *columns, *compared], lines)
 
 
-def estimated(lines: Sequence[Line]) -> Table:
+def estimated(lines: Sequence[BoardFigures]) -> Table:
     """Milliseconds by board, each marked as approximate."""
     columns = [
         Column(board.title, by("milliseconds", board.name), approximate, among(board.name))
@@ -114,15 +114,15 @@ def approximate(milliseconds: float) -> str:
     return text(milliseconds, ACROSS_RUNTIMES)
 
 
-def by(field: str, key: str) -> Callable[[Line], float | None]:
+def by(field: str, key: str) -> Callable[[BoardFigures], float | None]:
     return lambda line: getattr(line, field).get(key)
 
 
-def among(board: str) -> Callable[[Line], bool]:
+def among(board: str) -> Callable[[BoardFigures], bool]:
     return lambda line: board in line.slower
 
 
-def as_json(lines: Sequence[Line]) -> dict[str, Any]:
+def as_json(lines: Sequence[BoardFigures]) -> dict[str, Any]:
     """The figures for JSON. "error": the error of every estimate, as a share."""
     return {"kinds": {"instructions": EMULATED, "milliseconds": ESTIMATED}, "error": ACROSS_RUNTIMES,
             "artifacts": list(map(asdict, lines))}  # fmt: skip

@@ -129,7 +129,7 @@ def sustained(rows: Sequence[Row], markers: Markers) -> Data:
 def point(row: Row, among: Sequence[Row]) -> Data:
     """The data of a row in a scatter."""
     known = {} if row.accuracy is None else {"accuracy": percent(row)}
-    sized = {"p50": max(row.p50_us, encodings.LEAST), "bytes": encodings.size_of(row, among)}
+    sized = {"p50": max(row.p50_us, encodings.MIN_US), "bytes": encodings.size_of(row, among)}
     return {**encodings.look(row), **encodings.texts(row), **sized, **known}
 
 
@@ -141,7 +141,7 @@ def curve(row: Row) -> Data:
         "p50": tenths(row.p50_us),
         "p99": "–" if row.p99_us is None else tenths(row.p99_us),
         "nines": [round(nines(place), 3) for place in places],
-        "us": [max(value, encodings.LEAST) for value in values],
+        "us": [max(value, encodings.MIN_US) for value in values],
         "percentile": [f"{place:.7g}" for place in places],
         "latency": list(map(tenths, values)),
     }
@@ -152,7 +152,7 @@ def pace(row: Row) -> Data:
     burst = row.burst_us or 0
     return {
         **encodings.look(row),
-        "burst": max(burst, encodings.LEAST),
+        "burst": max(burst, encodings.MIN_US),
         "ratio": ratio(row),
         "burst_text": tenths(burst),
         "sustained_text": tenths(row.sustained_us or 0),
@@ -166,7 +166,7 @@ def latency(rows: Sequence[Row]) -> alt.X:
 
 def staircase(members: Sequence[Row], rows: Sequence[Row]) -> list[Data]:
     """The Pareto front as a staircase: the best accuracy for each latency, up to the end of the axis."""
-    steps = [{"p50": max(row.p50_us, encodings.LEAST), "accuracy": percent(row)} for row in members]
+    steps = [{"p50": max(row.p50_us, encodings.MIN_US), "accuracy": percent(row)} for row in members]
     end = encodings.logarithmic(row.p50_us for row in rows)[1]
     return [*steps, {**steps[-1], "p50": end}] if steps else []
 
@@ -174,7 +174,7 @@ def staircase(members: Sequence[Row], rows: Sequence[Row]) -> list[Data]:
 def numbers(members: Sequence[Row]) -> list[Data]:
     """The number of each member of the front, and its position."""
     return [
-        {"id": row.id, "number": str(place), "p50": max(row.p50_us, encodings.LEAST), "accuracy": percent(row)}
+        {"id": row.id, "number": str(place), "p50": max(row.p50_us, encodings.MIN_US), "accuracy": percent(row)}
         for place, row in enumerate(members, 1)
     ]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 __all__ = [
-    "LEAST",
+    "MIN_US",
     "Data",
     "by_state",
     "cells",
@@ -36,7 +36,7 @@ __all__ = [
 
 Data = dict[str, Any]
 
-LEAST = 1e-3  # µs; a logarithmic axis cannot show 0
+MIN_US = 1e-3  # µs; a logarithmic axis cannot show 0
 AREAS = (90, 420)  # area in square pixels of the mark of the smallest and of the largest artifact
 SHOWN = "indexof(hidden, datum.id) < 0"
 LEGENDS = {"by_precision": "precision", "by_engine": "engine", "by_state": "state"}
@@ -75,8 +75,8 @@ def tooltips(rows: Sequence[Row]) -> list[alt.Tooltip]:
     """Tooltips with those of `texts` that the page's table shows for `rows`."""
     import altair as alt
 
-    telling = tables.table_of("", tables.PAGE, rows).columns
-    places = [place for place, column in enumerate(tables.PAGE) if column in telling]
+    shown_columns = tables.table_of("", tables.PAGE, rows).columns
+    places = [place for place, column in enumerate(tables.PAGE) if column in shown_columns]
     return [alt.Tooltip(f"text{place}:N", title=tables.PAGE[place].heading) for place in places]
 
 
@@ -98,8 +98,8 @@ def linear(values: Iterable[float], least: float) -> list[float]:
 
 def logarithmic(values: Iterable[float]) -> list[float]:
     """The ends of a logarithmic axis: the lowest value divided by 1.25, and the highest times 1.25."""
-    known = [max(value, LEAST) for value in values]
-    return [max(min(known) / 1.25, LEAST), max(known) * 1.25]
+    known = [max(value, MIN_US) for value in values]
+    return [max(min(known) / 1.25, MIN_US), max(known) * 1.25]
 
 
 def log_axis(channel: str, field: str, values: Iterable[float], title: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from fmnist_edge import console
 from fmnist_edge.report import boards, tables
-from fmnist_edge.report.boards import Line
+from fmnist_edge.report.boards import BoardFigures
 from fmnist_edge.report.runs import Run
 from fmnist_edge.report.tables import Table
 
@@ -73,11 +73,13 @@ def by_run(runs: Sequence[Run], link: Link, make: Callable[[Run], list[Table]]) 
         made = [table for table in make(run) if table.items]
         for table in made:
             parts += [f"{table.title}:", shown(table)] if len(made) > 1 else [shown(table)]
-        parts += [f"From {link(run)}; {escaped(run.device)}, plan {escaped(run.plan)}, {escaped(tables.summed(run))}."]
+        parts += [
+            f"From {link(run)}; {escaped(run.device)}, plan {escaped(run.plan)}, {escaped(tables.run_verdict(run))}."
+        ]
     return "\n\n".join(parts)
 
 
-def document(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
+def document(runs: Sequence[Run], lines: Sequence[BoardFigures] = ()) -> str:
     """The whole report as one Markdown file."""
     parts = ["# Benchmark report", runs_block(runs, code)]
     both = tables.side_by_side(runs)
@@ -89,12 +91,12 @@ def document(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
         for table in (tables.fronts(run), tables.latencies(run), *tables.ratios(run)):
             if table.items:
                 parts += [f"### {table.title}", shown(table)]
-    for table in elsewhere(lines):
+    for table in board_tables(lines):
         parts += [f"## {table.title}", shown(table)]
     return "\n\n".join(parts) + "\n"
 
 
-def elsewhere(lines: Sequence[Line]) -> list[Table]:
+def board_tables(lines: Sequence[BoardFigures]) -> list[Table]:
     """The tables of emulated and estimated figures, without empty ones."""
     return [table for table in (boards.emulated(lines), boards.estimated(lines)) if table.items]
 
@@ -103,7 +105,7 @@ def code(run: Run) -> str:
     return f"`{escaped(run.file.replace('`', ' '))}`"
 
 
-def terminal(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
+def terminal(runs: Sequence[Run], lines: Sequence[BoardFigures] = ()) -> str:
     """The report for a terminal of 120 columns, with a narrower table for each model."""
     parts = [plain(Table("", tables.RUNS, runs))]
     both = tables.side_by_side(runs)
@@ -117,7 +119,7 @@ def terminal(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
         for table in (tables.fronts(run), *tables.ratios(run)):
             if table.items:
                 parts += [f"{table.title}:", plain(table, without=("stock", "twin"))]
-    for table in elsewhere(lines):
+    for table in board_tables(lines):
         parts += [f"{table.title}:", plain(table)]
     return "\n\n".join(parts)
 

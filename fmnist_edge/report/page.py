@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fmnist_edge import __version__
 from fmnist_edge.errors import UnavailableError
 from fmnist_edge.report import boards, charts, tables
-from fmnist_edge.report.boards import Line
+from fmnist_edge.report.boards import BoardFigures
 from fmnist_edge.report.markers import Markers
 from fmnist_edge.report.ratios import Trio
 from fmnist_edge.report.runs import MEASURED, Row, Run
@@ -37,7 +37,7 @@ SCRIPTS = ("charts.js", "page.js")
 FIELDS = ("id", "device", "kind", "model", "precision", "engine", "threads", "batch", "validity")  # for the filters
 
 
-def page(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
+def page(runs: Sequence[Run], lines: Sequence[BoardFigures] = ()) -> str:
     """The whole page as text. Raises UnavailableError when Altair or Jinja2 is not installed."""
     require()
     rows = [row for run in runs for row in run.rows]
@@ -53,7 +53,7 @@ def page(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
         overview=overview(runs),
         runs=[run_context(run, specs) for run in runs],
         side_by_side=tables.side_by_side(runs),
-        elsewhere=elsewhere(lines),
+        board_tables=board_tables(lines),
         rows=[{name: row_as_json(row)[name] for name in FIELDS} for row in rows],
         charts=specs.made,
     )  # fmt: skip
@@ -75,7 +75,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     made.policies["json.dumps_kwargs"] = {"allow_nan": False}
-    made.globals.update(row_ids=row_ids, VERDICT=tables.VERDICT, MEASURED=MEASURED, verdict_of=tables.rules)
+    made.globals.update(row_ids=row_ids, VERDICT=tables.VERDICT, MEASURED=MEASURED, verdict_of=tables.row_verdict)
     made.filters.update(sort_key=sort_key)
     made.tests.update(numeric=numeric)
     return made
@@ -100,7 +100,7 @@ def overview(runs: Sequence[Run]) -> Table:
     return Table("Results", [*tables.RUNS, Column("results file", lambda run: run.file)], runs)
 
 
-def elsewhere(lines: Sequence[Line]) -> list[tuple[str, Table]]:
+def board_tables(lines: Sequence[BoardFigures]) -> list[tuple[str, Table]]:
     """(kind, table) of the emulated and of the estimated figures."""
     kinds = (boards.EMULATED, boards.emulated(lines)), (boards.ESTIMATED, boards.estimated(lines))
     return list(kinds) if lines else []
@@ -154,7 +154,7 @@ def panels(run: Run, specs: Specs) -> Iterator[dict[str, Any]]:
             yield {"model": model, "chart": specs.add(charts.percentiles(rows, specs.markers)), "ids": ids}
 
 
-def row_ids(item: Row | Run | Trio | Line | dict[str, Row]) -> list[str]:
+def row_ids(item: Row | Run | Trio | BoardFigures | dict[str, Row]) -> list[str]:
     """Ids of the measured rows that a table's row shows. Filters hide it when they hide all of these."""
     match item:
         case Row():
@@ -165,7 +165,7 @@ def row_ids(item: Row | Run | Trio | Line | dict[str, Row]) -> list[str]:
             return item.ids
         case dict():
             return [row.id for row in item.values()]
-    return []  # a Line has no measured rows, so filters never hide it
+    return []  # a BoardFigures has no measured rows, so filters never hide it
 
 
 def sort_key(value: str | float | None) -> str:

@@ -65,18 +65,18 @@ def fastest(rows: Sequence[Row]) -> list[Trio]:
 
 
 def stock_of(row: Row, rows: Sequence[Row]) -> Row | None:
-    return least(item for item in alike(row, rows) if item.model == row.model and is_stock(item))
+    return least(item for item in same_setting(row, rows) if item.model == row.model and is_stock(item))
 
 
 def twin_of(row: Row, rows: Sequence[Row]) -> Row | None:
-    return least(item for item in alike(row, rows) if original_of(item) == row.model and not is_stock(item))
+    return least(item for item in same_setting(row, rows) if original_of(item) == row.model and not is_stock(item))
 
 
 def originals(rows: Sequence[Row]) -> Iterator[Row]:
     return (row for row in rows if row.model and not original_of(row) and not is_stock(row))
 
 
-def alike(row: Row, rows: Sequence[Row]) -> Iterator[Row]:
+def same_setting(row: Row, rows: Sequence[Row]) -> Iterator[Row]:
     return (item for item in rows if setting(item) == setting(row))
 
 

@@ -16,7 +16,7 @@ from fmnist_edge.errors import FileError, InputError, UnknownNameError
 from fmnist_edge.report.markdown import BLOCKS, escaped
 from fmnist_edge.report.runs import Row, Run, with_rows
 
-__all__ = ["read", "regenerated"]
+__all__ = ["read", "regenerate"]
 
 OPENING, CLOSING = "<!-- report:", "<!-- /report -->"
 BLOCK = re.compile(
@@ -46,7 +46,7 @@ def read(path: Path) -> str:
         raise FileError(f"{path}: not UTF-8 text; expected a Markdown file") from None
 
 
-def regenerated(text: str, runs: Sequence[Run], path: Path) -> tuple[str, list[str]]:
+def regenerate(text: str, runs: Sequence[Run], path: Path) -> tuple[str, list[str]]:
     """Rewrite every block of `text`; returns the new text and the names of the blocks that changed.
 
     `path`: the file of `text`; links to results are relative to it. Raises InputError when a marker is not closed or

@@ -13,7 +13,7 @@ from typing import Any
 
 from fmnist_edge.bench import results
 from fmnist_edge.bench.results import Cell, Result
-from fmnist_edge.bench.tables import absent
+from fmnist_edge.bench.tables import unmeasured
 from fmnist_edge.bench.validity import INVALID, VALID, run_reasons
 from fmnist_edge.console import track
 from fmnist_edge.errors import FileError
@@ -167,13 +167,13 @@ def read(paths: Sequence[Path]) -> list[Run]:
 def run_of(number: int, path: Path) -> Run:
     result = results.load(path)
     try:
-        return described(number, path, result)
+        return run_from(number, path, result)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         kind = type(error).__name__
         raise FileError(f"{path}: damaged ({kind}: {error}); run `fmnist-edge bench` again") from None
 
 
-def described(number: int, path: Path, result: Result) -> Run:
+def run_from(number: int, path: Path, result: Result) -> Run:
     machine, verdict = result["machine"], result["verdict"]
     device = clean_text(machine.get("device") or "unknown")
     against = reasons_of(run_reasons(result))
@@ -196,7 +196,7 @@ def described(number: int, path: Path, result: Result) -> Run:
         if verdict is None
         else reasons_of(verdict["reasons"]),
         unseen=() if verdict is None else tuple(map(clean_text, verdict["unseen"])),
-        missing=tuple(map(clean_text, absent(result))),
+        missing=tuple(map(clean_text, unmeasured(result))),
         rows=tuple(with_fronts(rows)),
     )
 

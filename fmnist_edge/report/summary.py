@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fmnist_edge.report import boards, ratios
-from fmnist_edge.report.boards import Line
+from fmnist_edge.report.boards import BoardFigures
 from fmnist_edge.report.ratios import Trio
 from fmnist_edge.report.runs import Row, Run
 
@@ -16,7 +16,7 @@ __all__ = ["as_json", "row_as_json"]
 SCHEMA = 1
 
 
-def as_json(runs: Sequence[Run], lines: Sequence[Line] = ()) -> dict[str, Any]:
+def as_json(runs: Sequence[Run], lines: Sequence[BoardFigures] = ()) -> dict[str, Any]:
     """Every run with its rows, their curves, and its ratios. Times are in µs, shares are fractions, unknown is null.
     Emulated and estimated figures have their own key."""
     measured = [run_as_json(run) for run in runs]

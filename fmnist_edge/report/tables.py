@@ -13,8 +13,8 @@ from fmnist_edge.report.runs import Row, Run
 
 __all__ = [
     "ACCURACY", "BY_PRECISION", "COMPACT", "ENGINE", "FASTEST", "FILE", "FULL", "MODEL", "P50", "PAGE", "RUNS", "SIZE",
-    "THREADS", "VERDICT", "Column", "Table", "facts", "fronts", "latencies", "ratios",
-    "rules", "side_by_side", "summed", "table_of",
+    "THREADS", "VERDICT", "Column", "Table", "facts", "fronts", "latencies", "ratios", "row_verdict", "run_verdict",
+    "side_by_side", "table_of",
 ]  # fmt: skip
 
 NONE = "–"
@@ -62,10 +62,10 @@ class Table:
 
 def table_of(title: str, columns: Sequence[Column], items: Sequence[Any]) -> Table:
     """A table without columns whose values are all the usual one, such as a batch size of 1."""
-    telling = [
+    shown_columns = [
         column for column in columns if column.usual is ... or any(column.value(item) != column.usual for item in items)
     ]
-    return Table(title, telling, items)
+    return Table(title, shown_columns, items)
 
 
 def thousands(value: float) -> str:
@@ -105,7 +105,7 @@ def precision_of(row: Row | None) -> str | None:
     return None if row is None else row.precision
 
 
-def rules(row: Row) -> str:
+def row_verdict(row: Row) -> str:
     """The row's verdict, and the rules that it breaks."""
     broken = dict.fromkeys(rule for rule, _ in row.reasons)
     return f"{row.validity}: {', '.join(broken)}" if broken else row.validity
@@ -132,7 +132,7 @@ VALID = Column("valid", lambda row: "yes" if row.valid else "no")
 
 COMPACT = (FILE, ENGINE, TARGET, THREADS, BATCH, P50, P90, P99, ACCURACY, SIZE, LIMIT, VALID)
 PEAK = Column("% peak", lambda row: row.share_of_peak, percent)
-VERDICT = Column("verdict", rules)
+VERDICT = Column("verdict", row_verdict)
 FRONT = (MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, P50, P99, ACCURACY, SIZE, VALID)
 FULL = (
     MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, P50, P90, P99, DEVICE, END_TO_END, FIRST, LOAD, RSS, SIZE, ACCURACY,
@@ -187,11 +187,11 @@ RUNS = (
     Column("plan", lambda run: run.plan),
     Column("cells", lambda run: len(run.rows)),
     Column("VALID cells", lambda run: sum(row.valid for row in run.rows)),
-    Column("verdict", lambda run: summed(run)),
+    Column("verdict", lambda run: run_verdict(run)),
 )
 
 
-def summed(run: Run) -> str:
+def run_verdict(run: Run) -> str:
     """The run's verdict, and the rules that it breaks."""
     broken = dict.fromkeys(rule for rule, _ in run.reasons)
     return f"{run.verdict}: {', '.join(broken)}" if broken else run.verdict

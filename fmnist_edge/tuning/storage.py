@@ -38,7 +38,7 @@ def open_storage(url: str) -> Any:
         scheme, found, _ = url.partition(":")
         if scheme == "journal" or url.endswith(".log"):
             path = Path(url.removeprefix("journal:").removeprefix("//"))
-            return JournalStorage(JournalFileBackend(str(made_folder(path))))
+            return JournalStorage(JournalFileBackend(str(with_folder(path))))
         if not found:
             raise InputError(f"storage {url!r} is not a URL; expected one of: {FORMS}")
         if scheme in ("redis", "rediss"):
@@ -51,7 +51,7 @@ def open_storage(url: str) -> Any:
             proxy.wait_server_ready(timeout=GRPC_TIMEOUT_S)
             return proxy
         if url.startswith("sqlite:///"):
-            made_folder(Path(url.removeprefix("sqlite:///").partition("?")[0]))
+            with_folder(Path(url.removeprefix("sqlite:///").partition("?")[0]))
         return database(url)
 
 
@@ -64,13 +64,13 @@ def database(url: str) -> Any:
         try:
             return RDBStorage(url, engine_kwargs=ENGINE)
         except Exception as error:
-            if "already exists" not in str(error) and "IntegrityError" not in names(error):
+            if "already exists" not in str(error) and "IntegrityError" not in class_names(error):
                 raise
             time.sleep(PAUSE_S)
     return RDBStorage(url, engine_kwargs=ENGINE)
 
 
-def made_folder(path: Path) -> Path:
+def with_folder(path: Path) -> Path:
     """Create the folder of `path`; returns `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
@@ -89,7 +89,7 @@ def storage_errors(url: str, *, mixed: bool = False) -> Iterator[None]:
     except FmnistEdgeError:
         raise
     except Exception as error:
-        ours = "StorageInternalError" in names(error) or type(error).__module__.partition(".")[0] in DRIVERS
+        ours = "StorageInternalError" in class_names(error) or type(error).__module__.partition(".")[0] in DRIVERS
         if mixed and not ours:
             raise
         raise translated(url, error) from error
@@ -104,7 +104,7 @@ def translated(url: str, error: Exception) -> FmnistEdgeError:
     why = why.replace(url, shown)
     if isinstance(error, ImportError):
         return UnavailableError(f"storage {shown} needs a driver that is not installed ({why})")
-    if "ArgumentError" in names(error):  # from SQLAlchemy: not a URL, or an unknown dialect
+    if "ArgumentError" in class_names(error):  # from SQLAlchemy: not a URL, or an unknown dialect
         return InputError(f"storage {shown} cannot be understood ({why}); expected one of: {FORMS}")
     if is_file(url):
         return FileError(f"storage {shown} cannot be used ({why})")
@@ -113,7 +113,7 @@ def translated(url: str, error: Exception) -> FmnistEdgeError:
     return UnavailableError(f"storage {shown} cannot be reached ({why})")
 
 
-def names(error: Exception) -> set[str]:
+def class_names(error: Exception) -> set[str]:
     """The names of an error's classes. Names, because SQLAlchemy may not be installed when other storages are used."""
     return {kind.__name__ for kind in type(error).__mro__}
 

@@ -11,7 +11,7 @@ from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
 from fmnist_edge.tuning.space import trial_recipe
 
-__all__ = ["best_of", "finished", "summary_of"]
+__all__ = ["best_of", "finished", "summarize_study"]
 
 IMPORTANCE_TRIALS = 10  # complete trials needed for importances, which compare the best tenth with all trials
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
@@ -26,7 +26,7 @@ def best_of(complete: list[Any]) -> Any:
     return max(complete, key=lambda trial: (trial.value, -trial.number), default=None)
 
 
-def summary_of(study: Any, spec: ModelSpec, best: Recipe) -> dict[str, Any]:
+def summarize_study(study: Any, spec: ModelSpec, best: Recipe) -> dict[str, Any]:
     """The summary of all trials of a study, including those of other workers."""
     trials = study.get_trials(deepcopy=False)
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]

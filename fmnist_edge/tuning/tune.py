@@ -28,7 +28,7 @@ from fmnist_edge.training.fit import fit
 from fmnist_edge.training.recipes import recipe_for
 from fmnist_edge.tuning.space import space_of, suggest, trial_recipe
 from fmnist_edge.tuning.storage import open_storage, storage_errors
-from fmnist_edge.tuning.trials import best_of, finished, summary_of
+from fmnist_edge.tuning.trials import best_of, finished, summarize_study
 
 __all__ = ["SCHEMA", "tune"]
 
@@ -85,7 +85,7 @@ def tune(
                 # steep ones.
                 pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1 + max(1, epochs // 3)),
             )
-            claim(study, protocol)
+            check_protocol(study, protocol)
             before = len(finished(study))
             enqueue_baseline(study, spec, best)
 
@@ -103,7 +103,7 @@ def tune(
         progress(0, trials, f"continuing after {before} trials" if before else "new study")
         with storage_errors(storage, mixed=True):
             study.optimize(objective, n_trials=trials, callbacks=[report])
-            summary = summary_of(study, spec, best)
+            summary = summarize_study(study, spec, best)
     return {
         "schema": SCHEMA,
         "model": spec.name,
@@ -182,7 +182,7 @@ def sampler_for(seed: int) -> Any:
     return Sampler()
 
 
-def claim(study: Any, protocol: dict[str, Any]) -> None:
+def check_protocol(study: Any, protocol: dict[str, Any]) -> None:
     """Store the protocol in a new study. Raises InputError when an existing study has another protocol."""
     if PROTOCOL not in study.user_attrs and not study.get_trials(deepcopy=False):
         study.set_user_attr(PROTOCOL, protocol)

@@ -219,7 +219,7 @@ class TestRun:
 
 
 def results_digest(path):
-    return bench_cells.identity(path)[1]
+    return bench_cells.size_and_sha256(path)[1]
 
 
 class TestInterruption:
@@ -339,11 +339,11 @@ class TestInterruption:
 def test_throttling_of_before_a_reboot_excuses_none_after_it():
     """Bits 16 to 19 are "since boot": gone after a reboot, and new when they come again."""
     before, lines = {"throttled": 0x50000}, [{"during": {"throttled": 0x50000}}, {"during": {"throttled": None}}]
-    suite.forget_since_boot(before, lines, 0x50000)
+    suite.remove_stale_throttling(before, lines, 0x50000)
     assert before["throttled"] == 0x50000 == lines[0]["during"]["throttled"]
-    suite.forget_since_boot(before, lines, 0x10000)
+    suite.remove_stale_throttling(before, lines, 0x10000)
     assert before["throttled"] == 0x10000 == lines[0]["during"]["throttled"]
-    suite.forget_since_boot(before, lines, None)
+    suite.remove_stale_throttling(before, lines, None)
     assert before["throttled"] == 0x10000
     assert validity.new_throttling(before["throttled"], [0x10000, 0x50000]) == 0x40000
 

@@ -189,7 +189,7 @@ def test_few_trials_have_no_importances_and_no_complete_one_no_recipe(tmp_path, 
     assert summary["importance_note"] == "needs 10 complete trials, there are 2"
     with tune.quiet():
         empty = optuna.create_study(direction="maximize")
-        nothing = {**summary, **trials.summary_of(empty, SPEC, BEST)}
+        nothing = {**summary, **trials.summarize_study(empty, SPEC, BEST)}
     assert (nothing["best"], nothing["baseline"], nothing["recipe"]) == (None, None, None)
     assert "No trial is complete yet." in report.page(nothing)
 

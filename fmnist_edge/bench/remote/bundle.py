@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 import fmnist_edge
-from fmnist_edge.bench.cells import ALL, cells_for, identity
+from fmnist_edge.bench.cells import ALL, cells_for, size_and_sha256
 from fmnist_edge.bench.job import Job
-from fmnist_edge.bench.remote.unpacked import CODE, IMAGES, JOB, REQUIREMENTS, RUN, SCHEMA, SUMS
+from fmnist_edge.bench.remote.unpacked import CHECKSUMS, CODE, IMAGES, JOB, REQUIREMENTS, RUN, SCHEMA
 from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, engines_on
 from fmnist_edge.runtime.manifest import manifest_path
@@ -65,7 +65,7 @@ def archive(job: Job) -> bytes:
     it compares only time and size.
     """
     files = contents(job)
-    folder = f"{FOLDER}-{hashlib.sha256(files[SUMS]).hexdigest()[:8]}"
+    folder = f"{FOLDER}-{hashlib.sha256(files[CHECKSUMS]).hexdigest()[:8]}"
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in sorted(files.items()):
@@ -82,7 +82,7 @@ def contents(job: Job) -> dict[str, bytes]:
     artifacts = [name for name in files if f"{name}.json" in files]
     images = io.BytesIO()
     np.save(images, job.images)
-    known = {sha256 for _, sha256 in map(identity, job.artifacts)}
+    known = {sha256 for _, sha256 in map(size_and_sha256, job.artifacts)}
     description = {
         "schema": SCHEMA,
         "plan": asdict(job.plan),
@@ -98,7 +98,7 @@ def contents(job: Job) -> dict[str, bytes]:
     files["README.txt"] = readme(job, engines).encode()
     files.update(code())
     sums = (f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items()))
-    files[SUMS] = "".join(sums).encode()
+    files[CHECKSUMS] = "".join(sums).encode()
     return files
 
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from fmnist_edge.bench.results import Result
     from fmnist_edge.bench.suite import Session
 
-__all__ = ["main", "measured"]
+__all__ = ["main", "measure_bundle"]
 
 RESULTS = "results"
-ASIDE = ".aside"
+SET_ASIDE_SUFFIX = ".aside"
 HOW_TO_INSTALL = (
     "in {folder} run: python3 -m venv .venv && .venv/bin/python -m pip install --only-binary :all: -r requirements.txt"
 )
@@ -42,12 +42,12 @@ def main(arguments: Sequence[str]) -> int:
 
 def measure_and_show(folder: Path) -> int:
     unpacked.verify(folder)
-    lacking = ready.lacking(unpacked.read_requirements(folder), unpacked.read_engines(folder))
-    if lacking:
-        raise UnavailableError(f"{lacking}; {HOW_TO_INSTALL.format(folder=folder)}")
+    reason = ready.blocked_reason(unpacked.read_requirements(folder), unpacked.read_engines(folder))
+    if reason:
+        raise UnavailableError(f"{reason}; {HOW_TO_INSTALL.format(folder=folder)}")
     from fmnist_edge.bench import outcome
 
-    path, result = measured(folder, show_progress)
+    path, result = measure_bundle(folder, show_progress)
     print(f"\n{outcome.text(result)}\n\nwrote {path}")
     if result["interrupted"]:
         print("fmnist-edge: interrupted; give the same command again to continue", file=sys.stderr)
@@ -58,19 +58,19 @@ def show_progress(done: int, total: int, text: str) -> None:
     print(f"{done}/{total} {text}", file=sys.stderr, flush=True)
 
 
-def measured(folder: Path, progress: Callable[[int, int, str], None]) -> tuple[Path, Result]:
+def measure_bundle(folder: Path, progress: Callable[[int, int, str], None]) -> tuple[Path, Result]:
     """Measure the bundle in `folder`, or continue its interrupted run; returns the results file and the result.
 
-    Raises what `suite.run` raises. Its messages then say to give the same command again.
+    Raises what `suite.run` raises. Its messages then name the same command, not `fmnist-edge bench --resume`.
     """
     from fmnist_edge.bench import suite
-    from fmnist_edge.bench.journal import resuming
+    from fmnist_edge.bench.journal import resume_command
 
     session = session_for(unpacked.read(folder), folder / RESULTS)
     try:
         return session.path, suite.run(session, progress)
     except FmnistEdgeError as error:
-        raise type(error)(str(error).replace(resuming(session.journal.path), "give the same command")) from None
+        raise type(error)(str(error).replace(resume_command(session.journal.path), "the same command again")) from None
 
 
 def session_for(job: Job, out: Path) -> Session:
@@ -83,7 +83,7 @@ def session_for(job: Job, out: Path) -> Session:
         try:
             return suite.resume(journal, job.images)
         except InputError:
-            journal.rename(journal.with_name(journal.name + ASIDE))
+            journal.rename(journal.with_name(journal.name + SET_ASIDE_SUFFIX))
     return job.begin(out)
 
 
@@ -111,7 +111,12 @@ def serve(folder: Path, verb: str, *rest: str) -> int:
 def check(folder: Path) -> None:
     unpacked.verify(folder)
     requirements = unpacked.read_requirements(folder)
-    say({"missing": ready.missing(requirements), "lacking": ready.lacking(requirements, unpacked.read_engines(folder))})
+    say(
+        {
+            "missing": ready.missing(requirements),
+            "lacking": ready.blocked_reason(requirements, unpacked.read_engines(folder)),
+        }
+    )
 
 
 def install(folder: Path, environment: str) -> None:

@@ -13,9 +13,9 @@ from typing import IO
 
 from fmnist_edge.errors import UnavailableError, one_line
 
-__all__ = ["MARK", "install", "lacking", "missing"]
+__all__ = ["READY_MARKER", "blocked_reason", "install", "missing"]
 
-MARK = "ready"  # a file in the virtual environment that says that pip succeeded
+READY_MARKER = "ready"  # a file in the virtual environment that says that pip succeeded
 PIP = (
     "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--only-binary", ":all:",
     "--retries", "1", "--timeout", "15", "-r",
@@ -29,7 +29,7 @@ def missing(requirements: Sequence[str]) -> list[str]:
     return [item for item in requirements if not installed(distribution(item))]
 
 
-def lacking(requirements: Sequence[str], engines: Sequence[str]) -> str | None:
+def blocked_reason(requirements: Sequence[str], engines: Sequence[str]) -> str | None:
     """Why nothing can be measured here: no NumPy, or no engine. None when at least one engine can be measured."""
     absent = missing(requirements)
     if any(distribution(item) == NUMPY for item in absent):
@@ -66,15 +66,15 @@ def install(requirements: Path, environment: Path, say: Callable[[str], object])
     """
     environment.parent.mkdir(parents=True, exist_ok=True)
     with open(environment.with_name(environment.name + ".lock"), "wb") as lock:
-        if waited_for(lock) and (environment / MARK).exists():
+        if take_lock(lock) and (environment / READY_MARKER).exists():
             return
         python = environment / "bin/python"
         run([sys.executable, "-m", "venv", "--clear", str(environment)], say, lock)
         run([str(python), "-m", "pip", *PIP, str(requirements)], say, lock)
-        (environment / MARK).touch()
+        (environment / READY_MARKER).touch()
 
 
-def waited_for(lock: IO[bytes]) -> bool:
+def take_lock(lock: IO[bytes]) -> bool:
     """Take `lock`; returns whether another process held it before."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -28,22 +28,22 @@ from fmnist_edge.files import write_atomic
 
 __all__ = ["SshTarget"]
 
-PATIENCE_S = 600  # long enough for a board or a router to reboot
+RETRY_FOR_S = 600  # long enough for a board or a router to reboot
 PAUSES_S = (1, 2, 4, 8, 15, 30)
 STARTS = 4  # how often a run is started again after its process was killed
 STEP = re.compile(r"(\d+)/(\d+) (.*)")
 SPACE = "No space left on device"
-GOES_ON = "if the run has started, it continues on the device; give the same command again to follow it"
+RUN_CONTINUES = "if the run has started, it continues on the device; give the same command again to follow it"
 T = TypeVar("T")
 
 
 class SshTarget:
-    """A Target over ssh. `options` are passed to ssh; `patience_s`: how long to retry after the link breaks."""
+    """A Target over ssh. `options` are passed to ssh; `retry_for_s`: how long to retry after the link breaks."""
 
-    def __init__(self, address: str, options: Sequence[str] = (), patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, address: str, options: Sequence[str] = (), retry_for_s: float = RETRY_FOR_S) -> None:
         self._link = Link(address, options)
-        self._patience_s = patience_s
-        self._heard = time.monotonic()  # time of the last output from the device
+        self._retry_for_s = retry_for_s
+        self._last_output = time.monotonic()  # time of the last output from the device
 
     @property
     def host(self) -> str:
@@ -52,8 +52,8 @@ class SshTarget:
     def measure(self, job: Job, out: Path, progress: Progress) -> Path:
         content = archive(job)
         facts = probe(self._link, digest(content), digest(repr(requirements(engines_of(job.artifacts, job.engines)))))
-        self._patiently(lambda: self._deliver(facts, content, progress), progress)
-        python = self._patiently(lambda: self._python(facts, progress), progress)
+        self._with_retries(lambda: self._deliver(facts, content, progress), progress)
+        python = self._with_retries(lambda: self._python(facts, progress), progress)
         state = self._run(facts, python, progress)
         received = self._received(facts, python, state, progress)
         path = saved(received, job, out)
@@ -119,7 +119,7 @@ class SshTarget:
     def _run(self, facts: Facts, python: str, progress: Progress) -> dict[str, Any]:
         """Start the run and follow it until it is done; returns its state."""
         for _ in range(STARTS):
-            state, last = self._patiently(lambda: next(self._ask(facts, python, "start")), progress), ""
+            state, last = self._with_retries(lambda: next(self._ask(facts, python, "start")), progress), ""
             if state["status"] != "done":
                 state, last = self._followed(facts, python, progress)
             if state["status"] == "done":
@@ -144,7 +144,7 @@ class SshTarget:
                 raise UnreachableError(f"{self.host}: the process that follows the run was killed")
             return last["state"]
 
-        return self._patiently(follow, progress), seen["line"]
+        return self._with_retries(follow, progress), seen["line"]
 
     def _received(self, facts: Facts, python: str, state: dict[str, Any], progress: Progress) -> bytes:
         """Fetch the results file and verify its SHA-256."""
@@ -154,7 +154,7 @@ class SshTarget:
             content.extend(base64.b64decode(read(line).get("data", "")))
             progress(len(content), state["size"], "receiving")
 
-        self._patiently(lambda: list(self._ask(facts, python, "fetch", str(len(content)), say=say)), progress)
+        self._with_retries(lambda: list(self._ask(facts, python, "fetch", str(len(content)), say=say)), progress)
         if hashlib.sha256(content).hexdigest() != state["sha256"]:
             raise FileError(f"{self.host}: the result arrived damaged; give the same command again to fetch it again")
         return bytes(content)
@@ -166,7 +166,7 @@ class SshTarget:
         words = " ".join(map(shlex.quote, (python, f"{facts.folder}/run.py", *verb)))
 
         def hear(line: str) -> None:
-            self._heard = time.monotonic()
+            self._last_output = time.monotonic()
             say(line)
 
         done = self._link.run(words, hear)
@@ -183,19 +183,19 @@ class SshTarget:
         said = one_line(ValueError(done.error.strip().splitlines()[-1] if done.error.strip() else "no message"), 200)
         return UnavailableError(f"{self.host}: {what} ({said})")
 
-    def _patiently(self, action: Callable[[], T], progress: Progress) -> T:
-        """Run `action`, and repeat it while the link is broken, for up to `patience_s`."""
+    def _with_retries(self, action: Callable[[], T], progress: Progress) -> T:
+        """Run `action`, and repeat it while the link is broken, for up to `retry_for_s`."""
         tries, since = 0, time.monotonic()
         while True:
             try:
                 return action()
             except UnreachableError as error:
-                if self._heard > since:
-                    tries, since = 0, self._heard
-                if time.monotonic() - since > self._patience_s:
-                    raise UnreachableError(f"{error}; {GOES_ON}") from None
+                if self._last_output > since:
+                    tries, since = 0, self._last_output
+                if time.monotonic() - since > self._retry_for_s:
+                    raise UnreachableError(f"{error}; {RUN_CONTINUES}") from None
                 progress(0, 1, "no link, trying again")
-                time.sleep(min(PAUSES_S[min(tries, len(PAUSES_S) - 1)], self._patience_s))
+                time.sleep(min(PAUSES_S[min(tries, len(PAUSES_S) - 1)], self._retry_for_s))
                 tries += 1
 
 

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from fmnist_edge.bench.job import Job
 
 __all__ = [
+    "CHECKSUMS",
     "CODE",
     "IMAGES",
     "JOB",
     "REQUIREMENTS",
     "RUN",
     "SCHEMA",
-    "SUMS",
     "read",
     "read_engines",
     "read_requirements",
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 SCHEMA = 1  # of job.json
-CODE, IMAGES, JOB, REQUIREMENTS, RUN, SUMS = (
+CODE, IMAGES, JOB, REQUIREMENTS, RUN, CHECKSUMS = (
     "fmnist_edge", "images.npy", "job.json", "requirements.txt", "run.py", "SHA256SUMS",
 )  # fmt: skip
 
@@ -35,7 +35,7 @@ CODE, IMAGES, JOB, REQUIREMENTS, RUN, SUMS = (
 def verify(folder: Path) -> None:
     """Check all files that SHA256SUMS lists. Raises FileError, naming the file, when one is missing or changed."""
     try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
         for line in lines:
             digest, _, name = line.partition("  ")
             if sha256_of(folder / name) != digest:

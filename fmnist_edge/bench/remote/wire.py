@@ -6,14 +6,14 @@ import json
 import re
 from typing import Any
 
-__all__ = ["SIGN", "printable", "read", "say"]
+__all__ = ["PREFIX", "printable", "read", "say"]
 
-SIGN = "fmnist-edge:"
+PREFIX = "fmnist-edge:"
 UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\U0010ffff]+")
 
 
 def say(value: dict[str, Any]) -> None:
-    print(SIGN, json.dumps(value), flush=True)
+    print(PREFIX, json.dumps(value), flush=True)
 
 
 def read(line: str) -> dict[str, Any]:
@@ -22,10 +22,10 @@ def read(line: str) -> dict[str, Any]:
     >>> read('fmnist-edge: {"offset": 3}'), read("Welcome!")
     ({'offset': 3}, {})
     """
-    if not line.startswith(SIGN):
+    if not line.startswith(PREFIX):
         return {}
     try:
-        found = json.loads(line[len(SIGN) :])
+        found = json.loads(line[len(PREFIX) :])
     except ValueError:
         return {}
     return cleaned(found) if isinstance(found, dict) else {}

@@ -55,12 +55,12 @@ def bare(tmp_path):
     return tmp_path / "bare/bin"
 
 
-def target(board, patience_s=60):
-    return SshTarget("board", ("-F", str(board.config)), patience_s)
+def target(board, retry_for_s=60):
+    return SshTarget("board", ("-F", str(board.config)), retry_for_s)
 
 
-def measure(board, tmp_path, plan=SHORT, progress=lambda done, total, text: None, patience_s=60):
-    path = target(board, patience_s).measure(job(plan), tmp_path / "out", progress)
+def measure(board, tmp_path, plan=SHORT, progress=lambda done, total, text: None, retry_for_s=60):
+    path = target(board, retry_for_s).measure(job(plan), tmp_path / "out", progress)
     return results.load(path)
 
 
@@ -143,7 +143,7 @@ class TestWhatInterferes:
             board.stop()
 
         with pytest.raises(UnreachableError, match=r"refuses the connection.*give the same command again"):
-            measure(board, tmp_path, SLOW, once(1, vanish), patience_s=1)
+            measure(board, tmp_path, SLOW, once(1, vanish), retry_for_s=1)
         owner = board.owner()
         board.start()
 
@@ -276,7 +276,7 @@ class TestWhatCannotWork:
     )
     def test_a_python_that_does_not_fit(self, make_board, tmp_path, capsys, answer, said):
         folder = tools(tmp_path)
-        (folder / "python3").write_text(f"#!/bin/sh\necho '{wire.SIGN} python {answer}'\n")
+        (folder / "python3").write_text(f"#!/bin/sh\necho '{wire.PREFIX} python {answer}'\n")
         (folder / "python3").chmod(0o755)
         self.fails(make_board(str(folder)), tmp_path, capsys, said)
 
