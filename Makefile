@@ -1,4 +1,4 @@
-# `make demo` and `make test` need python3 (3.11 or later) with venv, and nothing else.
+# `make demo` and `make test` need only python3 (3.11 or later) with venv.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -19,7 +19,7 @@ TORTURE := PYTHONPATH=.:tests $(BIN)/python -m torture
 TOOLS := $(VENV)-release
 TOOLS_READY := $(TOOLS)/.ready
 LOCKS := requirements.lock requirements-runtime.lock requirements-tflite-runtime.lock requirements-release.lock requirements-fuzz.lock
-# Nothing but what a lock file names, with one of its hashes.
+# Installs only packages that a lock file names, with one of its hashes.
 INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes
 SERVED := exported/tiny_resnet/int8.tflite
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
@@ -54,10 +54,10 @@ test: $(READY) data sshd  ## the tests, without those marked slow
 test-all: $(READY) data sshd  ## all tests: also torture, soak, fresh environments, real studies
 	$(PYTEST)
 
-sshd:  # a real one, for the tests of `bench --on`; they are skipped where it cannot be had
+sshd:  # for the tests of `bench --on`, which are skipped without it
 	@sh scripts/get-sshd.sh || echo "no sshd: the tests of bench --on will be skipped" >&2
 
-torture: $(READY) $(FUZZER)/.ready data  ## hostile files, kills, full disks, numerical edges, fuzzing, into docs/reliability.md (an hour)
+torture: $(READY) $(FUZZER)/.ready data  ## test hostile files, kills, full disks, numerical edges, fuzzing; write docs/reliability.md (an hour)
 	$(TORTURE) hostile
 	$(TORTURE) interrupt
 	$(TORTURE) refusals
@@ -70,20 +70,20 @@ $(FUZZER)/.ready:
 	$(FUZZER)/bin/python $(INSTALL) -r requirements-fuzz.lock
 	@touch $@
 
-lint: $(READY)  ## style
+lint: $(READY)  ## check the style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(READY)  ## static types
+types: $(READY)  ## check static types
 	$(BIN)/mypy
 
-docs: $(READY)  ## docs/cli.md, from the parsers of the commands
+docs: $(READY)  ## write docs/cli.md from the parsers of the commands
 	$(BIN)/python -m fmnist_edge.commands.reference docs/cli.md
 
-bench: $(READY) data  ## time what is in exported/ on this machine, by the quick plan; PLAN=standard by another
+bench: $(READY) data  ## measure the latency of exported/ on this machine, with plan quick; choose another with PLAN=standard
 	$(EDGE) bench exported --plan $(PLAN)
 
-gpu: $(READY) data  ## time MODELS on this machine's GPU, in batches of 1, 8, 32 and 128 (docs/gpu.md)
+gpu: $(READY) data  ## measure the latency of MODELS on this machine's GPU, in batches of 1, 8, 32 and 128 (docs/gpu.md)
 	$(EDGE) export $(MODELS) --format onnx --precision float32 --precision float16 --batch dynamic --out $(GPU)/onnx
 	for batch in 1 8 32 128; do \
 	    $(EDGE) export $(MODELS) --format tflite --precision float32 --precision float16 --batch $$batch --out $(GPU)/batch$$batch || exit; \
@@ -95,7 +95,7 @@ report: $(READY)  ## show what is in benchmarks/results, in reports/ and in the 
 	$(EDGE) report
 	grep -l '^<!-- report:' *.md docs/*.md | while read -r page; do $(EDGE) report --readme $$page >/dev/null || exit; done
 
-exported: $(READY) data  ## make again what ships in exported/
+exported: $(READY) data  ## export again the shipped files in exported/
 	$(EDGE) export $(SHIPPED) --format onnx --precision float32
 	$(EDGE) export $(SHIPPED) --format tflite --precision int8
 
@@ -109,10 +109,10 @@ $(TOOLS_READY): requirements-release.lock
 	$(TOOLS)/bin/python $(INSTALL) -r $<
 	@touch $@
 
-matrix: $(READY) $(OLD_READY) data  ## what is in exported/ in every engine: the same answers?
+matrix: $(READY) $(OLD_READY) data  ## check that exported/ gives the same answers in every engine
 	$(EDGE) matrix exported --tflite-runtime $(OLD)/bin/python
 
-compat: $(READY) $(OLD_READY) data wheel  ## the wheel and the shipped int8 artifacts in tflite-runtime 2.14 and NumPy 1: the same answers?
+compat: $(READY) $(OLD_READY) data wheel  ## check that the wheel and the shipped int8 artifacts give the same answers in tflite-runtime 2.14 and NumPy 1
 	mkdir -p build
 	$(OLD)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --force-reinstall dist/fmnist_edge_runtime-*.whl
 	$(OLD)/bin/python scripts/readme_example.py exported/*/int8.tflite
@@ -122,49 +122,49 @@ compat: $(READY) $(OLD_READY) data wheel  ## the wheel and the shipped int8 arti
 	$(BIN)/python scripts/compat.py compare build/xnnpack.json build/old.json
 	$(BIN)/python scripts/compat.py same build/builtin.json build/old.json
 
-emulate: $(READY) data  ## what is in exported/ on emulated Cortex-A53, A72 and A76: answers, instructions (needs qemu-user, gcc)
+emulate: $(READY) data  ## run exported/ on emulated Cortex-A53, A72 and A76: answers, instructions (needs qemu-user, gcc)
 	$(EDGE) emulate exported --limit $(LIMIT)
 
-estimate: $(READY)  ## latency of what is in exported/ on Raspberry Pi boards, estimated; needs no emulator
+estimate: $(READY)  ## estimate the latency of exported/ on Raspberry Pi boards; needs no emulator
 	$(EDGE) estimate exported --report benchmarks/estimated/estimates.json
 
-aarch64: $(READY) wheel  ## the wheel for devices and what is in exported/ on the same emulated cores (needs qemu-user)
+aarch64: $(READY) wheel  ## test the wheel for devices and exported/ on the same emulated cores (needs qemu-user)
 	PYTHON=$(BIN)/python sh scripts/aarch64.sh build/emulation dist/fmnist_edge_runtime-*.whl exported/*/int8.tflite exported/*/float32.onnx
 
-microcontroller: $(READY) data  ## c-array sources, cross-compiled and read by emulated Cortex-M (needs gcc-arm-none-eabi, qemu-system-arm)
+microcontroller: $(READY) data  ## cross-compile c-array sources and read them on an emulated Cortex-M (needs gcc-arm-none-eabi, qemu-system-arm)
 	$(BIN)/python -m pytest tests/export/test_c_array.py
 
-wheel: $(READY)  ## build dist/*.whl: everything, and the runtime alone for devices
+wheel: $(READY)  ## build two wheels in dist/: the whole package, and the runtime alone for devices
 	rm -rf build/lib dist
 	$(BIN)/python -m build --no-isolation --wheel
 	$(BIN)/python scripts/runtime_wheel.py dist
 
-soak: $(READY)  ## the example service: 10 minutes at twice its capacity, and 10,000 malformed requests
+soak: $(READY)  ## test the example service: 10 minutes at twice its capacity, and 10,000 malformed requests
 	$(BIN)/python scripts/soak_service.py $(SERVED)
 	$(BIN)/python scripts/malformed_requests.py $(SERVED)
 
-audit: $(TOOLS_READY)  ## known vulnerabilities of everything that is locked, by pip-audit (asks pypi.org)
+audit: $(TOOLS_READY)  ## list known vulnerabilities of all locked packages, with pip-audit (asks pypi.org)
 	$(TOOLS)/bin/python scripts/audit.py $(LOCKS)
 
-licences: $(READY) $(TOOLS_READY)  ## the table in docs/licences.md, from what is installed
+licences: $(READY) $(TOOLS_READY)  ## write the table in docs/licences.md from the installed packages
 	$(TOOLS)/bin/python scripts/licences.py $(BIN)/python
 
 release: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
-release: wheel $(TOOLS_READY)  ## build/release: wheels, their SBOMs, licences and locks, and SHA256SUMS over all of it
+release: wheel $(TOOLS_READY)  ## build build/release: wheels, their SBOMs, licences, lock files, and SHA256SUMS of all of these
 	rm -rf build/release
 	mkdir -p build/release
 	cp dist/*.whl LICENSE docs/licences.md $(LOCKS) build/release
 	$(TOOLS)/bin/python scripts/sbom.py $(BIN)/python build/release dist/*.whl
 	cd build/release && LC_ALL=C sha256sum * >../SHA256SUMS && mv ../SHA256SUMS . && sha256sum --check --strict --quiet SHA256SUMS
-	@echo "build/release is whole: cd there and run sha256sum --check SHA256SUMS"
+	@echo "build/release is complete; to check it, cd there and run: sha256sum --check SHA256SUMS"
 
 COMPILE = $(TOOLS)/bin/uv pip compile --no-strip-markers --python-version 3.11 --no-header --no-annotate --generate-hashes --upgrade
-lock: $(TOOLS_READY)  ## choose dependency versions anew, and write every lock file
+lock: $(TOOLS_READY)  ## choose dependency versions again, and write every lock file
 	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --extra litert --extra onnx -c requirements.lock pyproject.toml -o requirements-runtime.lock
 	$(COMPILE) --group tflite-runtime -o requirements-tflite-runtime.lock
 	$(COMPILE) --group release -o requirements-release.lock
 	$(COMPILE) --group fuzz -o requirements-fuzz.lock
 
-clean:  ## remove what make made
+clean:  ## remove everything that make created
 	rm -rf $(VENV) $(OLD) $(TOOLS) $(FUZZER) build dist reports runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

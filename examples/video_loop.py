@@ -1,12 +1,12 @@
-"""Classify the frames of a camera or a video, from a pipe or a file of raw frames: a line when the answer changes.
+"""Classify the frames of a camera or a video, from a pipe or a file of raw frames; print each change of the answer.
 
     rpicam-vid -t 0 -n --width 640 --height 480 --codec yuv420 -o - | \
         python examples/video_loop.py exported/tiny_resnet/int8.tflite - --size 640x480 --format yuv420
     ffmpeg -i video.mp4 -f rawvideo -pix_fmt gray -s 640x480 - | \
         python examples/video_loop.py exported/tiny_resnet/int8.tflite - --size 640x480
 
-The middle square of each frame is classified. Answers are smoothed over frames, so that one blurred frame changes
-nothing.
+It classifies the middle square of each frame. Answers are smoothed over frames, so that one blurred frame does not
+change them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from PIL import Image
 from fmnist_edge.runtime import Classifier
 from fmnist_edge.runtime.images import resized
 
-BYTES_PER_PIXEL = {"gray": 1.0, "yuv420": 1.5}  # of yuv420 the first plane is brightness, which is all we need
+BYTES_PER_PIXEL = {"gray": 1.0, "yuv420": 1.5}  # we only use the first plane of yuv420, which is brightness
 
 
 def frames(file: BinaryIO, width: int, height: int, kind: str) -> Iterator[np.ndarray]:
-    """uint8 (height, width) of each frame until the file or pipe ends; half a frame at its end is none."""
+    """Yield each frame, uint8 (height, width), until the file or pipe ends. An incomplete last frame is ignored."""
     size = int(width * height * BYTES_PER_PIXEL[kind])
     while len(content := file.read(size)) == size:
         yield np.frombuffer(content, np.uint8, width * height).reshape(height, width)
@@ -47,12 +47,10 @@ def size(text: str) -> tuple[int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
-    parser.add_argument("source", help="a file of raw frames, - for stdin")
+    parser.add_argument("source", help="a file of raw frames, or - for stdin")
     parser.add_argument("--size", type=size, required=True, metavar="WxH")
     parser.add_argument("--format", choices=list(BYTES_PER_PIXEL), default="gray")
-    parser.add_argument(
-        "--smoothing", type=float, default=0.8, help="weight of the frames before, 0 to 1 (default 0.8)"
-    )
+    parser.add_argument("--smoothing", type=float, default=0.8, help="weight of earlier frames, 0 to 1 (default 0.8)")
     parser.add_argument("--invert", default="auto", choices=["never", "auto", "always"])
     options = parser.parse_args()
     shown, number, smooth, start = None, 0, None, time.monotonic()
@@ -68,7 +66,7 @@ def main() -> None:
             if best != shown:
                 print(f"frame {number}: {contract.labels[best]} ({smooth[best]:.0%})", flush=True)
                 shown = best
-    print(f"{number} frames, {number / (time.monotonic() - start):.0f} a second", file=sys.stderr)
+    print(f"{number} frames, {number / (time.monotonic() - start):.0f} per second", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Classify images as they land in a folder: one line of JSON each, on stdout.
+"""Classify the images that arrive in a folder: print one line of JSON for each.
 
     python examples/watch_folder.py exported/tiny_resnet/int8.tflite incoming/
 
-A file is read once its size and time have stayed the same from one look to the next, so that a camera or an upload may
-take its time. A file that changes is read again; one that is no image is an "error" line, and the watch goes on.
+A file is read when its size and modification time have not changed since the last look, so a slow camera or upload can
+finish first. A file that changes is read again. A file that is no image gives a line with "error".
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from fmnist_edge.errors import FmnistEdgeError
 from fmnist_edge.runtime import Classifier
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-State = dict[Path, tuple[int, int]]  # size and time of change, ns
+State = dict[Path, tuple[int, int]]  # size in bytes and modification time in ns
 
 
 def look(folder: Path) -> State:
-    """What is there now; a file that goes away meanwhile is not."""
+    """The images in the folder now. Ignores a file that disappears at this moment."""
     found: State = {}
     for path in sorted(folder.iterdir()):
         try:
@@ -34,7 +34,7 @@ def look(folder: Path) -> State:
 
 
 def settled(folder: Path, interval: float) -> Iterator[Path | None]:
-    """Files that are new or changed and have come to rest; None after each look."""
+    """Yield each new or changed file once it no longer changes, and None after each look."""
     before: State = {}
     done: State = {}
     while True:

@@ -1,8 +1,8 @@
-"""Known vulnerabilities of what the lock files install, by pip-audit. Run by `make audit`.
+"""List known vulnerabilities of the packages in lock files, using pip-audit. Run by `make audit`.
 
     python scripts/audit.py requirements.lock ... [--service osv]
 
-Exit code 1 when there are some, 3 when a package could not be looked up: what nobody looked at is not safe.
+Exit code 1 when there are vulnerabilities. Exit code 3 when a package could not be looked up, because it may have some.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TIMEOUT_S = 600
 
 
 def audited(lock: str, more: list[str]) -> tuple[list[dict[str, Any]], str]:
-    """pip-audit's entries for the packages of a lock file, and why there are none."""
+    """pip-audit's entries for the packages of a lock file, and the reason if there are none."""
     command = [sys.executable, "-m", "pip_audit", "--format", "json", "--progress-spinner", "off", "--desc", "off"]
     command += ["--require-hashes", "--disable-pip", "--requirement", lock, *more]
     try:
@@ -34,8 +34,10 @@ def audited(lock: str, more: list[str]) -> tuple[list[dict[str, Any]], str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("locks", nargs="+", metavar="LOCK")
-    parser.add_argument("--service", default="pypi", choices=["pypi", "osv"], help="who is asked (default pypi)")
-    parser.add_argument("--osv-url", metavar="URL", help="another address of osv's service")
+    parser.add_argument(
+        "--service", default="pypi", choices=["pypi", "osv"], help="database of vulnerabilities (default pypi)"
+    )
+    parser.add_argument("--osv-url", metavar="URL", help="address of the osv service, if not its own")
     options = parser.parse_args()
     more = ["--vulnerability-service", options.service]
     more += ["--osv-url", options.osv_url] if options.osv_url else []

@@ -1,8 +1,8 @@
-"""Do the shipped int8 artifacts answer alike in an older engine? Run by `make compat`.
+"""Check that the shipped int8 artifacts give the same answers in an older engine. Run by `make compat`.
 
 python scripts/compat.py run ENGINE OUT.json   classify the first 1,000 test images with every exported/*/int8.tflite
-python scripts/compat.py compare A B           say how many answers are the same
-python scripts/compat.py same A B              … and exit 1 unless all are
+python scripts/compat.py compare A B           print how many answers are the same
+python scripts/compat.py same A B              the same, and exit 1 unless all answers are the same
 """
 
 from __future__ import annotations

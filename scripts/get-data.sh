@@ -1,12 +1,12 @@
 #!/bin/sh
-# Fashion-MNIST for `make`: the official mirrors first; where those cannot be reached, Debian's package, unpacked
-# into our cache. Nothing is installed, so it needs no root.
+# Get Fashion-MNIST for `make`: from the official mirrors, or, if they cannot be reached, from Debian's package, unpacked
+# into our cache. It installs nothing, so it needs no root.
 set -eu
 
 fmnist-edge data --download && exit 0
 
 command -v apt-get >/dev/null || exit 3
-echo "mirrors not reachable; getting Debian's package dataset-fashion-mnist instead" >&2
+echo "the mirrors cannot be reached; getting Debian's package dataset-fashion-mnist instead" >&2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/lists/partial" "$work/cache/archives/partial"

@@ -1,20 +1,21 @@
 #!/bin/sh
-# A GPU in software, to test on machines without one: Mesa's lavapipe, the Vulkan driver that runs on the CPU, from
-# Debian's packages, unpacked and not installed, so it needs no root. Prints the environment to use it by:
+# Get a software GPU, for tests on machines without a GPU: lavapipe, Mesa's Vulkan driver for CPUs. It unpacks Debian's
+# packages without installing them, so it needs no root. Prints the environment variables that select the driver:
 #
-# eval "$(scripts/get-lavapipe.sh FOLDER)"    FOLDER keeps the driver, about 310 MB (default build/lavapipe)
+# eval "$(scripts/get-lavapipe.sh FOLDER)"    FOLDER gets the driver, about 310 MB (default build/lavapipe)
 set -eu
 folder=${1:-build/lavapipe}
 root=$folder/root libraries=usr/lib/x86_64-linux-gnu
 
-# bookworm's own Mesa, 22.3, is too old for Dawn, which is under WebGPU. The rest is what its driver loads.
+# bookworm's own Mesa, 22.3, is too old for Dawn, the library behind WebGPU. The other packages are libraries that the
+# driver loads.
 packages="mesa-vulkan-drivers/bookworm-backports libdrm2/bookworm-backports libvulkan1 libllvm15 libx11-xcb1 libxcb1
     libxcb-dri3-0 libxcb-present0 libxcb-randr0 libxcb-shm0 libxcb-sync1 libxcb-xfixes0 libxshmfence1 libwayland-client0
     libxau6 libxdmcp6 libbsd0 libmd0 libexpat1 libffi8 libedit2 libtinfo6 libz3-4 libzstd1 zlib1g libxml2 libicu72
     liblzma5"
 if [ ! -e "$root/.ready" ]; then
     for program in apt-get dpkg-deb; do
-        command -v $program >/dev/null || { echo "no $program; install Mesa's Vulkan drivers, 23 or later" >&2; exit 3; }
+        command -v $program >/dev/null || { echo "$program not found; install Mesa's Vulkan drivers, 23 or later" >&2; exit 3; }
     done
     rm -rf "$folder"
     mkdir -p "$root" "$folder/apt/lists/partial" "$folder/apt/cache/archives/partial" "$folder/apt/debs"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# sshd for the tests of `bench --on`, from Debian's package, unpacked into build/sshd. Nothing is installed, so it needs
-# no root. Those tests are skipped where this fails.
+# Get sshd for the tests of `bench --on`: unpack Debian's package into build/sshd. It installs nothing, so it needs no
+# root. When this fails, those tests are skipped.
 set -eu
 
 command -v /usr/sbin/sshd >/dev/null && exit 0

@@ -1,10 +1,10 @@
-"""Fetches the JavaScript that draws the report's charts from npm, into fmnist_edge/report/assets/vendor/.
+"""Fetch the JavaScript that draws the report's charts from npm, into fmnist_edge/report/assets/vendor/.
 
     python scripts/get_vega.py
 
 It needs npm and a network. It writes the minified files as their authors publish them, LICENSES.txt with the licence of
-each package that is inside them, and README.md with versions and hashes. Run it again: without a change of
-VERSIONS, `git diff` shows nothing.
+each package inside them, and README.md with versions and hashes. Unless VERSIONS changes, running it again changes
+nothing.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 VENDOR = Path(__file__).parents[1] / "fmnist_edge/report/assets/vendor"
-# Vega-Lite must understand what Altair writes: the same major version as altair.SCHEMA_VERSION, and not an older one.
+# Vega-Lite must read Altair's output: it needs the major version of altair.SCHEMA_VERSION, and must not be older.
 VERSIONS = {"vega": "6.4.0", "vega-lite": "6.5.0", "vega-embed": "7.3.0"}
-# Dependencies of the packages' command-line tools. They are not inside the minified files.
+# Dependencies of the packages' command-line tools, which the minified files do not contain.
 NOT_INSIDE = {"yargs", "commander", "iconv-lite", "rw"}
 README = """\
 # Vega, as published on npm
@@ -36,7 +36,7 @@ licence of everything inside them.
 
 
 def install(folder: Path) -> None:
-    """npm checks each package against its published hash."""
+    """Install the packages. npm checks each one against its published hash."""
     names = [f"{name}@{version}" for name, version in VERSIONS.items()]
     command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder), *names]
     subprocess.run(command, check=True)
@@ -47,7 +47,7 @@ def package(modules: Path, name: str) -> dict[str, Any]:
 
 
 def inside(modules: Path) -> list[str]:
-    """The packages that the minified files contain: the three, and what they depend on."""
+    """The packages that the minified files contain: those in VERSIONS and their dependencies."""
     found: set[str] = set()
     waiting = list(VERSIONS)
     while waiting:
@@ -65,8 +65,8 @@ def licence_of(folder: Path) -> str:
 
 
 def licences(modules: Path) -> str:
-    """Each licence once, below the names of the packages that have it. Their versions are not there: npm may choose
-    newer ones tomorrow, and the minified files stay as they are."""
+    """Each licence once, below the names of its packages. Versions are left out: npm may choose newer ones tomorrow,
+    although the minified files stay the same."""
     names: dict[str, list[str]] = {}
     for name in inside(modules):
         names.setdefault(licence_of(modules / name), []).append(f"{name}: {package(modules, name)['license']}")

@@ -1,8 +1,8 @@
-"""The licences of what requirements.lock installs, as the table in docs/licences.md. Run by `make licences`.
+"""Write the licences of all packages in requirements.lock as the table in docs/licences.md. Run by `make licences`.
 
     python scripts/licences.py PYTHON
 
-PYTHON is that of an environment made from the lock file; pip-licenses reads what is installed there.
+PYTHON is the interpreter of an environment made from the lock file. pip-licenses reads the packages installed there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/licences.md"
 BEGIN, END = "<!-- licences -->", "<!-- /licences -->"
-# Where the package's own metadata does not say; read in its source.
+# Licences that the package's metadata does not give, taken from its source.
 READ = {"namex": "Apache-2.0", "tflite-micro": "Apache-2.0"}
 
 
@@ -26,19 +26,20 @@ def normalized(name: str) -> str:
 
 
 def locked(path: Path) -> dict[str, str]:
-    """Normalised name -> version of a lock file."""
+    """Normalised name -> version, from a lock file."""
     pairs = re.findall(r"^([\w.-]+)==([^\s;]+)", path.read_text(), re.MULTILINE)
     return {normalized(name): version for name, version in pairs}
 
 
 def said_by(module: str, *arguments: str) -> Any:
-    """The JSON that a tool of this environment prints."""
+    """Run a tool of this environment and return the JSON that it prints."""
     command = [sys.executable, "-m", module, *arguments]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def table(python: str) -> str:
-    """Markdown, a line a package of the lock file. Raises ValueError for one that is missing or has no licence."""
+    """Markdown table with a row per package of the lock file. Raises ValueError when a package is missing or its
+    licence is unknown."""
     installed = said_by("piplicenses", "--python", python, "--format", "json", "--with-urls", "--with-system")
     found = {normalized(entry["Name"]): entry for entry in installed}
     lines = ["| package | version | licence | home |", "| ------- | ------- | ------- | ---- |"]
@@ -48,7 +49,7 @@ def table(python: str) -> str:
             raise ValueError(f"{name} is {entry['Version']} in {python}; expected {version}, as in requirements.lock")
         licence = READ.get(name, entry["License"])
         if licence == "UNKNOWN":
-            raise ValueError(f"{name} does not say its licence; read it and add it to READ in {__file__}")
+            raise ValueError(f"{name}: its metadata has no licence; find it in its source and add it in {__file__}")
         lines.append(f"| {name} | {version} | {licence} | {entry['URL'] if entry['URL'] != 'UNKNOWN' else '–'} |")
     return "\n".join(lines)
 

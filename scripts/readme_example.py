@@ -1,6 +1,9 @@
-"""The README's example as a device runs it: the installed wheel, NumPy and one engine. Run by the tests and by `make`.
+"""Run the README's example as on a device: with the installed wheel, NumPy and one engine. Run by tests and `make`.
 
-python scripts/readme_example.py ARTIFACT...   exit 1 unless each gives its golden vectors' answers, without TensorFlow
+python scripts/readme_example.py ARTIFACT...
+
+Exit code 1 unless each artifact gives the answers of its golden vectors, and neither TensorFlow nor another of HEAVY is
+installed.
 """
 
 from __future__ import annotations
@@ -28,24 +31,24 @@ def readme_example() -> str:
 
 
 def run(artifact: str) -> str:
-    """Run the example with `artifact` in place of its own, on a golden vector of it; and all its golden vectors."""
+    """Replay all golden vectors of `artifact`, then run the example with `artifact` on one of them."""
     with Classifier.load(artifact, verify=True) as classify:
         contract, engine = classify.contract, classify.engine.version
     golden = Manifest.read(artifact).golden_vectors()
-    if golden is None:  # `verify` has replayed them
-        raise ArtifactError(f"{artifact}: carries no golden vectors")
+    if golden is None:  # otherwise `verify` has replayed them
+        raise ArtifactError(f"{artifact}: has no golden vectors")
     names = {"image": golden.images[0].squeeze(-1)}
     exec(PATH.sub(artifact, readme_example()), names)
     expected = contract.labels[golden.scores[0].argmax()]
     if names["answer"].label != expected:
-        raise ArtifactError(f"{artifact}: {names['answer'].label} where {expected} was expected")
+        raise ArtifactError(f"{artifact}: the example answers {names['answer'].label}, expected {expected}")
     return f"{artifact}: the README's example and {len(golden.images)} golden vectors, by {engine}"
 
 
 def main(artifacts: list[str]) -> None:
     os.chdir(ROOT)
     if Path(fmnist_edge.__file__).parents[1] == ROOT:
-        raise SystemExit("this is the source tree's fmnist_edge; install the wheel and leave PYTHONPATH alone")
+        raise SystemExit("this is the source tree's fmnist_edge; install the wheel and do not set PYTHONPATH")
     failed = []
     for artifact in artifacts:
         try:
@@ -55,7 +58,7 @@ def main(artifacts: list[str]) -> None:
             print(f"FAILED {error}", file=sys.stderr)
     found = [name for name in HEAVY if name in sys.modules or importlib.util.find_spec(name)]
     if found:
-        raise SystemExit(f"installed along with it, and not needed: {', '.join(found)}")
+        raise SystemExit(f"the environment contains packages that the runtime must not need: {', '.join(found)}")
     if failed:
         raise SystemExit(1)
 

@@ -1,8 +1,8 @@
 """Build the wheel for devices: the runtime alone, as the distribution `fmnist-edge-runtime`. Run by `make wheel`.
 
-python scripts/runtime_wheel.py FOLDER   write it there
+python scripts/runtime_wheel.py FOLDER   write the wheel to FOLDER
 
-It has the same modules under the same names as `fmnist-edge`: a device gets the one or the other, not both.
+Its modules have the same names as those of `fmnist-edge`, so install only one of the two.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EXTRAS = ("litert", "onnx", "images")
 
 
 def project() -> str:
-    """Its pyproject.toml: what the whole project's says, as far as it is about the runtime."""
+    """The wheel's pyproject.toml: the parts of the project's pyproject.toml that concern the runtime."""
     whole = tomllib.loads((ROOT / "pyproject.toml").read_text())
     said = whole["project"]
     fields = {name: said[name] for name in ("license", "license-files", "requires-python", "dependencies")}

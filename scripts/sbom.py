@@ -1,10 +1,10 @@
-"""CycloneDX bills of materials of wheels, by cyclonedx-py. Run by `make release`.
+"""Write CycloneDX bills of materials for wheels, using cyclonedx-py. Run by `make release`.
 
-    python scripts/sbom.py PYTHON FOLDER WHEEL...    FOLDER/<name>-<version>.cdx.json for each
+    python scripts/sbom.py PYTHON FOLDER WHEEL...    writes FOLDER/<name>-<version>.cdx.json for each wheel
 
-PYTHON is that of an environment made from requirements.lock: the versions that the wheels were tested with, their
-licences, and who needs whom. Scope `required`: NumPy; `optional`: what an extra brings. The same wheel and environment
-give the same bytes.
+PYTHON is the interpreter of an environment made from requirements.lock. From it come the versions that the wheels were
+tested with, their licences and their dependencies. NumPy has scope `required`, packages of the extras have `optional`.
+The same wheel and environment give the same bytes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Json = dict[str, Any]
 
 
 def environment(python: str) -> Json:
-    """What cyclonedx-py says of an environment."""
+    """The bill of materials that cyclonedx-py makes of an environment."""
     return said_by("cyclonedx_py", "environment", "--output-reproducible", "--spec-version", SPEC, python)
 
 
 def wanted(metadata: Any) -> tuple[set[str], set[str]]:
-    """(required, optional) names that a wheel's metadata asks for; what it asks for development is neither."""
+    """(required, optional) names of the packages in a wheel's metadata, without those of the extra `dev`."""
     own, required, optional = normalized(metadata["Name"]), set(), set()
     for line in metadata.get_all("Requires-Dist") or ():
         name = normalized(re.match(r"[\w.-]+", line)[0])  # type: ignore[index]
@@ -51,14 +51,14 @@ def reachable(names: set[str], needs: dict[str, list[str]]) -> set[str]:
 
 
 def component(entry: Json, scope: str) -> Json:
-    """Without what points into somebody's disk."""
+    """A component without properties and without links to local files."""
     links = [link for link in entry.get("externalReferences", ()) if not link["url"].startswith("file:")]
     rest = {key: value for key, value in entry.items() if key not in ("externalReferences", "properties")}
     return {**rest, "scope": scope, **({"externalReferences": links} if links else {})}
 
 
 def bill(wheel: Path, whole: Json) -> Json:
-    """The SBOM of a wheel, from that of the whole environment."""
+    """The bill of materials of a wheel, taken from that of the whole environment."""
     with zipfile.ZipFile(wheel) as archive:
         (path,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = email.parser.Parser().parsestr(archive.read(path).decode())

@@ -1,10 +1,10 @@
-"""A classifier under load: memory that stays flat, and answers that stay those of a single thread.
+"""Run a classifier under load: its memory must not grow, and its answers must be those of a single thread.
 
     python scripts/soak.py exported/compact_cnn/int8.tflite --calls 1000000
     python scripts/soak.py exported/compact_cnn/int8.tflite --calls 10000 --threads 8
 
-Resident memory is read ten times, the first time after a tenth of the calls, when caches are filled. Exit code 1 when
-it then grows by more than --allowed, or an answer is another one than before.
+Resident memory is read ten times. The first reading is after a tenth of the calls, when caches are filled. Exit code 1
+when memory grows by more than --allowed after that, or when an answer differs from the first one.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ LOOKS = 10
 
 
 def blobs() -> np.ndarray:
-    """uint8 (IMAGES, 28, 28), light on dark."""
+    """Random images, uint8 (IMAGES, 28, 28), light on dark."""
     coarse = np.random.default_rng(0).integers(0, 256, (IMAGES, 5, 5), np.uint8)
     return np.pad(np.kron(coarse, np.ones((5, 5), np.uint8)), ((0, 0), (1, 2), (1, 2)))
 
 
 def call(classify: Classifier, images: np.ndarray, expected: list[bytes], begin: int, end: int) -> int:
-    """How many of the calls number `begin` to `end` had another answer than `expected`."""
+    """Make the calls from number `begin` to before `end`; returns how many answers differ from `expected`."""
     return sum(
         classify(images[number % IMAGES]).probabilities.tobytes() != expected[number % IMAGES]
         for number in range(begin, end)
@@ -37,7 +37,7 @@ def call(classify: Classifier, images: np.ndarray, expected: list[bytes], begin:
 
 
 def soak(classify: Classifier, calls: int, threads: int) -> tuple[int, list[int]]:
-    """(wrong answers, resident bytes at each look) of `calls` calls in each of `threads` threads."""
+    """Make `calls` calls in each of `threads` threads; returns (wrong answers, resident bytes at each reading)."""
     images = blobs()
     expected = [classify(image).probabilities.tobytes() for image in images]
     wrong: list[int] = []
@@ -55,17 +55,17 @@ def soak(classify: Classifier, calls: int, threads: int) -> tuple[int, list[int]
             worker.join()
         memory.append(resident_bytes() or 0)
     if len(wrong) != LOOKS * threads:
-        raise RuntimeError(f"{LOOKS * threads - len(wrong)} threads ended by an error")
+        raise RuntimeError(f"{LOOKS * threads - len(wrong)} threads ended with an error")
     return sum(wrong), memory
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("artifact")
-    parser.add_argument("--calls", type=int, default=1_000_000, help="of each thread (default 1,000,000)")
-    parser.add_argument("--threads", type=int, default=1, help="that share the classifier (default 1)")
+    parser.add_argument("--calls", type=int, default=1_000_000, help="calls per thread (default 1,000,000)")
+    parser.add_argument("--threads", type=int, default=1, help="threads that share the classifier (default 1)")
     parser.add_argument("--engine")
-    parser.add_argument("--allowed", type=float, default=1.0, metavar="MB", help="growth (default 1)")
+    parser.add_argument("--allowed", type=float, default=1.0, metavar="MB", help="allowed growth of memory (default 1)")
     options = parser.parse_args()
     with Classifier.load(options.artifact, threads=1, engine=options.engine) as classify:
         wrong, memory = soak(classify, options.calls, options.threads)

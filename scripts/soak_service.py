@@ -1,13 +1,13 @@
-"""The example HTTP service under twice the load that it can bear: no answer lost, mixed up or unclean, memory bounded.
+"""Load the example HTTP service with twice its capacity: no answer may be lost or wrong, and memory must stay bounded.
 
     python scripts/soak_service.py exported/compact_cnn/int8.tflite --seconds 600
     python scripts/soak_service.py exported/compact_cnn/int8.tflite --seconds 5
 
-Its capacity is measured first: answers per second to as many clients as it lets wait. Then requests come at twice that
-rate whatever becomes of them, each on a connection of its own, of an image whose answer is known. Each must get that
-answer, or 503 with Retry-After and nothing else. Exit code 1 if one did not, if resident memory grew by more than
---allowed after the first tenth of the time, or if threads or files are left when the load is gone. Percentiles are of
-this run on this machine, the clients on the same cores.
+The script first measures the capacity: answers per second to as many clients as the service lets wait. Then it sends
+requests at twice that rate, without waiting for answers to earlier ones. Each request has its own connection and an
+image whose answer is known. It must get that answer, or a clean 503 with Retry-After. Exit code 1 if a request got
+anything else, if resident memory grew by more than --allowed after the first tenth of the time, or if threads or files
+are left after the load. Percentiles are for this run on this machine, with the clients on the same cores.
 """
 
 from __future__ import annotations
@@ -34,17 +34,23 @@ from fmnist_edge.runtime import Classifier
 from fmnist_edge.worker.calls import child_environment
 
 SERVICE = Path(__file__).parents[1] / "examples/http_service.py"
-WAITING = 8  # requests that the service lets wait
-SENDERS = 48  # threads, below the service's limit of connections
+WAITING = 8  # number of requests that the service accepts at once
+SENDERS = 48  # threads; fewer than the service's limit of connections
 IMAGES = 32
-SIDE = 1024  # pixels of a photo: to decode it is what the service is busy with
+SIDE = 1024  # pixels per side of a photo, so that decoding keeps the service busy
 LOOKS = 10
 TIMEOUT_S = 30.0
 
 
 @dataclass
 class Tally:
-    """What came back: how many of each kind, seconds of each 200 from connect to last byte, and some odd answers."""
+    """The answers so far.
+
+    Attributes:
+        kinds: number of answers of each kind, see `kind_of`.
+        latencies: seconds from connect to last byte of each right answer.
+        odd: up to five answers that are neither right nor busy.
+    """
 
     kinds: Counter[str] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
@@ -62,14 +68,14 @@ class Tally:
 
 @dataclass(frozen=True)
 class Question:
-    """A request and the body of its one right answer."""
+    """A request, and the body of its only right answer."""
 
     request: bytes
     answer: bytes
 
 
 def questions(model: str) -> list[Question]:
-    """IMAGES photos, JPEGs of SIDE x SIDE, of which no two have the same answer."""
+    """Requests with IMAGES photos, JPEGs of SIDE x SIDE pixels. No two have the same answer."""
     from PIL import Image
 
     rng = np.random.default_rng(0)
@@ -90,7 +96,7 @@ def questions(model: str) -> list[Question]:
 
 @contextmanager
 def service(model: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The example as its users start it, and its port. Raises RuntimeError when it does not end as it should."""
+    """Start the example as a user does; yields its process and port. Raises RuntimeError when it ends with an error."""
     command = [sys.executable, "-W", "error", str(SERVICE), model, "0", str(WAITING)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, text=True, env=child_environment(), **pipes) as process:
@@ -104,7 +110,7 @@ def service(model: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 def ask(port: int, request: bytes) -> bytes:
-    """All that the service answers to `request`; empty when it closes the connection without a word."""
+    """Send `request` and return the whole answer; empty when the service closes the connection without one."""
     with socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as client:
         client.sendall(request)
         parts = []
@@ -114,7 +120,7 @@ def ask(port: int, request: bytes) -> bytes:
 
 
 def kind_of(said: bytes, expected: bytes) -> str:
-    """right, busy (a clean 503), wrong (another 200) or odd."""
+    """The kind of an answer: right, busy (a clean 503), wrong (another 200) or odd."""
     head, _, body = said.partition(b"\r\n\r\n")
     status = head.split(b" ", 2)[1:2]
     if status == [b"200"]:
@@ -135,7 +141,7 @@ def put(port: int, question: Question, tally: Tally) -> None:
 
 
 def together(count: int, work) -> None:
-    """`work(number)` in `count` threads, until all are done."""
+    """Run `work(number)` in `count` threads and wait for all of them."""
     threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
     for thread in threads:
         thread.start()
@@ -144,7 +150,7 @@ def together(count: int, work) -> None:
 
 
 def capacity(port: int, asked: list[Question], seconds: float) -> float:
-    """Right answers per second to WAITING clients that ask again at once."""
+    """Right answers per second to WAITING clients that send the next request at once."""
     tally, end = Tally(), time.monotonic() + seconds
 
     def client(number: int) -> None:
@@ -156,9 +162,9 @@ def capacity(port: int, asked: list[Question], seconds: float) -> float:
 
 
 def load(port: int, asked: list[Question], rate: float, seconds: float, tally: Tally) -> float:
-    """Requests at `rate` per second from SENDERS threads, each late by no more than its last answer took.
+    """Send requests at `rate` per second from SENDERS threads; returns the rate that was reached.
 
-    Returns the rate that came about.
+    A thread is never later than its last answer took.
     """
     begun = time.monotonic()
     before = tally.kinds.total()
@@ -168,7 +174,7 @@ def load(port: int, asked: list[Question], rate: float, seconds: float, tally: T
         while (due := begun + turn / rate) < begun + seconds:
             time.sleep(max(0.0, due - time.monotonic()))
             put(port, asked[turn % len(asked)], tally)
-            # Whoever is late goes on with now: what was due meanwhile is not sent in a burst.
+            # A late thread skips the requests that it missed, so that it does not send them in a burst.
             late = int((time.monotonic() - begun) * rate - turn) // SENDERS
             turn += SENDERS * max(1, late)
 
@@ -177,7 +183,7 @@ def load(port: int, asked: list[Question], rate: float, seconds: float, tally: T
 
 
 def resident_mb(pid: int) -> float:
-    """Linux's VmRSS."""
+    """Resident memory of a process in MB: Linux's VmRSS."""
     text = Path(f"/proc/{pid}/status").read_text()
     return int(text.partition("VmRSS:")[2].split()[0]) / 1000
 
@@ -188,7 +194,7 @@ def held(pid: int) -> tuple[int, int]:
 
 
 def when_idle(pid: int, idle: tuple[int, int]) -> tuple[int, int]:
-    """What it holds when it is back to `idle`, or after TIMEOUT_S."""
+    """Wait until the process is back to `idle`, at most TIMEOUT_S; returns its (threads, open files)."""
     end = time.monotonic() + TIMEOUT_S
     while any(now > then for now, then in zip(held(pid), idle, strict=True)) and time.monotonic() < end:
         time.sleep(0.1)
@@ -196,7 +202,7 @@ def when_idle(pid: int, idle: tuple[int, int]) -> tuple[int, int]:
 
 
 def soak(model: str, seconds: float) -> dict:
-    """The whole run as numbers."""
+    """Run everything; returns the figures."""
     asked = questions(model)
     with service(model) as (process, port):
         bearable = capacity(port, asked, min(10.0, seconds / 5))
@@ -224,7 +230,7 @@ def soak(model: str, seconds: float) -> dict:
 
 
 def failures(found: dict, allowed_mb: float) -> list[str]:
-    """What is not as it must be."""
+    """The requirements that were not met, one line each."""
     wrong = [f"{count} {kind}" for kind, count in found["answers"].items() if kind not in ("right", "busy")]
     growth = max(found["resident_mb"]) - found["resident_mb"][0]
     held_before, held_after = found["threads_and_files"].values()
@@ -234,21 +240,23 @@ def failures(found: dict, allowed_mb: float) -> list[str]:
         wrong.append(f"threads and files were {held_before}, are {held_after}")
     if not found["answers"].get("right"):
         wrong.append("nothing was answered")
-    return wrong if found["healthy"] else [*wrong, "not healthy after it all"]
+    return wrong if found["healthy"] else [*wrong, "not healthy after the load"]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("artifact")
-    parser.add_argument("--seconds", type=float, default=600.0, help="of load (default 600)")
-    parser.add_argument("--allowed", type=float, default=10.0, metavar="MB", help="growth of memory (default 10)")
+    parser.add_argument("--seconds", type=float, default=600.0, help="duration of the load (default 600)")
+    parser.add_argument(
+        "--allowed", type=float, default=10.0, metavar="MB", help="allowed growth of memory (default 10)"
+    )
     parser.add_argument("--report", type=Path, default=Path("reports/soak_service.json"), metavar="FILE")
     options = parser.parse_args()
     found = soak(options.artifact, options.seconds)
     wrong = failures(found, options.allowed)
     write_json(options.report, {"schema": 1, **found, "failures": wrong})
     answers = ", ".join(f"{count:,} {kind}" for kind, count in found["answers"].items())
-    print(f"{found['capacity_per_s']:,} answers/s are its capacity; for {options.seconds:g} s came", end=" ")
+    print(f"capacity {found['capacity_per_s']:,} answers/s; load for {options.seconds:g} s", end=" ")
     print(f"{found['offered_per_s']:,} requests/s: {answers}")
     print(f"p50 {found['p50_ms']} ms, p99 {found['p99_ms']} ms in this run; resident MB", end=" ")
     print(*(f"{item:.1f}" for item in found["resident_mb"]))

@@ -1,4 +1,4 @@
-"""Latency on this machine: plan -> suite -> loop (a child process per cell and round) -> results.
+"""Measure latency on this machine: plan -> suite -> loop (one child process per cell and round) -> results.
 
-A cell is one artifact on one engine with one number of threads and one batch size.
+A cell is one combination of artifact, engine, number of threads and batch size.
 """

@@ -1,4 +1,4 @@
-"""What only an engine on a GPU is asked: the CPU's answers, before it is timed, and the device's own time."""
+"""Extra measurements on a GPU: agreement with the CPU's scores before timing, and latency by the GPU's own clock."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engine_catalog import engines_for
 
-__all__ = ["device_series", "parity_of", "verdict_on"]
+__all__ = ["compare_scores", "compare_with_cpu", "device_series"]
 
-# Largest difference of a score, as a share of the largest score. A GPU adds up in another order, computes float16 files
-# in float16, and most compute integer files in floats, which rounds less often than the CPU's integers.
+# Largest allowed difference of a score, as a share of the largest score. A GPU sums in another order and computes
+# float16 files in float16. Most GPUs compute integer files in floats, which round less often than the CPU's integers.
 TOLERANCE = {"float": 1e-3, "half": 2e-2, "integer": 0.1}
-LEAST_AGREEMENT = 0.95  # of top classes: what lies within the tolerance may still be a tie
+MIN_AGREEMENT = 0.95  # share of equal top classes; below 1 because two classes may tie within the tolerance
 
 
-def parity_of(classifier: Classifier, artifact: str, images: np.ndarray, batch: int) -> dict[str, Any]:
-    """The answers of `classifier`, `batch` images a call, held against the CPU's: see `verdict_on`, with "reference".
+def compare_with_cpu(classifier: Classifier, artifact: str, images: np.ndarray, batch: int) -> dict[str, Any]:
+    """Compare the scores of `classifier` with those of a CPU engine, `batch` images per call.
 
-    Raises ArtifactError when the CPU has no answer.
+    Returns what `compare_scores` returns, and the CPU engine's name and version as "reference". Raises ArtifactError
+    when no CPU engine can run the file.
     """
     name = engines_for(Path(artifact))[0]
     chosen = images.take(range(max(batch, len(images))), axis=0, mode="wrap")
@@ -38,8 +39,8 @@ def parity_of(classifier: Classifier, artifact: str, images: np.ndarray, batch: 
             expected = np.concatenate([reference.scores(group) for group in groups])
             version = reference.engine.version
     except FmnistEdgeError as error:
-        raise ArtifactError(f"nothing to hold its answers against: {one_line(error, 160)}") from None
-    return {"reference": f"{name} ({version})", **verdict_on(expected, found, kind_of(artifact))}
+        raise ArtifactError(f"no CPU engine to compare its scores with: {one_line(error, 160)}") from None
+    return {"reference": f"{name} ({version})", **compare_scores(expected, found, kind_of(artifact))}
 
 
 def kind_of(artifact: str) -> str:
@@ -49,11 +50,11 @@ def kind_of(artifact: str) -> str:
     return manifest.kind if manifest else "float"
 
 
-def verdict_on(expected: np.ndarray, found: np.ndarray, kind: str) -> dict[str, Any]:
-    """How alike two engines answer, float32 (n, classes) each, and whether that is within TOLERANCE[kind].
+def compare_scores(expected: np.ndarray, found: np.ndarray, kind: str) -> dict[str, Any]:
+    """Compare two engines' scores, float32 (n, classes) each, and say whether they agree within TOLERANCE[kind].
 
     >>> same = np.eye(3, dtype=np.float32)
-    >>> verdict_on(same, same + 1e-5, "float")["passed"], verdict_on(same, same[::-1], "float")["passed"]
+    >>> compare_scores(same, same + 1e-5, "float")["passed"], compare_scores(same, same[::-1], "float")["passed"]
     (True, False)
     """
     delta, tolerance = float(np.abs(expected - found).max()), TOLERANCE[kind] * float(np.abs(expected).max())
@@ -63,12 +64,12 @@ def verdict_on(expected: np.ndarray, found: np.ndarray, kind: str) -> dict[str, 
         "differing": differing,
         "max_abs_delta": delta,
         "tolerance": tolerance,
-        "passed": delta <= tolerance and differing <= (1 - LEAST_AGREEMENT) * len(expected),
+        "passed": delta <= tolerance and differing <= (1 - MIN_AGREEMENT) * len(expected),
     }
 
 
 def device_series(engine: Engine, tensors: Sequence[np.ndarray], seconds: float, least: int) -> dict[str, Any] | None:
-    """As `loop.series`, in one window, of the device's own time for a call; None where the engine cannot tell it."""
+    """Latency by the device's own clock, like `loop.series` but in one window; None when the engine reports none."""
     if engine.device_ns(tensors[0]) is None:
         return None
     samples = array("q")

@@ -1,4 +1,4 @@
-"""Engines by their own APIs and nothing of ours around them: what our figures are held against."""
+"""Run an engine through its own API, without our runtime: the baseline for our overhead."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["BARE", "Loop", "memory", "resident_bytes"]
+__all__ = ["BARE_LOOPS", "Loop", "memory", "resident_bytes"]
 
 Loop = Callable[[Sequence[np.ndarray], int], None]
 
@@ -45,11 +45,11 @@ def onnxruntime(path: str) -> Loop:
     return loop
 
 
-BARE: dict[str, Callable[[str], Loop]] = {"litert": litert, "onnxruntime": onnxruntime}
+BARE_LOOPS: dict[str, Callable[[str], Loop]] = {"litert": litert, "onnxruntime": onnxruntime}
 
 
 def resident_bytes() -> int | None:
-    """What this process has in memory now; None where the system does not tell as Linux does."""
+    """Resident memory of this process now; None on systems without Linux's /proc/self/statm."""
     gc.collect()
     try:
         with open("/proc/self/statm") as file:
@@ -59,10 +59,10 @@ def resident_bytes() -> int | None:
 
 
 def memory(question: dict[str, Any], progress: object) -> int | None:
-    """The child's task: run the file "calls" times on zeros; the resident memory of the process.
+    """The child's task: run the file "calls" times on zeros, and return the resident memory of the process.
 
-    `question`: {"artifact", "engine", "shape", "dtype", "calls", "ours"}; with "ours" a Classifier stands in the bare
-    loop's place. Without, nothing else of this package is imported.
+    `question`: {"artifact", "engine", "shape", "dtype", "calls", "ours"}. With "ours" true, a Classifier makes the
+    calls. Otherwise the bare loop does, and nothing else of this package is imported.
     """
     if question["ours"]:
         from fmnist_edge.runtime import Classifier
@@ -72,6 +72,6 @@ def memory(question: dict[str, Any], progress: object) -> int | None:
         for _ in range(question["calls"]):
             classify(image)
     else:
-        loop = BARE[question["engine"]](question["artifact"])
+        loop = BARE_LOOPS[question["engine"]](question["artifact"])
         loop([np.zeros(question["shape"], question["dtype"])], question["calls"])
     return resident_bytes()

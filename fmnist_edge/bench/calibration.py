@@ -1,7 +1,7 @@
-"""What this machine can do at most, measured through NumPy: float32 GEMM and memory copy, per number of threads.
+"""Measure this machine's peak through NumPy: float32 GEMM and memory copy, per number of threads.
 
-It is the yardstick of `summary.roofline`, no promise: the BLAS that NumPy came with may not be this CPU's best, and it
-knows no int8, in which engines can exceed it.
+`summary.roofline` compares cells with this peak. Engines can exceed it: NumPy's BLAS may not be the fastest for this
+CPU, and it has no int8.
 """
 
 from __future__ import annotations
@@ -20,23 +20,27 @@ from fmnist_edge.worker.endings import Status
 __all__ = ["calibrate", "copy_peak", "gemm_peak"]
 
 METHOD = "NumPy: float32 matrix product and array copy, the fastest repetition"
-GEMM_SIZE = 512  # three matrices of 1 MiB: in the cache of anything this runs on
-COPY_BYTES = 64 << 20  # per thread; beyond most caches
-COPY_SHARE = 16  # of the memory, at least this fraction is left alone
+GEMM_SIZE = 512  # three matrices of 1 MiB each fit the cache of any CPU that this runs on
+COPY_BYTES = 64 << 20  # per thread; larger than most caches
+COPY_SHARE = 16  # sources take at most 1/16 of the memory, over all threads, and so do targets
 REPEAT_S = 0.5
-LEAST_REPEATS = 5
+MIN_REPEATS = 5
 TIMEOUT_S = 120
-# Who reads which: OpenBLAS, OpenMP builds, MKL, Accelerate. They read it once, so each number takes a process.
+# Read by OpenBLAS, OpenMP builds, MKL and Accelerate, in this order. A BLAS reads its variable once, so each number of
+# threads needs its own process.
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
-# OpenBLAS chooses its kernels by the CPU's name, and takes AVX2's for an EPYC that has AVX-512: these are tried too.
+# OpenBLAS chooses kernels by the CPU's name, and picks AVX2 for an EPYC that has AVX-512. So we also try AVX-512.
 AVX512_KERNELS = {"OPENBLAS_CORETYPE": "SkylakeX"}
 
 
 def calibrate(threads: Sequence[int]) -> dict[str, Any]:
-    """{"method", "blas", "threads": {"1": {"macs_per_s", "bytes_per_s"}, ...}, "reason"}; what could not be measured is
-    missing from "threads", and "reason" says why."""
+    """Measure the peak for each number of threads.
+
+    Returns {"method", "blas", "threads": {"1": {"macs_per_s", "bytes_per_s"}, ...}, "reason"}. A number of threads
+    that could not be measured is missing from "threads", and "reason" says why.
+    """
     found: dict[str, Any] = {}
     reason = None
     for count in sorted(set(threads)):
@@ -60,25 +64,25 @@ def peaks(threads: int, progress: object) -> dict[str, float]:
 
 
 def gemm_peak(size: int = GEMM_SIZE) -> float:
-    """Multiply-accumulates a second of the fastest product of two float32 (size, size) matrices."""
+    """Multiply-accumulates per second of the fastest product of two float32 (size, size) matrices."""
     left, right = np.random.default_rng(0).random((2, size, size), np.float32)
     out = np.empty_like(left)
     return size**3 / fastest(lambda: np.matmul(left, right, out))
 
 
 def copy_peak(threads: int, size: int | None = None) -> float:
-    """Bytes a second, read and written, of the fastest copy of `size` bytes by each of `threads` threads at once."""
+    """Bytes read and written per second, when `threads` threads each copy `size` bytes at once; the fastest try."""
     size = size or min(COPY_BYTES, (memory_bytes() or COPY_BYTES * COPY_SHARE) // COPY_SHARE // threads)
     pairs = [(np.ones(size, np.uint8), np.ones(size, np.uint8)) for _ in range(threads)]
-    with ThreadPoolExecutor(threads) as pool:  # NumPy copies without Python's lock
+    with ThreadPoolExecutor(threads) as pool:  # NumPy releases Python's lock while it copies
         return 2 * size * threads / fastest(lambda: list(pool.map(lambda pair: np.copyto(*pair), pairs)))
 
 
 def fastest(call: Callable[[], object]) -> float:
-    """Seconds of the fastest of many calls, the first left out."""
+    """Seconds of the fastest of many calls; the first call is not timed."""
     call()
     times: list[float] = []
-    while len(times) < LEAST_REPEATS or sum(times) < REPEAT_S:
+    while len(times) < MIN_REPEATS or sum(times) < REPEAT_S:
         start = perf_counter()
         call()
         times.append(perf_counter() - start)
@@ -90,5 +94,5 @@ def blas() -> str | None:
     try:
         found = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
         return f"{found['name']} {found['version']}"
-    except (KeyError, TypeError):  # NumPy before 1.25 prints only
+    except (KeyError, TypeError):  # NumPy before 1.25 prints it and returns nothing
         return None

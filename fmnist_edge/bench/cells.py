@@ -1,4 +1,4 @@
-"""What there is to measure: one artifact on one engine with one number of threads and one batch size."""
+"""Cells, the units of measurement: one artifact on one engine with one number of threads and one batch size."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from fmnist_edge.files import sha256_of
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, GPU, engines_for, engines_on
 from fmnist_edge.runtime.manifest import Manifest
 
-__all__ = ["ALL", "Cell", "accuracies_of", "cells_for", "engines_timed_on", "entry_for", "order", "timed"]
+__all__ = ["ALL", "Cell", "accuracies_of", "cells_for", "default_engines", "engines_timed_on", "entry_for", "order"]
 
-ALL = "all"  # instead of engine names: every one that claims the file, on the CPU unless a GPU is the target
+ALL = "all"  # in place of engine names: every engine that can run the file, on the CPU unless the target is a GPU
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,21 @@ class Cell:
         return f"{self.name}, {self.engine}, {self.threads} thread{'s' * (self.threads > 1)}{batch}"
 
 
-def timed() -> tuple[str, ...]:
-    """Engines that are timed on a CPU without being named: what one would ship, its peers, and the reference."""
+def default_engines() -> tuple[str, ...]:
+    """Engines timed on a CPU by default: the one to ship, its alternatives, and the reference."""
     return tuple(name for name in engines_on(CPU) if ENGINES[name].timed)
 
 
 def engines_timed_on(target: str, named: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Those `named`, else the ones that are timed on `target`. Raises InputError for one that runs elsewhere."""
+    """The `named` engines, or by default those timed on `target`. Raises InputError for an engine of another target."""
     if target == GPU and ALL in (named or ()):
         return engines_on(GPU)
     for name in named or ():
         if (name != ALL and ENGINES[name].target != target) or (name == ALL and target == GPU):
-            raise InputError(f"{name} does not run on the {target.upper()}, these do: {', '.join(engines_on(target))}")
-    return tuple(named or (engines_on(GPU) if target == GPU else timed()))
+            raise InputError(
+                f"{name} does not run on the {target.upper()}; choose from: {', '.join(engines_on(target))}"
+            )
+    return tuple(named or (engines_on(GPU) if target == GPU else default_engines()))
 
 
 def cells_for(
@@ -67,10 +69,11 @@ def cells_for(
     engines: Sequence[str] | None = None,
     batches: Sequence[int] = (1,),
 ) -> list[Cell]:
-    """Each artifact on each of `engines` that can run it, with each number of threads and batch; by default `timed()`.
+    """Every combination of artifact, engine that can run it, number of threads and batch size.
 
-    A file whose manifest fixes the batch has that one alone, and no cell when it is not among `batches`, unless those
-    are the default. Raises InputError on an unknown suffix or engine, threads below 1, or nothing left.
+    By default the engines are `default_engines()`. A file whose manifest fixes the batch gets cells of that batch
+    alone. It gets no cell when `batches` was given and does not contain that batch. Raises InputError on an unknown
+    suffix or engine, on threads or batches below 1, and when no cell is left.
     """
     for name in engines or ():
         if name not in ENGINES and name != ALL:
@@ -79,7 +82,7 @@ def cells_for(
     for kind, numbers in (("threads", threads), ("batches", batches)):
         if not numbers or not all(map(is_count, numbers)):
             raise InputError(f"{kind} is {list(numbers)!r}; expected whole numbers of at least 1")
-    wanted = engines_on(CPU) if engines is not None and ALL in engines else engines or timed()
+    wanted = engines_on(CPU) if engines is not None and ALL in engines else engines or default_engines()
     cells = [
         Cell(path, engine, count, batch)
         for path in artifacts
@@ -101,7 +104,7 @@ def cells_for(
 
 
 def batches_of(path: Path, batches: Sequence[int]) -> list[int]:
-    """What of `batches` the artifact can take."""
+    """Those of `batches` that the artifact accepts."""
     manifest = manifest_of(path)
     fixed = manifest.batch if manifest else 1
     if fixed is None:
@@ -110,19 +113,20 @@ def batches_of(path: Path, batches: Sequence[int]) -> list[int]:
 
 
 def order(cells: int, rounds: int, seed: int) -> Iterator[tuple[int, int]]:
-    """(round, cell index), one after another: each cell once a round, every round shuffled anew."""
+    """(round, cell index) in the order of measurement: each cell once per round, every round in a new random order."""
     shuffler = random.Random(seed)
     for number in range(rounds):
         yield from ((number, index) for index in shuffler.sample(range(cells), cells))
 
 
 def entry_for(cell: Cell, accuracies: Mapping[str, dict[str, Any]]) -> results.Cell:
-    """The cell's part of a result before anything is measured; unreadable files fail later, in their own cell.
+    """The cell's part of a result before anything is measured.
 
-    `accuracies`: by SHA-256 of the artifact, as `accuracies_of` reads them.
+    An unreadable file is no error here; its cell fails when it is measured. `accuracies`: by SHA-256 of the artifact,
+    as `accuracies_of` returns them.
     """
     manifest = manifest_of(cell.artifact)
-    size_bytes, sha256 = identity(cell.artifact)
+    size_bytes, sha256 = size_and_sha256(cell.artifact)
     return {
         "artifact": cell.name,
         "sha256": sha256,
@@ -150,7 +154,7 @@ def entry_for(cell: Cell, accuracies: Mapping[str, dict[str, Any]]) -> results.C
 
 
 def accuracies_of(report: Path) -> dict[str, dict[str, Any]]:
-    """SHA-256 of an artifact -> its accuracy, from a report of `fmnist-edge check`. Raises FileError if it is none."""
+    """SHA-256 of an artifact -> its accuracy, from a report of `fmnist-edge check`. Raises FileError on other files."""
     try:
         parity = json.loads(report.read_bytes())
         return {
@@ -167,15 +171,15 @@ def accuracies_of(report: Path) -> dict[str, dict[str, Any]]:
 
 
 def manifest_of(path: Path) -> Manifest | None:
-    """The manifest beside `path`; None where there is none that can be read."""
+    """The manifest beside `path`; None when it is missing or unreadable."""
     try:
         return Artifact.open(path).manifest
     except ArtifactError:
         return None
 
 
-def identity(path: Path) -> tuple[int | None, str | None]:
-    """Size in bytes and SHA-256, or None for both when the file cannot be read."""
+def size_and_sha256(path: Path) -> tuple[int | None, str | None]:
+    """Size in bytes and SHA-256; both None when the file cannot be read."""
     try:
         return path.stat().st_size, sha256_of(path)
     except OSError:

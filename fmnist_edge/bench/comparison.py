@@ -1,4 +1,4 @@
-"""Two results side by side: how much slower or faster is B than A, and how sure is that?"""
+"""Compare two results: how much slower or faster is B than A, with a confidence interval."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from fmnist_edge.bench.series import decode
 
 __all__ = ["Comparison", "Ratio", "compare", "differences", "machine_differences"]
 
-# What makes two machines unlike for a latency. Kernel, versions and containers may be what one wants to compare.
-MACHINE = (
+# Machines that differ in one of these are not compared. Differences in NOTED_FIELDS only get a note: kernels, versions
+# or containers may be what the user wants to compare.
+MACHINE_FIELDS = (
     "device",
     "architecture",
     "cpu",
@@ -25,9 +26,9 @@ MACHINE = (
     "hypervisor",
     "gpus",
 )
-NOTED = ("governor", "kernel", "os", "libc", "python", "container", "gpu_driver")
+NOTED_FIELDS = ("governor", "kernel", "os", "libc", "python", "container", "gpu_driver")
 REPLICATES = 2000
-BLOCKS = 12  # per round, at most; more would cost time and tell little
+BLOCKS = 12  # per round, at most; more take longer and hardly change the intervals
 CONFIDENCE = 0.95
 PERCENTILES = (50, 90)
 SERIES = ("engine", "end_to_end")
@@ -35,7 +36,7 @@ SERIES = ("engine", "end_to_end")
 
 @dataclass(frozen=True)
 class Ratio:
-    """B's percentile divided by A's, above 1 where B is slower, with a 95 % bootstrap interval."""
+    """B's percentile divided by A's, with a 95 % bootstrap interval. A ratio above 1 means that B is slower."""
 
     a_us: float
     b_us: float
@@ -45,17 +46,18 @@ class Ratio:
 
     @property
     def finding(self) -> str:
-        """ "slower" or "faster" where the interval is on one side of 1, else "same"."""
+        """ "slower" or "faster" when the whole interval is on one side of 1, otherwise "same"."""
         return "slower" if self.lower > 1 else "faster" if self.upper < 1 else "same"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One cell that both results have, by artifact, target, engine, threads and batch.
+    """One cell of either result, identified by artifact, target, engine, threads and batch.
 
     Attributes:
         same_file: whether both measured the same bytes.
-        ratios: "engine" and "end_to_end" -> "p50" and "p90"; empty when `problem` says why there is none.
+        ratios: "engine" and "end_to_end" -> "p50" and "p90"; empty when the cell cannot be compared.
+        problem: why the cell cannot be compared; otherwise None.
     """
 
     artifact: str
@@ -76,8 +78,11 @@ class Comparison:
         return {**asdict(self), "ratios": ratios}
 
     def is_slower(self, by: float) -> bool:
-        """Whether it was measured in A and failed in B, or its engine-only p50 rose by more than `by` (0.1 is 10 %) and
-        the interval excludes that it did not rise at all."""
+        """Whether B is slower than A.
+
+        True when the cell was measured in A and failed in B. Also true when the engine-only p50 rose by more than `by`
+        (0.1 is 10 %) and the whole interval is above 1.
+        """
         if not self.ratios:
             return self.problem is not None and self.problem.startswith("B:")
         ratio = self.ratios["engine"]["p50"]
@@ -85,15 +90,15 @@ class Comparison:
 
 
 def machine_differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
-    """One line per reason why latencies on the two machines are no comparison."""
-    return [line for key in MACHINE if (line := difference(key, a.get(key), b.get(key)))]
+    """One line per reason why latencies of the two machines cannot be compared."""
+    return [line for key in MACHINE_FIELDS if (line := difference(key, a.get(key), b.get(key)))]
 
 
 def differences(a: Result, b: Result) -> tuple[list[str], list[str]]:
-    """(what makes a comparison wrong, what is only worth knowing), a line each."""
+    """(reasons not to compare, differences worth knowing), one line each."""
     wrong = machine_differences(a["machine"], b["machine"])
-    noted = [line for key in NOTED if (line := difference(key, a["machine"].get(key), b["machine"].get(key)))]
-    noted += [line for key in ("plan", "images") if (line := difference(key, named(a, key), named(b, key)))]
+    noted = [line for key in NOTED_FIELDS if (line := difference(key, a["machine"].get(key), b["machine"].get(key)))]
+    noted += [line for key in ("plan", "images") if (line := difference(key, label(a, key), label(b, key)))]
     for name, result in (("A", a), ("B", b)):
         verdict = result["verdict"]
         if verdict is None or verdict["status"] != "VALID":
@@ -102,7 +107,7 @@ def differences(a: Result, b: Result) -> tuple[list[str], list[str]]:
     return wrong, noted
 
 
-def named(result: Result, key: str) -> Any:
+def label(result: Result, key: str) -> Any:
     return result["plan"]["name"] if key == "plan" else result["images"].get("sha256", "")[:12]
 
 
@@ -130,7 +135,7 @@ def key_of(cell: Cell) -> Key:
 
 
 def comparison(key: Key, a: Cell | None, b: Cell | None, rng: np.random.Generator) -> Comparison:
-    problem = next((text for text in (lack("A", a), lack("B", b)) if text), None)
+    problem = next((text for text in (comparison_problem("A", a), comparison_problem("B", b)) if text), None)
     ratios = {}
     if a is not None and b is not None and problem is None:
         ratios = {name: ratios_of(a["rounds"], b["rounds"], name, rng) for name in SERIES}
@@ -143,12 +148,12 @@ def comparison(key: Key, a: Cell | None, b: Cell | None, rng: np.random.Generato
     )
 
 
-def lack(name: str, cell: Cell | None) -> str | None:
-    """Why this side has nothing to compare with; None when it has."""
+def comparison_problem(name: str, cell: Cell | None) -> str | None:
+    """Why this side cannot be compared; None when it can."""
     if cell is None:
         return f"{name} has no such cell"
     if is_software(cell):
-        return f"{name}: a CPU in a GPU's place, which tells no speed"
+        return f"{name}: measured on a software GPU, whose latency is not a GPU's"
     return None if cell["rounds"] else f"{name}: {cell['status']}, {cell['reason'] or 'no reason given'}"
 
 
@@ -166,9 +171,9 @@ def ratios_of(a: Sequence[Round], b: Sequence[Round], name: str, rng: np.random.
 def bootstrap(rounds: Sequence[Round], name: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Percentiles of all samples, (percentiles,), and of REPLICATES resamples, (REPLICATES, percentiles), in ns.
 
-    Rounds are drawn with replacement, and in each the blocks of seconds that it consists of: samples that follow one
-    another are alike, and so are those of one process, so drawing single samples would promise far too much.
-    (Davison and Hinkley 1997, "Bootstrap Methods and their Application", 3.8 for two levels, 8.2.3 for blocks.)
+    The bootstrap draws rounds with replacement, and then blocks of seconds within each round. Samples that follow one
+    another are alike, and so are samples of one process. Drawing single samples would give intervals that are far too
+    narrow. (Davison and Hinkley 1997, "Bootstrap Methods and their Application", 3.8 for two levels, 8.2.3 for blocks.)
     """
     blocks, round_of = [], []
     for number, part in enumerate(rounds):
@@ -193,13 +198,13 @@ def resampled(round_of: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(REPLICATES, blocks): how often each block is drawn."""
     sizes = np.bincount(round_of)
     times = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=REPLICATES)
-    # A round drawn k times is k times as many of its blocks, each drawn anew.
+    # A round that is drawn k times contributes k times its number of blocks, each drawn again.
     drawn = [rng.multinomial(times[:, number] * size, np.full(size, 1 / size)) for number, size in enumerate(sizes)]
     return np.concatenate(drawn, axis=1).astype(float)
 
 
 def ranks(values: np.ndarray, reached: np.ndarray) -> np.ndarray:
-    """Nearest-rank percentiles (rows, percentiles) of rows of cumulated counts (rows, values)."""
+    """Nearest-rank percentiles (rows, percentiles) from cumulative counts (rows, values)."""
     targets = np.ceil(np.asarray(PERCENTILES) / 100 * reached[:, -1:] - 1e-9)
     places = np.stack([np.searchsorted(row, target) for row, target in zip(reached, targets)])
     return values[places]

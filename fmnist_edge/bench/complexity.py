@@ -1,7 +1,7 @@
-"""What an artifact's own graph costs for one image: multiply-accumulates (MACs), parameters, bytes.
+"""Count what an artifact's graph needs for one image: multiply-accumulates (MACs), parameters, bytes.
 
-Readers turn a file into `Op`s, `totals` adds them up. MACs are those of convolutions and matrix products, as is usual;
-LRN counts where an export has composed it of a convolution.
+A reader per format turns a file into `Op`s, and `totals` adds them up. As usual, only convolutions and matrix products
+have MACs. So LRN has MACs only where an export has replaced it by a convolution.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ import numpy as np
 
 from fmnist_edge.bench.results import Complexity
 
-__all__ = ["Op", "complexity_of", "convolution", "matrix_product", "of_keras", "of_onnx", "of_tflite", "totals"]
+__all__ = [
+    "Op", "complexity_of", "convolution_macs", "keras_complexity", "matrix_product_macs", "onnx_complexity",
+    "tflite_complexity", "totals",
+]  # fmt: skip
 
 Shape = Sequence[int]
 FLOAT32 = 4  # bytes
@@ -27,8 +30,9 @@ class Op:
     """One op of a graph, for a whole batch.
 
     Attributes:
-        constants: name -> (elements, bytes) of the constants it computes with, each counted once in a graph.
-        moved: bytes of the activations it reads and writes.
+        constants: name -> (elements, bytes) of the constants that the op computes with. A constant that several ops
+            use is counted once.
+        moved: bytes of the activations that the op reads and writes.
     """
 
     macs: int = 0
@@ -37,11 +41,11 @@ class Op:
 
 
 def complexity_of(path: Path) -> Complexity | None:
-    """None for a format that has no reader here, and where the reader's package is not installed or cannot tell."""
+    """Complexity of the file; None when its format has no reader, or the reader is not installed or fails."""
     reader = READERS.get(path.suffix)
     try:
         return None if reader is None else reader(path)
-    except Exception:  # it is a figure beside the measurement, never a reason to lose one
+    except Exception:  # complexity is extra information: a failure here must not lose the measurement
         return None
 
 
@@ -64,27 +68,30 @@ def totals(ops: Iterable[Op], batch: int) -> Complexity:
     }
 
 
-def convolution(output: Shape, filters: Shape, output_axis: int) -> int:
-    """MACs of a convolution: every output element takes one filter. `output_axis` of `filters` is the output channel,
-    so that grouped and depthwise ones come out right too.
+def convolution_macs(output: Shape, filters: Shape, output_axis: int) -> int:
+    """MACs of a convolution: one filter per output element.
 
-    >>> convolution((1, 14, 14, 32), (32, 3, 3, 16), output_axis=0)
+    `output_axis`: the axis of `filters` that is the output channel. Grouped and depthwise convolutions are counted
+    correctly, too.
+
+    >>> convolution_macs((1, 14, 14, 32), (32, 3, 3, 16), output_axis=0)
     903168
     """
     return math.prod(output) * math.prod(filters) // filters[output_axis]
 
 
-def matrix_product(output: Shape, inner: int) -> int:
-    """MACs of a matrix product: every output element takes `inner` of them.
+def matrix_product_macs(output: Shape, inner: int) -> int:
+    """MACs of a matrix product: `inner` per output element.
 
-    >>> matrix_product((1, 10), inner=784)
+    >>> matrix_product_macs((1, 10), inner=784)
     7840
     """
     return math.prod(output) * inner
 
 
-def of_tflite(path: Path) -> Complexity:
-    """By the Interpreter's word on its ops, with LiteRT's own kernels: XNNPACK would hide those it takes over."""
+def tflite_complexity(path: Path) -> Complexity:
+    """From the ops that LiteRT's Interpreter lists. It uses the built-in kernels, because XNNPACK hides the ops that it
+    takes over."""
     from fmnist_edge.runtime.engines.litert import LiteRTEngine
 
     engine = LiteRTEngine(str(path), kernels="BUILTIN_WITHOUT_DEFAULT_DELEGATES")
@@ -100,7 +107,7 @@ def of_tflite(path: Path) -> Complexity:
     return totals(ops, int(tensors[engine._input_index]["shape"][0]))
 
 
-# Of these the constants are shapes, axes and paddings, and RESHAPE moves nothing.
+# The constants of these ops are shapes, axes and paddings, not parameters.
 TFLITE_SHAPING = {
     "RESHAPE", "TRANSPOSE", "PAD", "PADV2", "MEAN", "SUM", "REDUCE_MAX", "SHAPE", "STRIDED_SLICE", "SLICE", "PACK",
     "CONCATENATION", "EXPAND_DIMS", "SQUEEZE", "BROADCAST_TO", "GATHER", "SPLIT", "QUANTIZE",
@@ -110,7 +117,8 @@ TFLITE_SHAPING = {
 def tflite_op(
     name: str, inputs: list[int], outputs: list[int], tensors: dict[int, Any], alive: set[int], computes: bool
 ) -> Op:
-    """An op on constants alone, such as the DEQUANTIZE of float16 weights, adds its constants and moves nothing."""
+    """Count one op. An op on constants alone, such as DEQUANTIZE of float16 weights, adds its constants and moves no
+    activations. RESHAPE moves none either."""
     constants = {}
     if name not in TFLITE_SHAPING:
         for index in inputs:
@@ -129,13 +137,13 @@ def tflite_macs(name: str, inputs: list[int], outputs: list[int], tensors: dict[
     shapes = [tensors[index]["shape"].tolist() for index in inputs]
     output = tensors[outputs[0]]["shape"].tolist() if outputs else []
     if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):  # filters (O, h, w, I), depthwise (1, h, w, O)
-        return convolution(output, shapes[1], 0 if name == "CONV_2D" else 3)
-    if name == "TRANSPOSE_CONV":  # (shape, filters (O, h, w, I), input): every input element takes one filter
-        return convolution(shapes[2], shapes[1], 3)
+        return convolution_macs(output, shapes[1], 0 if name == "CONV_2D" else 3)
+    if name == "TRANSPOSE_CONV":  # (shape, filters (O, h, w, I), input): one filter per input element
+        return convolution_macs(shapes[2], shapes[1], 3)
     if name == "FULLY_CONNECTED":  # weights (O, I)
-        return matrix_product(output, shapes[1][-1])
+        return matrix_product_macs(output, shapes[1][-1])
     if name == "BATCH_MATMUL":  # the left matrix may be transposed
-        return matrix_product(output, shapes[0][-1] if shapes[0][-2] == output[-2] else shapes[0][-2])
+        return matrix_product_macs(output, shapes[0][-1] if shapes[0][-2] == output[-2] else shapes[0][-2])
     return 0
 
 
@@ -147,8 +155,8 @@ def size(detail: dict[str, Any]) -> int:
     return elements(detail) * np.dtype(detail["dtype"]).itemsize
 
 
-def of_onnx(path: Path) -> Complexity | None:
-    """By ONNX's shape inference, an open batch taken as 1; None where it does not know the shape of a product."""
+def onnx_complexity(path: Path) -> Complexity | None:
+    """From ONNX's shape inference; a dynamic batch counts as 1. None when a needed shape is unknown."""
     import onnx
 
     model = onnx.load(path, load_external_data=False)
@@ -157,14 +165,14 @@ def of_onnx(path: Path) -> Complexity | None:
         if not first.HasField("dim_value"):
             first.dim_value = 1
     graph = onnx.shape_inference.infer_shapes(model).graph
-    known = {item.name: described(item.type.tensor_type) for item in (*graph.value_info, *graph.input, *graph.output)}
+    known = {item.name: tensor_info(item.type.tensor_type) for item in (*graph.value_info, *graph.input, *graph.output)}
     constants = {item.name: (tuple(item.dims), itemsize(item.data_type)) for item in graph.initializer}
     batch = known[graph.input[0].name][0][0]
     ops = [onnx_op(node, known, constants) for node in graph.node]
     return None if None in ops else totals([op for op in ops if op is not None], batch)
 
 
-# Which inputs are constants to compute with (the others are scales, shapes and axes), for ops that have any.
+# Positions of the inputs that can be parameters. Other constant inputs are scales, shapes and axes.
 ONNX_WEIGHTS = {
     **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "MatMul", "FusedConv"), (0, 1, 2)),
     **dict.fromkeys(("ConvInteger", "MatMulInteger", "Add", "Sub", "Mul", "Div", "PRelu"), (0, 1)),
@@ -181,12 +189,14 @@ ONNX_CONVOLUTIONS = {
     "QLinearConv": 3,
 }  # where the filters (O, I, h, w) are
 ONNX_PRODUCTS = {"MatMul", "MatMulInteger", "Gemm", "QLinearMatMul"}
-Described = tuple[tuple[int, ...], int]
+TensorInfo = tuple[tuple[int, ...], int]
 
 
-def onnx_op(node: Any, known: dict[str, Described], constants: dict[str, Described]) -> Op | None:
-    """None where a product's shapes are unknown. `constants` grows by what nodes make of constants alone, such as
-    DequantizeLinear of int8 weights; those have no bytes of their own."""
+def onnx_op(node: Any, known: dict[str, TensorInfo], constants: dict[str, TensorInfo]) -> Op | None:
+    """Count one node; None when a shape that it needs is unknown.
+
+    A node on constants alone, such as DequantizeLinear of int8 weights, adds its outputs to `constants`, with 0 bytes.
+    """
     if node.op_type == "Constant":
         tensor = next((item.t for item in node.attribute if item.name == "value"), None)
         constants[node.output[0]] = ((), 0) if tensor is None else (tuple(tensor.dims), itemsize(tensor.data_type))
@@ -205,24 +215,24 @@ def onnx_op(node: Any, known: dict[str, Described], constants: dict[str, Describ
     return Op(macs, held, 0 if views else sum(math.prod(shape) * width for shape, width in flowing))
 
 
-def onnx_macs(node: Any, shapes: dict[str, Described]) -> int | None:
-    """None where a shape is unknown."""
+def onnx_macs(node: Any, shapes: dict[str, TensorInfo]) -> int | None:
+    """MACs of a node; None when a shape is unknown."""
     kind = node.op_type
     try:
         output = shapes[node.output[0]][0]
         if kind in ONNX_CONVOLUTIONS:
-            return convolution(output, shapes[node.input[ONNX_CONVOLUTIONS[kind]]][0], 0)
-        if kind == "ConvTranspose":  # filters (I, O, h, w): every input element takes one filter
-            return convolution(shapes[node.input[0]][0], shapes[node.input[1]][0], 0)
+            return convolution_macs(output, shapes[node.input[ONNX_CONVOLUTIONS[kind]]][0], 0)
+        if kind == "ConvTranspose":  # filters (I, O, h, w): one filter per input element
+            return convolution_macs(shapes[node.input[0]][0], shapes[node.input[1]][0], 0)
         if kind in ONNX_PRODUCTS:
             transposed = any(item.name == "transA" and item.i for item in node.attribute)
-            return matrix_product(output, shapes[node.input[0]][0][0 if transposed else -1])
+            return matrix_product_macs(output, shapes[node.input[0]][0][0 if transposed else -1])
     except (KeyError, IndexError):
         return None
     return 0
 
 
-def described(tensor: Any) -> Described:
+def tensor_info(tensor: Any) -> TensorInfo:
     return tuple(axis.dim_value for axis in tensor.shape.dim), itemsize(tensor.elem_type)
 
 
@@ -232,14 +242,14 @@ def itemsize(data_type: int) -> int:
     return np.dtype(helper.tensor_dtype_to_np_dtype(data_type)).itemsize if data_type else 0
 
 
-def of_keras(path: Path) -> Complexity:
+def keras_complexity(path: Path) -> Complexity:
     from fmnist_edge.checkpoints import load
 
-    return of_keras_model(load(path).model)
+    return keras_model_complexity(load(path).model)
 
 
-def of_keras_model(model: Any) -> Complexity:
-    """Layer by layer; what a layer of another kind computes, such as LRN, has no MACs."""
+def keras_model_complexity(model: Any) -> Complexity:
+    """Layer by layer. Layers that are no convolution and not Dense, such as LRN, have no MACs."""
     ops = []
     for layer in model.layers:
         calls = layer._inbound_nodes
@@ -261,15 +271,19 @@ def one_image(shape: Sequence[int | None]) -> tuple[int, ...]:
 def keras_macs(kind: str, given: Sequence[Shape], made: Sequence[Shape], weights: Sequence[Shape]) -> int:
     output = made[0] if made else ()
     if kind == "Conv2D":  # kernel (h, w, I, O)
-        return convolution(output, weights[0], 3)
+        return convolution_macs(output, weights[0], 3)
     if kind == "DepthwiseConv2D":  # kernel (h, w, I, multiplier)
         return math.prod(output) * math.prod(weights[0][:2])
     if kind == "SeparableConv2D":
         middle = math.prod(output[:-1]) * weights[0][2] * weights[0][3]
-        return middle * math.prod(weights[0][:2]) + matrix_product(output, weights[1][2])
-    if kind == "Conv2DTranspose":  # kernel (h, w, O, I): every input element takes one filter
-        return convolution(given[0], weights[0], 3)
-    return matrix_product(output, weights[0][0]) if kind == "Dense" else 0
+        return middle * math.prod(weights[0][:2]) + matrix_product_macs(output, weights[1][2])
+    if kind == "Conv2DTranspose":  # kernel (h, w, O, I): one filter per input element
+        return convolution_macs(given[0], weights[0], 3)
+    return matrix_product_macs(output, weights[0][0]) if kind == "Dense" else 0
 
 
-READERS: dict[str, Callable[[Path], Complexity | None]] = {".tflite": of_tflite, ".onnx": of_onnx, ".keras": of_keras}
+READERS: dict[str, Callable[[Path], Complexity | None]] = {
+    ".tflite": tflite_complexity,
+    ".onnx": onnx_complexity,
+    ".keras": keras_complexity,
+}

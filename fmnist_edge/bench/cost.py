@@ -1,4 +1,4 @@
-"""What the runtime costs an app beyond NumPy and its engine: import, a call, memory, the size of the package."""
+"""Measure what the runtime costs an app beyond NumPy and the engine: import time, call, memory, package size."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import fmnist_edge
-from fmnist_edge.bench.overhead import Overhead, overhead_of
+from fmnist_edge.bench.overhead import Overhead, measure_overhead
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.worker.calls import call, child_environment, program
 
 __all__ = ["LIMITS", "Figure", "artifact_figures", "package_figures"]
 
-# Of the issue that the runtime was built to: seconds, modules, microseconds, bytes.
+# The runtime's requirements. The units are in the names.
 LIMITS = {"import s": 0.1, "modules": 0, "call µs": 15, "memory MB": 10, "package kB": 200}
 IMPORTS, MEMORY_ROUNDS = 11, 5
 CALLS = 200
 TIMEOUT_S = 120
 RUNTIME = ("runtime", "worker", "errors.py", "lookup.py", "__init__.py")
-# Only what the measured line itself loads may be loaded here.
+# This program must import nothing that hides the cost of the measured import.
 IMPORT_PROGRAM = """
 import sys, time
 start = time.perf_counter()
@@ -42,7 +42,12 @@ print(json.dumps({'all_s': end - start, 'ours_s': end - between, 'foreign': fore
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured cost: `value` in the unit that `kind`, a key of LIMITS, names; `note` says what is in it."""
+    """One measured cost.
+
+    Attributes:
+        kind: a key of LIMITS; it names the unit of `value`.
+        note: what the value contains.
+    """
 
     kind: str
     value: float
@@ -57,8 +62,8 @@ class Figure:
 
 
 def package_figures() -> list[Figure]:
-    """What does not depend on an artifact. Raises ArtifactError when a child fails."""
-    found = [imported() for _ in range(IMPORTS)]
+    """The costs that do not depend on an artifact. Raises ArtifactError when a child fails."""
+    found = [measure_import() for _ in range(IMPORTS)]
     total, ours = (statistics.median(item[name] for item in found) for name in ("all_s", "ours_s"))
     foreign = found[0]["foreign"]
     everything = compressed_bytes() / 1000
@@ -69,27 +74,29 @@ def package_figures() -> list[Figure]:
     ]
 
 
-def imported() -> dict[str, Any]:
-    """What one run of IMPORT_PROGRAM prints."""
+def measure_import() -> dict[str, Any]:
+    """Run IMPORT_PROGRAM once, and return what it prints."""
     command = [sys.executable, "-c", IMPORT_PROGRAM]
     end = program(command, timeout_s=TIMEOUT_S, environment=child_environment())
     return json.loads(end.result(ArtifactError, "the runtime cannot be imported: ").splitlines()[-1])
 
 
 def artifact_figures(artifact: Path, engine: str, tensor: TensorSpec, images: Path) -> list[Figure]:
-    """What a call and a loaded file cost beyond the bare `engine`, one of BARE.
+    """The costs of a call and of a loaded file, beyond those of the bare `engine`, which is one of BARE_LOOPS.
 
-    `tensor`: the input, for its shape and dtype; `images`: a .npy file, uint8 (n, height, width).
+    Args:
+        tensor: shape and dtype of the input.
+        images: a .npy file, uint8 (n, height, width).
 
     Raises ArtifactError when a child fails.
     """
     name = f"{artifact.parent.name}/{artifact.name} on {engine}"
-    call = overhead_of(artifact, engine, images, whole=True)
+    call = measure_overhead(artifact, engine, images, whole=True)
     if not isinstance(call, Overhead):
         raise ArtifactError(f"{name}: {call}")
     shape = [size or 1 for size in tensor.shape]
     question = {"artifact": str(artifact), "engine": engine, "shape": shape, "dtype": tensor.dtype, "calls": CALLS}
-    bare, ours = (resident(question | {"ours": ours}) for ours in (False, True))
+    bare, ours = (resident_bytes_of(question | {"ours": ours}) for ours in (False, True))
     interval = f"{call.lower_ns / 1000:.1f} to {call.upper_ns / 1000:.1f}"
     return [
         Figure("call µs", call.upper_ns / 1000, f"{name}: {interval} beyond {call.bare_ns / 1000:.1f}, uint8 to label"),
@@ -97,17 +104,17 @@ def artifact_figures(artifact: Path, engine: str, tensor: TensorSpec, images: Pa
     ]
 
 
-def resident(question: dict[str, Any]) -> float:
-    """Bytes that a process which runs the file has in memory, the median of some."""
+def resident_bytes_of(question: dict[str, Any]) -> float:
+    """Resident bytes of a process that runs the file; the median of MEMORY_ROUNDS processes."""
     ends = [call("fmnist_edge.bench.bare:memory", question, timeout_s=TIMEOUT_S) for _ in range(MEMORY_ROUNDS)]
     found = [end.result(ArtifactError, f"{question['engine']}: ") for end in ends]
     if None in found:
-        raise ArtifactError("this system does not tell what a process has in memory; /proc/self/statm does on Linux")
+        raise ArtifactError("this system does not report a process's memory; expected Linux's /proc/self/statm")
     return statistics.median(found)
 
 
 def compressed_bytes(parts: tuple[str, ...] = ()) -> int:
-    """What the package's modules, or those in `parts` of it, take in a wheel, which compresses file by file."""
+    """Size in a wheel of the package's modules, or of those in `parts`. A wheel compresses each file by itself."""
     folder = Path(fmnist_edge.__file__).parent
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:

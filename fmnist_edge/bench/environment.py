@@ -1,7 +1,7 @@
-"""The machine a result was measured on, as far as it stays the same; `state` has the rest.
+"""Describe the machine: everything that stays the same during a run. `state` records what changes.
 
-What cannot be found out is null, never an error. No host name, user name or path is recorded: results are meant to be
-published.
+A fact that cannot be determined is null, never an error. No host name, user name or path is recorded, because results
+are meant to be published.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ PACKAGES = (
     "numpy", "ai-edge-litert", "tflite-runtime", "tflite-micro", "onnxruntime", "openvino", "ncnn", "MNN", "keras",
     "tensorflow-cpu", "tensorflow", "onnxruntime-gpu", "onnxruntime-ep-webgpu",
 )  # fmt: skip
-# What int8 and float kernels are chosen by; x86 names first, then ARM's (asimd is NEON, asimddp its dot product).
+# CPU features by which engines choose int8 and float kernels. x86 names come first, then ARM's: asimd is NEON, and
+# asimddp is its dot product.
 FLAGS = re.compile(
     r"(avx|avx2|avx512\w*|avx\w*vnni\w*|amx\w*|fma|f16c|sse4_2|neon|asimd|asimddp|asimdhp|i8mm|bf16|sve2?)"
 )
@@ -39,7 +40,7 @@ CONTAINER_MARKS = ("docker", "kubepods", "containerd", "lxc", "podman")
 
 
 def describe(root: Path = ROOT) -> dict[str, Any]:
-    """What does not change during a run. `root` is where /proc and /sys are looked for."""
+    """Everything about the machine that does not change during a run. `root`: the folder that holds /proc and /sys."""
     cpu, found = cpu_info(root), gpus() or []
     return {
         "device": device_name(root),
@@ -67,14 +68,14 @@ def describe(root: Path = ROOT) -> dict[str, Any]:
 
 
 def usable_cores(root: Path = ROOT) -> int:
-    """Cores this process may use: its affinity, or a container's quota where that is less."""
+    """Cores that this process may use: its affinity, or a container's quota if that is lower."""
     cores = affinity_cores() or os.cpu_count() or 1
     quota = cpu_quota(root)
     return cores if quota is None else max(1, min(cores, round(quota)))
 
 
 def device_name(root: Path = ROOT) -> str:
-    """A folder name for results: the board's own name, else the CPU's, else the platform's.
+    """The folder name for results: the name of the board, or else of the CPU, or else of the platform.
 
     >>> slug("Raspberry Pi 4 Model B Rev 1.4")
     'raspberry-pi-4-model-b-rev-1.4'
@@ -101,7 +102,7 @@ def cpu_model(root: Path = ROOT) -> str | None:
 
 
 def cpu_info(root: Path = ROOT) -> dict[str, str]:
-    """The first core's fields of /proc/cpuinfo; on a big.LITTLE machine that is one of several kinds."""
+    """The first core's fields of /proc/cpuinfo. A big.LITTLE machine has other kinds of core besides the first."""
     fields: dict[str, str] = {}
     for line in (text(root / "proc/cpuinfo") or "").splitlines():
         key, colon, value = line.partition(":")
@@ -118,12 +119,12 @@ def cpu_flags(cpu: dict[str, str]) -> list[str] | None:
 def affinity_cores() -> int | None:
     try:
         return len(os.sched_getaffinity(0))
-    except (AttributeError, OSError):  # not on macOS
+    except (AttributeError, OSError):  # macOS has no affinity
         return None
 
 
 def cpu_quota(root: Path = ROOT) -> float | None:
-    """A container's CPU limit in cores, from cgroup version 2 or 1; None without one."""
+    """A container's CPU limit in cores, from cgroup version 2 or 1; None when there is no limit."""
     quota, _, period = (text(root / "sys/fs/cgroup/cpu.max") or "").partition(" ")
     if not quota:
         quota = text(root / "sys/fs/cgroup/cpu/cpu.cfs_quota_us") or ""
@@ -161,14 +162,14 @@ def in_container(root: Path) -> bool | None:
 
 
 def hypervisor(root: Path, cpu: dict[str, str]) -> bool | None:
-    """Whether this is a virtual machine; only x86 CPUs tell."""
+    """Whether this is a virtual machine; None when unknown: apart from Xen, only x86 CPUs tell."""
     if text(root / "sys/hypervisor/type"):
         return True
     return "hypervisor" in cpu["flags"].split() if "flags" in cpu else None
 
 
 def clock() -> dict[str, Any]:
-    """The clock that times calls, and what reading it costs: the shortest of many pairs."""
+    """The clock that times calls. read_ns: the cost of reading it, the shortest time between two readings."""
     info = time.get_clock_info("perf_counter")
     pairs = [(time.perf_counter_ns(), time.perf_counter_ns()) for _ in range(1000)]
     return {

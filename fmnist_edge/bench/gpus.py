@@ -1,6 +1,7 @@
-"""NVIDIA GPUs by their driver's library, NVML: what they are, their clocks now, and while a child process runs.
+"""Read NVIDIA GPUs through NVML, their driver's library: name, memory and clocks, now or while a child process runs.
 
-`nvidia-ml-py` (module pynvml, extra [gpu]) calls the library. What the driver does not tell is null, never an error.
+`nvidia-ml-py` (module pynvml, extra [gpu]) calls the library. A value that the driver does not report is null, never an
+error.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from contextlib import contextmanager, suppress
 from types import ModuleType, TracebackType
 from typing import Any, TypedDict, cast
 
-__all__ = ["THROTTLED", "Gpu", "GpuDuring", "GpuWatch", "gpus"]
+__all__ = ["THROTTLED", "Gpu", "GpuDuring", "GpuMonitor", "gpus"]
 
 PERIOD_S = 1.0
-TIMEOUT_S = 20  # without persistence mode NVML first wakes the driver, and a driver can hang
-# NVML's bits of "clocks throttle reasons": hardware slowdown, software and hardware thermal, power brake. Not the power
-# cap: large GPUs reach theirs in ordinary work.
+TIMEOUT_S = 20  # without persistence mode NVML must wake the driver first, and a driver can hang
+# NVML's bits of "clocks throttle reasons": hardware slowdown, software and hardware thermal, power brake. The power cap
+# is left out, because large GPUs reach it in ordinary work.
 THROTTLED = 0x08 | 0x20 | 0x40 | 0x80
 
 
 class Gpu(TypedDict):
-    """One GPU at one moment; null for what its driver does not tell. throttle_reasons: NVML's bits."""
+    """One GPU at one moment; null where its driver reports no value. throttle_reasons: NVML's bits."""
 
     index: int | None
     name: str | None
@@ -36,7 +37,7 @@ class Gpu(TypedDict):
 
 
 class GpuDuring(TypedDict):
-    """The first GPU while a child ran: one value a second, and all bits of `throttle_reasons` that were seen."""
+    """The first GPU while a child ran: one value per second, and all bits of `throttle_reasons` that were seen."""
 
     sm_mhz: list[float]
     temperature_c: list[float]
@@ -46,16 +47,17 @@ class GpuDuring(TypedDict):
 
 def temperature(nvml: ModuleType, gpu: Any) -> float:
     names = ("nvmlDeviceGetTemperature", "nvmlDeviceGetTemperatureV")
-    return float(by_any_name(nvml, names, gpu, nvml.NVML_TEMPERATURE_GPU))
+    return float(call_first_available(nvml, names, gpu, nvml.NVML_TEMPERATURE_GPU))
 
 
 def throttle_reasons(nvml: ModuleType, gpu: Any) -> int:
     names = ("nvmlDeviceGetCurrentClocksThrottleReasons", "nvmlDeviceGetCurrentClocksEventReasons")
-    return by_any_name(nvml, names, gpu)
+    return call_first_available(nvml, names, gpu)
 
 
-def by_any_name(nvml: ModuleType, names: Iterable[str], *arguments: Any) -> Any:
-    """NVML renames functions. A driver, and a version of pynvml, may have only the old name or only the new one."""
+def call_first_available(nvml: ModuleType, names: Iterable[str], *arguments: Any) -> Any:
+    """Call the first of `names` that exists. NVML renames functions: a driver, or a version of pynvml, may have only
+    the old name or only the new one."""
     for name in names:
         function = getattr(nvml, name, None)
         if function is not None:
@@ -64,8 +66,8 @@ def by_any_name(nvml: ModuleType, names: Iterable[str], *arguments: Any) -> Any:
     raise nvml.NVMLError(nvml.NVML_ERROR_FUNCTION_NOT_FOUND)
 
 
-# Our field -> how NVML is asked for it, in our unit: NVML says bytes and milliwatts.
-QUESTIONS: dict[str, Callable[[ModuleType, Any], Any]] = {
+# Our field -> how to read it from NVML, converted to our unit. NVML returns bytes and milliwatts.
+QUERIES: dict[str, Callable[[ModuleType, Any], Any]] = {
     "name": lambda nvml, gpu: nvml.nvmlDeviceGetName(gpu),
     "memory_mib": lambda nvml, gpu: float(nvml.nvmlDeviceGetMemoryInfo(gpu).total // 2**20),
     "sm_mhz": lambda nvml, gpu: float(nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM)),
@@ -79,9 +81,9 @@ WATCHED = ("sm_mhz", "temperature_c", "power_w", "throttle_reasons")
 
 
 def gpus() -> list[Gpu] | None:
-    """Every GPU now; None where there is no NVIDIA driver, no GPU or no pynvml, or where the driver hangs."""
+    """Every GPU now; None without an NVIDIA driver, a GPU or pynvml, and when the driver hangs."""
     found: list[Gpu] = []
-    # In a thread: a call that hangs in the driver can be neither ended nor interrupted by Ctrl-C.
+    # In a thread, because Ctrl-C cannot interrupt a call that hangs in the driver.
     reader = threading.Thread(target=lambda: found.extend(every_gpu()), daemon=True)
     reader.start()
     reader.join(TIMEOUT_S)
@@ -92,15 +94,15 @@ def every_gpu() -> list[Gpu]:
     with initialised() as nvml:
         if nvml is None:
             return []
-        driver = answer(nvml, nvml.nvmlSystemGetDriverVersion)
-        count = answer(nvml, nvml.nvmlDeviceGetCount) or 0
-        readings = [reading(nvml, index, QUESTIONS) for index in range(count)]
+        driver = query(nvml, nvml.nvmlSystemGetDriverVersion)
+        count = query(nvml, nvml.nvmlDeviceGetCount) or 0
+        readings = [reading(nvml, index, QUERIES) for index in range(count)]
         return [cast(Gpu, {"index": index, "driver": driver, **item}) for index, item in enumerate(readings)]
 
 
 @contextmanager
 def initialised() -> Iterator[ModuleType | None]:
-    """pynvml between NVML's initialisation and its shutdown; None where there is none, or no driver."""
+    """pynvml with NVML initialised until the end of `with`; None without pynvml or without a driver."""
     nvml = initialise()
     try:
         yield nvml
@@ -123,23 +125,23 @@ def initialise() -> ModuleType | None:
 
 
 def reading(nvml: ModuleType, index: int, fields: Iterable[str]) -> dict[str, Any]:
-    """`fields` of one GPU now. A GPU that is lost has no handle, or no answers."""
-    gpu = answer(nvml, nvml.nvmlDeviceGetHandleByIndex, index)
-    return {field: None if gpu is None else answer(nvml, QUESTIONS[field], nvml, gpu) for field in fields}
+    """`fields` of one GPU now; all None when the GPU is lost."""
+    gpu = query(nvml, nvml.nvmlDeviceGetHandleByIndex, index)
+    return {field: None if gpu is None else query(nvml, QUERIES[field], nvml, gpu) for field in fields}
 
 
-def answer(nvml: ModuleType, function: Callable[..., Any], *arguments: Any) -> Any:
-    """None for what the driver does not tell, and for a name that is not UTF-8."""
+def query(nvml: ModuleType, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call an NVML function; None when the driver does not report the value, or when a name is not UTF-8."""
     try:
         return function(*arguments)
     except (nvml.NVMLError, UnicodeDecodeError):
         return None
 
 
-class GpuWatch:
-    """Looks at the first GPU every second, from `with` on; `during` afterwards is what it saw, None for nothing.
+class GpuMonitor:
+    """Reads the first GPU every second inside `with`; afterwards `during` has the readings, or None without any.
 
-    The thread that looks ends with `with`, unless the driver hangs: then it is left behind after TIMEOUT_S.
+    The reading thread ends with the `with` block. When the driver hangs, the thread is abandoned after TIMEOUT_S.
     """
 
     during: GpuDuring | None = None
@@ -150,17 +152,17 @@ class GpuWatch:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> GpuWatch:
+    def __enter__(self) -> GpuMonitor:
         self._thread.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._done.set()
         self._thread.join(TIMEOUT_S)
-        self.during = summed(list(self._seen))
+        self.during = combined(list(self._seen))
 
     def _watch(self) -> None:
-        # NVML stays initialised between looks, or a driver without persistence mode would be woken every second.
+        # NVML stays initialised between readings. Otherwise a driver without persistence mode would wake every second.
         with initialised() as nvml:
             if nvml is None:
                 return
@@ -170,7 +172,7 @@ class GpuWatch:
                     return
 
 
-def summed(seen: list[dict[str, Any]]) -> GpuDuring | None:
+def combined(seen: list[dict[str, Any]]) -> GpuDuring | None:
     values = {field: [item[field] for item in seen if item[field] is not None] for field in WATCHED}
     if not any(values.values()):
         return None

@@ -1,4 +1,4 @@
-"""What is to be measured, wherever that is: artifacts, a plan, engines, images."""
+"""A benchmark job, independent of the machine: artifacts, a plan, engines, images."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["Job"]
 
 @dataclass(frozen=True)
 class Job:
-    """Everything a run needs but the machine.
+    """Everything that a run needs, except for the machine.
 
     Attributes:
         images: uint8 (n, height, width), cycled.
-        engines: names; an artifact gets those that can run it.
+        engines: names; each artifact is measured on those that can run it.
         accuracies: SHA-256 of an artifact -> its accuracy, see `cells.accuracies_of`.
     """
 
@@ -34,7 +34,8 @@ class Job:
     seed: int = 0
 
     def begin(self, out: Path, pythons: Mapping[str, str] | None = None) -> suite.Session:
-        """A session on this machine, the plan's "all" threads being its cores; raises what `suite.begin` raises."""
+        """A session on this machine. "all" threads in the plan means this machine's usable cores. Raises what
+        `suite.begin` raises."""
         threads = self.plan.thread_counts(environment.usable_cores())
         cells = cells_for(self.artifacts, threads, self.engines, self.plan.batches)
         return suite.begin(

@@ -1,4 +1,4 @@
-"""What has been measured so far, a JSON line at a time: a crash, Ctrl-C or a full disk loses the last one at most."""
+"""The journal of a run: one JSON line per measurement. A crash, Ctrl-C or a full disk loses at most the last line."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 
 from fmnist_edge.errors import FileError
 
-__all__ = ["SUFFIX", "Journal", "resuming"]
+__all__ = ["SUFFIX", "Journal", "resume_command"]
 
 SUFFIX = ".partial.jsonl"
 
 
-def resuming(path: Path) -> str:
-    """The command that goes on with the run whose journal is `path`."""
+def resume_command(path: Path) -> str:
+    """The command that continues the run whose journal is `path`."""
     return f"fmnist-edge bench --resume {path}"
 
 
 class Journal:
-    """A file that grows by whole lines. Make one with `create` or `read`.
+    """A file to which whole lines are appended. Make one with `create` or `read`.
 
     Attributes:
         path: the file.
-        lines: how many entries it has, its header left out.
+        lines: number of entries, without the header.
     """
 
     def __init__(self, path: Path, lines: int) -> None:
@@ -33,9 +33,9 @@ class Journal:
 
     @classmethod
     def create(cls, path: Path, header: dict[str, Any]) -> Journal:
-        """A new file that begins with `header`. Raises FileError when it exists or cannot be written."""
+        """Create a file that begins with `header`. Raises FileError when it exists already or cannot be written."""
         if path.exists():
-            raise FileError(f"{path}: exists; go on with `{resuming(path)}`, or delete it")
+            raise FileError(f"{path}: exists; continue with `{resume_command(path)}`, or delete it")
         journal = cls(path, 0)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,9 +48,9 @@ class Journal:
 
     @classmethod
     def read(cls, path: Path) -> tuple[Journal, dict[str, Any], list[dict[str, Any]]]:
-        """The journal to go on with, its header and its entries; a last line that was cut off is dropped.
+        """Open an existing journal to continue it; returns it with its header and its entries.
 
-        Raises FileError when it cannot be read or written, or is no journal.
+        An incomplete last line is dropped. Raises FileError when the file cannot be read or written, or is no journal.
         """
         try:
             content = path.read_bytes()
@@ -69,13 +69,13 @@ class Journal:
         return cls(path, len(entries)), header, entries
 
     def append(self, entry: dict[str, Any]) -> None:
-        """Raises FileError when it cannot be written, as on a full disk; what was there before stays."""
+        """Append a line. Raises FileError when it cannot be written, as on a full disk; earlier lines stay."""
         try:
             self._write(entry)
         except OSError as error:
             raise FileError(
-                f"{self.path}: cannot be written ({error.strerror or error}); the {self.lines} measurements before are "
-                f"in it: free some space, then {resuming(self.path)}"
+                f"{self.path}: cannot be written ({error.strerror or error}); it keeps the {self.lines} measurements "
+                f"made before; free some space, then run: {resume_command(self.path)}"
             ) from None
         self.lines += 1
 

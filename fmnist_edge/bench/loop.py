@@ -1,4 +1,7 @@
-"""The child: one cell and round in a process of its own. Nobody else's thread pool or cache, a real first inference."""
+"""The child process, which measures one cell in one round.
+
+A fresh process shares no thread pool and no cache with other cells, and its first inference is really the first.
+"""
 
 from __future__ import annotations
 
@@ -22,19 +25,22 @@ from fmnist_edge.runtime.runner import Runner, model_input
 __all__ = ["Request", "measure", "reply_to"]
 
 WINDOW_S = 1.0
-SLOW_SERIES = 3  # times its seconds, and at least SLOW_SERIES_S: then a very slow model stops with fewer samples
-SLOW_SERIES_S = 30
+# A series stops after this many times its seconds, but not before SERIES_LIMIT_S. A very slow model then has fewer
+# samples than the plan asks for.
+SERIES_LIMIT_FACTOR = 3
+SERIES_LIMIT_S = 30
 MEMORY_RUNS = 10
 NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the child is to do; `images` is a .npy file, uint8 (n, height, width).
+    """The child's task.
 
     Attributes:
+        images: a .npy file, uint8 (n, height, width).
         seconds, end_to_end_seconds, min_queries: of each series in this round.
-        memory: look at memory and at the artifact's graph, and time nothing.
+        memory: measure memory and count the graph's operations; time nothing.
     """
 
     artifact: str
@@ -51,9 +57,9 @@ class Request:
 
 
 def measure(request: Request) -> dict[str, Any]:
-    """Load, first inference, warm-up, engine-only series, end-to-end series; times in whole nanoseconds.
+    """Measure load, first inference, warm-up, engine-only series and end-to-end series, in whole nanoseconds.
 
-    `cold_load_ns` includes importing the engine; `load_ns` is the same load once it is imported. Raises what
+    `cold_load_ns` includes importing the engine; `load_ns` is a second load, after that import. Raises what
     Classifier.load raises, and ArtifactError when the file's own batch size is not the request's.
     """
     cold, cold_load_ns = timed_load(request)
@@ -64,7 +70,7 @@ def measure(request: Request) -> dict[str, Any]:
         tensors = [prepared(classifier, group) for group in groups]
         least = request.min_queries
         first, _ = calls(classifier.engine.run, tensors, 0, 1)
-        # Both paths are warm before either is timed.
+        # One end-to-end call runs both paths, so both are warm before the first series.
         warm_up, _ = calls(classifier.classify, groups, request.warm_up_seconds, request.warm_up_runs)
         return {
             "status": "measured",
@@ -81,7 +87,7 @@ def measure(request: Request) -> dict[str, Any]:
 
 
 def on_device(classifier: Classifier, tensors: Sequence[np.ndarray], request: Request) -> dict[str, Any]:
-    """Where it ran, and the device's own time where the engine can tell; both None on a CPU."""
+    """Where it ran, and the latency by the device's own clock if the engine reports it; both None on a CPU."""
     engine = classifier.engine
     if engine.placement is None:
         return {"placement": None, "device": None}
@@ -94,8 +100,11 @@ def on_device(classifier: Classifier, tensors: Sequence[np.ndarray], request: Re
     }
 
 
-def remember(request: Request) -> dict[str, Any]:
-    """Memory of loading and running the artifact, what its graph computes, and parity on a GPU. Raises as `measure`."""
+def measure_memory(request: Request) -> dict[str, Any]:
+    """Measure memory and complexity of the artifact, and on a GPU its agreement with the CPU.
+
+    Raises what `measure` raises.
+    """
     baseline = peak_rss_bytes()
     classifier, _ = timed_load(request)
     with classifier:
@@ -108,28 +117,29 @@ def remember(request: Request) -> dict[str, Any]:
             return {**failed(disagreement(found["parity"])), **found}
     known = baseline is not None and peak is not None
     memory = {"baseline_rss_bytes": baseline, "peak_rss_bytes": peak} if known else None
-    # Only now: what reads the graph may be larger than what runs it.
+    # Imported last, because the graph's reader may need more memory than the engine.
     from fmnist_edge.bench.complexity import complexity_of
 
     return {"status": "measured", "memory": memory, "complexity": complexity_of(Path(request.artifact)), **found}
 
 
 def answers(classifier: Classifier, request: Request) -> dict[str, Any]:
-    """Where the artifact runs and whether it answers there as on the CPU; both None on a CPU."""
+    """Where the artifact runs, and whether its scores there agree with the CPU's; both None on a CPU."""
     engine = classifier.engine
     if engine.placement is None:
         return {"placement": None, "parity": None}
-    from fmnist_edge.bench.backend import parity_of
+    from fmnist_edge.bench.backend import compare_with_cpu
 
     images, _ = images_for(classifier, request.images)
-    parity = parity_of(classifier, request.artifact, images, request.batch)
+    parity = compare_with_cpu(classifier, request.artifact, images, request.batch)
     return {"placement": engine.placement.as_dict(), "parity": parity}
 
 
 def disagreement(parity: dict[str, Any]) -> str:
     return (
-        f"answers unlike {parity['reference']}, so it was not timed: scores up to {parity['max_abs_delta']:.3g} apart, "
-        f"{parity['tolerance']:.3g} is allowed; {parity['differing']} of {parity['images']} images have another class"
+        f"not timed, because its answers differ from those of {parity['reference']}: scores differ by up to "
+        f"{parity['max_abs_delta']:.3g}, allowed are {parity['tolerance']:.3g}; {parity['differing']} of "
+        f"{parity['images']} images get another class"
     )
 
 
@@ -140,11 +150,11 @@ def timed_load(request: Request) -> tuple[Classifier, int]:
 
 
 def groups_for(classifier: Classifier, request: Request) -> tuple[list[np.ndarray], str]:
-    """What to classify, call by call, uint8 (batch, *image), and whether that is what was "given" or "noise"."""
+    """One batch per call, uint8 (batch, *image), and where the images are from: "given" or "noise"."""
     fixed = classifier.engine.input.shape[0]
     if fixed not in (None, request.batch):
         raise ArtifactError(
-            f"{request.artifact}: takes {fixed} images a call, {request.batch} asked; "
+            f"{request.artifact}: its batch size is {fixed}, but {request.batch} was requested; "
             f"export it with --batch {request.batch} or dynamic"
         )
     images, source = images_for(classifier, request.images)
@@ -152,7 +162,7 @@ def groups_for(classifier: Classifier, request: Request) -> tuple[list[np.ndarra
 
 
 def images_for(classifier: Classifier, path: str) -> tuple[np.ndarray, str]:
-    """The images of `path`, or as many of noise where the model takes another shape, and which of the two."""
+    """The images in `path` and "given"; or, when the model takes another shape, as many images of noise and "noise"."""
     images = np.load(path, allow_pickle=False)
     shape = classifier.contract.input_shape
     if images.shape[1:] in (shape, shape[:-1] if shape[-1] == 1 else shape):
@@ -161,13 +171,13 @@ def images_for(classifier: Classifier, path: str) -> tuple[np.ndarray, str]:
 
 
 def prepared(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    """`images` as the engine takes them: scaled, quantised, contiguous, in an array of its own."""
+    """The engine's input for `images`: scaled, quantised, and in a contiguous array of its own."""
     batch, _ = model_input(images, classifier.contract)
     return Runner(classifier.engine, classifier.contract).prepare(batch).copy()
 
 
 def series(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, least: int) -> dict[str, Any]:
-    """`calls` as a `results.Series`, with this process's CPU time and context switches meanwhile."""
+    """Time calls as `calls` does; a `results.Series` with this process's CPU time and context switches."""
     before, start = resource.getrusage(resource.RUSAGE_SELF), perf_counter_ns()
     samples, ends = calls(call, items, seconds, least)
     elapsed, after = perf_counter_ns() - start, resource.getrusage(resource.RUSAGE_SELF)
@@ -183,15 +193,17 @@ def series(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, lea
 
 
 def calls(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, least: int) -> tuple[array, list[int]]:
-    """Nanoseconds of each `call(item)`, cycling through `items`, until both `seconds` and `least` are reached.
+    """Time each `call(item)` in nanoseconds, cycling through `items`.
 
-    Returns the samples (int64) and the numbers of samples at which a window ended.
+    Stops after `seconds` and `least` calls, whichever comes later. A very slow model stops earlier, see
+    SERIES_LIMIT_FACTOR.
+    Returns the samples (int64), and for each window the number of samples when it ended.
     """
     samples = array("q")
     ends: list[int] = []
     begin = perf_counter_ns()
     enough = begin + int(seconds * NS_PER_S)
-    longest = begin + int(max(SLOW_SERIES_S, SLOW_SERIES * seconds) * NS_PER_S)
+    longest = begin + int(max(SERIES_LIMIT_S, SERIES_LIMIT_FACTOR * seconds) * NS_PER_S)
     window = int(WINDOW_S * NS_PER_S)
     boundary = begin + window
     number, count = len(items), 0
@@ -211,7 +223,7 @@ def calls(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, leas
 
 @contextmanager
 def without_gc() -> Iterator[None]:
-    """No collection pause lands in a sample; what the calls allocate is freed by its reference count."""
+    """Disable garbage collection, so that no pause falls into a sample. Reference counts still free memory."""
     gc.collect()
     was_enabled = gc.isenabled()
     gc.disable()
@@ -223,7 +235,7 @@ def without_gc() -> Iterator[None]:
 
 
 def peak_rss_bytes() -> int | None:
-    """Largest resident size of this process. Not getrusage: on Linux that starts from the parent's own peak."""
+    """Largest resident size of this process. getrusage would not do: on Linux a child starts with its parent's peak."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
@@ -238,4 +250,4 @@ def failed(reason: str, status: str = "failed") -> dict[str, Any]:
 def reply_to(request: dict[str, Any], progress: object) -> dict[str, Any]:
     """The child's task. `request`: a Request's fields."""
     asked = Request(**request)
-    return remember(asked) if asked.memory else measure(asked)
+    return measure_memory(asked) if asked.memory else measure(asked)

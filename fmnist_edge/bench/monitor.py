@@ -1,4 +1,4 @@
-"""The machine while a child process runs: who else used the CPU, frequency, heat."""
+"""Watch the machine while a child process runs: CPU use by others, frequency, temperature."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 from types import TracebackType
 
 from fmnist_edge.bench.environment import ROOT
-from fmnist_edge.bench.gpus import GpuWatch
+from fmnist_edge.bench.gpus import GpuMonitor
 from fmnist_edge.bench.results import During
-from fmnist_edge.bench.state import Jiffies, frequencies, hottest, jiffies, throttle_count, throttled
+from fmnist_edge.bench.state import Jiffies, frequencies, highest_temperature, jiffies, throttle_count, throttled
 
 __all__ = ["Monitor", "other_cores", "used"]
 
-PERIOD_S = 1.0  # a look costs less than a millisecond
+PERIOD_S = 1.0  # one reading takes less than a millisecond
 
 
 class Monitor:
-    """Watches from `with` on; `during` afterwards is what it saw.
+    """Watches the machine inside `with`; afterwards `during` has the readings.
 
-    With `gpu` NVIDIA's driver is asked too. Everything that our own children use between entering and leaving is told
-    apart from what others use.
+    With `gpu` it also reads the first NVIDIA GPU. CPU time of this process and its children counts as ours, all other
+    CPU time as that of others.
 
     >>> with Monitor() as monitor:
     ...     pass
@@ -33,7 +33,7 @@ class Monitor:
     during: During
 
     def __init__(self, root: Path = ROOT, period_s: float = PERIOD_S, gpu: bool = False) -> None:
-        self._gpu = GpuWatch() if gpu else None
+        self._gpu = GpuMonitor() if gpu else None
         self._root, self._period_s = root, period_s
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -55,10 +55,10 @@ class Monitor:
         own, after = own_cpu_seconds() - self._own, jiffies(self._root)
         self._done.set()
         self._thread.join()
-        if self._gpu is not None:  # after the CPU time was read: a slow driver must not lengthen what that covers
+        if self._gpu is not None:  # after reading the CPU time, so that a slow driver does not extend its interval
             self._gpu.__exit__(kind, error, trace)
         self._look()
-        # Bits for "since boot" tell what happened in between; asking every second would start a process every second.
+        # The bits "since boot" cover the time in between. Reading them every second would start a process every second.
         count, bits = throttle_count(self._root), None if self._bits is None else throttled()
         both = (self._before, after) if self._before and after else None
         self.during = {
@@ -78,8 +78,8 @@ class Monitor:
             self._look()
 
     def _look(self) -> None:
-        """The fastest core is the one that works, or one as fast; which core that is changes."""
-        mhz, celsius = frequencies(self._root), hottest(self._root)
+        """Record frequency and temperature. The working core changes, so the fastest core stands for it."""
+        mhz, celsius = frequencies(self._root), highest_temperature(self._root)
         if mhz:
             self._mhz.append(max(mhz))
         if celsius is not None:
@@ -87,13 +87,15 @@ class Monitor:
 
 
 def own_cpu_seconds() -> float:
-    """CPU time of this process and of its children that have ended."""
+    """CPU time of this process and of those children that have ended."""
     spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in spent)
 
 
 def other_cores(before: Jiffies, after: Jiffies, own_seconds: float, seconds: float) -> float:
-    """Busy cores that were not ours, at least 0: the kernel counts all in hundredths and ours exactly.
+    """Number of busy cores that were not ours, at least 0.
+
+    The difference can come out below 0, because the kernel counts all CPU time in hundredths and ours exactly.
 
     >>> other_cores((100.0, 0.0), (114.0, 0.0), own_seconds=8.0, seconds=8.0)
     0.75

@@ -1,4 +1,4 @@
-"""What a person or a script is told of a result: its table and verdict, and an exit code."""
+"""Present a result: table and verdict for people, an exit code for scripts."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ INTERRUPTED = 130
 
 
 def text(result: Result) -> str:
-    """The table, a line for what was not measured, and the verdict."""
+    """The table, the lines about unmeasured cells, and the verdict."""
     rows = tables.rows(result)
     parts = [table(tables.HEADER, rows, right=["threads"]) + "\n"] if rows else []
-    return "\n".join([*parts, *tables.absent(result), *tables.verdict_lines(result)])
+    return "\n".join([*parts, *tables.unmeasured(result), *tables.verdict_lines(result)])
 
 
 def exit_code(result: Result) -> int:
-    """130 when it was interrupted, 1 when a cell failed, 3 when nothing could be measured, else 0. INVALID is no
-    failure: what was measured stands, with its reasons."""
+    """130 after an interruption, 1 when a cell failed, 3 when nothing could be measured, otherwise 0.
+
+    INVALID is no failure: the measurements stand, with the reasons against them.
+    """
     if result["interrupted"]:
         return INTERRUPTED
-    if tables.fell_short(result):
+    if tables.has_failures(result):
         return GateError.exit_code
     return 0 if any(cell["rounds"] for cell in result["cells"]) else UnavailableError.exit_code

@@ -1,5 +1,6 @@
-"""What we add to an engine's own time, against a bare loop over the engine's own API, in turns: the bench suite's loop
-around the engine, or a whole call of a Classifier.
+"""Measure the time that we add to an engine's own: by the bench suite's loop, or by a whole call of a Classifier.
+
+The baseline is a bare loop over the engine's own API. The two alternate.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.bench.bare import BARE
+from fmnist_edge.bench.bare import BARE_LOOPS
 from fmnist_edge.bench.loop import calls, prepared, without_gc
 from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.worker.calls import call
 from fmnist_edge.worker.endings import Status
 
-__all__ = ["Overhead", "overhead", "overhead_of"]
+__all__ = ["Overhead", "measure_overhead", "overhead"]
 
-ALLOWED_NS, ALLOWED_SHARE = 2000, 0.02  # of the suite's loop, whichever is more
-PAIRS, LEAST_PAIRS = 1000, 30
-LONGEST_S = 15  # then the least number of pairs has to do
-BLOCK_S = 0.002  # short, so that what else the machine does falls on few blocks, which the median passes over
+ALLOWED_NS, ALLOWED_SHARE = 2000, 0.02  # for the suite's loop; the larger one applies
+PAIRS, MIN_PAIRS = 1000, 30
+TIME_LIMIT_S = 15  # after this time MIN_PAIRS are enough
+BLOCK_S = 0.002  # short, so that other load disturbs only a few blocks, which the median ignores
 WARM_UP_S = 0.5
 REPLICATES = 2000
 TIMEOUT_S = 300
@@ -31,7 +32,7 @@ TIMEOUT_S = 300
 
 @dataclass(frozen=True)
 class Overhead:
-    """Nanoseconds a call: the bare loop's, and what ours adds to them with a 95 % bootstrap interval of the median."""
+    """Nanoseconds per call: of the bare loop, and the median that we add to it, with a 95 % bootstrap interval."""
 
     bare_ns: float
     added_ns: float
@@ -47,10 +48,12 @@ class Overhead:
         return self.upper_ns <= self.allowed_ns
 
 
-def overhead_of(artifact: Path, engine: str, images: Path, whole: bool = False) -> Overhead | str:
-    """Measure in a child process; `images` is a .npy file, uint8 (n, height, width). A line of text when it failed.
+def measure_overhead(artifact: Path, engine: str, images: Path, whole: bool = False) -> Overhead | str:
+    """Measure in a child process; returns the reason, one line, when that fails.
 
-    `whole`: of a Classifier's calls with an image each, and not of the suite's loop.
+    Args:
+        images: a .npy file, uint8 (n, height, width).
+        whole: measure a Classifier's calls with one image each, instead of the suite's loop.
     """
     question = {"artifact": str(artifact), "engine": engine, "images": str(images), "whole": whole}
     end = call("fmnist_edge.bench.overhead:reply_to", question, timeout_s=TIMEOUT_S)
@@ -58,48 +61,48 @@ def overhead_of(artifact: Path, engine: str, images: Path, whole: bool = False) 
 
 
 def reply_to(question: dict[str, Any], progress: object) -> dict[str, Any]:
-    """The child's task. `question`: the arguments of `measure`, "images" as a file."""
+    """The child's task. `question`: the arguments of `measure`; "images" is a file."""
     return vars(measure(**{**question, "images": np.load(question["images"], allow_pickle=False)}))
 
 
 def measure(artifact: str, engine: str, images: np.ndarray, whole: bool = False) -> Overhead:
-    """Blocks of both loops in turns, so that drift falls on each alike. Raises what Classifier.load raises."""
-    bare = BARE[engine](artifact)
+    """Alternate blocks of both loops, so that drift affects both equally. Raises what Classifier.load raises."""
+    bare = BARE_LOOPS[engine](artifact)
     with Classifier.load(artifact, threads=1, engine=engine) as classifier, without_gc():
         tensors = [prepared(classifier, image[None]) for image in images]
         warm_up, _ = calls(classifier.engine.run, tensors, WARM_UP_S, 10)
         count = max(3, int(BLOCK_S * 1e9 / (sum(warm_up) / len(warm_up))))
         bare(tensors, count)
 
-        def ours() -> float:
+        def time_suite_loop() -> float:
             samples, _ = calls(classifier.engine.run, tensors, 0, count)
             return sum(samples) / count
 
-        def calls_of_ours() -> float:
+        def time_classifier() -> float:
             start = perf_counter_ns()
             for index in range(count):
                 classifier(images[index % len(images)])
             return (perf_counter_ns() - start) / count
 
-        def theirs() -> float:
+        def time_bare_loop() -> float:
             start = perf_counter_ns()
             bare(tensors, count)
             return (perf_counter_ns() - start) / count
 
-        measured = calls_of_ours if whole else ours
+        measured = time_classifier if whole else time_suite_loop
         pairs: list[tuple[float, float]] = []
-        end = perf_counter_ns() + LONGEST_S * 10**9
-        while len(pairs) < PAIRS and (len(pairs) < LEAST_PAIRS or perf_counter_ns() < end):
-            if len(pairs) % 2:  # who goes first alternates too
-                pairs.append((measured(), theirs()))
+        end = perf_counter_ns() + TIME_LIMIT_S * 10**9
+        while len(pairs) < PAIRS and (len(pairs) < MIN_PAIRS or perf_counter_ns() < end):
+            if len(pairs) % 2:  # the order within a pair alternates, too
+                pairs.append((measured(), time_bare_loop()))
             else:
-                bare_ns = theirs()
+                bare_ns = time_bare_loop()
                 pairs.append((measured(), bare_ns))
     return overhead(pairs)
 
 
 def overhead(pairs: Sequence[tuple[float, float]], seed: int = 0) -> Overhead:
-    """From pairs of (our samples' mean, the bare loop's time a call), both in ns.
+    """Overhead from pairs of (our mean time per call, the bare loop's time per call), both in ns.
 
     >>> overhead([(1200.0, 1000.0), (1210.0, 1000.0), (1190.0, 1000.0)]).added_ns
     200.0

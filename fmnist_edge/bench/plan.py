@@ -1,4 +1,4 @@
-"""How long and how often to measure, as data: TOML files in `benchmarks/plans/`."""
+"""Plans: how long and how often to measure. They are TOML files in `benchmarks/plans/`."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from fmnist_edge.errors import FileError, InputError, UnavailableError, UnknownN
 
 __all__ = ["Plan", "find", "names", "read"]
 
-# Python, NumPy, an engine's import and two loads of a small model, on a laptop; for estimates only.
+# Only for estimates: starting Python, importing NumPy and an engine, and loading a small model twice, on a laptop.
 START_UP_S = 0.7
 HEADLINES = ("p50", "p90")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What every cell gets. Each round is a fresh process: load, first inference, warm-up, then two series.
+    """How every cell is measured. Each round is a fresh process: load, first inference, warm-up, then two series.
 
     Attributes:
-        rounds: times the whole set of cells is gone through.
-        seconds, end_to_end_seconds: of the engine-only and of the end-to-end series, over all rounds.
-        min_queries: calls in each of the two, over all rounds; a series lasts until time and calls are both reached.
-        warm_up_runs, warm_up_seconds: the untimed runs of a round last until both are met.
-        threads: engine threads; "all" is every core that this process may use.
+        rounds: how often every cell is measured.
+        seconds, end_to_end_seconds: length of the engine-only and of the end-to-end series, over all rounds.
+        min_queries: calls in each of the two series, over all rounds. A series ends when both its seconds and its
+            calls are reached.
+        warm_up_runs, warm_up_seconds: the untimed warm-up of a round ends when both are reached.
+        threads: engine threads; "all" means every core that this process may use.
         headline: the percentile by which cells are compared, "p50" or "p90".
-        batches: images per call, for artifacts whose batch axis is open; the others have their own.
+        batches: images per call, for artifacts with a dynamic batch axis. Other artifacts keep their own batch size.
         cool_down_seconds: pause before each process.
 
     >>> plan = Plan("mine", 5, 10, 5, 1024, 10, 0.5, threads=(1, "all"))
@@ -53,7 +54,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or "/" in self.name:
-            raise InputError(f"plan: name is {self.name!r}; expected letters, results are filed under it")
+            raise InputError(
+                f'plan: name is {self.name!r}; expected text without "/", as it becomes part of file names'
+            )
         for field in ("rounds", "min_queries", "warm_up_runs"):
             if not is_count(getattr(self, field)):
                 self.refuse(field, "a whole number of at least 1")
@@ -76,11 +79,11 @@ class Plan:
         return -(-self.min_queries // self.rounds)
 
     def thread_counts(self, cores: int) -> tuple[int, ...]:
-        """`threads` as numbers on a machine of `cores` usable cores, ascending, each once."""
+        """`threads` as numbers on a machine with `cores` usable cores, in ascending order and without duplicates."""
         return tuple(sorted({cores if item == "all" else int(item) for item in self.threads}))
 
     def estimate_s(self, cells: int) -> float:
-        """About how many seconds `cells` cells take; more where `min_queries` outlasts the seconds."""
+        """Approximate seconds for `cells` cells. Slow cells take longer: `min_queries` then outlasts the seconds."""
         a_round = START_UP_S + self.warm_up_seconds + self.cool_down_seconds
         return cells * (self.rounds * a_round + self.seconds + self.end_to_end_seconds + START_UP_S)
 
@@ -94,18 +97,18 @@ def is_list(value: object) -> bool:
 
 
 def folders() -> tuple[Path, ...]:
-    """Where plans are looked for by name: below the working folder, the source tree, and where the wheel puts them."""
+    """The folders with plans: in the working folder, in the source tree, and where the wheel installs them."""
     source_tree = Path(__file__).resolve().parents[2] / "benchmarks/plans"
     return Path("benchmarks/plans"), source_tree, Path(sys.prefix) / "share/fmnist-edge/plans"
 
 
 def names() -> list[str]:
-    """Every plan that `find` knows by name, sorted."""
+    """Names of all plans that `find` knows, sorted."""
     return sorted({file.stem for folder in folders() for file in folder.glob("*.toml")})
 
 
 def find(name: str) -> Plan:
-    """The plan of a name, or of a `.toml` file. Raises UnknownNameError, FileError and InputError, in one line."""
+    """Find a plan by its name or its `.toml` file. Raises UnknownNameError, FileError and InputError, in one line."""
     if name.endswith(".toml") or "/" in name:
         return read(Path(name))
     for folder in folders():
@@ -118,7 +121,8 @@ def find(name: str) -> Plan:
 
 
 def read(path: Path) -> Plan:
-    """A plan from its file, named after it. Raises FileError when it is no TOML, InputError when it is no plan."""
+    """Read a plan from a file; the plan gets the file's name. Raises FileError when it is no TOML, InputError when it
+    is no plan."""
     toml = toml_reader()
     try:
         values = toml.loads(path.read_text(encoding="utf-8"))
@@ -130,7 +134,7 @@ def read(path: Path) -> Plan:
 
 
 def toml_reader() -> ModuleType:
-    """Python's own since 3.11, which before was the package tomli."""
+    """Python's tomllib, since 3.11, or the package tomli. Raises UnavailableError when there is neither."""
     for name in ("tomllib", "tomli"):
         try:
             return import_module(name)
@@ -140,7 +144,7 @@ def toml_reader() -> ModuleType:
 
 
 def from_dict(values: dict[str, Any], name: str, where: str) -> Plan:
-    """A Plan of exactly the keys there are. Raises InputError on any other, on a missing one and on a bad value."""
+    """A Plan from its keys. Raises InputError on an unknown key, a missing key and a bad value."""
     known = {field.name: field for field in fields(Plan) if field.name != "name"}
     for key in values:
         if key not in known:

@@ -1,4 +1,4 @@
-"""The parent's side of a measurement: start a child, wait for its reply, say how it ended."""
+"""The parent's side of a measurement: start a child, wait for its reply, report how it ended."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fmnist_edge.bench.loop import SLOW_SERIES, SLOW_SERIES_S, Request, failed
+from fmnist_edge.bench.loop import SERIES_LIMIT_FACTOR, SERIES_LIMIT_S, Request, failed
 from fmnist_edge.errors import TemporaryFileError, UnavailableError
 from fmnist_edge.worker.calls import call
 from fmnist_edge.worker.endings import Status
@@ -17,10 +17,10 @@ START_UP_S = 300  # importing a framework on a slow device, two loads, warm-up
 
 
 def run_child(request: Request, python: str | None = None, timeout_s: float | None = None) -> dict[str, Any]:
-    """Do `request` in a child of the interpreter `python`, ours by default.
+    """Run `request` in a child process of the interpreter `python`, by default this one, and return the reply.
 
-    What happens there is the reply's "status": "failed" or "unavailable", with one line under "reason". Raises
-    TemporaryFileError alone: where temporary files have no room, no other cell can be measured.
+    An error in the child gives a reply with "status" "failed" or "unavailable" and one line as "reason". The only
+    exception raised is TemporaryFileError: when temporary files have no room, no other cell can be measured either.
     """
     timeout_s = timeout_s or timeout_for(request)
     end = call("fmnist_edge.bench.loop:reply_to", asdict(request), python=python, timeout_s=timeout_s)
@@ -30,13 +30,13 @@ def run_child(request: Request, python: str | None = None, timeout_s: float | No
         return failed(end.reason, "unavailable")
     if end.status is Status.CRASHED:
         return failed(f"{request.engine} {end.reason}")
-    # Results travel between machines: no path of this one.
+    # Results are published, so reasons must not contain paths of this machine.
     path = request.artifact
     return end.value if end.status is Status.DONE else failed(end.reason.replace(path, Path(path).name))
 
 
 def timeout_for(request: Request) -> float:
-    """Seconds after which a child that does not answer is ended."""
+    """Seconds to wait for a reply before the child is killed."""
     series = (request.seconds, request.end_to_end_seconds)
-    longest = sum(max(SLOW_SERIES_S, SLOW_SERIES * seconds) for seconds in series)
-    return START_UP_S + max(SLOW_SERIES_S, SLOW_SERIES * request.warm_up_seconds) + longest
+    longest = sum(max(SERIES_LIMIT_S, SERIES_LIMIT_FACTOR * seconds) for seconds in series)
+    return START_UP_S + max(SERIES_LIMIT_S, SERIES_LIMIT_FACTOR * request.warm_up_seconds) + longest

@@ -1,8 +1,8 @@
-"""What a benchmark run leaves behind: `<device>/<UTC time>-<plan>.json.gz`, gzipped JSON, field by field.
+"""The results file of a benchmark run: `<device>/<UTC time>-<plan>.json.gz`, gzipped JSON; its schema, save and load.
 
-Raw samples are kept, all of them (see `series`); "summary" and "verdict" are derived from them and from what was seen
-of the machine, by `summary.summarize` and `validity.judge`. Times are whole nanoseconds where a name ends in `_ns` and
-microseconds in a summary. What could not be found out is null, never a guess. No host, user or path is recorded.
+The file holds every raw sample (see `series`). "summary" and "verdict" are derived from the samples and from the state
+of the machine, by `summary.summarize` and `validity.judge`. Times are whole nanoseconds where a name ends in `_ns`, and
+microseconds in a summary. An unknown value is null, never a guess. No host, user or path is recorded.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ __all__ = [
     "is_software", "load", "path_for", "save",
 ]  # fmt: skip
 
-# 1: plan, environment (machine, before, after) and cells with raw nanoseconds per round. No longer read; the one file
-#    there was has become 2, with null for what 1 did not see.
+# 1: plan, environment (machine, before, after) and cells with raw nanoseconds per round. No longer read. The only file
+#    of schema 1 was converted to 2, with null for the fields that 1 lacks.
 # 2: machine, calibration, state before, during and after, verdict; samples as windows; target, memory pass, accuracy
-#    and complexity per cell; gzipped.
-# 3: of GPUs: gpus before, after and during, placement and parity per cell, device series per round. 2 is read too, with
-#    null for what it did not see.
+#    and complexity per cell; gzipped. Still read, with null for the fields that it lacks.
+# 3: adds GPUs: gpus before, after and during, placement and parity per cell, device series per round.
 SCHEMA = 3
 
 LIST_OF_NUMBERS = re.compile(r"\[\n\s+-?\d[\d.e+-]*(?:,\n\s+-?\d[\d.e+-]*)*\n\s*\]")
@@ -37,9 +36,9 @@ LIST_OF_NUMBERS = re.compile(r"\[\n\s+-?\d[\d.e+-]*(?:,\n\s+-?\d[\d.e+-]*)*\n\s*
 class State(TypedDict):
     """The machine at one moment.
 
-    frequency_mhz: per core. temperature_c: the hottest zone. throttled: `vcgencmd get_throttled` on a Raspberry Pi.
-    throttle_count: x86's throttle events since boot, all cores. on_battery: null where there is no supply to ask. gpus:
-    NVIDIA's, by their driver.
+    frequency_mhz: per core. temperature_c: of the hottest zone. throttled: `vcgencmd get_throttled` on a Raspberry Pi.
+    throttle_count: x86's throttle events since boot, over all cores. on_battery: null when the system lists no power
+    supply. gpus: NVIDIA's GPUs, as their driver reports them.
     """
 
     time: str
@@ -57,10 +56,10 @@ class State(TypedDict):
 class During(TypedDict):
     """The machine while one child process ran, from its start to its end.
 
-    other_cores: CPU time that neither the child nor this program used, as a number of busy cores. steal_cores: the same
-    for time the hypervisor gave to others. frequency_mhz: of the fastest core, one value a second. temperature_c: of
-    the hottest zone, one value a second. throttled: all bits of `vcgencmd get_throttled` that were seen.
-    throttle_count: x86 throttle events meanwhile. gpu: of cells on a GPU, where NVIDIA's driver tells.
+    other_cores: CPU time used by others than the child and this program, as a number of busy cores. steal_cores: time
+    that the hypervisor gave to others, also as busy cores. frequency_mhz: of the fastest core, one value per second.
+    temperature_c: of the hottest zone, one value per second. throttled: all bits of `vcgencmd get_throttled` that were
+    seen. throttle_count: x86 throttle events in this time. gpu: for cells on a GPU, where NVIDIA's driver reports it.
     """
 
     seconds: float
@@ -75,9 +74,10 @@ class During(TypedDict):
 
 
 class Series(TypedDict):
-    """Back-to-back calls. windows: [[first ns, steps...], [counts...]] a second, in time order; see `series`.
+    """Samples of calls made one after another.
 
-    The rest is wall time, the child's own CPU time and its context switches, from the first call to the last.
+    windows: [[first ns, steps...], [counts...]] for each second, in time order; see `series`. The other fields are wall
+    time, and the child's own CPU time and context switches, from the first call to the last.
     """
 
     windows: list[list[list[int]]]
@@ -88,10 +88,12 @@ class Series(TypedDict):
 
 
 class Round(TypedDict):
-    """One fresh process of one cell. cold_load_ns includes importing the engine, load_ns is the same load again;
-    first_ns is the first inference. engine: tensor in, tensor out, in the program's own memory, also on a GPU.
-    end_to_end: uint8 image in, label out. device: what the GPU took by its own clock, copies left out; null where the
-    engine does not tell, and on CPUs."""
+    """One cell measured in one fresh process.
+
+    cold_load_ns includes importing the engine; load_ns is a second load. first_ns: the first inference. engine: from
+    tensor to tensor, both in the program's memory, also on a GPU. end_to_end: from uint8 image to label. device: by
+    the GPU's own clock, without copies; null on CPUs and where the engine does not report it.
+    """
 
     round: int
     cold_load_ns: int
@@ -105,16 +107,21 @@ class Round(TypedDict):
 
 
 class Memory(TypedDict):
-    """From a pass of its own, in which nothing is timed: the largest resident size before the engine was imported, and
-    after a few inferences."""
+    """Largest resident size before the engine was imported, and after a few inferences.
+
+    It is measured in a separate pass, in which nothing is timed.
+    """
 
     baseline_rss_bytes: int
     peak_rss_bytes: int
 
 
 class Complexity(TypedDict):
-    """What one image costs by the artifact's own graph: multiply-accumulates of convolutions and matrix products;
-    parameters (constants that ops compute with); bytes of those, and of what flows between ops (read and written)."""
+    """What the artifact's graph needs for one image.
+
+    macs: multiply-accumulates of convolutions and matrix products. parameters: constants that ops compute with.
+    weight_bytes: bytes of those constants. activation_bytes: bytes that ops read and write between them.
+    """
 
     macs: int
     parameters: int
@@ -123,14 +130,14 @@ class Complexity(TypedDict):
 
 
 class Reason(TypedDict):
-    """Why something is INVALID: the rule's name and one line with what was found and what is allowed."""
+    """Why something is INVALID: the rule's name, and one line with the value found and the value allowed."""
 
     rule: str
     text: str
 
 
 class Verdict(TypedDict):
-    """status: VALID or INVALID. unseen: what this machine does not tell, so that no rule could judge it."""
+    """status: VALID or INVALID. unseen: facts that this machine does not report, so that no rule could judge them."""
 
     status: str
     reasons: list[Reason]
@@ -140,11 +147,12 @@ class Verdict(TypedDict):
 class Cell(TypedDict):
     """One artifact on one engine with one number of threads and one batch size.
 
-    artifact: last folder and file name. target: "cpu" or "gpu". status: "ok", "partial" (some rounds are missing, or
-    some ops ran on the CPU), "unavailable" (to be installed, or no GPU) or "failed"; all but "ok" have a reason.
-    images: "given", or "noise" for a model of another input shape. accuracy: {"accuracy", "reference_accuracy",
-    "images", "source", "passed"} of a parity report about this very file, or null. placement: of a cell on a GPU,
-    `runtime.placement.Placement`. parity: what `backend.parity_of` says of its answers, before anything was timed.
+    artifact: last folder and file name. target: "cpu" or "gpu". status: "ok", "partial" (rounds are missing, or some
+    ops ran on the CPU), "unavailable" (the engine is not installed, or there is no GPU) or "failed"; all but "ok" have
+    a reason. images: "given", or "noise" for a model of another input shape. accuracy: {"accuracy",
+    "reference_accuracy", "images", "source", "passed"} from a parity report on a file with the same SHA-256, or null.
+    placement: for a cell on a GPU, `runtime.placement.Placement`. parity: what `backend.compare_with_cpu` returned,
+    before anything was timed.
     """
 
     artifact: str
@@ -174,9 +182,9 @@ class Cell(TypedDict):
 class Result(TypedDict):
     """A whole run.
 
-    machine: `environment.describe()`. calibration: this machine's measured peak, see `calibration`; null where it was
-    left out or failed. before, after: the machine's state; idle_cores: CPU time that others used in the second before
-    the first cell, as busy cores. sessions: start of this run and of each `--resume`.
+    machine: `environment.describe()`. calibration: this machine's measured peak, see `calibration`; null when it was
+    skipped. before, after: the machine's state. idle_cores: CPU time that others used in the second before the first
+    cell, as busy cores. sessions: start time of this run and of each `--resume`.
     """
 
     schema: int
@@ -203,7 +211,7 @@ def path_for(result: Result, folder: str | Path) -> Path:
 
 
 def save(result: Result, path: str | Path) -> Path:
-    """Write `result`, the same bytes for the same result. Raises FileError when `path` cannot be written."""
+    """Write `result`; the same result gives the same bytes. Raises FileError when `path` cannot be written."""
     text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
     # JSON strings hold no raw line break, so only lists match.
     compact = LIST_OF_NUMBERS.sub(lambda match: "".join(match[0].split()), text)
@@ -211,7 +219,7 @@ def save(result: Result, path: str | Path) -> Path:
 
 
 def load(path: str | Path) -> Result:
-    """Read what `save` wrote. Raises FileError when it is missing, damaged or of another schema."""
+    """Read a file that `save` wrote. Raises FileError when it is missing, damaged or of another schema."""
     try:
         content = Path(path).read_bytes()
         result = json.loads(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
@@ -227,15 +235,15 @@ def load(path: str | Path) -> Result:
             f"{path}: result schema is {found!r}, this version reads 2 and {SCHEMA}; run the benchmark again"
         )
     if found == 2:
-        from_2(result)
+        upgrade_from_2(result)
     check_fields(result, path)
     return cast(Result, result)
 
 
-def from_2(result: dict[str, Any]) -> None:
-    """Make a result of schema 2 one of 3; what is damaged is left for `check_fields` to find."""
-    cells = [cell for cell in listed(result.get("cells")) if isinstance(cell, dict)]
-    rounds = [part for cell in cells for part in listed(cell.get("rounds")) if isinstance(part, dict)]
+def upgrade_from_2(result: dict[str, Any]) -> None:
+    """Convert a result of schema 2 to schema 3. Damage is ignored here; `check_fields` finds it."""
+    cells = [cell for cell in as_list(result.get("cells")) if isinstance(cell, dict)]
+    rounds = [part for cell in cells for part in as_list(cell.get("rounds")) if isinstance(part, dict)]
     unseen: tuple[tuple[list[Any], tuple[str, ...]], ...] = (
         ([result.get("before"), result.get("after")], ("gpus",)),
         (cells, ("placement", "parity")),
@@ -249,17 +257,17 @@ def from_2(result: dict[str, Any]) -> None:
     result["schema"] = SCHEMA
 
 
-def listed(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
 def is_software(cell: Cell) -> bool:
-    """Whether a CPU was in the GPU's place: such a cell tells of answers and not of speed."""
+    """Whether the cell ran on a GPU emulated by the CPU. Such a cell shows correct answers, but no GPU's latency."""
     return cell["placement"] is not None and bool(cell["placement"].get("software"))
 
 
 def check_fields(result: dict[str, Any], path: str | Path) -> None:
-    """Raises FileError unless every field that is described above is there."""
+    """Raises FileError unless every field described above is present."""
     check(result, Result, f"{path}: ")
     for number, cell in enumerate(result["cells"]):
         where = f"{path}: cells[{number}]"

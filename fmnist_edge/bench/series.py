@@ -1,8 +1,8 @@
-"""Latency samples, every one kept, and percentiles of them.
+"""Store all latency samples compactly, and compute percentiles of them.
 
-A series is a sequence of windows of about a second, in time order; a window holds its samples as sorted values and how
-often each was seen. Within a window the order is given up, which makes a file of raw samples about seven times smaller
-than the compressed list; nothing else is.
+A series is a sequence of windows of about a second, in time order. A window holds its samples as sorted values, with
+the count of each. Only the order within a window is lost. This makes a file of raw samples about seven times smaller
+than the compressed list.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from fmnist_edge.errors import FileError
 
 __all__ = ["Window", "count_of", "decode", "encode", "merged", "nearest_rank"]
 
-# ([first value, then steps to the next], [times each was seen]), in nanoseconds
+# ([first value, then differences to the next], [count of each value]), in nanoseconds
 Window = tuple[list[int], list[int]]
 
 
 def encode(samples_ns: Sequence[int] | np.ndarray) -> Window:
-    """One window of samples, whole nanoseconds.
+    """Encode samples, whole nanoseconds, as one window.
 
     >>> encode([30, 10, 10, 15])
     ([10, 5, 15], [2, 1, 1])
@@ -31,7 +31,7 @@ def encode(samples_ns: Sequence[int] | np.ndarray) -> Window:
 
 
 def decode(window: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """(sorted values in ns, times each was seen), int64; raises FileError when it is no window.
+    """(sorted values in ns, count of each), int64. Raises FileError when it is no window.
 
     >>> values, counts = decode(([10, 5, 15], [2, 1, 1]))
     >>> np.repeat(values, counts).tolist()
@@ -42,12 +42,12 @@ def decode(window: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     except (TypeError, ValueError, OverflowError):
         raise FileError("a window of samples is not two lists of whole numbers; the file is damaged") from None
     if steps.shape != counts.shape or steps.ndim != 1 or (steps[1:] < 1).any() or (counts < 1).any():
-        raise FileError("a window of samples has no sorted values with counts; the file is damaged")
+        raise FileError("a window of samples is not sorted values with their counts; the file is damaged")
     return np.cumsum(steps), counts
 
 
 def merged(windows: Iterable[Sequence[Sequence[int]]]) -> tuple[np.ndarray, np.ndarray]:
-    """All windows as one: (sorted values in ns, times each was seen), int64, empty for no window."""
+    """All windows together: (sorted values in ns, count of each), int64; both empty without windows."""
     parts = [decode(window) for window in windows]
     if not parts:
         return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -63,10 +63,10 @@ def count_of(windows: Iterable[Sequence[Sequence[int]]]) -> int:
 
 
 def nearest_rank(values: np.ndarray, counts: np.ndarray, percent: int) -> int:
-    """The smallest value that at least `percent` % of the samples do not exceed, so one that was measured.
+    """The smallest sample that at least `percent` % of the samples do not exceed.
 
-    Definition 1 of Hyndman and Fan 1996 ("Sample Quantiles in Statistical Packages"), NumPy's "inverted_cdf"; in
-    whole numbers, so without rounding error.
+    Definition 1 of Hyndman and Fan 1996 ("Sample Quantiles in Statistical Packages"), which NumPy calls
+    "inverted_cdf". Computed in whole numbers, so without rounding error.
     """
     reached: Any = np.cumsum(counts)
     rank = -(-percent * int(reached[-1]) // 100)

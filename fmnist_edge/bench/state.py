@@ -1,4 +1,4 @@
-"""The machine at one moment: what may change while it measures. What cannot be found out is null, never an error."""
+"""Read the state of the machine: everything that may change during a run. An unknown value is null, never an error."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from fmnist_edge.bench.environment import ROOT, cpu_info, governor, hypervisor, 
 from fmnist_edge.bench.gpus import gpus
 from fmnist_edge.bench.results import State
 
-__all__ = ["Jiffies", "frequencies", "hottest", "jiffies", "now", "state", "throttle_count", "throttled"]
+__all__ = ["Jiffies", "frequencies", "highest_temperature", "jiffies", "now", "state", "throttle_count", "throttled"]
 
-# Busy, of the fields of /proc/stat: user, nice, system, irq, softirq. proc(5): user includes guest, nice guest_nice.
+# Positions in /proc/stat of busy time: user, nice, system, irq, softirq. By proc(5), user includes guest, and nice
+# includes guest_nice.
 BUSY = (0, 1, 2, 5, 6)
 STEAL = 7
 Jiffies = tuple[float, float]  # CPU seconds of all cores since boot: busy, stolen by the hypervisor
 
 
 def state(root: Path = ROOT) -> State:
-    """Everything; `root` is where /proc and /sys are looked for."""
+    """The whole state. `root`: the folder that holds /proc and /sys."""
     return {
         "time": now(),
         "load_average": load_average(),
         "frequency_mhz": frequencies(root),
-        "temperature_c": hottest(root),
+        "temperature_c": highest_temperature(root),
         "throttled": throttled(),
         "throttle_count": throttle_count(root),
         "governor": governor(root),
@@ -48,8 +49,10 @@ def load_average() -> list[float] | None:
 
 
 def frequencies(root: Path = ROOT) -> list[float] | None:
-    """MHz of each core by the kernel's cpufreq, else by x86's /proc/cpuinfo; None in a virtual machine without the
-    former, where the latter is a constant."""
+    """MHz of each core, from the kernel's cpufreq, or else from x86's /proc/cpuinfo.
+
+    None in a virtual machine without cpufreq, where /proc/cpuinfo shows a constant.
+    """
     files = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq")
     kilohertz = [value for value in map(integer, sorted(files)) if value is not None]
     if kilohertz:
@@ -60,16 +63,19 @@ def frequencies(root: Path = ROOT) -> list[float] | None:
     return list(map(float, found)) or None
 
 
-def hottest(root: Path = ROOT) -> float | None:
-    """°C of the hottest thermal zone, sensors that read nothing plausible left out."""
+def highest_temperature(root: Path = ROOT) -> float | None:
+    """°C of the hottest thermal zone. Implausible readings, outside -40 to 150 °C, are ignored."""
     zones = (root / "sys/class/thermal").glob("thermal_zone*/temp")
     celsius = [value / 1000 for value in map(integer, zones) if value is not None]
     return max((value for value in celsius if -40 < value < 150), default=None)
 
 
 def throttled(command: str = "vcgencmd") -> int | None:
-    """`vcgencmd get_throttled` of a Raspberry Pi. Bits 0 to 3: under-voltage, frequency capped, throttled, soft
-    temperature limit, now; bits 16 to 19: the same since boot."""
+    """`vcgencmd get_throttled` on a Raspberry Pi; None elsewhere.
+
+    Bits 0 to 3 mean under-voltage, capped frequency, throttled, and soft temperature limit, now. Bits 16 to 19 mean
+    the same at any time since boot.
+    """
     try:
         done = subprocess.run([command, "get_throttled"], capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.SubprocessError):
@@ -86,7 +92,7 @@ def throttle_count(root: Path = ROOT) -> int | None:
 
 
 def on_battery(root: Path = ROOT) -> bool | None:
-    """Whether a battery is being discharged; None where there is no power supply to ask."""
+    """Whether the machine runs on battery; None when the system lists no power supply."""
     supplies = list((root / "sys/class/power_supply").glob("*"))
     batteries = [supply for supply in supplies if text(supply / "type") == "Battery"]
     states = [text(supply / "status") for supply in batteries]
@@ -97,7 +103,7 @@ def on_battery(root: Path = ROOT) -> bool | None:
 
 
 def jiffies(root: Path = ROOT) -> Jiffies | None:
-    """CPU seconds since boot, of all cores; the kernel counts them in hundredths."""
+    """CPU seconds since boot, over all cores; the kernel counts them in hundredths."""
     fields = (text(root / "proc/stat") or "").partition("\n")[0].split()
     try:
         ticks = [int(field) for field in fields[1:]]

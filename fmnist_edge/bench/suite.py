@@ -1,4 +1,7 @@
-"""A run: every cell in a fresh process a round, interleaved, so that drift and noise fall on each alike."""
+"""Run a benchmark: each round measures every cell in a fresh process, in random order.
+
+Drift and noise then affect all cells equally.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ import numpy as np
 
 from fmnist_edge.bench import environment, results, validity
 from fmnist_edge.bench.calibration import calibrate
-from fmnist_edge.bench.cells import GPU, Cell, entry_for, identity, order
+from fmnist_edge.bench.cells import GPU, Cell, entry_for, order, size_and_sha256
 from fmnist_edge.bench.comparison import machine_differences
-from fmnist_edge.bench.journal import SUFFIX, Journal, resuming
+from fmnist_edge.bench.journal import SUFFIX, Journal, resume_command
 from fmnist_edge.bench.loop import Request
 from fmnist_edge.bench.monitor import Monitor
 from fmnist_edge.bench.plan import Plan, from_dict
@@ -35,17 +38,17 @@ __all__ = ["Session", "begin", "resume", "run"]
 Progress = Callable[[int, int, str], None]
 
 IDLE_S = 1.0
-MEMORY_PASS = -1  # the round number of the pass that looks at memory; it also finds out what cannot run at all
+MEMORY_PASS = -1  # round number of the pass that measures memory; it also finds the cells that cannot run at all
 
 
 @dataclass
 class Session:
-    """A run under way. Make one with `begin` or `resume`, then `run` it.
+    """A run in progress. Make one with `begin` or `resume`, then `run` it.
 
     Attributes:
-        pythons: engine -> interpreter to run it in, where that is not ours.
-        entries: (round, cell index) -> what was measured; a failure ends its cell.
-        path: where the result goes.
+        path: the results file to write.
+        pythons: engine -> the interpreter to run it in, if not this one.
+        entries: (round, cell index) -> journal entry of that measurement. A cell that failed is not measured again.
     """
 
     result: Result
@@ -73,10 +76,10 @@ def begin(
     pythons: Mapping[str, str] | None = None,
     calibrated: bool = True,
 ) -> Session:
-    """Describe the machine, measure its peak, and open the journal below `out`.
+    """Describe the machine, measure its peak, and create the journal below `out`.
 
-    `images`: uint8 (n, height, width), cycled. Raises InputError on no cells or on images of another type, FileError
-    when `out` cannot be written.
+    `images`: uint8 (n, height, width); calls cycle through them. Raises InputError when there are no cells or when
+    images are of another type, and FileError when `out` cannot be written.
     """
     if images.dtype != np.uint8 or images.ndim < 3 or not len(images):
         raise InputError(f"images are {images.dtype} {images.shape}; expected uint8 (n, height, width), n at least 1")
@@ -93,7 +96,7 @@ def begin(
         "sessions": [created],
         "plan": asdict(plan),
         "seed": seed,
-        "images": described(images),
+        "images": image_summary(images),
         "machine": environment.describe(),
         "calibration": calibrate([cell.threads for cell in cells]) if calibrated else None,
         "before": state(),
@@ -104,8 +107,8 @@ def begin(
     }
     path = results.path_for(result, out)
     if path.exists():
-        raise FileError(f"{path}: exists already, from a run at {created}; look whether the clock is right")
-    # Only this file, which stays on this machine, knows where the artifacts are.
+        raise FileError(f"{path}: exists already, from a run at {created}; check the machine's clock")
+    # Only the journal holds the artifacts' paths, because it stays on this machine.
     where = {"cells": [{**asdict(cell), "artifact": str(cell.artifact)} for cell in cells], "pythons": pythons or {}}
     journal = Journal.create(partial_path(path), {"result": result, **where})
     return Session(result, cells, images, plan, path, journal, pythons or {})
@@ -115,15 +118,15 @@ def partial_path(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(".json.gz") + SUFFIX)
 
 
-def described(images: np.ndarray) -> dict[str, Any]:
+def image_summary(images: np.ndarray) -> dict[str, Any]:
     digest = hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
     return {"count": len(images), "shape": list(images.shape[1:]), "sha256": digest}
 
 
 def resume(path: Path, images: np.ndarray) -> Session:
-    """The interrupted run whose journal is `path`, to go on with.
+    """Load the interrupted run whose journal is `path`, to continue it.
 
-    Raises FileError when that is none, and InputError when machine, artifacts or images are no longer the same.
+    Raises FileError when the file is no such journal, and InputError when machine, artifacts or images have changed.
     """
     journal, header, lines = Journal.read(path)
     try:
@@ -137,20 +140,23 @@ def resume(path: Path, images: np.ndarray) -> Session:
     except (KeyError, TypeError, AttributeError) as error:
         raise FileError(f"{path}: not the file of an interrupted run ({type(error).__name__} at {error})") from None
     if schema != results.SCHEMA:
-        raise FileError(f"{path}: its schema is {schema!r}, this version writes {results.SCHEMA}; measure again")
-    changed = [cell.name for cell, digest in zip(cells, sha256s) if identity(cell.artifact)[1] != digest]
+        raise FileError(f"{path}: its schema is {schema!r}, this version expects {results.SCHEMA}; measure again")
+    changed = [cell.name for cell, digest in zip(cells, sha256s) if size_and_sha256(cell.artifact)[1] != digest]
     unlike = machine_differences(result["machine"], environment.describe())
-    if changed or unlike or described(images) != result["images"]:
+    if changed or unlike or image_summary(images) != result["images"]:
         what = changed[0] if changed else f"the machine ({unlike[0]})" if unlike else "the set of images"
-        raise InputError(f"{path}: {what} is no longer what it was when the run began; begin a new one")
+        raise InputError(f"{path}: {what} has changed since the run began; start a new run")
     result["sessions"].append(now())
-    forget_since_boot(result["before"], lines, state()["throttled"])
+    remove_stale_throttling(result["before"], lines, state()["throttled"])
     target = path.with_name(path.name.removesuffix(SUFFIX) + ".json.gz")
     return Session(result, cells, images, plan, target, journal, header["pythons"], entries)
 
 
-def forget_since_boot(before: State, lines: Sequence[dict[str, Any]], bits: int | None) -> None:
-    """After a reboot: throttling "since boot" that was there before the run, and is no longer, excuses none to come."""
+def remove_stale_throttling(before: State, lines: Sequence[dict[str, Any]], bits: int | None) -> None:
+    """After a reboot, remove the throttling bits "since boot" that the reboot cleared, from before and during the run.
+
+    Otherwise they would hide throttling after the reboot.
+    """
     old = before["throttled"]
     if old is None or bits is None or not old & ~bits:
         return
@@ -162,12 +168,12 @@ def forget_since_boot(before: State, lines: Sequence[dict[str, Any]], bits: int 
 
 
 def run(session: Session, progress: Progress = lambda done, total, text: None) -> Result:
-    """Measure what is still missing; the result is also written, to `session.path`.
+    """Measure what is still missing, write the result to `session.path`, and return it.
 
-    `progress(done, total, text)` is called before each measurement. A cell that fails is not tried again and costs no
-    other. Ctrl-C ends early: the result then holds what was measured, with "interrupted" true, and the journal stays
-    for `resume`; where nothing was measured, nothing is left and KeyboardInterrupt raised. Raises FileError when the
-    disk is full; the journal keeps what was measured before.
+    `progress(done, total, text)` is called before each measurement. A cell that fails is not measured again; the other
+    cells go on. Ctrl-C ends the run early: the result holds the measurements so far, "interrupted" is true, and the
+    journal stays for `resume`. If nothing was measured yet, no file is left and KeyboardInterrupt is raised. Raises
+    FileError when the disk is full; the journal keeps the earlier measurements.
     """
     result = session.result
     try:
@@ -184,17 +190,17 @@ def run(session: Session, progress: Progress = lambda done, total, text: None) -
 
 
 def write(session: Session) -> None:
-    """The result, and then no journal, unless there is something to go on with."""
+    """Write the result. Then remove the journal, unless the run was interrupted."""
     try:
         results.save(session.result, session.path)
     except FileError as error:
-        raise FileError(f"{error}; all is in {session.journal.path}, {how_to_resume(session)}") from None
+        raise FileError(f"{error}; all measurements are in {session.journal.path}, {how_to_resume(session)}") from None
     if not session.result["interrupted"]:
         session.journal.remove()
 
 
 def how_to_resume(session: Session) -> str:
-    return f"go on with: {resuming(session.journal.path)}"
+    return f"continue with: {resume_command(session.journal.path)}"
 
 
 def measure_all(session: Session, progress: Progress) -> None:
@@ -207,7 +213,7 @@ def measure_all(session: Session, progress: Progress) -> None:
             progress(done, len(steps), str(session.cells[index]))
             if index in failed or (number, index) in session.entries:
                 continue
-            entry = measured(session, number, index, file)
+            entry = measure_cell(session, number, index, file)
             session.journal.append(entry)
             session.entries[number, index] = entry
             if entry["reply"]["status"] != "measured":
@@ -216,12 +222,12 @@ def measure_all(session: Session, progress: Progress) -> None:
 
 
 def save_images(path: Path, images: np.ndarray) -> Path:
-    """For children to read. Raises TemporaryFileError where they have no room."""
+    """Save the images for the child processes. Raises TemporaryFileError when there is no room for them."""
     return write_temporary(path, partial(np.save, arr=images))
 
 
-def measured(session: Session, number: int, index: int, images: Path) -> dict[str, Any]:
-    """One line of the journal."""
+def measure_cell(session: Session, number: int, index: int, images: Path) -> dict[str, Any]:
+    """Measure one cell in one round; returns its line of the journal."""
     cell, plan = session.cells[index], session.plan
     is_memory = number == MEMORY_PASS
     if not is_memory:
@@ -245,37 +251,37 @@ def measured(session: Session, number: int, index: int, images: Path) -> dict[st
 
 
 def finish(session: Session) -> None:
-    """Put the entries into the result, and everything that is derived from them."""
+    """Add the entries to the result, then everything that is derived from them."""
     result = session.result
     for cell in result["cells"]:
         cell["rounds"] = []
     for (number, index), entry in sorted(session.entries.items()):
-        record(result["cells"][index], number, entry)
+        add_entry(result["cells"][index], number, entry)
     for cell in result["cells"]:
         if cell["reason"] is None:
             complete = len(cell["rounds"]) == session.plan.rounds
             missing = f"interrupted after {len(cell['rounds'])} of {session.plan.rounds} rounds"
-            cell["reason"] = fallen_back(cell) if complete else missing
+            cell["reason"] = cpu_fallback(cell) if complete else missing
             cell["status"] = "ok" if cell["reason"] is None else "partial"
-    derive(result)
+    add_summaries(result)
     result["after"], result["finished"] = state(), now()
     result["verdict"] = validity.judge(result)
 
 
-def fallen_back(cell: results.Cell) -> str | None:
-    """What of it ran on the CPU although it was for a GPU; None for nothing."""
+def cpu_fallback(cell: results.Cell) -> str | None:
+    """Which ops of a GPU cell ran on the CPU, one line; None if none did."""
     return None if cell["placement"] is None else Placement(**cell["placement"]).reason
 
 
-def derive(result: Result) -> None:
-    """Summaries and verdicts of the cells, from what was measured."""
+def add_summaries(result: Result) -> None:
+    """Compute the cells' summaries and verdicts from the measurements."""
     for cell in result["cells"]:
         cell["summary"] = summarize(cell, result["calibration"])
         cell["verdict"] = validity.judge_cell(cell, result["plan"])
 
 
-def record(cell: results.Cell, number: int, entry: dict[str, Any]) -> None:
-    """Add one line of the journal to the cell; a failure keeps the rounds before it."""
+def add_entry(cell: results.Cell, number: int, entry: dict[str, Any]) -> None:
+    """Add one line of the journal to the cell. After a failure the earlier rounds stay."""
     reply = entry["reply"]
     cell["placement"] = reply.get("placement") or cell["placement"]
     cell["parity"] = reply.get("parity") or cell["parity"]

@@ -1,4 +1,4 @@
-"""Statistics of a cell, from its raw samples: percentiles, throughput, burst and sustained, repeatability, roofline."""
+"""Compute a cell's statistics from raw samples: percentiles, throughput, burst, sustained, repeatability, roofline."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from fmnist_edge.errors import InputError
 
 __all__ = ["SAMPLES_FOR_P99", "distribution", "limit_us", "repeatability", "summarize"]
 
-# From 662 samples on, at least two lie beyond the true 99th percentile with 99 % confidence
+# With 662 samples or more, at least two exceed the true 99th percentile, with 99 % confidence
 # (0.99^n + n·0.01·0.99^(n-1) <= 0.01).
 SAMPLES_FOR_P99 = 662
 NS_PER_US = 1000
 
 
 def summarize(cell: Cell, calibration: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    """A cell's statistics over all its rounds, in µs; None when nothing of it was measured."""
+    """A cell's statistics over all its rounds, in µs; None when no round was measured."""
     rounds = cell["rounds"]
     if not rounds:
         return None
@@ -40,9 +40,9 @@ def summarize(cell: Cell, calibration: dict[str, Any] | None = None) -> dict[str
 
 
 def distribution(windows: Sequence[Sequence[Sequence[int]]]) -> dict[str, Any]:
-    """Count, and p50, p90, p99, mean, min, max in µs, of every sample; none is dropped as an outlier.
+    """Count, p50, p90, p99, mean, min and max, in µs, of all samples. No sample is dropped as an outlier.
 
-    Percentiles are nearest-rank (see `series.nearest_rank`), p99 is None below 662 samples. Raises InputError when
+    Percentiles are nearest-rank (see `series.nearest_rank`). p99 is None below 662 samples. Raises InputError when
     there is no sample.
 
     >>> distribution([encode([3000, 1000, 2000])])["p50"]
@@ -64,10 +64,10 @@ def distribution(windows: Sequence[Sequence[Sequence[int]]]) -> dict[str, Any]:
 
 
 def series_summary(parts: Sequence[Series], batch: int) -> dict[str, Any]:
-    """`distribution` of all rounds together, and besides:
+    """`distribution` of all rounds together, and these:
 
-    images_per_s: one call after another, by the time inside the calls. burst_p50: of the first second of each round;
-    sustained_p50: of the later half of each round; both None where rounds are shorter than two windows.
+    images_per_s: throughput of sequential calls, without the time between calls. burst_p50: of the first second of
+    each round. sustained_p50: of the later half of each round. Both are None when a round is shorter than two windows.
     round_p50, round_p90: of each round. repeatability: see `repeatability`.
     """
     whole = distribution([window for part in parts for window in part["windows"]])
@@ -87,7 +87,7 @@ def series_summary(parts: Sequence[Series], batch: int) -> dict[str, Any]:
 
 
 def device_summary(parts: Sequence[Series | None]) -> dict[str, Any] | None:
-    """`distribution` of the GPU's own times; None where a round has none."""
+    """`distribution` of the latencies by the GPU's own clock; None when a round has none."""
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None
@@ -95,10 +95,10 @@ def device_summary(parts: Sequence[Series | None]) -> dict[str, Any] | None:
 
 
 def repeatability(rounds: Sequence[float]) -> float | None:
-    """How far two such runs may well lie apart, as a share: ISO 5725-6's repeatability limit, 1.96·√2 standard errors.
+    """Largest difference to expect between two such runs, as a share.
 
-    `rounds` is a percentile of each round. The standard error is that of their median, √(π/2)·s/√n. None for fewer
-    than two rounds.
+    This is the repeatability limit of ISO 5725-6: 1.96·√2 standard errors. `rounds` is a percentile of each round. The
+    standard error is that of their median, √(π/2)·s/√n. None for fewer than two rounds.
 
     >>> round(repeatability([100, 100, 100, 100, 104]), 3)
     0.028
@@ -111,8 +111,10 @@ def repeatability(rounds: Sequence[float]) -> float | None:
 
 
 def roofline(cell: Cell, p50_us: float, calibration: dict[str, Any] | None) -> dict[str, Any] | None:
-    """How far the engine's p50 is from what this machine was measured to do with as many threads; None where either
-    the artifact's complexity or the machine's peak is unknown. The peak is float32's, so integers may exceed it.
+    """Compare the engine's p50 with this machine's measured peak for the same number of threads.
+
+    None when the artifact's complexity or the machine's peak is unknown. The peak is that of float32, so integer
+    engines may exceed it.
 
     Williams, Waterman and Patterson 2009, "Roofline: an insightful visual performance model".
     """
@@ -132,9 +134,9 @@ def roofline(cell: Cell, p50_us: float, calibration: dict[str, Any] | None) -> d
 
 
 def limit_us(complexity: Complexity, batch: int, macs_per_s: float, bytes_per_s: float) -> tuple[float, str]:
-    """The least time a call can take, and whether "compute" or "memory" sets it.
+    """Lower limit of a call's latency in µs, and whether "compute" or "memory" sets it.
 
-    Every weight is read once a call, every activation is written and read once.
+    Assumes that a call reads every weight once, and writes and reads every activation once.
 
     >>> limit_us({"macs": 10**6, "parameters": 0, "weight_bytes": 4000, "activation_bytes": 1000}, 1, 1e10, 1e9)
     (100.0, 'compute')
@@ -145,5 +147,5 @@ def limit_us(complexity: Complexity, batch: int, macs_per_s: float, bytes_per_s:
 
 
 def pooled(cell: Cell, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """All samples of a cell's series "engine" or "end_to_end": (values in ns, times each was seen)."""
+    """All samples of a cell's series "engine" or "end_to_end": (values in ns, count of each)."""
     return merged(window for part in cell["rounds"] for window in part[name]["windows"])  # type: ignore[literal-required]

@@ -1,4 +1,4 @@
-"""A result and a comparison as rows of text."""
+"""Format a result or a comparison as rows of text."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ from typing import Any
 from fmnist_edge.bench.comparison import Comparison, Ratio
 from fmnist_edge.bench.results import Cell, Result, is_software
 
-__all__ = ["COMPARED", "HEADER", "absent", "compared_rows", "fell_short", "rows", "uncompared", "verdict_lines"]
+__all__ = [
+    "COMPARISON_HEADER", "HEADER", "comparison_rows", "has_failures", "incomparable", "rows", "unmeasured",
+    "verdict_lines",
+]  # fmt: skip
 
 HEADER = [
     "artifact", "engine", "threads", "load ms", "first ms", "p50 µs", "p90 µs", "p99 µs", "images/s",
     "end-to-end p50 µs", "on GPU p50 µs", "RSS MB", "kB", "% of limit", "valid",
 ]  # fmt: skip
-COMPARED = ["artifact", "engine", "threads", "A p50 µs", "B p50 µs", "B/A p50 [95 %]", "B/A p90 [95 %]", "finding"]
+COMPARISON_HEADER = [
+    "artifact", "engine", "threads", "A p50 µs", "B p50 µs", "B/A p50 [95 %]", "B/A p90 [95 %]", "finding",
+]  # fmt: skip
 NONE = "–"
 
 
 def rows(result: Result) -> list[list[str]]:
-    """A row per measured cell, in HEADER's columns; none for a CPU in a GPU's place, see `absent`."""
+    """A row per measured cell, in HEADER's columns. Cells on a software GPU have none; `unmeasured` lists them."""
     return [row(cell) for cell in result["cells"] if cell["summary"] is not None and not is_software(cell)]
 
 
@@ -44,8 +49,8 @@ def row(cell: Cell) -> list[str]:
     ]
 
 
-def absent(result: Result) -> list[str]:
-    """A line per reason for which cells were not measured, or not in full, or tell no speed, with those cells."""
+def unmeasured(result: Result) -> list[str]:
+    """One line per reason, with its cells: cells that were not measured, or only partly, or on a software GPU."""
     about: dict[str, list[Cell]] = {}
     for cell in result["cells"]:
         if is_software(cell) and cell["rounds"]:
@@ -56,17 +61,17 @@ def absent(result: Result) -> list[str]:
 
 
 def on_software(cell: Cell) -> str:
-    """What a cell on a CPU in a GPU's place does tell."""
+    """A line about a cell on a software GPU: whether its answers agree with the CPU's."""
     parity, device = cell["parity"] or {}, (cell["placement"] or {})["device"]
     fallen = "" if cell["reason"] is None else f"; {cell['reason']}"
     return (
-        f"software: {cell['engine']}: {device} is no GPU and tells no speed; answers as {parity.get('reference')} on "
-        f"{parity.get('images')} images{fallen}"
+        f"software: {cell['engine']}: {device} is a software GPU, so its latency is not shown; its answers agree with "
+        f"{parity.get('reference')} on {parity.get('images')} images{fallen}"
     )
 
 
-def fell_short(result: Result) -> bool:
-    """Whether a cell failed, or lacks rounds. Ops that ran on the CPU are no failure: the cell says so."""
+def has_failures(result: Result) -> bool:
+    """Whether a cell failed or lacks rounds. A GPU cell with ops on the CPU has not failed."""
     return any(
         cell["status"] == "failed" or (cell["status"] == "partial" and len(cell["rounds"]) < result["plan"]["rounds"])
         for cell in result["cells"]
@@ -79,28 +84,28 @@ def names(cells: Sequence[Cell]) -> str:
 
 
 def verdict_lines(result: Result) -> list[str]:
-    """The verdict, its reasons, and what this machine does not tell."""
+    """The verdict, its reasons, and the facts that this machine does not report."""
     verdict = result["verdict"]
     if verdict is None:
         return ["no verdict: the run was never finished"]
-    unseen = f"; not to be seen on this machine: {', '.join(verdict['unseen'])}" if verdict["unseen"] else ""
+    unseen = f"; this machine does not report: {', '.join(verdict['unseen'])}" if verdict["unseen"] else ""
     return [f"{verdict['status']}{unseen}", *(f"  {reason['rule']}: {reason['text']}" for reason in verdict["reasons"])]
 
 
-def compared_rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
-    """A row per cell that both measured, in COMPARED's columns, by the engine-only series."""
-    return [compared_row(item) for item in comparisons if item.ratios]
+def comparison_rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
+    """A row per cell that both results measured, in COMPARISON_HEADER's columns, from the engine-only series."""
+    return [comparison_row(item) for item in comparisons if item.ratios]
 
 
-def compared_row(item: Comparison) -> list[str]:
+def comparison_row(item: Comparison) -> list[str]:
     threads = str(item.threads) if item.batch == 1 else f"{item.threads}, batch {item.batch}"
     p50, p90 = item.ratios["engine"]["p50"], item.ratios["engine"]["p90"]
     times = [microseconds(p50.a_us), microseconds(p50.b_us), with_interval(p50), with_interval(p90)]
     return [item.artifact, item.engine, threads, *times, p50.finding]
 
 
-def uncompared(comparisons: Sequence[Comparison]) -> list[str]:
-    """A line per reason for which cells cannot be compared."""
+def incomparable(comparisons: Sequence[Comparison]) -> list[str]:
+    """One line per reason why cells cannot be compared, with those cells."""
     about: dict[str, list[str]] = {}
     for item in comparisons:
         if item.problem:

@@ -1,6 +1,7 @@
-"""Whether a run may be believed: rules on the plan, the samples and the machine, each of which can only object.
+"""Judge whether a run is VALID, by rules on the plan, the samples and the machine.
 
-Pure functions of a result. A rule that lacks what it needs says nothing, and the verdict names that under "unseen".
+All are pure functions of a result. Any one rule can make it INVALID. A rule that lacks its data stays silent, and the
+verdict lists the missing data under "unseen".
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ __all__ = ["INVALID", "VALID", "judge", "judge_cell", "new_throttling", "run_rea
 
 VALID, INVALID = "VALID", "INVALID"
 
-# The protocol's own least, whatever the plan says.
-LEAST = {"rounds": 5, "min_queries": 1024, "warm_up_runs": 10, "warm_up_seconds": 0.5}
-OTHER_CORES = 0.10  # mean over a cell; a tenth of one core moves a p50 by about a percent
+# The protocol's minimum, for every plan.
+MINIMUM = {"rounds": 5, "min_queries": 1024, "warm_up_runs": 10, "warm_up_seconds": 0.5}
+OTHER_CORES = 0.10  # mean over a cell; a tenth of one core changes a p50 by about one percent
 STEAL_CORES = 0.02
-FREQUENCY_CHANGE = 0.05  # between rounds, of the medians in each
+FREQUENCY_CHANGE = 0.05  # between the medians of the rounds
 REPEATABILITY = 0.05  # two runs on a quiet machine agree within 5 %
-LEAST_SECONDS_SEEN = 0.5  # the kernel counts CPU time in hundredths: below, a share of it says nothing
-GPU_CLOCK_CHANGE = 0.05  # between rounds, of the highest in each
+MIN_SECONDS = 0.5  # for less, the kernel's count in hundredths of a second is too coarse
+GPU_CLOCK_CHANGE = 0.05  # between the highest clocks of the rounds
 THROTTLED_NOW, THROTTLED_SINCE = 0xF, 0xF0000  # of vcgencmd get_throttled
-# With these drivers "powersave" is the usual governor, and not a slow one.
+# With these drivers "powersave" is the default governor and does not slow the CPU down.
 OWN_GOVERNOR = ("intel_pstate", "amd-pstate", "amd-pstate-epp")
 
 UNSEEN: dict[str, Callable[[Round], Any]] = {
@@ -39,7 +40,7 @@ UNSEEN: dict[str, Callable[[Round], Any]] = {
 
 
 def judge(result: Result) -> Verdict:
-    """The verdict on a whole run whose cells have theirs: VALID when every measured cell is, and the run itself."""
+    """The verdict on a whole run, after the cells have theirs: VALID when all measured cells and the run itself are."""
     reasons = run_reasons(result)
     measured = [cell for cell in result["cells"] if cell["rounds"]]
     broken = Counter(rule for cell in measured for rule in {reason["rule"] for reason in verdict_of(cell)["reasons"]})
@@ -53,7 +54,7 @@ def judge(result: Result) -> Verdict:
 
 
 def run_reasons(result: Result) -> list[Reason]:
-    """What speaks against every cell of the run alike."""
+    """The reasons that make every cell of the run INVALID."""
     return [*plan_reasons(result["plan"]), *machine_reasons(result)]
 
 
@@ -66,13 +67,13 @@ def verdict(reasons: Sequence[Reason], unseen: Sequence[str]) -> Verdict:
 
 
 def plan_reasons(plan: dict[str, Any]) -> Iterator[Reason]:
-    for field, least in LEAST.items():
+    for field, least in MINIMUM.items():
         if plan[field] < least:
             yield {"rule": "short plan", "text": f"{field} is {plan[field]}, the protocol asks for at least {least}"}
 
 
 def machine_reasons(result: Result) -> Iterator[Reason]:
-    """Interruption, battery, governor, and throttling that began after the run did."""
+    """Interruption, battery, governor, and throttling that began during the run."""
     before, after = result["before"], result["after"]
     if result["interrupted"]:
         yield {"rule": "interrupted", "text": "the run was interrupted before its last round"}
@@ -102,7 +103,7 @@ def unseen_of_machine(result: Result) -> set[str]:
 
 
 def new_throttling(before: int | None, seen: Sequence[int | None]) -> int:
-    """Bits of `vcgencmd get_throttled` that tell of now, or of a time since boot that was not yet there before.
+    """Throttling during the run: bits of `vcgencmd get_throttled` for now, and new bits for "since boot".
 
     >>> hex(new_throttling(0x50000, [0x50000, 0x70000]))
     '0x20000'
@@ -114,7 +115,7 @@ def new_throttling(before: int | None, seen: Sequence[int | None]) -> int:
 
 
 def judge_cell(cell: Cell, plan: dict[str, Any]) -> Verdict | None:
-    """The verdict on one cell; None when nothing of it was measured."""
+    """The verdict on one cell; None when no round was measured."""
     rounds = cell["rounds"]
     if not rounds:
         return None
@@ -150,7 +151,7 @@ def too_few(cell: Cell, plan: dict[str, Any]) -> Found:
 
 
 def spread(cell: Cell, plan: dict[str, Any]) -> Found:
-    """By the percentile the plan puts first. One or two rounds tell nothing, and `missing_rounds` objects to them."""
+    """Judge the plan's headline percentile. Needs three rounds; other rules reject runs with fewer."""
     summary = cell["summary"]
     for name in ("engine", "end_to_end"):
         rounds = [] if summary is None else summary[name][f"round_{plan['headline']}"]
@@ -176,10 +177,11 @@ def steal(cell: Cell, plan: dict[str, Any]) -> Found:
 
 
 def mean_cores(rounds: Sequence[Round], name: str) -> float | None:
-    """Busy cores over all rounds, by their length; None where any round lacks it or all are too short to tell."""
+    """Busy cores, the mean over all rounds weighted by their length; None when a round lacks the value or the rounds
+    are too short."""
     values = [part["during"][name] for part in rounds]  # type: ignore[literal-required]
     seconds = [part["during"]["seconds"] for part in rounds]
-    if any(value is None for value in values) or sum(seconds) < LEAST_SECONDS_SEEN:
+    if any(value is None for value in values) or sum(seconds) < MIN_SECONDS:
         return None
     return sum(value * length for value, length in zip(values, seconds)) / sum(seconds)
 
@@ -203,24 +205,24 @@ def throttling(cell: Cell, plan: dict[str, Any]) -> Found:
 
 def software_device(cell: Cell, plan: dict[str, Any]) -> Found:
     if is_software(cell):
-        yield "software device", f"{(cell['placement'] or {})['device']} is a CPU in a GPU's place; it tells no speed"
+        yield "software device", f"{(cell['placement'] or {})['device']} is a software GPU; its latency is not a GPU's"
 
 
-def seen_of_gpu(cell: Cell) -> list[GpuDuring]:
+def gpu_readings(cell: Cell) -> list[GpuDuring]:
     return [part["during"]["gpu"] for part in cell["rounds"] if part["during"]["gpu"] is not None]
 
 
 def gpu_throttling(cell: Cell, plan: dict[str, Any]) -> Found:
     bits = 0
-    for gpu in seen_of_gpu(cell):
+    for gpu in gpu_readings(cell):
         bits |= gpu["throttle_reasons"] or 0
     if bits & THROTTLED:
         yield "throttling", f"the GPU slowed down for heat or power meanwhile (NVML reasons {bits & THROTTLED:#x})"
 
 
 def gpu_clock(cell: Cell, plan: dict[str, Any]) -> Found:
-    """By the highest clock of each round: between two of them a GPU idles."""
-    highest = [max(gpu["sm_mhz"]) for gpu in seen_of_gpu(cell) if gpu["sm_mhz"]]
+    """Judge the highest clock of each round, because a GPU idles between rounds."""
+    highest = [max(gpu["sm_mhz"]) for gpu in gpu_readings(cell) if gpu["sm_mhz"]]
     if highest and max(highest) > 0 and 1 - min(highest) / max(highest) > GPU_CLOCK_CHANGE:
         yield (
             "frequency change",

@@ -155,7 +155,7 @@ def begun(options: argparse.Namespace) -> Session:
     if options.target:
         engines = cells.engines_timed_on(options.target, options.engine)
     else:
-        engines = tuple(options.engine or (*cells.timed(), *(["tflite-runtime"] if python else [])))
+        engines = tuple(options.engine or (*cells.default_engines(), *(["tflite-runtime"] if python else [])))
     job = job_of(options, engines, "gpu" if options.target == GPU else "quick")
     return job.begin(options.out, {"tflite-runtime": python} if python else {})
 

@@ -22,7 +22,7 @@ COST = Path("reports/cost.json")
 
 def check_overhead(options: argparse.Namespace) -> int:
     """Our loop against a bare one, for each artifact and engine that has one."""
-    from fmnist_edge.bench.overhead import Overhead, overhead_of
+    from fmnist_edge.bench.overhead import Overhead, measure_overhead
     from fmnist_edge.bench.suite import save_images
     from fmnist_edge.worker.temporary import temporary_folder
 
@@ -30,7 +30,7 @@ def check_overhead(options: argparse.Namespace) -> int:
     pairs = [(artifact.path, engine) for artifact, engine in bare_pairs(options)]
     with temporary_folder("images") as folder:
         file = save_images(folder / "images.npy", images)
-        found = [(path, engine, overhead_of(path, engine, file)) for path, engine in track(pairs, "bare loops")]
+        found = [(path, engine, measure_overhead(path, engine, file)) for path, engine in track(pairs, "bare loops")]
     header = ["artifact", "engine", "bare loop µs", "ours adds µs [95 %]", "%", "allowed µs", "gate"]
     print(table(header, [overhead_row(*item) for item in found]))
     results = [item for _, _, item in found]
@@ -67,16 +67,16 @@ def check_cost(options: argparse.Namespace) -> int:
 def bare_pairs(options: argparse.Namespace) -> list[tuple[Artifact, str]]:
     """The artifacts, each with the engines that have a bare loop; raises InputError when there are none."""
     from fmnist_edge.artifact import collect
-    from fmnist_edge.bench.bare import BARE
+    from fmnist_edge.bench.bare import BARE_LOOPS
     from fmnist_edge.runtime.engine_catalog import engines_for
 
-    wanted = set(options.engine or BARE) & set(BARE)
+    wanted = set(options.engine or BARE_LOOPS) & set(BARE_LOOPS)
     artifacts = collect(options.artifacts or [EXPORTED])
     pairs = [(artifact, engine) for artifact in artifacts for engine in engines_for(artifact.path) if engine in wanted]
     if not pairs:
         raise InputError(
             f"no artifact runs on an engine that has a bare loop to compare with; engines that have one: "
-            f"{', '.join(BARE)}"
+            f"{', '.join(BARE_LOOPS)}"
         )
     return pairs
 

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from fmnist_edge.bench import results
     from fmnist_edge.bench.comparison import compare, differences
-    from fmnist_edge.bench.tables import COMPARED, compared_rows, uncompared
+    from fmnist_edge.bench.tables import COMPARISON_HEADER, comparison_rows, incomparable
     from fmnist_edge.files import write_json
 
     a, b = results.load(options.a), results.load(options.b)
@@ -82,8 +82,8 @@ def run(options: argparse.Namespace) -> None:
         },
     )
     if any(item.ratios for item in compared):
-        print(table(COMPARED, compared_rows(compared), right=["threads"]) + "\n")
-    for line in uncompared(compared):
+        print(table(COMPARISON_HEADER, comparison_rows(compared), right=["threads"]) + "\n")
+    for line in incomparable(compared):
         print(line)
     print(f"wrote {options.report}")
     for item in slower:

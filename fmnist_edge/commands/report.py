@@ -91,7 +91,7 @@ def check(path: Path, runs: Sequence[Run]) -> None:
     """Raises GateError when a block is not what the results give."""
     from fmnist_edge.report import readme
 
-    _, stale = readme.regenerated(readme.read(path), runs, path)
+    _, stale = readme.regenerate(readme.read(path), runs, path)
     if stale:
         raise GateError(
             f"{path}: not what the results give: {', '.join(stale)}; run: fmnist-edge report --readme {path}"
@@ -108,7 +108,7 @@ def write(options: argparse.Namespace, runs: Sequence[Run]) -> None:
     lines = boards.read(options.emulated)
     blocks = None
     if options.readme is not None:  # before anything is written, for what may be wrong with it
-        blocks, _ = readme.regenerated(readme.read(options.readme), runs, options.readme)
+        blocks, _ = readme.regenerate(readme.read(options.readme), runs, options.readme)
     print(markdown.terminal(runs, lines) + "\n")
     write_json(options.report, summary.as_json(runs, lines))
     write_atomic(options.markdown, markdown.document(runs, lines))

@@ -1,1 +1,1 @@
-"""Results -> pages for people to read."""
+"""Turn results files into reports: an HTML page, Markdown, JSON, text for a terminal, and tables in a README."""

@@ -1,7 +1,7 @@
-"""Cores that were emulated and boards that were estimated, beside what was measured: a Line an artifact.
+"""The report's tables of emulated cores and estimated boards, with one BoardFigures per artifact.
 
-Read from what `fmnist-edge emulate` leaves; estimates are made of it here. Nothing of it is a measurement: it stands
-in tables of its own, whose titles and figures say so.
+`read` loads the results of `fmnist-edge emulate` and computes the estimates from them. Neither is a measurement. So
+they have their own tables, whose titles and figures say so.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from fmnist_edge.errors import FileError
 from fmnist_edge.report.tables import Column, Table
 from fmnist_edge.report.values import clean_text, number
 
-__all__ = ["EMULATED", "ESTIMATED", "Line", "as_json", "emulated", "estimated", "read"]
+__all__ = ["EMULATED", "ESTIMATED", "BoardFigures", "as_json", "emulated", "estimated", "read"]
 
 EMULATED, ESTIMATED = "emulated", "estimated"
 COMPARED = "same class %"
 
 
 @dataclass(frozen=True)
-class Line:
-    """What is known of an artifact without a board.
+class BoardFigures:
+    """Emulated and estimated figures of one artifact.
 
     Attributes:
-        instructions: of one inference, one thread, in millions, by core.
-        agreement: the least share of images, over the cores, on which the answers are this machine's.
-        images: the least number of images that were compared.
-        milliseconds: estimated, by board.
-        slower: boards on which it is probably slower than that, see `estimates.of_cell`.
+        instructions: core -> millions of instructions for one inference with one thread.
+        agreement: share of images with the same answer as on this machine; the lowest of all cores.
+        images: number of images compared; the lowest of all cores.
+        milliseconds: board -> estimated latency.
+        slower: boards on which it is probably slower than the estimate, see `estimates.of_cell`.
     """
 
     model: str
@@ -46,10 +46,10 @@ class Line:
     slower: tuple[str, ...]
 
 
-def read(folder: Path) -> list[Line]:
-    """A line for each artifact that was emulated, by name; none where there is no such folder.
+def read(folder: Path) -> list[BoardFigures]:
+    """One BoardFigures per emulated artifact, sorted by name; empty when there is no such folder.
 
-    Raises FileError for a file that is damaged.
+    Raises FileError when a file is damaged.
     """
     cells: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for result in results.load_all(folder):
@@ -62,7 +62,7 @@ def read(folder: Path) -> list[Line]:
         raise FileError(f"{folder}: damaged ({type(error).__name__}: {error}); run `fmnist-edge emulate`") from None
 
 
-def line_of(found: Sequence[tuple[str, dict[str, Any]]]) -> Line:
+def line_of(found: Sequence[tuple[str, dict[str, Any]]]) -> BoardFigures:
     first = found[0][1]
     by_core = dict(found)
     estimates = {
@@ -70,7 +70,7 @@ def line_of(found: Sequence[tuple[str, dict[str, Any]]]) -> Line:
         for board in boards().values()
         if by_core.get(board.core, {}).get("cycles")
     }
-    return Line(
+    return BoardFigures(
         model=clean_text(first["model"]),
         file=clean_text(first["artifact"]).rpartition("/")[2],
         engine=clean_text(first["engine"]),
@@ -89,8 +89,8 @@ ARTIFACT = (
 )
 
 
-def emulated(lines: Sequence[Line]) -> Table:
-    """Instructions by core, and whether the answers are this machine's."""
+def emulated(lines: Sequence[BoardFigures]) -> Table:
+    """Instructions by core, and the share of answers that are the same as on this machine."""
     cores = [core for core in CORES if any(core in line.instructions for line in lines)]
     columns = [Column(f"{core} M instr.", by("instructions", core), lambda value: f"{value:,.2f}") for core in cores]
     compared = (
@@ -100,8 +100,8 @@ def emulated(lines: Sequence[Line]) -> Table:
     return Table("Emulated, no latency: instructions of one inference", [*ARTIFACT, *columns, *compared], lines)
 
 
-def estimated(lines: Sequence[Line]) -> Table:
-    """Milliseconds by board, each with its sign."""
+def estimated(lines: Sequence[BoardFigures]) -> Table:
+    """Milliseconds by board, each marked as approximate."""
     columns = [
         Column(board.title, by("milliseconds", board.name), approximate, among(board.name))
         for board in boards().values()
@@ -114,15 +114,15 @@ def approximate(milliseconds: float) -> str:
     return text(milliseconds, ACROSS_RUNTIMES)
 
 
-def by(field: str, key: str) -> Callable[[Line], float | None]:
+def by(field: str, key: str) -> Callable[[BoardFigures], float | None]:
     return lambda line: getattr(line, field).get(key)
 
 
-def among(board: str) -> Callable[[Line], bool]:
+def among(board: str) -> Callable[[BoardFigures], bool]:
     return lambda line: board in line.slower
 
 
-def as_json(lines: Sequence[Line]) -> dict[str, Any]:
-    """error: of every estimate, as a share."""
+def as_json(lines: Sequence[BoardFigures]) -> dict[str, Any]:
+    """The figures for JSON. "error": the error of every estimate, as a share."""
     return {"kinds": {"instructions": EMULATED, "milliseconds": ESTIMATED}, "error": ACROSS_RUNTIMES,
             "artifacts": list(map(asdict, lines))}  # fmt: skip

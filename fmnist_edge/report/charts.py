@@ -1,10 +1,10 @@
 """Charts as Vega-Lite specifications, made by Altair: latency against accuracy, by percentile, burst against sustained.
 
-Text of a results file is in the data and in the domains of scales, which Vega takes as text. It is never in an
+Text from a results file is only in the data and in the domains of scales, which Vega treats as text. It is never in an
 expression, a title or the name of a field.
 
 The page's script sets the parameters of every chart: `ink`, `soft` and `paper` are the page's colours, and `hidden`
-has the ids of the rows that the page's filters leave out.
+contains the ids of the rows that the page's filters hide.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ LATENCY = "p50 latency, µs per call"
 
 
 def scatter(rows: Sequence[Row], among: Sequence[Row], markers: Markers) -> Data:
-    """Latency against accuracy of rows whose accuracy is known. The area of a mark shows the artifact's size. The cells
-    on the Pareto front are numbered and joined by a line. The axis of latency and the sizes are those of all rows in
-    `among`."""
+    """Latency against accuracy, for rows whose accuracy is known.
+
+    The area of a mark shows the artifact's size. The cells on the Pareto front are numbered and joined by a line. The
+    scales of latency and size cover all rows in `among`.
+    """
     import altair as alt
 
     members = sorted((row for row in rows if row.front), key=lambda row: row.p50_us)
@@ -55,7 +57,7 @@ def scatter(rows: Sequence[Row], among: Sequence[Row], markers: Markers) -> Data
 
 
 def unknown_accuracies(rows: Sequence[Row], among: Sequence[Row], markers: Markers, *, legend: bool) -> Data:
-    """Rows whose accuracy is not known, by latency alone, to stand below the scatter of the others in `among`."""
+    """Latency of rows whose accuracy is not known. The chart stands below the scatter, and has the same scales."""
     import altair as alt
 
     marks = cells(rows, markers, legend).encode(
@@ -68,7 +70,7 @@ def unknown_accuracies(rows: Sequence[Row], among: Sequence[Row], markers: Marke
 
 
 def percentiles(rows: Sequence[Row], markers: Markers) -> Data:
-    """Latency by percentile: a line per row, with the engine's mark at the percentiles that have a label."""
+    """Latency by percentile: a line per row, with a mark for the engine at each labelled percentile."""
     import altair as alt
 
     last = max(1.0, *(nines(row.curve[-1][0]) for row in rows))
@@ -103,7 +105,7 @@ def percentiles(rows: Sequence[Row], markers: Markers) -> Data:
 
 
 def sustained(rows: Sequence[Row], markers: Markers) -> Data:
-    """How much slower the later half of each round is than its first second, for rows that have both."""
+    """How much slower the later half of each round is than its first second. `rows` must have both figures."""
     import altair as alt
 
     titles = {"name": "cell", "burst_text": "burst p50 µs", "sustained_text": "sustained p50 µs",
@@ -125,32 +127,32 @@ def sustained(rows: Sequence[Row], markers: Markers) -> Data:
 
 
 def point(row: Row, among: Sequence[Row]) -> Data:
-    """A row in a scatter."""
+    """The data of a row in a scatter."""
     known = {} if row.accuracy is None else {"accuracy": percent(row)}
-    sized = {"p50": max(row.p50_us, encodings.LEAST), "bytes": encodings.size_of(row, among)}
+    sized = {"p50": max(row.p50_us, encodings.MIN_US), "bytes": encodings.size_of(row, among)}
     return {**encodings.look(row), **encodings.texts(row), **sized, **known}
 
 
 def curve(row: Row) -> Data:
-    """A row in the percentiles: lists that Vega flattens, so that the row's name is there once."""
+    """The data of a row in the chart of percentiles. Vega flattens its lists, so the row's name is stored only once."""
     places, values = zip(*row.curve, strict=True)
     return {
         **encodings.look(row),
         "p50": tenths(row.p50_us),
         "p99": "–" if row.p99_us is None else tenths(row.p99_us),
         "nines": [round(nines(place), 3) for place in places],
-        "us": [max(value, encodings.LEAST) for value in values],
+        "us": [max(value, encodings.MIN_US) for value in values],
         "percentile": [f"{place:.7g}" for place in places],
         "latency": list(map(tenths, values)),
     }
 
 
 def pace(row: Row) -> Data:
-    """A row in burst against sustained."""
+    """The data of a row in the chart of burst and sustained."""
     burst = row.burst_us or 0
     return {
         **encodings.look(row),
-        "burst": max(burst, encodings.LEAST),
+        "burst": max(burst, encodings.MIN_US),
         "ratio": ratio(row),
         "burst_text": tenths(burst),
         "sustained_text": tenths(row.sustained_us or 0),
@@ -163,22 +165,22 @@ def latency(rows: Sequence[Row]) -> alt.X:
 
 
 def staircase(members: Sequence[Row], rows: Sequence[Row]) -> list[Data]:
-    """The best accuracy that each latency allows, up to the end of the axis."""
-    steps = [{"p50": max(row.p50_us, encodings.LEAST), "accuracy": percent(row)} for row in members]
+    """The Pareto front as a staircase: the best accuracy for each latency, up to the end of the axis."""
+    steps = [{"p50": max(row.p50_us, encodings.MIN_US), "accuracy": percent(row)} for row in members]
     end = encodings.logarithmic(row.p50_us for row in rows)[1]
     return [*steps, {**steps[-1], "p50": end}] if steps else []
 
 
 def numbers(members: Sequence[Row]) -> list[Data]:
-    """The place of each member on the front."""
+    """The number of each member of the front, and its position."""
     return [
-        {"id": row.id, "number": str(place), "p50": max(row.p50_us, encodings.LEAST), "accuracy": percent(row)}
+        {"id": row.id, "number": str(place), "p50": max(row.p50_us, encodings.MIN_US), "accuracy": percent(row)}
         for place, row in enumerate(members, 1)
     ]
 
 
 def number_layers() -> list[alt.Chart]:
-    """The numbers above their marks, with a border in the page's colour, so that they read on other marks."""
+    """The numbers above their marks. A border in the page's colour keeps them readable on top of other marks."""
     import altair as alt
 
     base = alt.Chart(alt.NamedData("numbers")).encode(x="p50:Q", y="accuracy:Q", text="number:N")

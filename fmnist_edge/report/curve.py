@@ -1,4 +1,4 @@
-"""Latency by percentile, from the raw samples of a cell, as far into the tail as their number allows."""
+"""Compute latency by percentile from the raw samples of a cell, as far into the tail as their number allows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fmnist_edge.bench.summary import SAMPLES_FOR_P99
 __all__ = ["Point", "nines", "percentile_curve"]
 
 Point = tuple[float, float]  # (percentile, µs)
-STEP = 0.1  # of `nines`; ten points from p0 to p90, ten to p99, and so on
-# As many samples beyond the last percentile as 662 leave beyond the 99th, see `summary`.
+STEP = 0.1  # in `nines`: ten points from p0 to p90, ten from p90 to p99, and so on
+# Number of samples beyond the last percentile: the same as for the 99th of 662 samples, see `summary`.
 BEYOND = SAMPLES_FOR_P99 / 100
 MOST_NINES = 6.0
 
 
 def nines(percentile: float) -> float:
-    """How many nines a percentile below 100 has: the scale of the x axis, which spreads the tail.
+    """The number of nines of a percentile below 100. As the scale of the x axis it spreads the tail.
 
     >>> round(nines(90), 6), round(nines(99), 6)
     (1.0, 2.0)
@@ -29,9 +29,9 @@ def nines(percentile: float) -> float:
 
 
 def percentile_curve(windows: Iterable[Sequence[Sequence[int]]]) -> tuple[Point, ...]:
-    """Nearest-rank percentiles of all samples, from the least one on; empty for no sample.
+    """Nearest-rank percentiles of all samples, from p0 on; empty when there are no samples.
 
-    Raises FileError when a window is none.
+    Raises FileError when a window is damaged.
     """
     values, counts = merged(windows)
     total = int(counts.sum())

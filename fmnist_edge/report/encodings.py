@@ -1,4 +1,4 @@
-"""What the charts share: the data and the looks of a mark, axes with room around their values, highlighting, zoom."""
+"""Parts that all charts share: data and appearance of marks, axes, legends, highlighting, zoom."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 __all__ = [
-    "LEAST",
+    "MIN_US",
     "Data",
     "by_state",
     "cells",
@@ -36,15 +36,16 @@ __all__ = [
 
 Data = dict[str, Any]
 
-LEAST = 1e-3  # µs; a logarithmic axis has no place for 0
-AREAS = (90, 420)  # of the smallest and the largest artifact's mark, in square pixels
+MIN_US = 1e-3  # µs; a logarithmic axis cannot show 0
+AREAS = (90, 420)  # area in square pixels of the mark of the smallest and of the largest artifact
 SHOWN = "indexof(hidden, datum.id) < 0"
 LEGENDS = {"by_precision": "precision", "by_engine": "engine", "by_state": "state"}
-# Of the chart's place, without its axis. It is computed anew when `width` changes, but `width` itself is set too late.
+# Width of the chart's place, without the axis. Using `width` makes Vega compute it again when the width changes. The
+# value of `width` itself is set too late.
 LEGEND_WIDTH = "(width ? containerSize()[0] - 70 : 0)"
-LEGEND_LETTERS = 20  # of a name; the page's script cuts longer ones off
-FIRST_DIGIT = "round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))"  # of a tick
-# The page's script sets these.
+LEGEND_LETTERS = 20  # longest name in a legend; the page's script truncates longer ones
+FIRST_DIGIT = "round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))"  # of a tick's value
+# Defaults; the page's script sets these parameters.
 PAGE_PARAMS = {"hidden": [], "ink": "black", "soft": "gray", "rule": "silver", "paper": "white"}
 ZOOM = "wheel![event.ctrlKey || event.metaKey]"  # the wheel alone scrolls the page
 
@@ -53,7 +54,7 @@ ZOOM = "wheel![event.ctrlKey || event.metaKey]"  # the wheel alone scrolls the p
 
 
 def look(row: Row) -> Data:
-    """What decides the looks of a mark, and the id of the row that it stands for."""
+    """The data that determine a mark's appearance, and the id of its row."""
     return {
         "id": row.id, "name": name_of(row), "precision": precision_of(row), "engine": row.engine,
         "state": state_of(row), "outlined": row.unbeaten and not is_stock(row),
@@ -66,21 +67,21 @@ def name_of(row: Row) -> str:
 
 
 def texts(row: Row) -> Data:
-    """Every figure of a row, as the page's table writes it."""
+    """Every figure of a row, formatted as in the page's table."""
     return {f"text{place}": column.text(row) for place, column in enumerate(tables.PAGE)}
 
 
 def tooltips(rows: Sequence[Row]) -> list[alt.Tooltip]:
-    """Of `texts`, those that the page's table shows of `rows`."""
+    """Tooltips with those of `texts` that the page's table shows for `rows`."""
     import altair as alt
 
-    telling = tables.table_of("", tables.PAGE, rows).columns
-    places = [place for place, column in enumerate(tables.PAGE) if column in telling]
+    shown_columns = tables.table_of("", tables.PAGE, rows).columns
+    places = [place for place, column in enumerate(tables.PAGE) if column in shown_columns]
     return [alt.Tooltip(f"text{place}:N", title=tables.PAGE[place].heading) for place in places]
 
 
 def size_of(row: Row, among: Sequence[Row]) -> float:
-    """Bytes, at least 1; those of the smallest artifact where they are not known."""
+    """Size of the artifact in bytes, at least 1. An unknown size becomes that of the smallest artifact."""
     return max(row.size_bytes or min((item.size_bytes for item in among if item.size_bytes), default=1), 1)
 
 
@@ -88,7 +89,7 @@ def size_of(row: Row, among: Sequence[Row]) -> float:
 
 
 def linear(values: Iterable[float], least: float) -> list[float]:
-    """The ends of an axis with a tenth of room around its values, and at least `least` long."""
+    """The ends of an axis. It is 10 % longer than its values at each end, and at least `least` long."""
     known = list(values)
     low, high = min(known), max(known)
     margin = max(0.1 * (high - low), (least - (high - low)) / 2, least / 10)
@@ -96,14 +97,16 @@ def linear(values: Iterable[float], least: float) -> list[float]:
 
 
 def logarithmic(values: Iterable[float]) -> list[float]:
-    """The ends of an axis with a quarter of the least and of the greatest value as room."""
-    known = [max(value, LEAST) for value in values]
-    return [max(min(known) / 1.25, LEAST), max(known) * 1.25]
+    """The ends of a logarithmic axis: the lowest value divided by 1.25, and the highest times 1.25."""
+    known = [max(value, MIN_US) for value in values]
+    return [max(min(known) / 1.25, MIN_US), max(known) * 1.25]
 
 
 def log_axis(channel: str, field: str, values: Iterable[float], title: str) -> Any:
-    """An encoding of `channel`, "X" or "Y". Marks at 1, 2 and 5 times powers of ten; at even steps where it is zoomed
-    so far that there are too few of these."""
+    """The encoding of a logarithmic axis; `channel` is "X" or "Y".
+
+    Ticks are at 1, 2 and 5 times powers of ten. When the zoom shows too few of these, all ticks are labelled.
+    """
     import altair as alt
 
     ends = f"domain('{channel.lower()}')"
@@ -120,7 +123,7 @@ def log_axis(channel: str, field: str, values: Iterable[float], title: str) -> A
 
 
 def cells(rows: Sequence[Row], markers: Markers, legend: bool = True) -> alt.Chart:
-    """A mark for each of the data "cells". A click in a legend fades the others, as the page's filters do."""
+    """A mark for each item of the data "cells". A click in a legend fades the other marks, as the filters do."""
     import altair as alt
 
     outlined = {"test": "datum.outlined", "value": {"expr": "ink"}}
@@ -140,7 +143,7 @@ def cells(rows: Sequence[Row], markers: Markers, legend: bool = True) -> alt.Cha
 
 
 def colour(channel: str, rows: Sequence[Row], markers: Markers, legend: bool = False, **more: Any) -> Any:
-    """By precision; `channel` is "Fill" or "Stroke". The page's script sets the colours, light or dark."""
+    """Colour by precision; `channel` is "Fill" or "Stroke". The page's script sets the colours, light or dark."""
     import altair as alt
 
     shown = legend_of(legend, present(markers.precisions, map(precision_of, rows)), symbolType="circle")
@@ -151,7 +154,7 @@ def colour(channel: str, rows: Sequence[Row], markers: Markers, legend: bool = F
 
 
 def shape(rows: Sequence[Row], markers: Markers, legend: bool = False) -> alt.Shape:
-    """By engine."""
+    """Shape by engine."""
     import altair as alt
 
     scale = alt.Scale(domain=list(markers.engines), range=list(SHAPES))
@@ -161,7 +164,7 @@ def shape(rows: Sequence[Row], markers: Markers, legend: bool = False) -> alt.Sh
 
 
 def by_state(channel: str, rows: Sequence[Row], field: str, legend: bool = False) -> Any:
-    """By whether a row is VALID and a stock export; `field` is the State's that `channel` shows."""
+    """Appearance by a row's State: VALID or not, stock export or not. `channel` shows the State's `field`."""
     import altair as alt
 
     names = [state.name for state in STATES]
@@ -169,7 +172,7 @@ def by_state(channel: str, rows: Sequence[Row], field: str, legend: bool = False
         list(value) if isinstance(value, tuple) else value for value in (getattr(state, field) for state in STATES)
     ]
     scale = alt.Scale(type="ordinal", domain=names, range=values)
-    # A legend cannot show the opacity of a fill, so colours stand for it.
+    # A legend cannot show a fill's opacity, so it shows colours instead.
     fills = " : ".join(f"datum.value == '{state.name}' ? {legend_fill(state)}" for state in STATES) + " : soft"
     shown = legend_of(
         legend, present(names, map(state_of, rows)), symbolType="circle", symbolFillColor=alt.ExprRef(fills),
@@ -179,12 +182,12 @@ def by_state(channel: str, rows: Sequence[Row], field: str, legend: bool = False
 
 
 def legend_fill(state: State) -> str:
-    """An expression."""
+    """The colour of a state in the legend, as an expression."""
     return "soft" if state.fill > 0.5 else "rule" if state.fill else "'transparent'"
 
 
 def size(among: Sequence[Row]) -> alt.Size:
-    """By the artifact's bytes, on a logarithmic scale: the largest may have a thousand times those of the smallest."""
+    """Area by the artifact's bytes. The scale is logarithmic, because sizes can differ by a factor of a thousand."""
     import altair as alt
 
     bytes_of = [size_of(row, among) for row in among]
@@ -193,7 +196,7 @@ def size(among: Sequence[Row]) -> alt.Size:
 
 
 def shown() -> alt.OpacityValue:
-    """Faded for a row that the page's filters leave out."""
+    """Opacity that fades rows hidden by the page's filters."""
     import altair as alt
 
     return alt.OpacityValue(0.08, condition={"test": SHOWN, "value": 1})
@@ -211,7 +214,7 @@ def present(names: Iterable[str], found: Iterable[str]) -> list[str]:
 
 
 def legend_of(wanted: bool, names: list[str], **more: Any) -> alt.Legend | None:
-    """With as many columns as have room in the chart's width."""
+    """A legend with as many columns as fit into the chart's width; None if not `wanted`."""
     import altair as alt
 
     if not wanted:
@@ -221,12 +224,12 @@ def legend_of(wanted: bool, names: list[str], **more: Any) -> alt.Legend | None:
 
 
 def finished(layers: Sequence[alt.Chart], data: dict[str, list[Data]], height: int, fit: bool = False) -> Data:
-    """One chart as wide as its place on the page.
+    """Combine layers into one chart that is as wide as its place on the page.
 
     Args:
-        layers: the first of them zooms, and has a name.
-        data: by the names that the layers use.
-        height: in pixels, of the plot; with `fit`, of the whole chart with its axes.
+        layers: the first one needs a name, and gets the zoom.
+        data: name of a data set, as used in the layers -> its rows.
+        height: of the plot, in pixels; with `fit`, of the whole chart with its axes.
     """
     import altair as alt
 

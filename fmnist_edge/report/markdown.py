@@ -1,4 +1,4 @@
-"""A report's tables as Markdown: a document of all of them, and blocks by name for a README."""
+"""Write a report's tables as Markdown: one document, named blocks for a README, and text for a terminal."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Callable, Sequence
 
 from fmnist_edge import console
 from fmnist_edge.report import boards, tables
-from fmnist_edge.report.boards import Line
+from fmnist_edge.report.boards import BoardFigures
 from fmnist_edge.report.runs import Run
 from fmnist_edge.report.tables import Table
 
 __all__ = ["BLOCKS", "Link", "document", "escaped", "terminal"]
 
-Link = Callable[[Run], str]  # how a results file is named
+Link = Callable[[Run], str]  # a run -> the name of its results file, or a link to it
 
-# What Markdown or the HTML in it would take for more than text. An underscore within a word is none of it.
+# Characters that Markdown or its embedded HTML would interpret. An underscore inside a word is plain text.
 SPECIAL = re.compile(r"[\\`*\[\]|~]|(?<!\w)_|_(?!\w)")
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def escaped(text: str) -> str:
-    r"""Text as Markdown that shows it.
+    r"""Escape text for Markdown, so that it is shown unchanged.
 
     >>> escaped("tiny_resnet|<b>")
     'tiny_resnet\\|&lt;b&gt;'
@@ -67,18 +67,20 @@ BLOCKS: dict[str, Callable[[Sequence[Run], Link], str]] = {
 
 
 def by_run(runs: Sequence[Run], link: Link, make: Callable[[Run], list[Table]]) -> str:
-    """Each run's tables with the file they are from."""
+    """Each run's tables, followed by a line with the results file."""
     parts = []
     for run in runs:
         made = [table for table in make(run) if table.items]
         for table in made:
             parts += [f"{table.title}:", shown(table)] if len(made) > 1 else [shown(table)]
-        parts += [f"From {link(run)}; {escaped(run.device)}, plan {escaped(run.plan)}, {escaped(tables.summed(run))}."]
+        parts += [
+            f"From {link(run)}; {escaped(run.device)}, plan {escaped(run.plan)}, {escaped(tables.run_verdict(run))}."
+        ]
     return "\n\n".join(parts)
 
 
-def document(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
-    """Everything as one Markdown file."""
+def document(runs: Sequence[Run], lines: Sequence[BoardFigures] = ()) -> str:
+    """The whole report as one Markdown file."""
     parts = ["# Benchmark report", runs_block(runs, code)]
     both = tables.side_by_side(runs)
     if both is not None:
@@ -89,13 +91,13 @@ def document(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
         for table in (tables.fronts(run), tables.latencies(run), *tables.ratios(run)):
             if table.items:
                 parts += [f"### {table.title}", shown(table)]
-    for table in elsewhere(lines):
+    for table in board_tables(lines):
         parts += [f"## {table.title}", shown(table)]
     return "\n\n".join(parts) + "\n"
 
 
-def elsewhere(lines: Sequence[Line]) -> list[Table]:
-    """What was not measured."""
+def board_tables(lines: Sequence[BoardFigures]) -> list[Table]:
+    """The tables of emulated and estimated figures, without empty ones."""
     return [table for table in (boards.emulated(lines), boards.estimated(lines)) if table.items]
 
 
@@ -103,8 +105,8 @@ def code(run: Run) -> str:
     return f"`{escaped(run.file.replace('`', ' '))}`"
 
 
-def terminal(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
-    """The same to be read in a terminal of 120 columns: a narrower table for each model."""
+def terminal(runs: Sequence[Run], lines: Sequence[BoardFigures] = ()) -> str:
+    """The report for a terminal of 120 columns, with a narrower table for each model."""
     parts = [plain(Table("", tables.RUNS, runs))]
     both = tables.side_by_side(runs)
     if both is not None:
@@ -117,7 +119,7 @@ def terminal(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
         for table in (tables.fronts(run), *tables.ratios(run)):
             if table.items:
                 parts += [f"{table.title}:", plain(table, without=("stock", "twin"))]
-    for table in elsewhere(lines):
+    for table in board_tables(lines):
         parts += [f"{table.title}:", plain(table)]
     return "\n\n".join(parts)
 

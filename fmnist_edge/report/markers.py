@@ -1,4 +1,4 @@
-"""How a cell looks in every chart of a page: a precision's colour, an engine's shape, and its state."""
+"""The appearance of a cell in all charts: precision sets the colour, engine the shape, state the outline and fill."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ class State:
 
     Attributes:
         fill: opacity of a mark's inside.
-        width: of a mark's outline, in pixels.
-        dash: of a mark's outline, and `line_dash` of a line: pixels drawn and left out, in turn.
+        width: width of a mark's outline, in pixels.
+        dash: dash pattern of a mark's outline: pixels drawn and pixels skipped, in turn.
+        line_dash: dash pattern of a line.
     """
 
     name: str
@@ -55,7 +56,7 @@ def state_of(row: Row) -> str:
 
 
 def precision_of(row: Row) -> str:
-    """What decides the colour. A stock export has the colour of the export that it is compared with."""
+    """The precision that sets the colour. A stock export has the colour of the export that it is compared with."""
     return precision_of_ours(row) or UNKNOWN_PRECISION
 
 
@@ -68,7 +69,7 @@ class Markers:
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Markers:
-        """Known names in the order of their tables, then the others in the order of the rows."""
+        """Known names in the order of the catalog, then the others in the order of the rows."""
         precisions = in_order((item.name for item in PRECISIONS), map(precision_of, rows))
         return cls(precisions, in_order(list(ENGINES), (row.engine for row in rows)))
 

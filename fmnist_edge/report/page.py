@@ -1,8 +1,8 @@
-"""A report as one HTML page that needs nothing else: no network, no other file.
+"""Write a report as one HTML page that needs no network and no other file.
 
-Templates in `templates/` make the page, and escape what results files say. A Content-Security-Policy lets only the
-page's own scripts run, without `eval`, and lets nothing be loaded. Without JavaScript everything but the charts, the
-filters and the sorting is there.
+The templates in `templates/` escape all text from results files. A Content-Security-Policy allows only the page's own
+scripts, without `eval`, and blocks all loading. Without JavaScript the page still shows everything except for charts,
+filters and sorting.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fmnist_edge import __version__
 from fmnist_edge.errors import UnavailableError
 from fmnist_edge.report import boards, charts, tables
-from fmnist_edge.report.boards import Line
+from fmnist_edge.report.boards import BoardFigures
 from fmnist_edge.report.markers import Markers
 from fmnist_edge.report.ratios import Trio
 from fmnist_edge.report.runs import MEASURED, Row, Run
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 __all__ = ["page", "scripts"]
 
 NEEDED = ("altair", "jinja2")
-VENDORED = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")  # in this order: each needs those before it
+VENDORED = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")  # in this order: each needs the ones before it
 SCRIPTS = ("charts.js", "page.js")
-FIELDS = ("id", "device", "kind", "model", "precision", "engine", "threads", "batch", "validity")  # of the filters
+FIELDS = ("id", "device", "kind", "model", "precision", "engine", "threads", "batch", "validity")  # for the filters
 
 
-def page(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
-    """The whole page, UTF-8 text. Raises UnavailableError when Altair or Jinja2 is not installed."""
+def page(runs: Sequence[Run], lines: Sequence[BoardFigures] = ()) -> str:
+    """The whole page as text. Raises UnavailableError when Altair or Jinja2 is not installed."""
     require()
     rows = [row for run in runs for row in run.rows]
     specs = Specs(Markers.of(rows))
@@ -53,7 +53,7 @@ def page(runs: Sequence[Run], lines: Sequence[Line] = ()) -> str:
         overview=overview(runs),
         runs=[run_context(run, specs) for run in runs],
         side_by_side=tables.side_by_side(runs),
-        elsewhere=elsewhere(lines),
+        board_tables=board_tables(lines),
         rows=[{name: row_as_json(row)[name] for name in FIELDS} for row in rows],
         charts=specs.made,
     )  # fmt: skip
@@ -75,7 +75,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     made.policies["json.dumps_kwargs"] = {"allow_nan": False}
-    made.globals.update(row_ids=row_ids, VERDICT=tables.VERDICT, MEASURED=MEASURED, verdict_of=tables.rules)
+    made.globals.update(row_ids=row_ids, VERDICT=tables.VERDICT, MEASURED=MEASURED, verdict_of=tables.row_verdict)
     made.filters.update(sort_key=sort_key)
     made.tests.update(numeric=numeric)
     return made
@@ -86,7 +86,7 @@ def environment() -> Environment:
 
 @dataclass
 class Specs:
-    """The charts of a page. Each gets a number, by which its place on the page names it."""
+    """The charts of a page. Each gets a number; its place on the page refers to it by that number."""
 
     markers: Markers
     made: list[dict[str, Any]] = field(default_factory=list)
@@ -100,8 +100,8 @@ def overview(runs: Sequence[Run]) -> Table:
     return Table("Results", [*tables.RUNS, Column("results file", lambda run: run.file)], runs)
 
 
-def elsewhere(lines: Sequence[Line]) -> list[tuple[str, Table]]:
-    """What was not measured: how its figures came about, and the figures."""
+def board_tables(lines: Sequence[BoardFigures]) -> list[tuple[str, Table]]:
+    """(kind, table) of the emulated and of the estimated figures."""
     kinds = (boards.EMULATED, boards.emulated(lines)), (boards.ESTIMATED, boards.estimated(lines))
     return list(kinds) if lines else []
 
@@ -119,7 +119,7 @@ def run_context(run: Run, specs: Specs) -> dict[str, Any]:
 
 
 def setting(run: Run, target: str, batch: int, specs: Specs) -> dict[str, Any]:
-    """Rows of one target and batch size: their scatter, and the Pareto front as a table beside it."""
+    """The template's context for one target and batch size: the scatter, and the Pareto front as a table."""
     rows = [row for row in run.rows if row.setting == (target, batch)]
     known = [row for row in rows if row.accuracy is not None]
     unknown = [row for row in rows if row.accuracy is None]
@@ -146,7 +146,7 @@ def front(rows: Sequence[Row]) -> Table:
 
 
 def panels(run: Run, specs: Specs) -> Iterator[dict[str, Any]]:
-    """Latency by percentile, a chart per model."""
+    """A chart of latency by percentile for each model."""
     for model in dict.fromkeys(row.group for row in run.rows):
         rows = [row for row in run.rows if row.group == model and row.curve]
         if rows:
@@ -154,8 +154,8 @@ def panels(run: Run, specs: Specs) -> Iterator[dict[str, Any]]:
             yield {"model": model, "chart": specs.add(charts.percentiles(rows, specs.markers)), "ids": ids}
 
 
-def row_ids(item: Row | Run | Trio | Line | dict[str, Row]) -> list[str]:
-    """Ids of the measured rows that a line of a table is about. Filters hide the line when they hide all of these."""
+def row_ids(item: Row | Run | Trio | BoardFigures | dict[str, Row]) -> list[str]:
+    """Ids of the measured rows that a table's row shows. Filters hide it when they hide all of these."""
     match item:
         case Row():
             return [item.id]
@@ -165,16 +165,16 @@ def row_ids(item: Row | Run | Trio | Line | dict[str, Row]) -> list[str]:
             return item.ids
         case dict():
             return [row.id for row in item.values()]
-    return []  # a Line: nothing of it was measured, so filters leave it alone
+    return []  # a BoardFigures has no measured rows, so filters never hide it
 
 
 def sort_key(value: str | float | None) -> str:
-    """What a table is sorted by: all digits of a number."""
+    """The text by which a table sorts a value; numbers have all their digits."""
     return "" if value is None else str(value)
 
 
 def numeric(column: Column, items: Sequence[Any]) -> bool:
-    """Whether a column is aligned to the right."""
+    """Whether a column contains only numbers; it is then aligned to the right."""
     return not any(isinstance(column.value(item), str) for item in items)
 
 
@@ -182,7 +182,7 @@ def numeric(column: Column, items: Sequence[Any]) -> bool:
 
 
 def scripts() -> list[str]:
-    """What runs on the page, in order."""
+    """The page's scripts, in the order in which they run."""
     return [*map(published, VENDORED), *map(asset, SCRIPTS)]
 
 
@@ -193,13 +193,13 @@ def asset(name: str) -> str:
 
 @cache
 def published(name: str) -> str:
-    """A vendored script without its last line, which names a source map that is not here."""
+    """A vendored script without its last line, which names a source map that we do not include."""
     text = resources.files("fmnist_edge.report").joinpath("assets", "vendor", name).read_text(encoding="utf-8")
     return text.partition("\n//# sourceMappingURL=")[0]
 
 
 def policy(running: Sequence[str]) -> str:
-    """A Content-Security-Policy: scripts by their hashes, styles within the page, nothing else."""
+    """The Content-Security-Policy: scripts by their hashes, inline styles, images in data URLs, nothing else."""
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in running]
     allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
     return f"default-src 'none'; style-src 'unsafe-inline'; script-src {allowed}; img-src data:"

@@ -1,4 +1,4 @@
-"""The Pareto front: what nothing else beats in every respect."""
+"""Find the Pareto front: the points that no other point dominates."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ __all__ = ["dominates", "front"]
 
 
 def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
-    """Whether `a` is nowhere greater than `b` and somewhere less."""
+    """Whether `a` is less than `b` in at least one coordinate and greater in none."""
     return all(x <= y for x, y in zip(a, b, strict=True)) and any(x < y for x, y in zip(a, b, strict=True))
 
 
 def front(points: Sequence[Sequence[float]]) -> list[int]:
-    """Places of the points that no other dominates, ascending; less is better in every coordinate. Equal points are on
-    the front together.
+    """Indices of the points that no other point dominates, in ascending order. Lower is better in every coordinate.
+    Equal points are all on the front.
 
     >>> front([(1, 5), (2, 4), (3, 4), (4, 1)])
     [0, 1, 3]

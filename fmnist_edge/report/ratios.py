@@ -1,4 +1,4 @@
-"""The original, its edge twin and the stock export side by side: the same engine and threads, in one run."""
+"""Compare our export of the original with its stock export and its edge twin: same run, engine, threads and batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Trio", "by_precision", "fastest", "is_stock", "precision_of_ours"]
 
 @dataclass(frozen=True)
 class Trio:
-    """`ours`, with its stock export and its twin, one of which may be missing."""
+    """Our export, the stock export and the twin to compare it with. One of those two may be None."""
 
     ours: Row
     stock: Row | None
@@ -44,7 +44,7 @@ def quotient(a: Row, b: Row) -> float | None:
 
 
 def by_precision(rows: Sequence[Row]) -> list[Trio]:
-    """Each of our exports that has a stock counterpart or a twin of the same format and precision."""
+    """Each of our exports, with the stock export and the twin of the same format and precision."""
     stocks = {(row.model, row.format, precision_of_ours(row), *setting(row)): row for row in rows if is_stock(row)}
     twins = {(original_of(row), row.format, row.precision, *setting(row)): row for row in rows if original_of(row)}
     trios = []
@@ -55,7 +55,7 @@ def by_precision(rows: Sequence[Row]) -> list[Trio]:
 
 
 def fastest(rows: Sequence[Row]) -> list[Trio]:
-    """By model and engine: our fastest export against the fastest stock one and the twin's fastest."""
+    """For each model, engine, threads and batch: our fastest export, the fastest stock export and the fastest twin."""
     ours: dict[tuple[object, ...], Row] = {}
     for row in originals(rows):
         key = (row.model, *setting(row))
@@ -65,18 +65,18 @@ def fastest(rows: Sequence[Row]) -> list[Trio]:
 
 
 def stock_of(row: Row, rows: Sequence[Row]) -> Row | None:
-    return least(item for item in alike(row, rows) if item.model == row.model and is_stock(item))
+    return least(item for item in same_setting(row, rows) if item.model == row.model and is_stock(item))
 
 
 def twin_of(row: Row, rows: Sequence[Row]) -> Row | None:
-    return least(item for item in alike(row, rows) if original_of(item) == row.model and not is_stock(item))
+    return least(item for item in same_setting(row, rows) if original_of(item) == row.model and not is_stock(item))
 
 
 def originals(rows: Sequence[Row]) -> Iterator[Row]:
     return (row for row in rows if row.model and not original_of(row) and not is_stock(row))
 
 
-def alike(row: Row, rows: Sequence[Row]) -> Iterator[Row]:
+def same_setting(row: Row, rows: Sequence[Row]) -> Iterator[Row]:
     return (item for item in rows if setting(item) == setting(row))
 
 
@@ -85,19 +85,19 @@ def setting(row: Row) -> tuple[str, str, int, int]:
 
 
 def is_stock(row: Row) -> bool:
-    """Whether it is what a converter gives without our rewriting, to compare ours with."""
+    """Whether the row is a converter's output without our rewriting, measured for comparison."""
     precision = find_precision(row.format, row.precision)
     return precision is not None and precision.counterpart is not None
 
 
 def precision_of_ours(row: Row) -> str | None:
-    """The row's own precision; of a stock export, that of our export which it is compared with."""
+    """The row's own precision; for a stock export, the precision of our export that it is compared with."""
     precision = find_precision(row.format, row.precision)
     return row.precision if precision is None else precision.counterpart or row.precision
 
 
 def original_of(row: Row) -> str | None:
-    """The model that the row's model is an edge twin of; None for any other."""
+    """The original of the row's model, if that is an edge twin; otherwise None."""
     return MODELS[row.model].twin_of if row.model is not None and row.model in MODELS else None
 
 

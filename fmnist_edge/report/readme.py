@@ -1,6 +1,6 @@
-"""Blocks of a README that are written from results, between lines `<!-- report:NAME -->` and `<!-- /report -->`.
+"""Rewrite blocks of a README from results. A block is between `<!-- report:NAME -->` and `<!-- /report -->`.
 
-`<!-- report:latency engine=litert,onnxruntime threads=1 -->` has only the rows that fit.
+Filters select rows, as in `<!-- report:latency engine=litert,onnxruntime threads=1 -->`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fmnist_edge.errors import FileError, InputError, UnknownNameError
 from fmnist_edge.report.markdown import BLOCKS, escaped
 from fmnist_edge.report.runs import Row, Run, with_rows
 
-__all__ = ["read", "regenerated"]
+__all__ = ["read", "regenerate"]
 
 OPENING, CLOSING = "<!-- report:", "<!-- /report -->"
 BLOCK = re.compile(
@@ -37,20 +37,20 @@ FILTERS: dict[str, Callable[[Run, Row], str]] = {
 
 
 def read(path: Path) -> str:
-    """Raises FileError when the file is no text that can be read."""
+    """The file's text. Raises FileError when it cannot be read or is not UTF-8."""
     try:
         return path.read_bytes().decode()
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
-        raise FileError(f"{path}: not UTF-8 text; name a Markdown file") from None
+        raise FileError(f"{path}: not UTF-8 text; expected a Markdown file") from None
 
 
-def regenerated(text: str, runs: Sequence[Run], path: Path) -> tuple[str, list[str]]:
-    """`text` with every block as the results give it, and the names of the blocks that were not so.
+def regenerate(text: str, runs: Sequence[Run], path: Path) -> tuple[str, list[str]]:
+    """Rewrite every block of `text`; returns the new text and the names of the blocks that changed.
 
-    `path` is the file that `text` is from: results are linked relative to it. Raises InputError for a marker that is
-    not closed or not understood, and where there is none.
+    `path`: the file of `text`; links to results are relative to it. Raises InputError when a marker is not closed or
+    not valid, and when there is no block.
     """
     stale: list[str] = []
 
@@ -63,11 +63,13 @@ def regenerated(text: str, runs: Sequence[Run], path: Path) -> tuple[str, list[s
 
     blocks = list(BLOCK.finditer(text))
     if not blocks:
-        raise InputError(f"{path}: no block of {OPENING}NAME --> and {CLOSING}; NAME is one of: {', '.join(BLOCKS)}")
+        raise InputError(
+            f"{path}: has no block from {OPENING}NAME --> to {CLOSING}; add one, NAME is one of: {', '.join(BLOCKS)}"
+        )
     nested = next((item["name"] for item in blocks if f"\n{OPENING}" in item["body"]), None)
     if nested or len(blocks) != f"\n{text}".count(f"\n{OPENING}"):
         what = nested or "at least one"
-        raise InputError(f"{path}: block {what} is not closed, or its marker is not `{OPENING}NAME key=value -->`")
+        raise InputError(f"{path}: block {what} has no {CLOSING}, or its marker is not `{OPENING}NAME key=value -->`")
     return BLOCK.sub(renew, text), stale
 
 
@@ -83,12 +85,12 @@ def block(name: str, filters: str, runs: Sequence[Run], path: Path) -> str:
             raise InputError(f"{path}: block {name}: unknown filter {key!r}; choose from: {', '.join(FILTERS)}")
         rows = [pair for pair in rows if FILTERS[key](*pair) in values.split(",")]
     if not rows:
-        raise InputError(f"{path}: block {name}: no measured cell has{filters or ' a row'}; change the marker")
+        raise InputError(f"{path}: block {name}: no measured cell fits{filters or ' it'}; change the marker's filters")
     return BLOCKS[name](with_rows(runs, [row for _, row in rows]), lambda run: linked(run, path))
 
 
 def linked(run: Run, readme: Path) -> str:
-    """A link to the results file where it is below the README's folder; else only its name."""
+    """A link to the results file if it is below the README's folder; otherwise its name."""
     name = escaped(run.file)
     relative = os.path.relpath(run.path.resolve(), readme.resolve().parent)
     outside = relative.startswith("..") or Path(relative).is_absolute()

@@ -1,6 +1,6 @@
-"""Results files -> what a report shows of them: a Run a file, a Row a measured cell.
+"""Read results files into a Run per file and a Row per measured cell.
 
-Everything that is shown passes through here, text and numbers through `values`; what is null stays None.
+All data of a report pass through here. `values` checks its text and numbers. null becomes None.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from fmnist_edge.bench import results
 from fmnist_edge.bench.results import Cell, Result
-from fmnist_edge.bench.tables import absent
+from fmnist_edge.bench.tables import unmeasured
 from fmnist_edge.bench.validity import INVALID, VALID, run_reasons
 from fmnist_edge.console import track
 from fmnist_edge.errors import FileError
@@ -24,22 +24,22 @@ from fmnist_edge.report.values import clean_text, number, optional_number, optio
 __all__ = ["Row", "Run", "find", "read", "with_rows"]
 
 SUFFIX = ".json.gz"
-# How a figure came about. Schema 2 holds nothing else; the column is what tells other kinds apart from these.
+# How a figure was obtained. All figures of a results file are measured; reports show other kinds, too.
 MEASURED = "measured"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A measured cell. Times in µs, p50 where nothing else is said; shares and accuracies are fractions.
+    """A measured cell. Times are in µs, and p50 unless the name says otherwise; shares and accuracies are fractions.
 
     Attributes:
-        id: unlike that of every other row of the report.
-        validity: VALID or INVALID: the cell's own verdict, and what speaks against its whole run.
-        reasons: (rule, what was found) of an INVALID one.
+        id: unique in the report.
         target: the part of the machine that computed, "cpu" or "gpu".
-        device_us: what a GPU took by its own clock, where its engine tells.
-        front: whether no cell of the run, target and batch is as accurate and faster, or as fast and more accurate.
-        unbeaten: the same with the artifact's size as a third respect.
+        device_us: latency by the GPU's own clock, if the engine reports it.
+        validity: VALID or INVALID, by the cell's own verdict and by the reasons against its whole run.
+        reasons: (rule, text) for each reason why it is INVALID.
+        front: whether it is on the Pareto front of latency and accuracy, among cells of its run, target and batch.
+        unbeaten: whether it is on the Pareto front of latency, accuracy and size.
         curve: latency by percentile.
     """
 
@@ -86,18 +86,18 @@ class Row:
 
     @property
     def file(self) -> str:
-        """The artifact's file name; with its folder where that is not the model's name."""
+        """The artifact's file name, with its folder if that is not the model's name."""
         folder, _, name = self.artifact.rpartition("/")
         return name if folder == self.model else self.artifact
 
     @property
     def group(self) -> str:
-        """The model, or what stands for it."""
+        """The model's name, or the artifact's if the model is unknown."""
         return self.model or self.artifact
 
     @property
     def setting(self) -> tuple[str, int]:
-        """What latencies are looked at together: of one target, and batches of one size."""
+        """Target and batch size. Only latencies with the same setting are shown together."""
         return self.target, self.batch
 
     @property
@@ -110,10 +110,12 @@ class Run:
     """A results file.
 
     Attributes:
-        file: its name below benchmarks/results: the device's folder and the file.
-        machine: (what, text) of what was found out about the machine.
-        verdict: VALID or INVALID, with its reasons as (rule, text); unseen: what the machine does not tell.
-        missing: a line per reason for which cells were not measured.
+        file: the device's folder and the file name.
+        machine: (fact, text) for each known fact about the machine.
+        verdict: VALID or INVALID.
+        reasons: (rule, text) for each reason of the verdict.
+        unseen: facts that the machine does not report.
+        missing: one line per reason why cells were not measured.
     """
 
     path: Path
@@ -130,16 +132,16 @@ class Run:
 
 
 def with_rows(runs: Sequence[Run], rows: Sequence[Row]) -> list[Run]:
-    """The runs with those of their rows that are among `rows`; runs without any left out."""
+    """The runs, reduced to those of their rows that are in `rows`; runs without such rows are left out."""
     kept = {row.id for row in rows}
     thinned = [replace(run, rows=tuple(row for row in run.rows if row.id in kept)) for run in runs]
     return [run for run in thinned if run.rows]
 
 
 def find(paths: Sequence[Path]) -> list[Path]:
-    """`paths` with each folder replaced by the results in it, at any depth; every file once.
+    """The results files among `paths` and at any depth in their folders, each file once.
 
-    Raises FileError when a folder holds none.
+    Raises FileError when a folder contains none.
     """
     found: dict[Path, Path] = {}
     for path in paths:
@@ -151,36 +153,36 @@ def find(paths: Sequence[Path]) -> list[Path]:
 
 
 def read(paths: Sequence[Path]) -> list[Run]:
-    """The runs in these files and folders, by device, the newest first.
+    """Read the runs in these files and folders, sorted by device, the newest first.
 
-    Raises FileError when a file is missing, damaged or of another schema, or when none has a measured cell.
+    Raises FileError when a file is missing, damaged or of another schema, or when no file has a measured cell.
     """
     runs = [run_of(number, path) for number, path in enumerate(track(find(paths), "reading results"))]
     if not any(run.rows for run in runs):
         names = ", ".join(run.file for run in runs)
-        raise FileError(f"no measured cell in {names}; run `fmnist-edge bench` and look at what it says")
+        raise FileError(f"no measured cell in {names}; run `fmnist-edge bench`, which shows the reasons")
     return sorted(sorted(runs, key=lambda run: run.created, reverse=True), key=lambda run: run.device)
 
 
 def run_of(number: int, path: Path) -> Run:
     result = results.load(path)
     try:
-        return described(number, path, result)
+        return run_from(number, path, result)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         kind = type(error).__name__
         raise FileError(f"{path}: damaged ({kind}: {error}); run `fmnist-edge bench` again") from None
 
 
-def described(number: int, path: Path, result: Result) -> Run:
+def run_from(number: int, path: Path, result: Result) -> Run:
     machine, verdict = result["machine"], result["verdict"]
     device = clean_text(machine.get("device") or "unknown")
     against = reasons_of(run_reasons(result))
     rows = []
     for place, cell in enumerate(track(result["cells"], "cells")):
-        if cell["summary"] is not None and not results.is_software(cell):  # that one is among `missing`
+        if cell["summary"] is not None and not results.is_software(cell):  # `missing` lists the software GPUs
             try:
                 rows.append(row_of(f"r{number}c{place}", device, cell, against))
-            except FileError as error:  # a window of samples, which does not know where it is from
+            except FileError as error:  # a damaged window of samples; the error does not name the file
                 raise FileError(f"{path}: cells[{place}]: {error}") from None
     return Run(
         path=path,
@@ -194,7 +196,7 @@ def described(number: int, path: Path, result: Result) -> Run:
         if verdict is None
         else reasons_of(verdict["reasons"]),
         unseen=() if verdict is None else tuple(map(clean_text, verdict["unseen"])),
-        missing=tuple(map(clean_text, absent(result))),
+        missing=tuple(map(clean_text, unmeasured(result))),
         rows=tuple(with_fronts(rows)),
     )
 
@@ -243,7 +245,10 @@ def row_of(id: str, device: str, cell: Cell, against: tuple[tuple[str, str], ...
 
 
 def with_fronts(rows: Sequence[Row]) -> list[Row]:
-    """Marks the fronts, for each target and batch: of VALID rows of a known accuracy, of all where there is none."""
+    """Mark the rows on the Pareto fronts of each target and batch.
+
+    The fronts are of the VALID rows with a known accuracy, or of all rows with a known accuracy if none is VALID.
+    """
     marked = {row.id: row for row in rows}
     for like in {row.setting for row in rows}:
         known = [row for row in rows if row.setting == like and row.accuracy is not None]

@@ -1,4 +1,4 @@
-"""What a report shows, as JSON."""
+"""Write a report as JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fmnist_edge.report import boards, ratios
-from fmnist_edge.report.boards import Line
+from fmnist_edge.report.boards import BoardFigures
 from fmnist_edge.report.ratios import Trio
 from fmnist_edge.report.runs import Row, Run
 
@@ -16,9 +16,9 @@ __all__ = ["as_json", "row_as_json"]
 SCHEMA = 1
 
 
-def as_json(runs: Sequence[Run], lines: Sequence[Line] = ()) -> dict[str, Any]:
-    """Every run with its rows, curves included, and its ratios; times in µs, shares as fractions, null for unknown.
-    What was emulated and estimated stands apart from them."""
+def as_json(runs: Sequence[Run], lines: Sequence[BoardFigures] = ()) -> dict[str, Any]:
+    """Every run with its rows, their curves, and its ratios. Times are in µs, shares are fractions, unknown is null.
+    Emulated and estimated figures have their own key."""
     measured = [run_as_json(run) for run in runs]
     return {"schema": SCHEMA, "runs": measured, "emulated_and_estimated": boards.as_json(lines)}
 
@@ -39,14 +39,14 @@ def run_as_json(run: Run) -> dict[str, Any]:
 
 
 def row_as_json(row: Row) -> dict[str, Any]:
-    """All of a row but its curve."""
+    """A row without its curve."""
     fields = asdict(row)
     del fields["curve"]
     return {**fields, "reasons": reasons(row.reasons)}
 
 
 def trio_as_json(trio: Trio) -> dict[str, Any]:
-    """The rows by their ids."""
+    """The ratios; the rows are named by their ids."""
     return {
         "ours": trio.ours.id,
         "stock": trio.stock and trio.stock.id,

@@ -1,4 +1,4 @@
-"""The columns of a report's tables, as data, and the rows of text they make."""
+"""Define the columns of a report's tables, and format their rows as text."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fmnist_edge.report.runs import Row, Run
 
 __all__ = [
     "ACCURACY", "BY_PRECISION", "COMPACT", "ENGINE", "FASTEST", "FILE", "FULL", "MODEL", "P50", "PAGE", "RUNS", "SIZE",
-    "THREADS", "VERDICT", "Column", "Table", "facts", "fronts", "latencies", "ratios",
-    "rules", "side_by_side", "summed", "table_of",
+    "THREADS", "VERDICT", "Column", "Table", "facts", "fronts", "latencies", "ratios", "row_verdict", "run_verdict",
+    "side_by_side", "table_of",
 ]  # fmt: skip
 
 NONE = "–"
@@ -23,12 +23,13 @@ Value = str | float | None
 
 @dataclass(frozen=True)
 class Column:
-    """A heading, what stands under it, and how that is written.
+    """A column of a table.
 
     Attributes:
-        value: of an item; what a table is sorted by.
-        doubtful: whether a value gets a star.
-        usual: a table where all have this value has no such column; ... for a column that is always shown.
+        value: item -> its value in this column, by which a table is sorted.
+        write: value -> text.
+        doubtful: whether an item's value gets a star.
+        usual: the column is left out if all items have this value; with ... it is always shown.
     """
 
     heading: str
@@ -44,7 +45,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """What is shown of some items, a row each."""
+    """A table with one row per item."""
 
     title: str
     columns: Sequence[Column]
@@ -60,11 +61,11 @@ class Table:
 
 
 def table_of(title: str, columns: Sequence[Column], items: Sequence[Any]) -> Table:
-    """Without columns that would tell nothing, such as batch sizes where every call has one image."""
-    telling = [
+    """A table without columns whose values are all the usual one, such as a batch size of 1."""
+    shown_columns = [
         column for column in columns if column.usual is ... or any(column.value(item) != column.usual for item in items)
     ]
-    return Table(title, telling, items)
+    return Table(title, shown_columns, items)
 
 
 def thousands(value: float) -> str:
@@ -72,7 +73,7 @@ def thousands(value: float) -> str:
 
 
 def tenths(value: float) -> str:
-    """Whole numbers from 10,000 on.
+    """One decimal place; none from 10,000 on.
 
     >>> tenths(9999.94), tenths(10_000.4)
     ('9,999.9', '10,000')
@@ -104,8 +105,8 @@ def precision_of(row: Row | None) -> str | None:
     return None if row is None else row.precision
 
 
-def rules(row: Row) -> str:
-    """The verdict, and by which rules."""
+def row_verdict(row: Row) -> str:
+    """The row's verdict, and the rules that it breaks."""
     broken = dict.fromkeys(rule for rule, _ in row.reasons)
     return f"{row.validity}: {', '.join(broken)}" if broken else row.validity
 
@@ -131,7 +132,7 @@ VALID = Column("valid", lambda row: "yes" if row.valid else "no")
 
 COMPACT = (FILE, ENGINE, TARGET, THREADS, BATCH, P50, P90, P99, ACCURACY, SIZE, LIMIT, VALID)
 PEAK = Column("% peak", lambda row: row.share_of_peak, percent)
-VERDICT = Column("verdict", rules)
+VERDICT = Column("verdict", row_verdict)
 FRONT = (MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, P50, P99, ACCURACY, SIZE, VALID)
 FULL = (
     MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, P50, P90, P99, DEVICE, END_TO_END, FIRST, LOAD, RSS, SIZE, ACCURACY,
@@ -186,12 +187,12 @@ RUNS = (
     Column("plan", lambda run: run.plan),
     Column("cells", lambda run: len(run.rows)),
     Column("VALID cells", lambda run: sum(row.valid for row in run.rows)),
-    Column("verdict", lambda run: summed(run)),
+    Column("verdict", lambda run: run_verdict(run)),
 )
 
 
-def summed(run: Run) -> str:
-    """The verdict, and by which rules."""
+def run_verdict(run: Run) -> str:
+    """The run's verdict, and the rules that it breaks."""
     broken = dict.fromkeys(rule for rule, _ in run.reasons)
     return f"{run.verdict}: {', '.join(broken)}" if broken else run.verdict
 
@@ -203,7 +204,7 @@ BEYOND_PEAK = (
 
 
 def facts(run: Run) -> list[str]:
-    """What must be known about a run beside its figures, a line each."""
+    """What a reader must know about a run besides its figures, one line each."""
     text = dict(run.machine)
     lines = [f"{text.get('CPU', NONE)}, {text.get('cores', NONE)} cores; plan {run.plan}, {run.created}"]
     lines += [f"{run.verdict}: {rule}: {found}" for rule, found in run.reasons] or [run.verdict]
@@ -231,7 +232,7 @@ def fronts(run: Run) -> Table:
 
 
 def ratios(run: Run) -> list[Table]:
-    """Original, twin and stock export; no table where there is nothing to set beside."""
+    """Comparisons of our exports with stock exports and twins, without empty tables."""
     tables = [
         table_of("Fastest of ours, stock exports and twin: p50 in multiples of ours", FASTEST, fastest(run.rows)),
         table_of("By precision: p50 in multiples of ours", BY_PRECISION, by_precision(run.rows)),
@@ -240,8 +241,10 @@ def ratios(run: Run) -> list[Table]:
 
 
 def side_by_side(runs: Sequence[Run]) -> Table | None:
-    """p50 of each cell that two devices or more have measured, by device; the newest run that has it. None where there
-    is no such cell."""
+    """p50 by device, for cells measured on at least two devices; each from the newest run that has it.
+
+    None when there is no such cell.
+    """
     devices = list(dict.fromkeys(run.device for run in runs))
     found: dict[tuple[Any, ...], dict[str, Row]] = {}
     for run in runs:

@@ -1,4 +1,4 @@
-"""Text and numbers of a results file, made safe to show. The file may come from anywhere."""
+"""Check text and numbers of a results file, and make them safe to show. The file may come from anywhere."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ MOST = 1e18
 
 
 def clean_text(value: object) -> str:
-    """One printable line. Replaces terminal escape sequences, lone surrogates and marks that reverse the direction of
-    writing.
+    """One printable line. Terminal escape sequences, lone surrogates and marks that reverse the writing direction are
+    replaced.
 
     >>> clean_text("a\\n b\\x1b[31m")
     'a b\ufffd[31m'
@@ -23,10 +23,12 @@ def optional_text(value: object) -> str | None:
 
 
 def number(value: object) -> float:
-    """`value`, if it is a number from 0 to 1e18. That is more than any figure of a results file, and leaves room to
-    compute with it. Raises ValueError for anything else."""
+    """`value`, if it is a number from 0 to 1e18; raises ValueError otherwise.
+
+    Figures of a results file are smaller than that, and computing with such numbers does not overflow.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
-        raise ValueError(f"{clean_text(value)[:40]!r} where a number of at least 0 belongs")
+        raise ValueError(f"found {clean_text(value)[:40]!r}, expected a number of at least 0")
     return value
 
 

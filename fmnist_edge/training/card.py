@@ -1,4 +1,4 @@
-"""A trained model's card as a page: Markdown for people, a PNG of the learning curve."""
+"""Write a trained model's card as a page: Markdown, and a PNG of the learning curve."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["draw_curve", "overview", "page", "read_card", "write_page"]
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """The card in `path`. Raises FileError when it cannot be read, InputError when it is no card of this version."""
+    """Read a card. Raises FileError when the file cannot be read, InputError when it is no card of schema 2."""
     try:
         card = json.loads(path.read_text())
     except OSError as error:
@@ -24,7 +24,7 @@ def read_card(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: is not JSON") from error
     if not isinstance(card, dict) or card.get("schema") != 2:
         found = card.get("schema") if isinstance(card, dict) else type(card).__name__
-        raise InputError(f"{path}: is no model card: schema is {found!r}, expected 2")
+        raise InputError(f"{path}: is not a model card: schema is {found!r}, expected 2")
     return card
 
 
@@ -35,7 +35,7 @@ def write_page(card: dict[str, Any], folder: Path) -> None:
 
 
 def page(card: dict[str, Any]) -> str:
-    """The card as Markdown. Accuracies in per cent; `–` where there is no figure."""
+    """The card as Markdown. Accuracies are percentages; `–` stands for a missing figure."""
     model, machine, versions = card["model"], card["machine"], card["versions"]
     limited = f" Cut to {card['limit']:,} images of each split, to try things out." if card["limit"] else ""
     lines = [
@@ -88,7 +88,7 @@ def figures(card: dict[str, Any]) -> str:
 
 
 def seeds_section(card: dict[str, Any]) -> list[str]:
-    """Every seed's figures and their spread; nothing for a single seed."""
+    """Figures of every seed, and their spread; empty for a single seed."""
     if len(card["seeds"]) < 2:
         return []
     rows = [
@@ -123,13 +123,13 @@ def percent(fraction: float | None) -> str:
 
 
 def draw_curve(card: dict[str, Any], path: Path) -> None:
-    """Loss and accuracy of every epoch, fitted and validation images, as a PNG."""
+    """Write a PNG: loss and accuracy of every epoch, on training and validation images."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     fitted = "augmented training images" + (", teachers' part included" if card["teachers"] else "")
     panels = figure.subplots(1, 2)
-    # Logarithmic: a teacher's part makes the fitted loss tens of times the other.
+    # A logarithmic scale, because teachers make the training loss tens of times higher than the validation loss.
     for axes, metric, scale in zip(panels, ("loss", "accuracy"), ("log", "linear"), strict=True):
         for key, label in ((metric, fitted), (f"val_{metric}", "validation images")):
             records = [record for record in card["curve"] if key in record]
@@ -143,7 +143,7 @@ def draw_curve(card: dict[str, Any], path: Path) -> None:
 
 
 def overview(cards: list[dict[str, Any]]) -> str:
-    """One table over many cards."""
+    """One table with a row per card."""
     rows = []
     for card in cards:
         spread = card["spread"]

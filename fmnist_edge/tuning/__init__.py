@@ -1,1 +1,1 @@
-"""Search hyper-parameters: what is searched, where a study is kept, how it runs, what it found."""
+"""Search hyper-parameters: the search space, the study's storage, the search itself, and its summary."""

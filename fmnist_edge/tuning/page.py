@@ -1,4 +1,4 @@
-"""A hyper-parameter study's summary, as `tune` returns it, as one Markdown page."""
+"""Write a study's summary, as `tune` returns it, as a Markdown page."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from fmnist_edge.console import table
 
 __all__ = ["page"]
 
-SHOWN = 10  # trials in the table of the best
+SHOWN = 10  # number of trials in the table of the best
 
 
 def page(summary: dict[str, Any]) -> str:
-    """Markdown: the protocol, what the search gained, the spread, the best recipe, importances, the best trials.
+    """The page: protocol, gain over the recipe, spread, importances, best trials.
 
-    Accuracies are fractions in `summary` and percent on the page. Ends with a line feed.
+    Accuracies are fractions in `summary` and percentages on the page. The text ends with a line feed.
     """
     parts = [
         f"# {summary['model']}: how far hyper-parameters move it",

@@ -1,4 +1,4 @@
-"""What a study searches, as data, and the recipe that a trial's values make."""
+"""Define the search space of a study, and make a recipe from a trial's values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["SPACE", "Range", "space_of", "suggest", "trial_recipe"]
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, both included; whole ones when both bounds are."""
+    """Numbers from `low` to `high`, both included. If both bounds are whole numbers, so are all values."""
 
     low: float
     high: float
@@ -23,7 +23,7 @@ class Range:
 
 Space = dict[str, Range | tuple[Any, ...]]
 
-# What is searched, by the recipe's field; a tuple lists choices. Every `best` recipe lies inside.
+# Field of the recipe -> its range, or a tuple of choices. Every `best` recipe is inside the space.
 SPACE: Space = {
     "optimizer": ("adamw", "muon"),
     "learning_rate": Range(3e-4, 3e-2, log=True),
@@ -34,11 +34,11 @@ SPACE: Space = {
     "label_smoothing": Range(0.0, 0.2),
     "ema_momentum": (0.0, 0.99, 0.995, 0.998),
 }
-RATE = Range(0.0, 0.6)  # of each dropout
+RATE = Range(0.0, 0.6)  # of every dropout layer
 
 
 def space_of(spec: ModelSpec) -> Space:
-    """SPACE and every rate of the model's build()."""
+    """SPACE, and the range of every dropout rate of the model's build()."""
     return {**SPACE, **dict.fromkeys(spec.rates, RATE)}
 
 
@@ -50,7 +50,7 @@ def suggest(trial: Any, name: str, domain: Range | tuple[Any, ...]) -> Any:
 
 
 def trial_recipe(spec: ModelSpec, best: Recipe, params: dict[str, Any], epochs: int) -> Recipe:
-    """`best` with a trial's values: fitted without teachers, and never on validation images."""
+    """`best` with a trial's values. It is fitted without teachers, and never on validation images."""
     return dataclasses.replace(
         best,
         name="tuned",

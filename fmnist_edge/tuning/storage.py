@@ -1,4 +1,4 @@
-"""Where a study lives: one URL for every Optuna storage, so that many machines share it, and errors of our tree."""
+"""Open the storage of a study from a URL, so that many machines can share it, and translate its errors into ours."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from fmnist_edge.errors import FileError, FmnistEdgeError, InputError, Unavailab
 __all__ = ["open_storage", "storage_errors"]
 
 FORMS = "sqlite:///FILE.db, postgresql://…, mysql://…, redis://…, grpc://HOST:PORT, journal:FILE or a FILE.log"
-GRPC_PORT = 13000  # Optuna's own default
+GRPC_PORT = 13000  # Optuna's default
 GRPC_TIMEOUT_S = 10
 RETRIES, PAUSE_S = 4, 0.5
-ENGINE = {"pool_pre_ping": True}  # trials take minutes, and servers close connections that were idle for as long
+ENGINE = {"pool_pre_ping": True}  # trials take minutes, and a server may close an idle connection in that time
 DRIVERS = ("grpc", "redis", "sqlalchemy")
 
 
 def open_storage(url: str) -> Any:
-    """The Optuna storage that `url` names; a file's folder is made if need be.
+    """Open the Optuna storage at `url`; creates a file's folder if needed.
 
-    journal:FILE, or a FILE ending in .log, is a log on a (network) drive; redis://… is the same log on a server;
-    grpc://HOST:PORT is Optuna's proxy in front of a database; anything else is a database URL of SQLAlchemy.
+    journal:FILE, or a FILE ending in .log, is a log on a (network) drive. redis://… is the same kind of log on a
+    server. grpc://HOST:PORT is Optuna's proxy for a database. Anything else is a database URL of SQLAlchemy.
 
-    Raises InputError for what is no URL, UnavailableError for a driver that is not installed or a server that does
-    not answer, FileError for a file that cannot be used.
+    Raises InputError when `url` is no URL, UnavailableError when a driver is not installed or a server does not answer,
+    and FileError when a file cannot be used.
     """
     from optuna.storages import GrpcStorageProxy, JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalRedisBackend
@@ -38,72 +38,73 @@ def open_storage(url: str) -> Any:
         scheme, found, _ = url.partition(":")
         if scheme == "journal" or url.endswith(".log"):
             path = Path(url.removeprefix("journal:").removeprefix("//"))
-            return JournalStorage(JournalFileBackend(str(made_folder(path))))
+            return JournalStorage(JournalFileBackend(str(with_folder(path))))
         if not found:
-            raise InputError(f"storage {url!r} is no URL; expected one of: {FORMS}")
+            raise InputError(f"storage {url!r} is not a URL; expected one of: {FORMS}")
         if scheme in ("redis", "rediss"):
             return JournalStorage(JournalRedisBackend(url))
         if scheme == "grpc":
             host, port = urlsplit(url).hostname, urlsplit(url).port
             if host is None:
-                raise InputError(f"storage {url!r} names no host; expected grpc://HOST:PORT")
+                raise InputError(f"storage {url!r} has no host; expected grpc://HOST:PORT")
             proxy = GrpcStorageProxy(host=host, port=port or GRPC_PORT)
             proxy.wait_server_ready(timeout=GRPC_TIMEOUT_S)
             return proxy
         if url.startswith("sqlite:///"):
-            made_folder(Path(url.removeprefix("sqlite:///").partition("?")[0]))
+            with_folder(Path(url.removeprefix("sqlite:///").partition("?")[0]))
         return database(url)
 
 
 def database(url: str) -> Any:
-    """The database that `url` names, with Optuna's tables, which workers that start together all try to make."""
+    """Open the database at `url` and create Optuna's tables. Retries, because workers that start together all create
+    them."""
     from optuna.storages import RDBStorage
 
     for _ in range(RETRIES):
         try:
             return RDBStorage(url, engine_kwargs=ENGINE)
         except Exception as error:
-            if "already exists" not in str(error) and "IntegrityError" not in names(error):
+            if "already exists" not in str(error) and "IntegrityError" not in class_names(error):
                 raise
             time.sleep(PAUSE_S)
     return RDBStorage(url, engine_kwargs=ENGINE)
 
 
-def made_folder(path: Path) -> Path:
-    """`path`, whose folder exists now."""
+def with_folder(path: Path) -> Path:
+    """Create the folder of `path`; returns `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
 @contextmanager
 def storage_errors(url: str, *, mixed: bool = False) -> Iterator[None]:
-    """Turn whatever Optuna, SQLAlchemy or a driver raises about the storage into one line of our tree.
+    """Translate errors of Optuna, SQLAlchemy or a driver about the storage into one of our errors, with one line.
 
     Args:
-        mixed: other work is done in here too, so only what is certainly the storage's fault is turned. Without it
-            anything is taken for that.
+        mixed: the block also does other work, so only errors that certainly come from the storage are translated.
+            Without it all errors are.
     """
     try:
         yield
     except FmnistEdgeError:
         raise
     except Exception as error:
-        ours = "StorageInternalError" in names(error) or type(error).__module__.partition(".")[0] in DRIVERS
+        ours = "StorageInternalError" in class_names(error) or type(error).__module__.partition(".")[0] in DRIVERS
         if mixed and not ours:
             raise
         raise translated(url, error) from error
 
 
 def translated(url: str, error: Exception) -> FmnistEdgeError:
-    """The error of our tree that tells what is wrong with the storage; the password in `url` is not shown."""
+    """The FmnistEdgeError that says what is wrong with the storage. It hides the password in `url`."""
     shown = re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", url)
     why = one_line(error)
-    if hasattr(error, "details"):  # gRPC's, whose own text is a dump of many lines
+    if hasattr(error, "details"):  # a gRPC error, whose text would be a dump of many lines
         why = str(error.details())
     why = why.replace(url, shown)
     if isinstance(error, ImportError):
         return UnavailableError(f"storage {shown} needs a driver that is not installed ({why})")
-    if "ArgumentError" in names(error):  # SQLAlchemy's: no URL, or a dialect that it does not know
+    if "ArgumentError" in class_names(error):  # from SQLAlchemy: not a URL, or an unknown dialect
         return InputError(f"storage {shown} cannot be understood ({why}); expected one of: {FORMS}")
     if is_file(url):
         return FileError(f"storage {shown} cannot be used ({why})")
@@ -112,8 +113,8 @@ def translated(url: str, error: Exception) -> FmnistEdgeError:
     return UnavailableError(f"storage {shown} cannot be reached ({why})")
 
 
-def names(error: Exception) -> set[str]:
-    """The names of an error's classes: SQLAlchemy's cannot be imported where only other storages are used."""
+def class_names(error: Exception) -> set[str]:
+    """The names of an error's classes. Names, because SQLAlchemy may not be installed when other storages are used."""
     return {kind.__name__ for kind in type(error).__mro__}
 
 

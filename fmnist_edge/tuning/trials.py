@@ -1,4 +1,4 @@
-"""What all trials of a study say together: spread, the best, what mattered. Ready for JSON."""
+"""Summarise all trials of a study, ready for JSON: spread, best trial, importance of each parameter."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
 from fmnist_edge.tuning.space import trial_recipe
 
-__all__ = ["best_of", "finished", "summary_of"]
+__all__ = ["best_of", "finished", "summarize_study"]
 
-IMPORTANCE_TRIALS = 10  # complete ones that importances need: they compare the best tenth with all
+IMPORTANCE_TRIALS = 10  # complete trials needed for importances, which compare the best tenth with all trials
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 
 
@@ -22,12 +22,12 @@ def finished(study: Any) -> list[Any]:
 
 
 def best_of(complete: list[Any]) -> Any:
-    """The complete trial with the highest validation accuracy, the first of equals; None when there is none."""
+    """The complete trial with the highest validation accuracy; of equal ones, the first. None when none is complete."""
     return max(complete, key=lambda trial: (trial.value, -trial.number), default=None)
 
 
-def summary_of(study: Any, spec: ModelSpec, best: Recipe) -> dict[str, Any]:
-    """What all of a study's trials say, those of other workers included."""
+def summarize_study(study: Any, spec: ModelSpec, best: Recipe) -> dict[str, Any]:
+    """The summary of all trials of a study, including those of other workers."""
     trials = study.get_trials(deepcopy=False)
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     winner = best_of(complete)
@@ -44,13 +44,13 @@ def summary_of(study: Any, spec: ModelSpec, best: Recipe) -> dict[str, Any]:
         "recipe": winner
         and {
             **dataclasses.asdict(trial_recipe(spec, best, winner.params, best.epochs)),
-            "teachers": [],  # as JSON has it
+            "teachers": [],  # a list, as in JSON, where the recipe has a tuple
         },
         "trials": [
             {
                 "number": trial.number,
                 "state": STATES[trial.state.name],
-                "value": trial.value,  # of a pruned one, its last epoch's
+                "value": trial.value,  # of a pruned trial, the value of its last epoch
                 "epochs": trial.last_step or 0,
                 "seconds": seconds(trial),
                 "params": trial.params,
@@ -61,12 +61,12 @@ def summary_of(study: Any, spec: ModelSpec, best: Recipe) -> dict[str, Any]:
 
 
 def seconds(trial: Any) -> float | None:
-    """A finished trial's wall time; None for one that was only queued, or still runs, or was cut off."""
+    """A finished trial's wall time; None for a trial that is queued, running or was interrupted."""
     return round(trial.duration.total_seconds(), 1) if trial.duration and trial.state.is_finished() else None
 
 
 def spread(values: list[float]) -> dict[str, float | int | None]:
-    """Order statistics, mean and sample standard deviation; None where there are too few values."""
+    """Order statistics, mean and sample standard deviation; None when there are too few values."""
     if not values:
         return {"trials": 0, **dict.fromkeys(("min", "q1", "median", "q3", "max", "mean", "stdev"))}
     q1, median, q3 = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
@@ -83,7 +83,7 @@ def spread(values: list[float]) -> dict[str, float | int | None]:
 
 
 def importance_of(study: Any, complete: int) -> tuple[dict[str, float] | None, str]:
-    """Shares by parameter, the largest first, or None; and how they came about, or why there are none."""
+    """(parameter -> share, the largest first; the method), or (None, the reason)."""
     import optuna
 
     if complete < IMPORTANCE_TRIALS:
@@ -93,5 +93,5 @@ def importance_of(study: Any, complete: int) -> tuple[dict[str, float] | None, s
     if not total > 0 or not math.isfinite(total):
         return None, "no parameter made a difference"
     ordered = sorted(shares.items(), key=lambda item: -item[1])
-    # Watanabe et al. 2023: what the best tenth of the trials has that all of them have not
+    # Watanabe et al. 2023: how the best tenth of the trials differs from all trials
     return {name: round(share / total, 4) for name, share in ordered}, f"PED-ANOVA over {complete} complete trials"

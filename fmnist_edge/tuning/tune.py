@@ -1,7 +1,8 @@
 """Search a fixed architecture's hyper-parameters: an Optuna study that many machines can share.
 
-The published idea: how far hyper-parameters alone move a fixed architecture. A trial is a short training on the
-images the model's protocol fits on, scored on its validation images; the test images are never read.
+It follows the published idea: how much do hyper-parameters alone change the accuracy of a fixed architecture? A trial
+is a short training on the model's training images. Its score is the accuracy on validation images; the test images are
+never read.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from fmnist_edge.training.fit import fit
 from fmnist_edge.training.recipes import recipe_for
 from fmnist_edge.tuning.space import space_of, suggest, trial_recipe
 from fmnist_edge.tuning.storage import open_storage, storage_errors
-from fmnist_edge.tuning.trials import best_of, finished, summary_of
+from fmnist_edge.tuning.trials import best_of, finished, summarize_study
 
 __all__ = ["SCHEMA", "tune"]
 
 SCHEMA = 1
-PROTOCOL = "fmnist_edge"  # the study's attribute that says what its trials are
+PROTOCOL = "fmnist_edge"  # the study's attribute that holds the protocol of its trials
 
 
 def tune(
@@ -49,17 +50,17 @@ def tune(
 ) -> dict[str, Any]:
     """Run `trials` trials of `epochs` epochs each; returns the summary of the whole study, ready for JSON.
 
-    A study that exists already goes on, whoever began it: run this on many machines with one `storage`. Interrupted,
-    it keeps every finished trial. Its first trial is the model's `best` recipe, which is what a gain is measured by.
-    With one worker and one `seed` it is reproducible, also when it is run in several parts.
+    An existing study continues, so many machines can run this with the same `storage`. An interrupted study keeps every
+    finished trial. The first trial is the model's `best` recipe, the baseline for the gain. With one worker and one
+    `seed` the study is reproducible, even when it is run in several parts.
 
     Args:
         storage: a URL; see `storage.open_storage`.
         study_name: by default the model's name.
-        limit: fit and score on that many images only, to try things out.
-        progress: called with (done, trials, text) before and after each trial.
+        limit: fit and score on only this many images, to try things out.
+        progress: called with (done, trials, text) before the first trial and after each one.
 
-    Raises InputError for impossible numbers and for a study that was made for another model or protocol, and what
+    Raises InputError for numbers below their minimum and for a study of another model or protocol. Also raises what
     `storage.open_storage` raises.
     """
     for name, value, least in (("trials", trials, 1), ("epochs", epochs, 1), ("limit", limit, 1), ("seed", seed, 0)):
@@ -80,10 +81,11 @@ def tune(
                 direction="maximize",
                 load_if_exists=True,
                 sampler=sampler_for(seed),
-                # The median, not halving: cosine schedules make curves cross late, and halving drops the steep ones.
+                # No successive halving: with cosine schedules learning curves cross late, and halving would drop the
+                # steep ones.
                 pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1 + max(1, epochs // 3)),
             )
-            claim(study, protocol)
+            check_protocol(study, protocol)
             before = len(finished(study))
             enqueue_baseline(study, spec, best)
 
@@ -101,7 +103,7 @@ def tune(
         progress(0, trials, f"continuing after {before} trials" if before else "new study")
         with storage_errors(storage, mixed=True):
             study.optimize(objective, n_trials=trials, callbacks=[report])
-            summary = summary_of(study, spec, best)
+            summary = summarize_study(study, spec, best)
     return {
         "schema": SCHEMA,
         "model": spec.name,
@@ -120,7 +122,7 @@ def tune(
 def protocol_of(
     spec: ModelSpec, best: Recipe, epochs: int, limit: int | None, fitted_images: int, validation_images: int
 ) -> dict[str, Any]:
-    """What all trials of a study have in common, as JSON gives it back: values of other protocols do not compare."""
+    """What all trials of a study have in common, with JSON's types. Only scores of one protocol can be compared."""
     space = {name: domain if isinstance(domain, tuple) else vars(domain) for name, domain in space_of(spec).items()}
     protocol = {
         "model": spec.name,
@@ -137,8 +139,8 @@ def protocol_of(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hide Optuna's warnings about its experimental parts, its log of trials (an interrupt would be a traceback), and
-    TensorFlow's advice to build fewer models."""
+    """Hide Optuna's warnings about experimental features, its log of trials, and TensorFlow's advice to build fewer
+    models. Optuna's log would show a traceback after an interrupt."""
     import optuna
 
     loggers = [logging.getLogger(name) for name in ("optuna", "tensorflow")]
@@ -155,16 +157,17 @@ def quiet() -> Iterator[None]:
 
 
 def sampler_for(seed: int) -> Any:
-    """TPE (Bergstra et al. 2011), all parameters jointly, each trial with its own random numbers from (seed, number).
+    """A TPE sampler (Bergstra et al. 2011) of all parameters jointly.
 
-    One generator for all would give every worker, and a study that goes on, the same first trials again.
+    Each trial has its own random numbers, from (seed, trial number). With one generator for all trials, every worker
+    and every continued study would repeat the same first trials.
     """
     import optuna
 
     class Sampler(optuna.samplers.BaseSampler):
         def before_trial(self, study, trial):
             own = int(np.random.SeedSequence((seed, trial.number)).generate_state(1)[0])
-            # constant_liar: what other workers are trying now counts as poor, so that it is not tried again
+            # constant_liar: trials that other workers are running count as poor, so this worker tries other values
             self.tpe = optuna.samplers.TPESampler(seed=own, multivariate=True, constant_liar=True)
 
         def infer_relative_search_space(self, study, trial):
@@ -179,13 +182,13 @@ def sampler_for(seed: int) -> Any:
     return Sampler()
 
 
-def claim(study: Any, protocol: dict[str, Any]) -> None:
-    """Write down what a new study's trials are; raise InputError where an old one's are something else."""
+def check_protocol(study: Any, protocol: dict[str, Any]) -> None:
+    """Store the protocol in a new study. Raises InputError when an existing study has another protocol."""
     if PROTOCOL not in study.user_attrs and not study.get_trials(deepcopy=False):
         study.set_user_attr(PROTOCOL, protocol)
     known = study.user_attrs.get(PROTOCOL)
     if known is None or [direction.name for direction in study.directions] != ["MAXIMIZE"]:
-        raise InputError(f"study {study.study_name!r} is not one of `tune`; name another with --study")
+        raise InputError(f"study {study.study_name!r} was not made by `tune`; name another with --study")
     for key, value in protocol.items():
         if known.get(key) != value:
             difference = "another search space" if key == "space" else f"{key} {known.get(key)}, not {value}"
@@ -193,7 +196,8 @@ def claim(study: Any, protocol: dict[str, Any]) -> None:
 
 
 def enqueue_baseline(study: Any, spec: ModelSpec, best: Recipe) -> None:
-    """Make the model's `best` recipe the next trial, unless it is tried or being tried; an interrupted one is not."""
+    """Make the model's `best` recipe the next trial, unless it is queued, running or finished. If it failed or was
+    interrupted, it is queued again."""
     for trial in study.get_trials(deepcopy=False):
         if trial.user_attrs.get("baseline") and trial.state.name != "FAIL":
             return
@@ -202,7 +206,7 @@ def enqueue_baseline(study: Any, spec: ModelSpec, best: Recipe) -> None:
 
 
 def score(trial: Any, spec: ModelSpec, recipe: Recipe, fitted: Split, validation: Split, seed: int) -> float:
-    """Validation accuracy, a fraction, after the last epoch. Raises optuna.TrialPruned when it is not worth that."""
+    """Validation accuracy after the last epoch, a fraction. Raises optuna.TrialPruned when the trial is pruned."""
     import keras
     import optuna
 
@@ -220,12 +224,12 @@ def score(trial: Any, spec: ModelSpec, recipe: Recipe, fitted: Split, validation
             nonlocal accuracy, pruned
             accuracy = float((logs or {})["val_accuracy"])
             trial.report(accuracy, epoch + 1)
-            # Not by raising, which would leave the feed's threads behind. The baseline is needed whole.
+            # Raising here would leave the feed's threads running, so stop the fit instead. Never prune the baseline.
             last, baseline = epoch + 1 == recipe.epochs, trial.user_attrs.get("baseline")
             pruned = not last and not baseline and trial.should_prune()
             self.model.stop_training = pruned
 
-    keras.utils.clear_session()  # or every trial's graph stays in memory
+    keras.utils.clear_session()  # otherwise every trial's graph stays in memory
     fit(spec, recipe, fitted, validation, seed=seed, callbacks=lambda fed: [Reporter(fed)], verbose=0)
     if pruned:
         raise optuna.TrialPruned

@@ -88,8 +88,8 @@ def test_what_a_measured_and_b_could_not_run_is_a_failure_and_the_other_way_roun
     (won,) = compare(result(broken), result())
     assert lost.is_slower(0.1) and lost.problem == "B: failed, crashed"
     assert not won.is_slower(0.1)
-    assert tables.compared_rows([lost]) == []
-    assert tables.uncompared([lost, lost]) == ["B: failed, crashed (linear/float32.onnx on onnxruntime and 1 more)"]
+    assert tables.comparison_rows([lost]) == []
+    assert tables.incomparable([lost, lost]) == ["B: failed, crashed (linear/float32.onnx on onnxruntime and 1 more)"]
 
 
 def test_unlike_machines_are_told_apart_by_what_differs():
@@ -108,6 +108,6 @@ def test_an_invalid_result_is_noted_with_its_reasons():
 
 def test_a_row_shows_the_interval():
     (found,) = compare(result(), result(cell(rounds=steady(200))))
-    row = dict(zip(tables.COMPARED, tables.compared_rows([found])[0], strict=True))
+    row = dict(zip(tables.COMPARISON_HEADER, tables.comparison_rows([found])[0], strict=True))
     assert row["A p50 µs"] == "100.1" and row["B p50 µs"] == "200.1" and row["finding"] == "slower"
     assert row["B/A p50 [95 %]"] == "1.999 [1.999, 1.999]"

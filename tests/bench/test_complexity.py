@@ -10,7 +10,7 @@ from support import ROOT
 from support.bench_models import write_onnx, write_tflite
 
 from fmnist_edge.bench import complexity
-from fmnist_edge.bench.complexity import Op, convolution, matrix_product, totals
+from fmnist_edge.bench.complexity import Op, convolution_macs, matrix_product_macs, totals
 
 SIZE = st.integers(1, 8)
 
@@ -19,16 +19,16 @@ LINEAR = {"macs": 7840, "parameters": 7840, "weight_bytes": 31_360, "activation_
 
 @given(SIZE, SIZE, SIZE, SIZE, SIZE, SIZE)
 def test_a_convolution_is_a_matrix_product_per_position(height, width, inputs, outputs, rows, columns):
-    found = convolution((1, height, width, outputs), (outputs, rows, columns, inputs), output_axis=0)
+    found = convolution_macs((1, height, width, outputs), (outputs, rows, columns, inputs), output_axis=0)
     assert found == height * width * outputs * rows * columns * inputs
-    assert found == height * width * matrix_product((1, outputs), rows * columns * inputs)
+    assert found == height * width * matrix_product_macs((1, outputs), rows * columns * inputs)
 
 
 @given(SIZE, SIZE, SIZE)
 def test_depthwise_is_one_filter_per_channel(size, channels, kernel):
-    depthwise = convolution((1, size, size, channels), (1, kernel, kernel, channels), output_axis=3)
+    depthwise = convolution_macs((1, size, size, channels), (1, kernel, kernel, channels), output_axis=3)
     assert depthwise == size * size * channels * kernel * kernel
-    grouped = convolution((1, channels, size, size), (channels, 1, kernel, kernel), output_axis=0)
+    grouped = convolution_macs((1, channels, size, size), (channels, 1, kernel, kernel), output_axis=0)
     assert grouped == depthwise
 
 
@@ -110,7 +110,7 @@ def test_layers_are_as_counted_by_hand_in_keras_tflite_and_onnx(tmp_path, kind):
 
     layers, macs = layers_of(kind)
     model = keras_model(layers)
-    found = complexity.of_keras_model(model)
+    found = complexity.keras_model_complexity(model)
     assert found["macs"] == macs
     assert found["parameters"] == sum(math.prod(weight.shape) for weight in model.weights)
     tflite, onnx = tmp_path / "a.tflite", tmp_path / "a.onnx"
@@ -118,8 +118,8 @@ def test_layers_are_as_counted_by_hand_in_keras_tflite_and_onnx(tmp_path, kind):
         tflite.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
         if kind != "grouped":  # tf2onnx has no such op
             tf2onnx.convert.from_keras(model, output_path=str(onnx))
-    assert complexity.of_tflite(tflite)["macs"] == macs
-    assert kind == "grouped" or complexity.of_onnx(onnx)["macs"] == macs
+    assert complexity.tflite_complexity(tflite)["macs"] == macs
+    assert kind == "grouped" or complexity.onnx_complexity(onnx)["macs"] == macs
 
 
 def onnx_file(path, node, inputs, weights):
@@ -141,17 +141,17 @@ def test_onnx_ops_that_no_converter_makes_here_are_as_counted_by_hand(tmp_path):
     from onnx import helper
 
     grouped = helper.make_node("Conv", ["x", "w"], ["y"], group=2, pads=[1, 1, 1, 1])
-    found = complexity.of_onnx(onnx_file(tmp_path / "a.onnx", grouped, [1, 4, 6, 6], (10, 2, 3, 3)))
+    found = complexity.onnx_complexity(onnx_file(tmp_path / "a.onnx", grouped, [1, 4, 6, 6], (10, 2, 3, 3)))
     assert found == {
         "macs": 6 * 6 * 10 * 2 * 9, "parameters": 180, "weight_bytes": 720, "activation_bytes": 4 * 36 * (4 + 10),
     }  # fmt: skip
     upward = helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2])
-    found = complexity.of_onnx(onnx_file(tmp_path / "b.onnx", upward, ["n", 4, 6, 6], (4, 5, 3, 3)))
+    found = complexity.onnx_complexity(onnx_file(tmp_path / "b.onnx", upward, ["n", 4, 6, 6], (4, 5, 3, 3)))
     assert found["macs"] == 6 * 6 * 4 * 5 * 9
     product = helper.make_node("Gemm", ["x", "w"], ["y"], transA=1)
-    assert complexity.of_onnx(onnx_file(tmp_path / "c.onnx", product, [1, 8], (1, 3)))["macs"] == 8 * 3 * 1
+    assert complexity.onnx_complexity(onnx_file(tmp_path / "c.onnx", product, [1, 8], (1, 3)))["macs"] == 8 * 3 * 1
     unknown = helper.make_node("MatMul", ["z", "w"], ["y"])
-    assert complexity.of_onnx(onnx_file(tmp_path / "d.onnx", unknown, [1, 7], (7, 3))) is None
+    assert complexity.onnx_complexity(onnx_file(tmp_path / "d.onnx", unknown, [1, 7], (7, 3))) is None
 
 
 def test_compact_cnn_is_as_counted_by_hand_in_every_format():

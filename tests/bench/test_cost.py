@@ -47,7 +47,7 @@ def test_a_foreign_module_is_found(monkeypatch):
 
 
 def in_this_process(artifact, engine, images, whole):
-    """`overhead_of` without the child, which knows nothing of `quick` and takes seconds."""
+    """`measure_overhead` without the child, which knows nothing of `quick` and takes seconds."""
     return overhead.measure(str(artifact), engine, np.load(images), whole=whole)
 
 
@@ -55,7 +55,7 @@ def in_this_process(artifact, engine, images, whole):
 @pytest.mark.parametrize(("name", "engine"), [("float32.onnx", "onnxruntime"), ("int8.tflite", "litert")])
 def test_an_artifact(linear_models, tmp_path, monkeypatch, name, engine, in_child):
     if not in_child:
-        monkeypatch.setattr(cost, "overhead_of", in_this_process)
+        monkeypatch.setattr(cost, "measure_overhead", in_this_process)
     np.save(tmp_path / "images.npy", np.zeros((4, 28, 28), np.uint8))
     tensor = TensorSpec("image", (None, 28, 28, 1), "int8" if "int8" in name else "float32")
     call, memory = cost.artifact_figures(linear_models[name], engine, tensor, tmp_path / "images.npy")

@@ -74,7 +74,7 @@ def test_a_raspberry_pi_is_named_by_its_board(tmp_path):
     assert described["frequency_driver"] == "cpufreq-dt"
     assert described["frequency_limits_mhz"] == [1500, 2400]
     assert state.frequencies(root) == [2400, 1500]
-    assert state.hottest(root) == 51.5
+    assert state.highest_temperature(root) == 51.5
     assert state.state(root)["governor"] == "ondemand"
 
 
@@ -108,7 +108,7 @@ def test_garbage_is_null_and_no_crash(tmp_path):
     names = ["proc/cpuinfo", "proc/meminfo", "sys/fs/cgroup/cpu.max", "sys/class/thermal/thermal_zone0/temp"]
     root = write(tmp_path, dict.fromkeys(names, "\0no: :thing\n"))
     assert environment.describe(root)["memory_bytes"] is None
-    assert state.hottest(root) is None
+    assert state.highest_temperature(root) is None
     assert state.frequencies(root) is None and state.jiffies(root) is None
 
 

@@ -64,17 +64,19 @@ def request_for(tmp_path, monkeypatch):
 
 class TestParity:
     def test_an_engine_that_answers_otherwise_is_not_timed(self, request_for):
-        reply = loop.remember(request_for("Wrong", memory=True))
+        reply = loop.measure_memory(request_for("Wrong", memory=True))
         assert reply["status"] == "failed" and not reply["parity"]["passed"]
-        assert "answers unlike onnxruntime (onnxruntime " in reply["reason"] and "another class" in reply["reason"]
+        assert (
+            "differ from those of onnxruntime (onnxruntime " in reply["reason"] and "another class" in reply["reason"]
+        )
 
     def test_one_that_rounds_otherwise_is(self, request_for):
-        reply = loop.remember(request_for("Nearly", memory=True))
+        reply = loop.measure_memory(request_for("Nearly", memory=True))
         assert reply["status"] == "measured" and reply["parity"]["passed"] and reply["parity"]["max_abs_delta"] > 0
         assert reply["placement"]["on_cpu"] == {"LRN": 1}
 
     def test_a_cpu_engine_is_asked_nothing(self, request_for):
-        reply = loop.remember(request_for("onnxruntime", memory=True))
+        reply = loop.measure_memory(request_for("onnxruntime", memory=True))
         assert reply["parity"] is None and reply["placement"] is None
 
     @given(st.sampled_from(sorted(backend.TOLERANCE)), st.floats(0, 0.3), st.integers(0, 2**32 - 1))
@@ -82,7 +84,7 @@ class TestParity:
         expected = np.random.default_rng(seed).normal(0, 5, (40, 10)).astype(np.float32)
         found = expected.copy()
         found[7, 3] += share * np.abs(expected).max()
-        verdict = backend.verdict_on(expected, found, kind)
+        verdict = backend.compare_scores(expected, found, kind)
         assert verdict["passed"] == (verdict["max_abs_delta"] <= verdict["tolerance"])
         assert verdict["tolerance"] == pytest.approx(backend.TOLERANCE[kind] * np.abs(expected).max())
 
@@ -91,7 +93,7 @@ class TestParity:
         expected, found = level.copy(), level.copy()
         expected[:, 0] += 0.01
         found[:, 1] += 0.01
-        assert not backend.verdict_on(expected, found, "float")["passed"]
+        assert not backend.compare_scores(expected, found, "float")["passed"]
 
 
 class TestDeviceTime:
@@ -150,15 +152,17 @@ class TestValidity:
         made = gpu_cell(placement=SOFTWARE)
         whole = result(made)
         assert rules(made) == {"software device"} and not tables.rows(whole)
-        (line,) = tables.absent(whole)
-        assert line.startswith("software: onnxruntime-cuda: llvmpipe") and "answers as onnxruntime (1.0)" in line
-        assert "tells no speed" in comparison.compare(whole, result(gpu_cell()))[0].problem
+        (line,) = tables.unmeasured(whole)
+        assert line.startswith("software: onnxruntime-cuda: llvmpipe") and "agree with onnxruntime (1.0)" in line
+        assert "software GPU" in comparison.compare(whole, result(gpu_cell()))[0].problem
 
     def test_ops_on_the_cpu_are_told_and_are_no_failure(self):
         whole = result(gpu_cell(status="partial", reason="2 of 10 ops ran on the CPU: 2 LRN"))
-        assert not tables.fell_short(whole) and "2 LRN" in tables.absent(whole)[0] and len(tables.rows(whole)) == 1
-        assert tables.fell_short(result(cell(status="partial", rounds=steady(rounds=4))))
-        assert tables.fell_short(result(gpu_cell(), cell(status="failed", rounds=[])))
+        assert (
+            not tables.has_failures(whole) and "2 LRN" in tables.unmeasured(whole)[0] and len(tables.rows(whole)) == 1
+        )
+        assert tables.has_failures(result(cell(status="partial", rounds=steady(rounds=4))))
+        assert tables.has_failures(result(gpu_cell(), cell(status="failed", rounds=[])))
 
 
 class TestReport:

@@ -42,7 +42,7 @@ def looked(times):
         time.sleep(0.005)
 
 def watched(times):
-    with gpus.GpuWatch(period_s=0.01) as watch:
+    with gpus.GpuMonitor(period_s=0.01) as watch:
         looked(times)
     return watch.during
 """
@@ -158,7 +158,7 @@ class Done(threading.Event):
     def wait(self, timeout=None):
         pauses.append((timeout, len(watch._seen)))
         return len(pauses) == 3
-pauses, watch = [], gpus.GpuWatch()
+pauses, watch = [], gpus.GpuMonitor()
 watch._done = Done()
 with watch:
     looked(3)
@@ -181,7 +181,7 @@ answer = pauses
     def test_ctrl_c_ends_it(self, driver):
         code = """
 try:
-    with gpus.GpuWatch(0.01) as watch:
+    with gpus.GpuMonitor(0.01) as watch:
         looked(2)
         os.kill(os.getpid(), signal.SIGINT)
         threading.Event().wait()
@@ -192,7 +192,7 @@ except KeyboardInterrupt:
 
     def test_children_come_and_go_meanwhile(self, driver):
         code = """
-with gpus.GpuWatch(0.001) as watch:
+with gpus.GpuMonitor(0.001) as watch:
     for _ in range(5):
         subprocess.run([sys.executable, "-S", "-c", ""], check=True, start_new_session=True)
         child = os.fork()

@@ -40,11 +40,11 @@ def test_both_loops_run_the_same_file(tmp_path, monkeypatch):
     assert found.bare_ns > 0
 
 
-@pytest.mark.parametrize("engine", bare.BARE)
+@pytest.mark.parametrize("engine", bare.BARE_LOOPS)
 def test_every_bare_loop_is_of_an_engine_and_runs_its_file(engine, linear_models):
     assert engine in ENGINES
     path = linear_models["float32.tflite" if engine == "litert" else "float32.onnx"]
-    loop = bare.BARE[engine](str(path))
+    loop = bare.BARE_LOOPS[engine](str(path))
     loop([np.zeros((1, 28, 28, 1), np.float32)], 2)
     with pytest.raises(Exception, match=r".+"):  # it does look at its tensors
         loop([np.zeros((1, 2), np.float32)], 1)
@@ -54,7 +54,7 @@ def test_a_file_that_cannot_run_is_a_line(tmp_path):
     path, images = tmp_path / "a.onnx", tmp_path / "images.npy"
     path.write_bytes(b"nothing")
     np.save(images, np.zeros((2, 28, 28), np.uint8))
-    reason = overhead.overhead_of(path, "onnxruntime", images)
+    reason = overhead.measure_overhead(path, "onnxruntime", images)
     assert isinstance(reason, str) and "\n" not in reason
 
 

@@ -8,7 +8,7 @@ from support import ROOT
 
 from fmnist_edge.bench import plan as plans
 from fmnist_edge.bench.plan import Plan
-from fmnist_edge.bench.validity import LEAST
+from fmnist_edge.bench.validity import MINIMUM
 from fmnist_edge.errors import FileError, InputError, UnknownNameError
 
 FOLDER = ROOT / "benchmarks/plans"
@@ -20,7 +20,7 @@ TEXT = (FOLDER / "quick.toml").read_text()
 def test_every_committed_plan_is_one_that_the_protocol_allows(file):
     plan = plans.find(file.stem)
     assert plan == plans.read(file) and plan.name == file.stem
-    for field, least in LEAST.items():
+    for field, least in MINIMUM.items():
         assert getattr(plan, field) >= least
 
 

@@ -113,16 +113,16 @@ def test_the_table_has_a_row_per_measured_cell_and_the_others_have_a_reason():
         "% of limit": "–",
         "valid": "yes",
     }
-    assert tables.absent(RESULT) == ["failed: openvino: [\n crashed, [1, 2] (linear/float32.onnx)"]
+    assert tables.unmeasured(RESULT) == ["failed: openvino: [\n crashed, [1, 2] (linear/float32.onnx)"]
     assert tables.verdict_lines(RESULT) == ["VALID"]
     noisy = result(cell(rounds=steady(other_cores=1.0, temperature_c=None)))
-    assert tables.verdict_lines(noisy)[0] == "INVALID; not to be seen on this machine: temperature"
+    assert tables.verdict_lines(noisy)[0] == "INVALID; this machine does not report: temperature"
     assert "other programs used 1.00 cores" in tables.verdict_lines(noisy)[1]
 
 
 def test_cells_that_lack_the_same_engine_share_a_line():
     missing = [cell(artifact=name, rounds=[], status="unavailable", reason="not installed") for name in "abc"]
-    assert tables.absent(result(cell(), *missing)) == ["unavailable: onnxruntime: not installed (a and 2 more)"]
+    assert tables.unmeasured(result(cell(), *missing)) == ["unavailable: onnxruntime: not installed (a and 2 more)"]
 
 
 def test_accuracies_are_those_of_a_parity_report(tmp_path):
@@ -181,7 +181,9 @@ class TestJournal:
         journal.append({})
         journal.path.unlink()
         journal.path.symlink_to("/dev/full")
-        with pytest.raises(FileError, match=r"No space left on device.*the 1 measurements before.*--resume") as caught:
+        with pytest.raises(
+            FileError, match=r"No space left on device.*the 1 measurements made before.*--resume"
+        ) as caught:
             journal.append({})
         assert "\n" not in str(caught.value)
 

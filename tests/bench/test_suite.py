@@ -219,7 +219,7 @@ class TestRun:
 
 
 def results_digest(path):
-    return bench_cells.identity(path)[1]
+    return bench_cells.size_and_sha256(path)[1]
 
 
 class TestInterruption:
@@ -269,7 +269,7 @@ class TestInterruption:
         session = begun([own], TWO_ROUNDS, tmp_path / "out")
         suite.run(session, self.stop_at(2))
         journal = session.journal.path
-        with pytest.raises(InputError, match="the set of images is no longer"):
+        with pytest.raises(InputError, match="the set of images has changed"):
             suite.resume(journal, IMAGES + 1)
         with monkeypatch.context() as patch:
             described = session.result["machine"]
@@ -277,7 +277,7 @@ class TestInterruption:
             with pytest.raises(InputError, match=r"the machine .cpu: "):
                 suite.resume(journal, IMAGES)
         own.write_bytes(own.read_bytes() + b"\0")
-        with pytest.raises(InputError, match=r"own/float32\.onnx is no longer"):
+        with pytest.raises(InputError, match=r"own/float32\.onnx has changed"):
             suite.resume(journal, IMAGES)
         journal.write_text('{"result": {}}\n')
         with pytest.raises(FileError, match="not the file of an interrupted run"):
@@ -294,7 +294,7 @@ class TestInterruption:
                 path.rename(kept)
                 path.symlink_to("/dev/full")
 
-        with pytest.raises(FileError, match=r"No space left on device.*the 2 measurements before.*--resume"):
+        with pytest.raises(FileError, match=r"No space left on device.*the 2 measurements made before.*--resume"):
             suite.run(session, fill_up)
         path.unlink()
         kept.rename(path)
@@ -304,7 +304,7 @@ class TestInterruption:
     def test_a_disk_that_is_full_at_the_end_keeps_the_journal(self, models, tmp_path):
         session = begun([models["onnx"]], TINY, tmp_path)
         session.path.mkdir()  # a file cannot replace it
-        with pytest.raises(FileError, match=r"cannot be written.*all is in .*--resume"):
+        with pytest.raises(FileError, match=r"cannot be written.*all measurements are in .*--resume"):
             suite.run(session)
         session.path.rmdir()
         result = suite.run(suite.resume(session.journal.path, IMAGES))
@@ -339,11 +339,11 @@ class TestInterruption:
 def test_throttling_of_before_a_reboot_excuses_none_after_it():
     """Bits 16 to 19 are "since boot": gone after a reboot, and new when they come again."""
     before, lines = {"throttled": 0x50000}, [{"during": {"throttled": 0x50000}}, {"during": {"throttled": None}}]
-    suite.forget_since_boot(before, lines, 0x50000)
+    suite.remove_stale_throttling(before, lines, 0x50000)
     assert before["throttled"] == 0x50000 == lines[0]["during"]["throttled"]
-    suite.forget_since_boot(before, lines, 0x10000)
+    suite.remove_stale_throttling(before, lines, 0x10000)
     assert before["throttled"] == 0x10000 == lines[0]["during"]["throttled"]
-    suite.forget_since_boot(before, lines, None)
+    suite.remove_stale_throttling(before, lines, None)
     assert before["throttled"] == 0x10000
     assert validity.new_throttling(before["throttled"], [0x10000, 0x50000]) == 0x40000
 
@@ -382,7 +382,7 @@ class TestChild:
     def test_a_fixed_batch_that_is_not_the_one_asked_is_refused_and_the_one_asked_runs(self, tmp_path):
         path = write_onnx(tmp_path / "batch3.onnx", batch=3)
         refused = process.run_child(request_for(path, tmp_path=tmp_path))
-        assert refused["status"] == "failed" and one_line_about(refused, "takes 3 images a call", "--batch 1")
+        assert refused["status"] == "failed" and one_line_about(refused, "its batch size is 3", "--batch 1")
         assert str(tmp_path) not in refused["reason"]
         assert loop.measure(request_for(path, tmp_path=tmp_path, batch=3))["status"] == "measured"
 

@@ -135,7 +135,7 @@ def test_a_cell_without_all_its_rounds_is_invalid():
 
 @pytest.mark.parametrize("field", ["rounds", "min_queries", "warm_up_runs", "warm_up_seconds"])
 def test_a_plan_below_the_protocol_is_invalid_however_quiet_the_machine(field):
-    short = {field: validity.LEAST[field] - (0.1 if field == "warm_up_seconds" else 1)}
+    short = {field: validity.MINIMUM[field] - (0.1 if field == "warm_up_seconds" else 1)}
     found = result(plan=short)
     assert "short plan" in rules(found["verdict"])
     assert field in found["verdict"]["reasons"][0]["text"]

@@ -59,8 +59,8 @@ class TestBench:
         assert results.load(file)["cells"][0]["accuracy"]["source"] == "nine images"
 
     def test_ctrl_c_says_how_to_go_on_and_going_on_ends_it(self, plan, tmp_path, capsys, monkeypatch):
-        measured = suite.measured
-        monkeypatch.setattr(suite, "measured", lambda *what: interrupt() if what[1] == 0 else measured(*what))
+        measured = suite.measure_cell
+        monkeypatch.setattr(suite, "measure_cell", lambda *what: interrupt() if what[1] == 0 else measured(*what))
 
         def interrupt():
             raise KeyboardInterrupt
@@ -68,7 +68,7 @@ class TestBench:
         assert main(["bench", "--plan", plan, "--engine", "onnxruntime"]) == 130
         said = capsys.readouterr().err
         command = said[said.index("bench --resume") :].split()
-        monkeypatch.setattr(suite, "measured", measured)
+        monkeypatch.setattr(suite, "measure_cell", measured)
         assert main(command) == 0
         (file,) = tmp_path.glob("benchmarks/results/*/*")
         assert results.load(file)["cells"][0]["status"] == "ok"
@@ -105,7 +105,7 @@ class TestBench:
 
     def test_the_overhead_is_shown_and_gated(self, plan, capsys, monkeypatch):
         found = [overhead.Overhead(10_000, 500, 400, 600)]
-        monkeypatch.setattr(overhead, "overhead_of", lambda path, engine, images: found[0])
+        monkeypatch.setattr(overhead, "measure_overhead", lambda path, engine, images: found[0])
         assert main(["bench", "--check-overhead"]) == 0
         assert "+0.50 [+0.40, +0.60]" in capsys.readouterr().out
         found[0] = overhead.Overhead(10_000, 2500, 2400, 2600)

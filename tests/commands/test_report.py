@@ -69,7 +69,7 @@ def test_a_readme_is_written_and_checked(folder, capsys):
         (["old.json"], "old.json: result schema is 1, this version reads 2 and 3"),
         (["--check"], "--check needs a README; name it"),
         (["--readme", "none.md"], "none.md: cannot be read"),
-        (["--readme", "old.json"], "old.json: no block of <!-- report:NAME -->"),
+        (["--readme", "old.json"], "old.json: has no block from <!-- report:NAME -->"),
         (["--html", "README.md/x.html"], "README.md/x.html: cannot be written"),
     ],
 )

@@ -12,7 +12,7 @@ from support.bench_results import result, steady
 from support.report_results import bare_cell, entry, family, read
 
 from fmnist_edge.report import charts, encodings, page
-from fmnist_edge.report.encodings import LEAST, linear, logarithmic
+from fmnist_edge.report.encodings import MIN_US, linear, logarithmic
 from fmnist_edge.report.markers import SHAPES, STATES, UNKNOWN_PRECISION, Markers, state_of
 
 VENDOR = Path(page.__file__).parent / "assets/vendor"
@@ -28,7 +28,7 @@ def rows(tmp_path):
 @given(VALUES)
 def test_a_logarithmic_axis_holds_its_values(values):
     low, high = logarithmic(values)
-    assert 0 < low < high and all(low <= max(value, LEAST) < high for value in values)
+    assert 0 < low < high and all(low <= max(value, MIN_US) < high for value in values)
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=20))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fmnist_edge.bench import results
 from fmnist_edge.bench.series import encode
-from fmnist_edge.bench.suite import derive
+from fmnist_edge.bench.suite import add_summaries
 from fmnist_edge.bench.validity import judge
 
 PLAN = {
@@ -74,6 +74,6 @@ def result(*cells, plan=None, machine=None, **changes):
         "calibration": None, "before": state(), "idle_cores": 0.0, "after": state(), "verdict": None,
         "cells": list(cells) or [cell()], **changes,
     }  # fmt: skip
-    derive(made)
+    add_summaries(made)
     made["verdict"] = judge(made)
     return made

@@ -79,7 +79,7 @@ def test_write_page_writes_both_files_and_the_overview_has_a_row_a_card(tmp_path
 @pytest.mark.parametrize("content", ["", "[1]", '{"schema": 1}', json.dumps(CARD | {"schema": "2"})])
 def test_what_is_no_card_is_refused(tmp_path, content):
     (tmp_path / "x.json").write_text(content)
-    with pytest.raises(InputError, match=r"is not JSON|is no model card: schema is"):
+    with pytest.raises(InputError, match=r"is not JSON|is not a model card: schema is"):
         report.read_card(tmp_path / "x.json")
     with pytest.raises(FileError, match="cannot be read"):
         report.read_card(tmp_path / "none.json")

@@ -189,7 +189,7 @@ def test_few_trials_have_no_importances_and_no_complete_one_no_recipe(tmp_path, 
     assert summary["importance_note"] == "needs 10 complete trials, there are 2"
     with tune.quiet():
         empty = optuna.create_study(direction="maximize")
-        nothing = {**summary, **trials.summary_of(empty, SPEC, BEST)}
+        nothing = {**summary, **trials.summarize_study(empty, SPEC, BEST)}
     assert (nothing["best"], nothing["baseline"], nothing["recipe"]) == (None, None, None)
     assert "No trial is complete yet." in report.page(nothing)
 
@@ -288,7 +288,7 @@ def test_somebody_elses_study_is_refused(tmp_path):
     (tmp_path / "deep").mkdir()
     with tune.quiet():
         optuna.create_study(study_name="compact_cnn", storage=url)  # minimises
-    with pytest.raises(InputError, match="not one of `tune`"):
+    with pytest.raises(InputError, match="not made by `tune`"):
         study(url)
 
 
@@ -301,9 +301,9 @@ def test_impossible_numbers_are_refused(wrong, tmp_path):
 @pytest.mark.parametrize(
     ("url", "kind", "message"),
     [
-        ("study", InputError, "is no URL; expected one of: sqlite"),
+        ("study", InputError, "is not a URL; expected one of: sqlite"),
         ("oracel://host/db", InputError, "cannot be understood"),
-        ("grpc://:13000", InputError, "names no host"),
+        ("grpc://:13000", InputError, "has no host"),
         ("grpc://host:port", InputError, "cannot be understood"),
         ("grpc://127.0.0.1:1", UnavailableError, "cannot be reached"),
         ("redis://127.0.0.1:1", UnavailableError, "redis"),

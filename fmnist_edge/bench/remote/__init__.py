@@ -1,5 +1,5 @@
-"""Where a job is measured, other than in this process's own machine: a file each, see `target`.
+"""Measure a job on another machine. Each kind of target has its own file, see `target`.
 
-What goes to a device is a bundle (`bundle` writes it, `unpacked` reads it there); `device` measures it, `detached` does
-so without anyone watching, `ready` says what is missing. `ssh` does all of that over `link`, the system's ssh.
+`bundle` packs a job for a device, and `unpacked` reads it there. `device` measures it, `detached` measures it in the
+background, and `ready` finds and installs missing packages. `ssh` does all of this over `link`, the system's ssh.
 """

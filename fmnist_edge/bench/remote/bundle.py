@@ -1,6 +1,6 @@
-"""A job as one archive for a device: code, artifacts, plan, images, checksums, how to install. No TensorFlow in it.
+"""Pack a job into one archive for a device: code, artifacts, plan, images, checksums, requirements. No TensorFlow.
 
-The same job gives the same bytes, so that the archive's digest names the job.
+The same job gives the same bytes, so the archive's digest identifies the job.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from pathlib import Path
 import numpy as np
 
 import fmnist_edge
-from fmnist_edge.bench.cells import ALL, cells_for, identity
+from fmnist_edge.bench.cells import ALL, cells_for, size_and_sha256
 from fmnist_edge.bench.job import Job
-from fmnist_edge.bench.remote.unpacked import CODE, IMAGES, JOB, REQUIREMENTS, RUN, SCHEMA, SUMS
+from fmnist_edge.bench.remote.unpacked import CHECKSUMS, CODE, IMAGES, JOB, REQUIREMENTS, RUN, SCHEMA
 from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, engines_on
 from fmnist_edge.runtime.manifest import manifest_path
 
 __all__ = ["FOLDER", "archive", "contents", "engines_of", "requirements"]
 
-FOLDER = "fmnist-edge-bench"  # what `tar x` makes is called so, and the start of a digest
-# The package's part that runs on the device: files, and folders whole.
+FOLDER = "fmnist-edge-bench"  # the archive's folder has this name and the start of a digest
+# The part of the package that runs on the device: single files and whole folders.
 DEVICE_SIDE = (
     "__init__.py", "artifact.py", "console.py", "errors.py", "files.py", "lookup.py", "bench", "runtime", "worker",
 )  # fmt: skip
 
 RUN_PY = """\
-# Measures what is in this folder on this machine; README.txt says how. No f-string: Python 2 is to get this far.
+# Measures the bundle in this folder on this machine; see README.txt. No f-strings, so that old Pythons reach the error.
 import sys
 
 if sys.version_info < (3, 9):
@@ -51,21 +51,21 @@ fmnist-edge: {cells}, plan {plan!r}, about {minutes:.0f} min for each number of 
 On a Raspberry Pi with its 64-bit system, or any machine with Python 3.9 or later:
   1. in this folder:  python3 -m venv .venv && .venv/bin/python -m pip install --only-binary :all: -r requirements.txt
   2. then:            .venv/bin/python run.py
-Close other programs before, and plug in a proper power supply: the result says whether it may be believed.
-After Ctrl-C or a power cut the second line goes on where it ended. The result is results/<device>/*.json.gz:
-`fmnist-edge compare A B` on your computer reads it. `sha256sum -c SHA256SUMS` finds damage, and run.py does by itself.
+Before that, close other programs and plug in a proper power supply: the result says whether it is VALID.
+After Ctrl-C or a power cut, give the second command again: it continues. The result is results/<device>/*.json.gz;
+`fmnist-edge compare A B` on your computer reads it. run.py checks SHA256SUMS, as `sha256sum -c SHA256SUMS` does.
 Without venv: sudo apt install python3-venv. This software is under the Apache License 2.0; Fashion-MNIST is MIT.
 """
 
 
 def archive(job: Job) -> bytes:
-    """`contents` as .tar.gz, everything in one folder: sorted, no times, owners or names of this machine.
+    """`contents` as .tar.gz, sorted, in one folder. It has no times, owners or names from this machine.
 
-    The folder has a name of its own, because Python would take compiled code of an older bundle in it for the newer's:
-    it goes by time and size.
+    Each bundle's folder has another name. In a shared folder Python could run compiled code of an older bundle, because
+    it compares only time and size.
     """
     files = contents(job)
-    folder = f"{FOLDER}-{hashlib.sha256(files[SUMS]).hexdigest()[:8]}"
+    folder = f"{FOLDER}-{hashlib.sha256(files[CHECKSUMS]).hexdigest()[:8]}"
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in sorted(files.items()):
@@ -76,13 +76,13 @@ def archive(job: Job) -> bytes:
 
 
 def contents(job: Job) -> dict[str, bytes]:
-    """Every file of the bundle by its path. Raises what `engines_of` and reading an artifact raise."""
+    """Path -> content of every file in the bundle. Raises what `engines_of` and `artifact_files` raise."""
     engines = engines_of(job.artifacts, job.engines)
     files = artifact_files(job.artifacts)
     artifacts = [name for name in files if f"{name}.json" in files]
     images = io.BytesIO()
     np.save(images, job.images)
-    known = {sha256 for _, sha256 in map(identity, job.artifacts)}
+    known = {sha256 for _, sha256 in map(size_and_sha256, job.artifacts)}
     description = {
         "schema": SCHEMA,
         "plan": asdict(job.plan),
@@ -98,14 +98,15 @@ def contents(job: Job) -> dict[str, bytes]:
     files["README.txt"] = readme(job, engines).encode()
     files.update(code())
     sums = (f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items()))
-    files[SUMS] = "".join(sums).encode()
+    files[CHECKSUMS] = "".join(sums).encode()
     return files
 
 
 def engines_of(artifacts: Sequence[Path], engines: Iterable[str]) -> list[str]:
-    """Those of `engines` that run any of `artifacts`, in that order; "all" is every one that devices can have.
+    """Those of `engines` that can run at least one of `artifacts`, in the given order.
 
-    Raises InputError on an engine that no device is given, and when none is left.
+    "all" means every engine that can be installed on a device. Raises InputError on an engine that cannot, and when no
+    engine is left.
     """
     fit = [name for name in engines_on(CPU) if ENGINES[name].requirement]
     asked = list(dict.fromkeys(engines))
@@ -118,7 +119,7 @@ def engines_of(artifacts: Sequence[Path], engines: Iterable[str]) -> list[str]:
 
 
 def requirements(engines: Iterable[str]) -> list[str]:
-    """pip requirements, by range: NumPy, and what the engines ask for.
+    """pip requirements, as version ranges: NumPy and the engines' own.
 
     >>> requirements(["litert", "litert-builtin"])
     ['numpy>=1.24,<3', 'ai-edge-litert>=2.1,<3']
@@ -128,7 +129,10 @@ def requirements(engines: Iterable[str]) -> list[str]:
 
 
 def artifact_files(artifacts: Sequence[Path]) -> dict[str, bytes]:
-    """artifacts/<model>/<file> and its manifest -> content; raises InputError when two would have one name."""
+    """artifacts/<model>/<file> -> content, of artifacts and manifests.
+
+    Raises InputError when two artifacts would have the same name, ArtifactError when a file cannot be read.
+    """
     files: dict[str, bytes] = {}
     for path in artifacts:
         name = "/".join(["artifacts", *(safe(part) for part in path.resolve().parts[-2:])])
@@ -143,7 +147,7 @@ def artifact_files(artifacts: Sequence[Path]) -> dict[str, bytes]:
 
 
 def safe(part: str) -> str:
-    """A file name that every device's file system takes."""
+    """A file name that is valid on every device's file system."""
     return re.sub(r"[^\w.+-]", "_", part, flags=re.ASCII)
 
 

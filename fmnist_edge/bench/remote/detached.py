@@ -1,6 +1,7 @@
-"""A run on the device that nobody needs to watch: start it, follow it, fetch what it measured.
+"""Run in the background on the device: start the run, follow its log, fetch its result.
 
-Who holds the lock runs; the lock goes with the process, whatever ends it. The standard library alone, but for the run.
+The running process holds a lock, which the system releases however the process ends. Only the run itself needs more
+than the standard library.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ from fmnist_edge.files import sha256_of
 __all__ = ["collect", "fetch", "follow", "measure", "read_state", "start"]
 
 LOCK, LOG, STATE = "run.lock", "run.log", "state.json"
-STATE_BYTES = 4096  # written whole at the start, so that a full disk has room for how the run ended
+STATE_BYTES = 4096  # reserved at the start, so that the final state fits on a full disk
 LOOK_S = 0.5
-BEAT_S = 5.0  # a link that was cut is noticed when something is written to it
+BEAT_S = 5.0  # a broken link is only noticed when something is written to it
 CHUNK = 48 * 1024
 STOPPED = "it was stopped on the device"
 
 
 def start(folder: Path) -> dict[str, Any]:
-    """Make sure that the bundle in `folder` is being measured, or has been; its state.
+    """Start measuring the bundle in `folder`, unless it is running or done; returns its state.
 
-    Raises UnavailableError when another bundle is being measured here, and FileError when the disk is full.
+    Raises UnavailableError when another bundle is being measured on this device, and FileError when the disk is full.
     """
     state = read_state(folder)
     if state["status"] == "done" and (folder / state["result"]).is_file():
@@ -47,8 +48,8 @@ def start(folder: Path) -> dict[str, Any]:
             owner = owner_of(folder)
             if owner.get("bundle") == folder.name:
                 return read_state(folder)
-            how = f"wait for it, or end it there with: kill {owner.get('pid')}"
-            raise UnavailableError(f"another run is under way on it; {how}") from None
+            how = f"wait for it, or stop it there with: kill {owner.get('pid')}"
+            raise UnavailableError(f"another run is in progress on the device; {how}") from None
         return launch(folder, lock.fileno())
 
 
@@ -63,7 +64,7 @@ def launch(folder: Path, lock: int) -> dict[str, Any]:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # what ends the login does not end it
+                start_new_session=True,  # the run continues after the login ends
                 pass_fds=(lock,),
             )
         os.ftruncate(lock, 0)
@@ -74,18 +75,18 @@ def launch(folder: Path, lock: int) -> dict[str, Any]:
 
 
 def measure(folder: Path) -> None:
-    """The detached process: everything that it has to tell is in `folder` afterwards, whatever happens."""
-    from fmnist_edge.bench.remote.device import measured
+    """The background process. Whatever happens, it leaves its state in `folder`."""
+    from fmnist_edge.bench.remote.device import measure_bundle
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)  # a shell that starts something in the background has it ignored
+    signal.signal(signal.SIGINT, stop)  # shells make background processes ignore SIGINT
     state: dict[str, Any]
     try:
-        path, result = measured(folder, say_progress)
+        path, result = measure_bundle(folder, say_progress)
         digest, size = sha256_of(path), path.stat().st_size
         state = {"status": "done", "result": str(path.relative_to(folder)), "sha256": digest, "size": size}
         if result["interrupted"]:
@@ -100,12 +101,12 @@ def measure(folder: Path) -> None:
 
 
 def say_progress(done: int, total: int, text: str) -> None:
-    with suppress(OSError):  # a full disk ends the run where it loses a measurement, not for a line of the log
+    with suppress(OSError):  # on a full disk a lost log line must not end the run; a lost measurement does
         print(f"{done}/{total} {text}", flush=True)
 
 
 def follow(folder: Path, offset: int) -> None:
-    """Print each line of the log from byte `offset` on, until the run has ended; then its state."""
+    """Print the log's lines from byte `offset` on until the run ends; then print its state."""
     beat = time.monotonic()
     while True:
         is_last = not is_alive(folder)
@@ -120,7 +121,8 @@ def follow(folder: Path, offset: int) -> None:
 
 
 def print_log(folder: Path, offset: int) -> int:
-    """Print the whole lines after `offset`; where the next begins. A log that has begun anew is read from its start."""
+    """Print the complete lines after `offset`; returns the offset of the next. A new, shorter log is read from its
+    start."""
     try:
         with open(folder / LOG, "rb") as log:
             if offset > os.fstat(log.fileno()).st_size:
@@ -136,7 +138,7 @@ def print_log(folder: Path, offset: int) -> int:
 
 
 def fetch(folder: Path, offset: int) -> None:
-    """Print the result from byte `offset` on."""
+    """Print the results file from byte `offset` on."""
     with open(folder / read_state(folder)["result"], "rb") as file:
         file.seek(offset)
         while piece := file.read(CHUNK):
@@ -144,8 +146,8 @@ def fetch(folder: Path, offset: int) -> None:
 
 
 def collect(folder: Path) -> None:
-    """The result has arrived: the next `start` measures anew. It stays on the device, too."""
-    (folder / STATE).unlink(missing_ok=True)  # an answer that got lost is asked for again
+    """Confirm that the result has arrived. The next `start` measures again; the results file stays on the device."""
+    (folder / STATE).unlink(missing_ok=True)  # it may be gone: after a broken link this is called again
 
 
 def is_alive(folder: Path) -> bool:
@@ -164,7 +166,7 @@ def owner_of(folder: Path) -> dict[str, Any]:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """What the run last said of itself; "running" of one that is not alive is one that something ended."""
+    """The state that the run wrote last. "running" without a live process means that the process was killed."""
     return {"status": "new", **read_json(folder / STATE)}
 
 

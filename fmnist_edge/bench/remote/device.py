@@ -1,4 +1,4 @@
-"""The bundle's own command, on the device: `python run.py` measures and shows; with a verb it serves `ssh`."""
+"""The bundle's command on the device: `python run.py` measures and prints the result; with a verb it serves `ssh`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from fmnist_edge.bench.results import Result
     from fmnist_edge.bench.suite import Session
 
-__all__ = ["main", "measured"]
+__all__ = ["main", "measure_bundle"]
 
 RESULTS = "results"
-ASIDE = ".aside"
+SET_ASIDE_SUFFIX = ".aside"
 HOW_TO_INSTALL = (
     "in {folder} run: python3 -m venv .venv && .venv/bin/python -m pip install --only-binary :all: -r requirements.txt"
 )
 
 
 def main(arguments: Sequence[str]) -> int:
-    """No argument: measure what is in this folder. Returns the exit code."""
+    """Without arguments, measure the bundle in this folder; otherwise serve a verb. Returns the exit code."""
     folder = Path(__file__).resolve().parents[3]
     if arguments:
         return serve(folder, *arguments)
@@ -42,15 +42,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def measure_and_show(folder: Path) -> int:
     unpacked.verify(folder)
-    lacking = ready.lacking(unpacked.read_requirements(folder), unpacked.read_engines(folder))
-    if lacking:
-        raise UnavailableError(f"{lacking}; {HOW_TO_INSTALL.format(folder=folder)}")
+    reason = ready.blocked_reason(unpacked.read_requirements(folder), unpacked.read_engines(folder))
+    if reason:
+        raise UnavailableError(f"{reason}; {HOW_TO_INSTALL.format(folder=folder)}")
     from fmnist_edge.bench import outcome
 
-    path, result = measured(folder, show_progress)
+    path, result = measure_bundle(folder, show_progress)
     print(f"\n{outcome.text(result)}\n\nwrote {path}")
     if result["interrupted"]:
-        print("fmnist-edge: interrupted; the same command goes on", file=sys.stderr)
+        print("fmnist-edge: interrupted; give the same command again to continue", file=sys.stderr)
     return outcome.exit_code(result)
 
 
@@ -58,23 +58,24 @@ def show_progress(done: int, total: int, text: str) -> None:
     print(f"{done}/{total} {text}", file=sys.stderr, flush=True)
 
 
-def measured(folder: Path, progress: Callable[[int, int, str], None]) -> tuple[Path, Result]:
-    """The results file and the result of the bundle in `folder`; an interrupted run is gone on with.
+def measure_bundle(folder: Path, progress: Callable[[int, int, str], None]) -> tuple[Path, Result]:
+    """Measure the bundle in `folder`, or continue its interrupted run; returns the results file and the result.
 
-    Raises what `suite.run` raises; how to go on is then to give the same command again.
+    Raises what `suite.run` raises. Its messages then name the same command, not `fmnist-edge bench --resume`.
     """
     from fmnist_edge.bench import suite
-    from fmnist_edge.bench.journal import resuming
+    from fmnist_edge.bench.journal import resume_command
 
     session = session_for(unpacked.read(folder), folder / RESULTS)
     try:
         return session.path, suite.run(session, progress)
     except FmnistEdgeError as error:
-        raise type(error)(str(error).replace(resuming(session.journal.path), "give the same command")) from None
+        raise type(error)(str(error).replace(resume_command(session.journal.path), "the same command again")) from None
 
 
 def session_for(job: Job, out: Path) -> Session:
-    """The interrupted run below `out`, else a new one. A journal of another machine is put aside, not lost."""
+    """The interrupted run below `out`, or else a new one. A journal that does not fit, such as one of another machine,
+    is renamed and kept."""
     from fmnist_edge.bench import suite
     from fmnist_edge.bench.journal import SUFFIX
 
@@ -82,12 +83,12 @@ def session_for(job: Job, out: Path) -> Session:
         try:
             return suite.resume(journal, job.images)
         except InputError:
-            journal.rename(journal.with_name(journal.name + ASIDE))
+            journal.rename(journal.with_name(journal.name + SET_ASIDE_SUFFIX))
     return job.begin(out)
 
 
 def serve(folder: Path, verb: str, *rest: str) -> int:
-    """What `ssh` asks, answered as `wire` says; an error is {"error": one line, "exit_code": …}."""
+    """Run a verb for `ssh`; print its answers in `wire`'s format. An error is {"error": one line, "exit_code": …}."""
     verbs: dict[str, Callable[..., object]] = {
         "check": check,
         "install": install,
@@ -110,7 +111,12 @@ def serve(folder: Path, verb: str, *rest: str) -> int:
 def check(folder: Path) -> None:
     unpacked.verify(folder)
     requirements = unpacked.read_requirements(folder)
-    say({"missing": ready.missing(requirements), "lacking": ready.lacking(requirements, unpacked.read_engines(folder))})
+    say(
+        {
+            "missing": ready.missing(requirements),
+            "lacking": ready.blocked_reason(requirements, unpacked.read_engines(folder)),
+        }
+    )
 
 
 def install(folder: Path, environment: str) -> None:

@@ -1,6 +1,6 @@
-"""One command on another machine by the system's own ssh: its config, its keys, its known hosts; nothing is asked.
+"""Run one command on another machine through the system's ssh, with its config, keys and known hosts, never prompting.
 
-What goes wrong with the connection is one line, and told apart by whether trying again may help.
+A connection error becomes one line. Its type says whether another try may help.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fmnist_edge.worker.temporary import temporary_stream
 __all__ = ["Answer", "Link"]
 
 OPTIONS = {
-    "BatchMode": "yes",  # a password or an unknown host is an error, no prompt to wait at
+    "BatchMode": "yes",  # a password prompt or an unknown host becomes an error
     "ConnectTimeout": "15",
     "ServerAliveInterval": "5",
     "ServerAliveCountMax": "3",
@@ -27,32 +27,32 @@ OPTIONS = {
     "RemoteCommand": "none",
     "RequestTTY": "no",
 }
-FAILED = 255  # ssh's own exit code, whatever failed
+FAILED = 255  # ssh's exit code for all of its own errors
 PIECE = 64 * 1024
 
-# What ssh says -> what it means, and whether it may pass by itself. In this order: a changed key is also a key that
-# was not verified.
+# (text in ssh's stderr, meaning, whether it may go away by itself). The first match counts: for a changed key ssh also
+# prints that verification failed.
 MEANINGS = (
     (
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "its host key has changed: another machine answers, or it was set up anew; if you know that it was, run: "
-        "ssh-keygen -R {host}",
+        "its host key has changed: either another machine answers, or it was set up again; if you are sure that it was "
+        "set up again, run: ssh-keygen -R {host}",
         False,
     ),
     ("Host key verification failed", "its host key is not known here yet; log in once by hand: ssh {host}", False),
-    ("Permission denied", "it refuses the login, and no password is asked here; run: ssh-copy-id {host}", False),
+    ("Permission denied", "it refuses the login, and passwords are not supported; run: ssh-copy-id {host}", False),
     ("Too many authentication failures", "it refuses the login after too many keys; name one in ~/.ssh/config", False),
-    ("Could not resolve hostname", "no such host is known", True),
+    ("Could not resolve hostname", "the host name is not known", True),
     ("Connection refused", "it refuses the connection; is sshd running on it?", True),
     ("timed out", "it does not answer", True),
-    ("No route to host", "there is no way to it", True),
+    ("No route to host", "there is no route to it", True),
     ("Network is unreachable", "there is no network", True),
 )
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How a remote command ended: its exit code, its lines of stdout, and its stderr."""
+    """A remote command's exit code, its lines of stdout, and its stderr."""
 
     code: int
     lines: list[str]
@@ -60,9 +60,9 @@ class Answer:
 
 
 class Link:
-    """A host as `ssh` takes it: a name of ~/.ssh/config, user@host or ssh://user@host:port.
+    """A host in a form that `ssh` accepts: a name from ~/.ssh/config, user@host or ssh://user@host:port.
 
-    `options`: more of ssh's own, such as ("-F", "config").
+    `options`: more options for ssh, such as ("-F", "config").
     """
 
     def __init__(self, host: str, options: Sequence[str] = ()) -> None:
@@ -73,7 +73,7 @@ class Link:
         self.host, self.options = host, tuple(options)
 
     def command(self, script: str) -> list[str]:
-        """`script` is run by the device's sh, whatever shell its user has."""
+        """The ssh command line that runs `script` in the device's sh, whatever its user's shell is."""
         ours = [part for name, value in OPTIONS.items() for part in ("-o", f"{name}={value}")]
         return ["ssh", *ours, *self.options, "--", self.host, f"sh -c {shlex.quote(script)}"]
 
@@ -84,10 +84,11 @@ class Link:
         content: bytes = b"",
         sent: Callable[[int], object] = lambda count: None,
     ) -> Answer:
-        """Run `script` with `content` as its stdin. `say` gets each line of stdout as it comes, `sent` the bytes sent.
+        """Run `script` with `content` as its stdin. `say` gets each line of stdout when it arrives, and `sent` the
+        number of bytes sent so far.
 
-        Raises UnreachableError when the connection cannot be made or breaks, UnavailableError when it will not be made
-        without someone's doing.
+        Raises UnreachableError when the connection fails or breaks, and UnavailableError when the user must change
+        something first.
         """
         lines: list[str] = []
         with temporary_stream() as errors:
@@ -97,7 +98,7 @@ class Link:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,
-                    start_new_session=True,  # Ctrl-C is ours, and ssh finds no terminal to ask at
+                    start_new_session=True,  # Ctrl-C reaches only us, and ssh has no terminal to prompt on
                 )
             except FileNotFoundError:
                 raise UnavailableError("ssh is not installed; run: sudo apt install openssh-client") from None
@@ -118,7 +119,7 @@ class Link:
         return Answer(code, lines, said)
 
     def failure(self, said: str) -> UnavailableError:
-        """What ssh's stderr means."""
+        """The error that ssh's stderr means."""
         for sign, meaning, is_passing in MEANINGS:
             if sign in said:
                 kind = UnreachableError if is_passing else UnavailableError
@@ -129,7 +130,7 @@ class Link:
 
 
 def feed(stdin: IO[bytes] | None, content: bytes, sent: Callable[[int], object]) -> None:
-    """A pipe that breaks is no error here: ssh then says why."""
+    """Send `content` to ssh. A broken pipe is ignored, because ssh's stderr gives the reason."""
     if stdin is None:
         return
     try:
@@ -143,5 +144,7 @@ def feed(stdin: IO[bytes] | None, content: bytes, sent: Callable[[int], object])
 
 def last_line(said: str, sign: str = "") -> str:
     found = [line for line in said.splitlines() if line.strip() and sign in line]
-    plain = printable(found[-1]).strip("@ ").removeprefix("ssh: ") if found else "nothing"  # "@": of its boxed warnings
+    plain = (
+        printable(found[-1]).strip("@ ").removeprefix("ssh: ") if found else "nothing"
+    )  # ssh frames warnings with "@"
     return one_line(ValueError(plain), 160)

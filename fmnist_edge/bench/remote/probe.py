@@ -1,4 +1,4 @@
-"""What is on a device before anything is sent: its Python, and what an earlier run left there."""
+"""Check a device before sending anything: its Python, and files of an earlier run."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import shlex
 from dataclasses import dataclass
 
 from fmnist_edge.bench.remote.link import Link
-from fmnist_edge.bench.remote.wire import SIGN
+from fmnist_edge.bench.remote.wire import PREFIX
 from fmnist_edge.errors import UnavailableError
 
 __all__ = ["OLDEST", "Facts", "probe"]
 
 OLDEST = (3, 9)
 PYTHON = (
-    "import sys; print('{sign} python %d.%d.%d %d' % (sys.version_info[:3] + (64 if sys.maxsize > 2**32 else 32,)))"
+    "import sys; print('{prefix} python %d.%d.%d %d' % (sys.version_info[:3] + (64 if sys.maxsize > 2**32 else 32,)))"
 )
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Paths on the device, and whether something is there.
+    """Paths on the device, and whether they exist.
 
     Attributes:
-        folder: of this very bundle.
-        environment: virtual environment for its requirements.
+        folder: the folder for this bundle, named by its digest.
+        environment: the virtual environment for its requirements.
     """
 
     folder: str
@@ -33,9 +33,9 @@ class Facts:
 
 
 def probe(link: Link, bundle: str, environment: str) -> Facts:
-    """Look at the device. Raises UnavailableError, saying which, when it cannot be reached or lacks a fit Python."""
+    """Check the device. Raises UnavailableError when it cannot be reached or has no suitable Python."""
     found = dict(
-        line[len(SIGN) :].split(maxsplit=1) for line in link.run(script(bundle, environment)).lines if fits(line)
+        line[len(PREFIX) :].split(maxsplit=1) for line in link.run(script(bundle, environment)).lines if fits(line)
     )
     check_python(link.host, found.get("python"))
     cache = found["cache"]
@@ -46,16 +46,16 @@ def script(bundle: str, environment: str) -> str:
     return "\n".join(
         [
             'cache="${XDG_CACHE_HOME:-$HOME/.cache}/fmnist-edge"',
-            f'echo "{SIGN} cache $cache"',
-            f'if [ -e "$cache/bundles/{bundle}/SHA256SUMS" ]; then echo "{SIGN} bundle yes"; fi',
-            f'if [ -e "$cache/venvs/{environment}/ready" ]; then echo "{SIGN} environment yes"; fi',
-            f"python3 -c {shlex.quote(PYTHON.format(sign=SIGN))} 2>/dev/null || true",
+            f'echo "{PREFIX} cache $cache"',
+            f'if [ -e "$cache/bundles/{bundle}/SHA256SUMS" ]; then echo "{PREFIX} bundle yes"; fi',
+            f'if [ -e "$cache/venvs/{environment}/ready" ]; then echo "{PREFIX} environment yes"; fi',
+            f"python3 -c {shlex.quote(PYTHON.format(prefix=PREFIX))} 2>/dev/null || true",
         ]
     )
 
 
 def fits(line: str) -> bool:
-    return line.startswith(SIGN) and len(line.split(maxsplit=2)) == 3
+    return line.startswith(PREFIX) and len(line.split(maxsplit=2)) == 3
 
 
 def check_python(host: str, found: str | None) -> None:
@@ -65,6 +65,6 @@ def check_python(host: str, found: str | None) -> None:
     version, bits = found.split()
     wanted = ".".join(map(str, OLDEST))
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
-        raise UnavailableError(f"{host}: its Python is {version}; expected {wanted} or later, so a newer system")
+        raise UnavailableError(f"{host}: its Python is {version}; expected {wanted} or later: install a newer system")
     if bits != "64":
-        raise UnavailableError(f"{host}: its Python is a 32-bit one, for which no engine is made; use a 64-bit system")
+        raise UnavailableError(f"{host}: its Python is 32-bit, and engines exist only for 64-bit; use a 64-bit system")

@@ -1,4 +1,4 @@
-"""Has this device what the bundle needs, and how does it get that? The standard library alone: NumPy may be missing."""
+"""Find and install the packages that the bundle needs. Uses only the standard library, because NumPy may be missing."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from typing import IO
 
 from fmnist_edge.errors import UnavailableError, one_line
 
-__all__ = ["MARK", "install", "lacking", "missing"]
+__all__ = ["READY_MARKER", "blocked_reason", "install", "missing"]
 
-MARK = "ready"  # a file in a virtual environment: pip has ended well
+READY_MARKER = "ready"  # a file in the virtual environment that says that pip succeeded
 PIP = (
     "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--only-binary", ":all:",
     "--retries", "1", "--timeout", "15", "-r",
 )  # fmt: skip
 NO_NETWORK = ("name resolution", "NewConnectionError", "ConnectTimeout", "Network is unreachable", "ProxyError")
-NUMPY = "numpy"  # the distribution, and the engine that needs no other
+NUMPY = "numpy"  # the distribution, and the engine that needs no other package
 
 
 def missing(requirements: Sequence[str]) -> list[str]:
-    """Those of `requirements` of which no version is installed for this Python; pip sees to the versions."""
+    """Those of `requirements` that are not installed in any version. pip takes care of the versions."""
     return [item for item in requirements if not installed(distribution(item))]
 
 
-def lacking(requirements: Sequence[str], engines: Sequence[str]) -> str | None:
-    """Why nothing at all can be measured with what is installed: no NumPy, or none of what `engines` need beside it."""
+def blocked_reason(requirements: Sequence[str], engines: Sequence[str]) -> str | None:
+    """Why nothing can be measured here: no NumPy, or no engine. None when at least one engine can be measured."""
     absent = missing(requirements)
     if any(distribution(item) == NUMPY for item in absent):
         return "NumPy is not installed"
@@ -42,7 +42,8 @@ def lacking(requirements: Sequence[str], engines: Sequence[str]) -> str | None:
 
 
 def distribution(requirement: str) -> str:
-    """
+    """The name of the package that a requirement asks for.
+
     >>> distribution("numpy>=1.24,<3")
     'numpy'
     """
@@ -58,23 +59,23 @@ def installed(name: str) -> bool:
 
 
 def install(requirements: Path, environment: Path, say: Callable[[str], object]) -> None:
-    """A virtual environment with the file `requirements` in it; `say` gets a line of progress at a time.
+    """Create a virtual environment and install the file `requirements` in it. `say` gets each line of progress.
 
-    One at a time: after a link that broke, what the earlier one began may still be at it. Raises UnavailableError,
-    saying why, when there is no venv, no network, no space or no wheel for this machine.
+    A lock allows one installation at a time: after a broken link, an earlier one may still be running. Raises
+    UnavailableError with the reason when there is no venv, no network, no space or no wheel for this machine.
     """
     environment.parent.mkdir(parents=True, exist_ok=True)
     with open(environment.with_name(environment.name + ".lock"), "wb") as lock:
-        if waited_for(lock) and (environment / MARK).exists():
+        if take_lock(lock) and (environment / READY_MARKER).exists():
             return
         python = environment / "bin/python"
         run([sys.executable, "-m", "venv", "--clear", str(environment)], say, lock)
         run([str(python), "-m", "pip", *PIP, str(requirements)], say, lock)
-        (environment / MARK).touch()
+        (environment / READY_MARKER).touch()
 
 
-def waited_for(lock: IO[bytes]) -> bool:
-    """Take `lock`; whether another had it."""
+def take_lock(lock: IO[bytes]) -> bool:
+    """Take `lock`; returns whether another process held it before."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -92,7 +93,7 @@ def run(command: list[str], say: Callable[[str], object], lock: IO[bytes]) -> No
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        pass_fds=(lock.fileno(),),  # held for as long as anything writes there, whatever ends this process
+        pass_fds=(lock.fileno(),),  # the child keeps the lock, even if this process is killed
     ) as child:
         for line in child.stdout or ():
             lines.append(line.rstrip())
@@ -102,7 +103,7 @@ def run(command: list[str], say: Callable[[str], object], lock: IO[bytes]) -> No
 
 
 def why(lines: Sequence[str]) -> str:
-    """The line that matters of a venv or pip that failed."""
+    """Why venv or pip failed, one line, from their output."""
     text = "\n".join(lines)
     if "No space left on device" in text:
         return "No space left on device"

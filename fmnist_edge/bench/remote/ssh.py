@@ -1,7 +1,7 @@
-"""A device behind ssh: send the bundle, install what it needs, measure detached, follow, bring the result back.
+"""Measure on a device over ssh: send the bundle, install its requirements, start the run, follow it, fetch the result.
 
-The bundle lies on the device under its own digest, in ~/.cache/fmnist-edge: whoever gives the same command again, after
-a broken link or hours later, finds the same run.
+On the device the bundle is in ~/.cache/fmnist-edge, in a folder named by its digest. So the same command finds the same
+run again, after a broken link or hours later.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from fmnist_edge.files import write_atomic
 
 __all__ = ["SshTarget"]
 
-PATIENCE_S = 600  # a board that reboots, a router that does
+RETRY_FOR_S = 600  # long enough for a board or a router to reboot
 PAUSES_S = (1, 2, 4, 8, 15, 30)
-STARTS = 4  # a run that something ends is gone on with, but not forever
+STARTS = 4  # how often a run is started again after its process was killed
 STEP = re.compile(r"(\d+)/(\d+) (.*)")
 SPACE = "No space left on device"
-GOES_ON = "a run that has begun there goes on; the same command picks it up"
+RUN_CONTINUES = "if the run has started, it continues on the device; give the same command again to follow it"
 T = TypeVar("T")
 
 
 class SshTarget:
-    """A Target by ssh. `options` are passed to ssh; `patience_s` is how long a link may be broken."""
+    """A Target over ssh. `options` are passed to ssh; `retry_for_s`: how long to retry after the link breaks."""
 
-    def __init__(self, address: str, options: Sequence[str] = (), patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, address: str, options: Sequence[str] = (), retry_for_s: float = RETRY_FOR_S) -> None:
         self._link = Link(address, options)
-        self._patience_s = patience_s
-        self._heard = time.monotonic()  # when the device last said something
+        self._retry_for_s = retry_for_s
+        self._last_output = time.monotonic()  # time of the last output from the device
 
     @property
     def host(self) -> str:
@@ -52,22 +52,22 @@ class SshTarget:
     def measure(self, job: Job, out: Path, progress: Progress) -> Path:
         content = archive(job)
         facts = probe(self._link, digest(content), digest(repr(requirements(engines_of(job.artifacts, job.engines)))))
-        self._patiently(lambda: self._deliver(facts, content, progress), progress)
-        python = self._patiently(lambda: self._python(facts, progress), progress)
+        self._with_retries(lambda: self._deliver(facts, content, progress), progress)
+        python = self._with_retries(lambda: self._python(facts, progress), progress)
         state = self._run(facts, python, progress)
         received = self._received(facts, python, state, progress)
         path = saved(received, job, out)
-        with suppress(UnavailableError):  # the result is here; at worst it is fetched once more
+        with suppress(UnavailableError):  # the result is saved here; without this it is only fetched once more
             self._ask(facts, python, "collect")
         return path
 
     def _deliver(self, facts: Facts, content: bytes, progress: Progress) -> None:
-        """The bundle is there and whole afterwards; what an earlier run measured there stays."""
+        """Send the bundle unless it is complete on the device. Measurements of an earlier run stay there."""
         if facts.has_bundle:
             try:
                 self._check(facts, "python3")
                 return
-            except FileError:  # half unpacked, or damaged since
+            except FileError:  # only partly unpacked, or damaged
                 pass
         self._send(facts, content, progress)
         self._check(facts, "python3")
@@ -84,7 +84,10 @@ class SshTarget:
             raise self._refusal(done, "the bundle could not be unpacked there")
 
     def _python(self, facts: Facts, progress: Progress) -> str:
-        """The interpreter to measure with: one that has all that is needed, a new environment, or what there is."""
+        """The interpreter to measure with.
+
+        It is one that has all requirements, or a new virtual environment, or else the device's own python3.
+        """
         own = f"{facts.environment}/bin/python"
         if facts.has_environment and not self._check(facts, own)["missing"]:
             return own
@@ -105,28 +108,28 @@ class SshTarget:
                 reason = one_line(error).removeprefix(f"{self.host}: ")
                 how = f"install there: {' '.join(found['missing'])}"
                 raise UnavailableError(
-                    f"{self.host}: {found['lacking']}, and could not be installed: {reason}; mend that, or {how}"
+                    f"{self.host}: {found['lacking']}, and could not be installed: {reason}; fix that, or {how}"
                 ) from None
-            return "python3"  # cells of an engine that is not there say so
+            return "python3"  # cells of a missing engine become "unavailable"
         return own
 
     def _check(self, facts: Facts, python: str) -> dict[str, Any]:
         return next(self._ask(facts, python, "check"))
 
     def _run(self, facts: Facts, python: str, progress: Progress) -> dict[str, Any]:
-        """The state of the run once it is done."""
+        """Start the run and follow it until it is done; returns its state."""
         for _ in range(STARTS):
-            state, last = self._patiently(lambda: next(self._ask(facts, python, "start")), progress), ""
+            state, last = self._with_retries(lambda: next(self._ask(facts, python, "start")), progress), ""
             if state["status"] != "done":
                 state, last = self._followed(facts, python, progress)
             if state["status"] == "done":
                 return state
             if state["status"] == "failed":
                 raise failure(self.host, state)
-        raise UnavailableError(f"{self.host}: the run ended {STARTS} times without a word; it last said: {last}")
+        raise UnavailableError(f"{self.host}: the run was killed {STARTS} times; its last output: {last}")
 
     def _followed(self, facts: Facts, python: str, progress: Progress) -> tuple[dict[str, Any], str]:
-        """(the state in which the run ended, the last line it said)."""
+        """Follow the run until it ends; returns its state and its last line of output."""
         seen: dict[str, Any] = {"offset": 0, "line": "nothing"}
 
         def say(line: str) -> None:
@@ -138,32 +141,32 @@ class SshTarget:
         def follow() -> dict[str, Any]:
             *_, last = self._ask(facts, python, "follow", str(seen["offset"]), say=say)
             if "state" not in last:
-                raise UnreachableError(f"{self.host}: what follows the run was ended")
+                raise UnreachableError(f"{self.host}: the process that follows the run was killed")
             return last["state"]
 
-        return self._patiently(follow, progress), seen["line"]
+        return self._with_retries(follow, progress), seen["line"]
 
     def _received(self, facts: Facts, python: str, state: dict[str, Any], progress: Progress) -> bytes:
-        """The results file, verified."""
+        """Fetch the results file and verify its SHA-256."""
         content = bytearray()
 
         def say(line: str) -> None:
             content.extend(base64.b64decode(read(line).get("data", "")))
             progress(len(content), state["size"], "receiving")
 
-        self._patiently(lambda: list(self._ask(facts, python, "fetch", str(len(content)), say=say)), progress)
+        self._with_retries(lambda: list(self._ask(facts, python, "fetch", str(len(content)), say=say)), progress)
         if hashlib.sha256(content).hexdigest() != state["sha256"]:
-            raise FileError(f"{self.host}: the result arrived damaged; give the same command to fetch it again")
+            raise FileError(f"{self.host}: the result arrived damaged; give the same command again to fetch it again")
         return bytes(content)
 
     def _ask(
         self, facts: Facts, python: str, *verb: str, say: Callable[[str], object] = lambda line: None
     ) -> Iterator[dict[str, Any]]:
-        """The bundle's answers to a verb. Raises what the device raised."""
+        """Run a verb of the bundle's run.py and return its answers. Raises the error that the device reported."""
         words = " ".join(map(shlex.quote, (python, f"{facts.folder}/run.py", *verb)))
 
         def hear(line: str) -> None:
-            self._heard = time.monotonic()
+            self._last_output = time.monotonic()
             say(line)
 
         done = self._link.run(words, hear)
@@ -180,19 +183,19 @@ class SshTarget:
         said = one_line(ValueError(done.error.strip().splitlines()[-1] if done.error.strip() else "no message"), 200)
         return UnavailableError(f"{self.host}: {what} ({said})")
 
-    def _patiently(self, action: Callable[[], T], progress: Progress) -> T:
-        """`action`, tried again while the link is broken, for as long as `patience_s`."""
+    def _with_retries(self, action: Callable[[], T], progress: Progress) -> T:
+        """Run `action`, and repeat it while the link is broken, for up to `retry_for_s`."""
         tries, since = 0, time.monotonic()
         while True:
             try:
                 return action()
             except UnreachableError as error:
-                if self._heard > since:
-                    tries, since = 0, self._heard
-                if time.monotonic() - since > self._patience_s:
-                    raise UnreachableError(f"{error}; {GOES_ON}") from None
+                if self._last_output > since:
+                    tries, since = 0, self._last_output
+                if time.monotonic() - since > self._retry_for_s:
+                    raise UnreachableError(f"{error}; {RUN_CONTINUES}") from None
                 progress(0, 1, "no link, trying again")
-                time.sleep(min(PAUSES_S[min(tries, len(PAUSES_S) - 1)], self._patience_s))
+                time.sleep(min(PAUSES_S[min(tries, len(PAUSES_S) - 1)], self._retry_for_s))
                 tries += 1
 
 
@@ -202,15 +205,15 @@ def digest(content: bytes | str) -> str:
 
 
 def failure(host: str, state: dict[str, Any]) -> FmnistEdgeError:
-    """What the device says went wrong, as the error that it was there."""
+    """The error that the device reported."""
     text = f"{host}: {state.get('error')}"
     if SPACE in text:
-        return FileError(f"{host}: its disk is full; free some space there and give the same command, which goes on")
+        return FileError(f"{host}: its disk is full; free some space there and give the same command again to continue")
     return UnavailableError(text) if state.get("exit_code") == UnavailableError.exit_code else FileError(text)
 
 
 def saved(content: bytes, job: Job, out: Path) -> Path:
-    """Write a results file that came from elsewhere under a name of our own making; raises FileError if it is none."""
+    """Write a results file that came from a device, under a file name chosen here. Raises FileError if it is none."""
     arriving = write_atomic(out / f".arriving-{digest(content)}.json.gz", content)
     try:
         result = results.load(arriving)
@@ -218,6 +221,6 @@ def saved(content: bytes, job: Job, out: Path) -> Path:
         named: Any = {**result, "machine": {"device": device}, "plan": {"name": job.plan.name}}
         return write_atomic(results.path_for(named, out), content)
     except (AttributeError, TypeError) as error:
-        raise FileError(f"what the device sent is no results file ({type(error).__name__})") from None
+        raise FileError(f"the device sent a file that is no results file ({type(error).__name__})") from None
     finally:
         arriving.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What the suite asks of a place to measure in: one file per kind implements it."""
+"""The interface of a place to measure. Each kind of target implements it in its own file."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from fmnist_edge.bench.job import Job
 
 __all__ = ["Progress", "Target"]
 
-Progress = Callable[[int, int, str], None]  # (done, total, what is next)
+Progress = Callable[[int, int, str], None]  # (done, total, name of the next step)
 
 
 class Target(Protocol):
-    """A place that can measure a job: a board behind ssh, an emulated board, a GPU's backends, this CPU.
+    """A place that can measure a job, such as a board reached by ssh.
 
-    Construct with its address, in whatever form its kind has.
+    The constructor takes its address, in the form that this kind of target uses.
     """
 
     def measure(self, job: Job, out: Path, progress: Progress) -> Path:
-        """Measure all of `job` there; the results file, `out`/<device>/….json.gz, of the schema in `bench.results`.
+        """Measure all of `job`; returns the results file, `out`/<device>/….json.gz, in the schema of `bench.results`.
 
-        Raises UnavailableError when the target cannot be reached or lacks something, FileError when a disk is full.
-        Nothing that was measured is lost then: the same call goes on where this one ended.
+        Raises UnavailableError when the target cannot be reached or lacks something, FileError when a disk is full. No
+        measurement is lost: the same call continues where this one ended.
         """
         ...

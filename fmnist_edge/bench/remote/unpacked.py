@@ -1,4 +1,4 @@
-"""A bundle as the device has it: a folder. Names of its files, its checksums, and the job that it holds."""
+"""Read an unpacked bundle on the device: the names of its files, its checksums and its job."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from fmnist_edge.bench.job import Job
 
 __all__ = [
+    "CHECKSUMS",
     "CODE",
     "IMAGES",
     "JOB",
     "REQUIREMENTS",
     "RUN",
     "SCHEMA",
-    "SUMS",
     "read",
     "read_engines",
     "read_requirements",
@@ -27,21 +27,21 @@ __all__ = [
 ]
 
 SCHEMA = 1  # of job.json
-CODE, IMAGES, JOB, REQUIREMENTS, RUN, SUMS = (
+CODE, IMAGES, JOB, REQUIREMENTS, RUN, CHECKSUMS = (
     "fmnist_edge", "images.npy", "job.json", "requirements.txt", "run.py", "SHA256SUMS",
 )  # fmt: skip
 
 
 def verify(folder: Path) -> None:
-    """Raises FileError, naming the file, unless all that SHA256SUMS lists is there and as it was."""
+    """Check all files that SHA256SUMS lists. Raises FileError, naming the file, when one is missing or changed."""
     try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
         for line in lines:
             digest, _, name = line.partition("  ")
             if sha256_of(folder / name) != digest:
                 raise FileError(f"{folder / name}: its SHA-256 is not the bundle's; unpack the bundle again")
     except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"{folder}: not a whole bundle ({error}); unpack it again") from None
+        raise FileError(f"{folder}: the bundle is not complete ({error}); unpack it again") from None
 
 
 def read_requirements(folder: Path) -> list[str]:
@@ -49,7 +49,7 @@ def read_requirements(folder: Path) -> list[str]:
 
 
 def read_engines(folder: Path) -> list[str]:
-    """Without NumPy, which may be missing. Raises FileError when the job is none."""
+    """The job's engines, read without NumPy, which may be missing. Raises FileError when the job is damaged."""
     try:
         return list(json.loads((folder / JOB).read_bytes())["engines"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -57,7 +57,7 @@ def read_engines(folder: Path) -> list[str]:
 
 
 def read(folder: Path) -> Job:
-    """The job of an unpacked bundle. Raises FileError when it is none of this version."""
+    """The job of an unpacked bundle. Raises FileError when it is damaged or of another version."""
     import numpy as np
 
     from fmnist_edge.bench.job import Job

@@ -1,4 +1,4 @@
-"""What a device tells over ssh: lines of JSON behind a sign, because a login's start-up files may print lines too."""
+"""The messages from a device over ssh: lines of JSON with a prefix, because login scripts may print lines, too."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import json
 import re
 from typing import Any
 
-__all__ = ["SIGN", "printable", "read", "say"]
+__all__ = ["PREFIX", "printable", "read", "say"]
 
-SIGN = "fmnist-edge:"
+PREFIX = "fmnist-edge:"
 UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\U0010ffff]+")
 
 
 def say(value: dict[str, Any]) -> None:
-    print(SIGN, json.dumps(value), flush=True)
+    print(PREFIX, json.dumps(value), flush=True)
 
 
 def read(line: str) -> dict[str, Any]:
-    """What `say` printed, fit for a terminal; nothing for any other line.
+    """The value that `say` printed, with its text safe for a terminal; {} for any other line.
 
     >>> read('fmnist-edge: {"offset": 3}'), read("Welcome!")
     ({'offset': 3}, {})
     """
-    if not line.startswith(SIGN):
+    if not line.startswith(PREFIX):
         return {}
     try:
-        found = json.loads(line[len(SIGN) :])
+        found = json.loads(line[len(PREFIX) :])
     except ValueError:
         return {}
     return cleaned(found) if isinstance(found, dict) else {}
@@ -38,5 +38,5 @@ def cleaned(value: Any) -> Any:
 
 
 def printable(text: str) -> str:
-    """Text from a machine that nobody vouches for, without what would steer a terminal."""
+    """Text from an untrusted machine, without terminal control characters."""
     return UNPRINTABLE.sub(" ", text)

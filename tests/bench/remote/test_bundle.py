@@ -118,13 +118,13 @@ class TestRequirements:
 
     def test_what_is_missing_and_what_is_too_little(self):
         assert ready.missing(["numpy>=1.24", "nowhere>=1"]) == ["nowhere>=1"]
-        assert ready.lacking(["numpy>=1.24", "nowhere>=1"], ["litert"]) == "no engine is installed (of nowhere)"
-        assert ready.lacking(["numpy>=1.24", "nowhere>=1", "pytest>=8"], ["litert", "onnxruntime"]) is None
-        assert ready.lacking(["numpy>=1.24", "pytest>=8"], ["litert"]) is None
+        assert ready.blocked_reason(["numpy>=1.24", "nowhere>=1"], ["litert"]) == "no engine is installed (of nowhere)"
+        assert ready.blocked_reason(["numpy>=1.24", "nowhere>=1", "pytest>=8"], ["litert", "onnxruntime"]) is None
+        assert ready.blocked_reason(["numpy>=1.24", "pytest>=8"], ["litert"]) is None
 
     def test_the_numpy_engine_lacks_nothing_but_numpy(self):
-        assert ready.lacking(["numpy>=1.24"], ["numpy"]) is None
-        assert ready.lacking(["numpy>=1.24", "nowhere>=1"], ["litert", "numpy"]) is None
+        assert ready.blocked_reason(["numpy>=1.24"], ["numpy"]) is None
+        assert ready.blocked_reason(["numpy>=1.24", "nowhere>=1"], ["litert", "numpy"]) is None
 
     def test_an_installation_waits_for_one_that_is_under_way(self, tmp_path):
         """A link broke, and the same command came again: pip is still at it over there."""
@@ -138,8 +138,8 @@ class TestRequirements:
             with pytest.raises(subprocess.TimeoutExpired):
                 second.wait(1)
             assert list(environment.iterdir()) == []
-            (environment / ready.MARK).touch()
-        assert second.wait() == 0 and [file.name for file in environment.iterdir()] == [ready.MARK]
+            (environment / ready.READY_MARKER).touch()
+        assert second.wait() == 0 and [file.name for file in environment.iterdir()] == [ready.READY_MARKER]
 
     @pytest.mark.parametrize(
         "said, means",
@@ -176,7 +176,7 @@ class TestUnpacked:
         with pytest.raises(FileError, match=f"{name}: its SHA-256"):
             unpacked.verify(folder)
         file.unlink()
-        with pytest.raises(FileError, match="not a whole bundle"):
+        with pytest.raises(FileError, match="the bundle is not complete"):
             unpacked.verify(folder)
 
     def test_a_job_of_another_version_or_none_is_refused(self, tmp_path):

@@ -55,12 +55,12 @@ def bare(tmp_path):
     return tmp_path / "bare/bin"
 
 
-def target(board, patience_s=60):
-    return SshTarget("board", ("-F", str(board.config)), patience_s)
+def target(board, retry_for_s=60):
+    return SshTarget("board", ("-F", str(board.config)), retry_for_s)
 
 
-def measure(board, tmp_path, plan=SHORT, progress=lambda done, total, text: None, patience_s=60):
-    path = target(board, patience_s).measure(job(plan), tmp_path / "out", progress)
+def measure(board, tmp_path, plan=SHORT, progress=lambda done, total, text: None, retry_for_s=60):
+    path = target(board, retry_for_s).measure(job(plan), tmp_path / "out", progress)
     return results.load(path)
 
 
@@ -142,13 +142,13 @@ class TestWhatInterferes:
             os.kill(board.owner(), signal.SIGSTOP)
             board.stop()
 
-        with pytest.raises(UnreachableError, match=r"refuses the connection.*the same command picks it up"):
-            measure(board, tmp_path, SLOW, once(1, vanish), patience_s=1)
+        with pytest.raises(UnreachableError, match=r"refuses the connection.*give the same command again"):
+            measure(board, tmp_path, SLOW, once(1, vanish), retry_for_s=1)
         owner = board.owner()
         board.start()
 
         # A device measures one thing at a time.
-        with pytest.raises(UnavailableError, match=rf"another run is under way on it; .*kill {owner}"):
+        with pytest.raises(UnavailableError, match=rf"another run is in progress on the device; .*kill {owner}"):
             measure(board, tmp_path, SHORT)
 
         # Ctrl-C here is nothing to it.
@@ -203,7 +203,7 @@ class TestWhatInterferes:
             filled.append(journal)
 
         filled: list[Path] = []
-        with pytest.raises(FileError, match=r"board: its disk is full; free some space .* goes on"):
+        with pytest.raises(FileError, match=r"board: its disk is full; free some space .* to continue"):
             measure(board, tmp_path, SLOW, once(2, fill))
         kept = (tmp_path / "kept").read_text()
         filled[0].unlink()
@@ -241,7 +241,7 @@ class TestWhatCannotWork:
     def test_no_such_host(self, make_board, tmp_path, capsys):
         board = make_board()
         board.configure(HostName="nowhere.invalid")
-        self.fails(board, tmp_path, capsys, "no such host")
+        self.fails(board, tmp_path, capsys, "the host name is not known")
 
     def test_nobody_listens(self, make_board, tmp_path, capsys):
         board = make_board()
@@ -276,7 +276,7 @@ class TestWhatCannotWork:
     )
     def test_a_python_that_does_not_fit(self, make_board, tmp_path, capsys, answer, said):
         folder = tools(tmp_path)
-        (folder / "python3").write_text(f"#!/bin/sh\necho '{wire.SIGN} python {answer}'\n")
+        (folder / "python3").write_text(f"#!/bin/sh\necho '{wire.PREFIX} python {answer}'\n")
         (folder / "python3").chmod(0o755)
         self.fails(make_board(str(folder)), tmp_path, capsys, said)
 
@@ -327,7 +327,7 @@ class TestLink:
         "said, means, is_passing",
         [
             ("ssh: connect to host pi port 22: Connection timed out", "it does not answer", True),
-            ("ssh: connect to host pi port 22: No route to host", "no way to it", True),
+            ("ssh: connect to host pi port 22: No route to host", "no route to it", True),
             ("ssh: connect to host pi port 22: Network is unreachable", "no network", True),
             ("client_loop: send disconnect: Broken pipe", "the connection was lost", True),
             ("Timeout, server pi not responding.", "the connection was lost", True),
