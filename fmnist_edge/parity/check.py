@@ -16,7 +16,7 @@ from fmnist_edge.checkpoints import load as load_checkpoint
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.parity import ParityReport, compare, gate_for
 from fmnist_edge.parity.evaluation import Evaluation
-from fmnist_edge.parity.passport import ParityVerdict
+from fmnist_edge.parity.verdict import ParityVerdict
 from fmnist_edge.runtime import Classifier, Preprocessing
 from fmnist_edge.runtime.contract import Contract
 
@@ -98,19 +98,19 @@ def check_loads(artifact: Artifact) -> None:
 
 def scores_of(classifier: Classifier, images: np.ndarray, track: Track, label: str) -> np.ndarray:
     """The artifact's scores on all images, float32 (n, classes)."""
-    return np.concatenate([classifier.scores(piece) for piece in track(pieces(images), label)])
+    return np.concatenate([classifier.scores(chunk) for chunk in track(chunks(images), label)])
 
 
 def reference_scores(checkpoint: Checkpoint, contract: Contract, images: np.ndarray, track: Track) -> np.ndarray:
     """The Keras model's scores on the same images, preprocessed by the same contract."""
-    answers = []
-    for piece in track(pieces(images), f"{checkpoint.name} Keras reference"):
-        batch = contract.preprocessing.apply(piece, contract.input_shape)
-        answers.append(np.asarray(checkpoint.model.predict_on_batch(batch)))
-    return np.concatenate(answers)
+    scores = []
+    for chunk in track(chunks(images), f"{checkpoint.name} Keras reference"):
+        batch = contract.preprocessing.apply(chunk, contract.input_shape)
+        scores.append(np.asarray(checkpoint.model.predict_on_batch(batch)))
+    return np.concatenate(scores)
 
 
-def pieces(images: np.ndarray) -> list[np.ndarray]:
+def chunks(images: np.ndarray) -> list[np.ndarray]:
     return [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
 
 

@@ -14,7 +14,7 @@ from fmnist_edge.parity.statistics import Statistics, statistics_of
 __all__ = ["ParityReport", "compare"]
 
 WORST_IMAGES = 10
-ROUNDING = 1e-9  # a share of n images is not exact in binary
+SLACK = 1e-9  # a share of n images is not exact in binary
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,18 @@ class ParityReport:
         point figures decide alone: a check on a few images stays useful, and does not claim what it cannot.
         """
         gate, lines, losses = self.gate, [], []
-        if gate.min_agreement is not None and self.agreement < gate.min_agreement - ROUNDING:
+        if gate.min_agreement is not None and self.agreement < gate.min_agreement - SLACK:
             lines.append(f"argmax agreement {self.agreement:.4%} is below {gate.min_agreement:.2%}")
         if gate.max_abs_delta is not None and self.max_abs_delta > gate.max_abs_delta:
             lines.append(f"largest score difference {self.max_abs_delta:.2e} is above {gate.max_abs_delta:.0e}")
         if gate.max_accuracy_drop is not None:
             if self.accuracy_drop is None:
                 lines.append("its gate is on accuracy and no labels were given; name them with --labels FILE.npy")
-            elif self.accuracy_drop > gate.max_accuracy_drop + ROUNDING:
+            elif self.accuracy_drop > gate.max_accuracy_drop + SLACK:
                 allowed = f"{gate.max_accuracy_drop * 100:.2f} pp"
                 losses.append(f"accuracy drops {self.accuracy_drop * 100:.2f} pp, more than {allowed}")
         published = self.published_accuracy
-        if published is not None and self.accuracy is not None and self.accuracy < published - ROUNDING:
+        if published is not None and self.accuracy is not None and self.accuracy < published - SLACK:
             lines.append(f"accuracy {self.accuracy:.2%} is below the published {published:.2%}")
         paired = self.statistics.accuracy
         if paired is not None and paired.verdict == "inferior":

@@ -59,7 +59,7 @@ class TestOneModel:
 
     def test_is_not_done_again(self, emulated, monkeypatch):
         cells, out = emulated
-        monkeypatch.setattr(suite, "measured", lambda *_: pytest.fail("emulated again"))
+        monkeypatch.setattr(suite, "emulate_cell", lambda *_: pytest.fail("emulated again"))
         again = suite.run(
             [Artifact.open(ARTIFACT)], np.zeros((IMAGES, 28, 28), np.uint8), "", suite.Choice((CORE,), 5), FOLDER, out
         )
@@ -104,7 +104,7 @@ class TestProfiles:
     def test_marks_surround_the_calls_and_not_the_warm_up(self, monkeypatch):
         seen = []
         monkeypatch.setattr(guest, "mark", seen.append)
-        guest.marked(lambda: seen.append("call"), calls=2, sections=2, warm_up=3)
+        guest.run_marked(lambda: seen.append("call"), calls=2, sections=2, warm_up=3)
         section = [guest.START, "call", "call", guest.STOP]
         assert seen == ["call"] * 3 + [0, "call", "call", 0, *section, *section]
 
@@ -123,7 +123,7 @@ class TestUserland:
     def test_what_cannot_be_fetched_is_said_in_one_line(self):
         command = [sys.executable, "-c", "raise SystemExit('\\nE: no such host')"]
         with pytest.raises(UnavailableError, match=r"cannot fetch lists .E: no such host.; an emulated board needs"):
-            userland.call(command, "lists")
+            userland.run_program(command, "lists")
 
     def test_wheels_are_the_locks(self):
         locked = (ROOT / "requirements.lock").read_text()
@@ -199,7 +199,7 @@ class TestNothingIsLost:
         made = {"schema": results.SCHEMA, "kind": results.KIND, "core": CORE, **suite.versions(), "qemu": "1.0"}
         kept = results.save({**made, "cells": []}, tmp_path).read_bytes()
         with pytest.raises(InputError, match=r"made by qemu 1\.0, here .*; name another --out"):
-            suite.current(tmp_path, CORE)
+            suite.load_results(tmp_path, CORE)
         assert (tmp_path / f"{CORE}.json").read_bytes() == kept
 
     def test_what_this_machine_lacks_is_no_failure_of_an_artifact(self, tmp_path, monkeypatch):
@@ -212,7 +212,7 @@ class TestNothingIsLost:
         monkeypatch.setattr(suite.Host, "emulated", lambda *_: host.expected)
         monkeypatch.setattr(suite, "count", lacking)
         with pytest.raises(UnavailableError):
-            suite.measured(host, CORES[CORE], tmp_path, tmp_path, False)
+            suite.emulate_cell(host, CORES[CORE], tmp_path, tmp_path, False)
 
 
 class TestResults:

@@ -48,7 +48,7 @@ class TestCycles:
         assert unknown <= known + 4  # a call is no 100 cycles
 
     def test_instructions_keep_their_place_beside_unknown_ones(self):
-        found = cycles.disassembled([UNKNOWN, NOP, FMLA])
+        found = cycles.disassemble([UNKNOWN, NOP, FMLA])
         assert found == {UNKNOWN: "nop", NOP: "nop", FMLA: "fmla v0.4s, v1.4s, v1.4s"}
 
 
@@ -67,7 +67,7 @@ class TestFitting:
     def test_a_boards_entry_has_the_integer_networks_by_the_floats_constant(self):
         counts = {name: {"cycles": c, "weight_bytes": 2 * c} for name, c in (("a", 1e6), ("b", 2e6), ("b_int8", 1e6))}
         figures = {"name": "B", "core": "cortex-a72", "ghz": 1.0, "published_ms": {"a": 3.0, "b": 6.0, "b_int8": 1.5}}
-        made = calibration.fitted(figures, counts)
+        made = calibration.fit_board(figures, counts)
         assert made["floats"] == {"constant": pytest.approx(3), "errors": {"b_int8": pytest.approx(1)}}
         assert made["constant"] == pytest.approx((3 * 3 * 1.5) ** (1 / 3))
         assert made["bytes_per_cycle"] == 2

@@ -18,7 +18,7 @@ from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.explain.explanation import Explanation, explain, readers, remedy
 from fmnist_edge.explain.graph import LayerGraph
-from fmnist_edge.explain.layers import LayerReport, blank, compare_layers
+from fmnist_edge.explain.layers import LayerReport, compare_layers, empty_report
 from fmnist_edge.explain.matching import Match, Matching
 from fmnist_edge.explain.metrics import Saturation
 from fmnist_edge.explain.probe import OUTPUT
@@ -245,11 +245,11 @@ def test_the_layer_with_the_kernel_stands_for_those_around_it():
     matching = Matching({name: Match((name, 0)) for name in names}, frozenset())
     probe = type("Probe", (), {"tensors": {(name, 0): spec for name in names}})
     owners = {"else": ("conv",), "t": ("relu",)}
-    first, last = (blank(graph, probe, matching, owners, name) for name in names[1:])
+    first, last = (empty_report(graph, probe, matching, owners, name) for name in names[1:])
     assert (first.layers, first.layer, first.keepable) == (("pad", "conv", "relu"), "conv", True)
     assert not last.keepable
     for made, layer, keepable in (({"t": ("relu", "pad")}, "pad", True), ({"else": ("relu", "pad")}, "conv", False)):
-        found = blank(graph, probe, matching, made, "relu")
+        found = empty_report(graph, probe, matching, made, "relu")
         assert (found.layer, found.keepable) == (layer, keepable), "no op of the convolution's own"
 
 

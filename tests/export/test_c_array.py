@@ -15,7 +15,7 @@ from fmnist_edge import checkpoints, cli
 from fmnist_edge.catalog.precisions import select
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ExportError
-from fmnist_edge.export.c_source import identifier, literal, real, resolver_call
+from fmnist_edge.export.c_source import float_literal, identifier, resolver_call, string_literal
 from fmnist_edge.export.pipeline import export
 from fmnist_edge.runtime import Classifier, Contract
 from fmnist_edge.runtime.engines.tflite_micro import TFLiteMicroEngine
@@ -150,8 +150,13 @@ def test_spelling_of_ops(op, expected):
 
 
 def test_literals_survive_the_language():
-    assert literal('a"b\\c?é7\n') == '"a\\042b\\134c\\077\\303\\2517\\012"'
-    assert (real(1.0), real(1 / 255), real(1e-20), real(None)) == ("1.0f", "0.00392156886f", "9.99999968e-21f", "0.0f")
+    assert string_literal('a"b\\c?é7\n') == '"a\\042b\\134c\\077\\303\\2517\\012"'
+    assert (float_literal(1.0), float_literal(1 / 255), float_literal(1e-20), float_literal(None)) == (
+        "1.0f",
+        "0.00392156886f",
+        "9.99999968e-21f",
+        "0.0f",
+    )
 
 
 @needs_program(COMPILER, "arm-none-eabi-objcopy")
@@ -217,7 +222,7 @@ def test_a_model_that_a_microcontroller_cannot_run_is_one_line(calibration, tmp_
 
 @pytest.mark.parametrize("batch", [None, 8])
 def test_more_than_one_image_a_call_is_refused(compact, calibration, tmp_path, batch):
-    with pytest.raises(ExportError, match="one image a call"):
+    with pytest.raises(ExportError, match="one image per call"):
         export(compact, SOURCES, CONTRACT, tmp_path / "out", batch=batch, calibration=calibration)
     assert not (tmp_path / "out").exists()
 

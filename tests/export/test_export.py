@@ -144,10 +144,12 @@ def test_fixed_batch_pads_the_last_call(compact, reference, tmp_path):
         assert np.abs(classifier.scores(images[:11]) - expected[:11]).max() < 1e-4
 
 
-@pytest.mark.parametrize(("format", "batch", "said"), [("ncnn", None, "one image"), ("ncnn", 8, "one image a call, 8"),
-                                                       ("mnn", None, "fixed batch")])  # fmt: skip
-def test_a_batch_that_the_format_does_not_have(compact, tmp_path, format, batch, said):
-    with pytest.raises(ExportError, match=said):
+@pytest.mark.parametrize(
+    ("format", "batch", "message"),
+    [("ncnn", None, "one image"), ("ncnn", 8, "one image per call; got 8"), ("mnn", None, "fixed batch")],
+)
+def test_a_batch_that_the_format_does_not_have(compact, tmp_path, format, batch, message):
+    with pytest.raises(ExportError, match=message):
         export(compact, select(format, ["float32"])[0], CONTRACT, tmp_path, batch=batch)
     assert not list(tmp_path.iterdir())
 

@@ -19,7 +19,7 @@ from fmnist_edge.errors import ExportError
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.export.onnx import float_ops
 from fmnist_edge.export.onnx_names import name_by_layer
-from fmnist_edge.export.onnx_precisions import Feed, per_channel, to_dynamic_int8, to_float16, to_int8
+from fmnist_edge.export.onnx_precisions import CalibrationReader, per_channel, to_dynamic_int8, to_float16, to_int8
 from fmnist_edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
 SAME_FOR_ALL_CPUS = 64  # 2 products of uint8 and such a weight fit into 16 bits
@@ -228,14 +228,14 @@ def test_nothing_is_printed_logged_or_left_behind(files, images, tmp_path, monke
 
 
 def test_calibration_fills_the_last_batch():
-    feed = Feed("image", np.arange(5.0)[:, None], batch=2)
+    feed = CalibrationReader("image", np.arange(5.0)[:, None], batch=2)
     assert [feed.get_next()["image"].ravel().tolist() for _ in range(3)] == [[0, 1], [2, 3], [4, 0]]
     assert feed.get_next() is None
 
 
 def test_a_precision_that_onnx_has_no_way_to_write(compact):
     precision = Precision("odd", "onnx", weights="float16", activations="float32")
-    with pytest.raises(ExportError, match="no way to write float16 weights"):
+    with pytest.raises(ExportError, match="cannot export float16 weights"):
         FORMATS["onnx"].exporter().convert(compact, precision, 1, None)
 
 

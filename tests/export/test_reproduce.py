@@ -22,7 +22,7 @@ from fmnist_edge.errors import ArtifactError, ExportError
 from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.flatbuffer import pack, unpack
 from fmnist_edge.export.recovery.improve import equalise
-from fmnist_edge.export.reproduce import Recipe, remedied
+from fmnist_edge.export.reproduce import Recipe, apply_remedy
 from fmnist_edge.export.sections import differences
 from fmnist_edge.files import sha256_of
 from fmnist_edge.worker.calls import child_environment
@@ -188,7 +188,7 @@ class TestRecipe:
         (tmp_path / "int8.tflite.json").write_text(json.dumps(manifest))
         recipe = Recipe.read(tmp_path / "int8.tflite.json")
         checkpoint = checkpoints.load(own / "mine.keras")
-        found = remedied(recipe, checkpoint, Calibration(images(), "mine"), lambda: images()[::2])
+        found = apply_remedy(recipe, checkpoint, Calibration(images(), "mine"), lambda: images()[::2])
         expected = equalise(checkpoint.model, recipe.manifest.contract.preprocessing.apply(images(), (12, 12, 1)))
         pairs = list(zip(found.get_weights(), expected.get_weights(), checkpoint.model.get_weights(), strict=True))
         assert all(np.array_equal(ours, theirs) for ours, theirs, _ in pairs)

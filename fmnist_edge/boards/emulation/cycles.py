@@ -18,7 +18,7 @@ from fmnist_edge.errors import UnavailableError
 
 __all__ = ["cycles_of", "version"]
 
-COVERED = 0.99  # share of the executed instructions whose blocks are simulated; the others are taken to be alike
+MIN_COVERED = 0.99  # share of the executed instructions whose blocks are simulated; the others are taken to be alike
 ITERATIONS = 50
 TRIPLE = "aarch64-linux-gnu"
 FEATURES = "+v8.2a,+fullfp16,+dotprod,+lse,+rdm,+crc"  # whatever the core has was decided when it ran
@@ -36,7 +36,7 @@ def cycles_of(profile: Mapping[str, int], scheduling: str) -> dict[str, Any]:
     weights = Counter({code: count * len(code) // INSTRUCTION for code, count in profile.items()})
     total, hot, covered = sum(weights.values()), [], 0
     for code, weight in weights.most_common():
-        if covered >= COVERED * total:
+        if covered >= MIN_COVERED * total:
             break
         hot.append(code)
         covered += weight
@@ -51,8 +51,8 @@ def cycles_of(profile: Mapping[str, int], scheduling: str) -> dict[str, Any]:
 
 @cache
 def version() -> str:
-    said = run([program("llvm-mca"), "--version"], "")
-    found = re.search(r"LLVM version (\S+)", said.stdout)
+    result = run([program("llvm-mca"), "--version"], "")
+    found = re.search(r"LLVM version (\S+)", result.stdout)
     return found[1] if found else "of unknown version"
 
 
@@ -69,9 +69,9 @@ def run(command: Sequence[str], text: str) -> subprocess.CompletedProcess[str]:
 
 def block_cycles(blocks: Sequence[str], scheduling: str) -> list[float]:
     """Cycles of one execution of each block."""
-    assembly = disassembled(sorted({word for block in blocks for word in words(block)}))
-    lines = source(blocks, assembly)
-    command = [program("llvm-mca"), *flags(scheduling), f"-iterations={ITERATIONS}"]
+    assembly = disassemble(sorted({word for block in blocks for word in instruction_words(block)}))
+    lines = assembly_source(blocks, assembly)
+    command = [program("llvm-mca"), *mca_flags(scheduling), f"-iterations={ITERATIONS}"]
     while (done := run(command, "\n".join(lines))).returncode:
         wrong = {" ".join(text.split()) for text in REFUSED.findall(done.stderr)}
         if not wrong & set(lines):
@@ -84,23 +84,27 @@ def block_cycles(blocks: Sequence[str], scheduling: str) -> list[float]:
     return [cycles / ITERATIONS for cycles in totals]
 
 
-def flags(scheduling: str) -> list[str]:
+def mca_flags(scheduling: str) -> list[str]:
     views = ["-resource-pressure=false", "-instruction-info=false", "-summary-view"]
     return [f"-mtriple={TRIPLE}", f"-mcpu={scheduling}", f"-mattr={FEATURES}", *views]
 
 
-def source(blocks: Sequence[str], assembly: Mapping[str, str]) -> list[str]:
+def assembly_source(blocks: Sequence[str], assembly: Mapping[str, str]) -> list[str]:
     lines = []
     for number, block in enumerate(blocks):
-        lines += [f"# LLVM-MCA-BEGIN {number}", *(assembly[word] for word in words(block)), "# LLVM-MCA-END"]
+        lines += [
+            f"# LLVM-MCA-BEGIN {number}",
+            *(assembly[word] for word in instruction_words(block)),
+            "# LLVM-MCA-END",
+        ]
     return lines
 
 
-def words(block: str) -> list[str]:
+def instruction_words(block: str) -> list[str]:
     return [block[start : start + INSTRUCTION] for start in range(0, len(block), INSTRUCTION)]
 
 
-def disassembled(codes: Sequence[str]) -> dict[str, str]:
+def disassemble(codes: Sequence[str]) -> dict[str, str]:
     """Assembly of each instruction, four bytes in hexadecimal; `nop` for one that LLVM does not know."""
     found = {}
     for code in codes:
@@ -109,10 +113,10 @@ def disassembled(codes: Sequence[str]) -> dict[str, str]:
     done = run(command, "\n".join(found.values()))
     unknown = {int(number) - 1 for number in re.findall(r"<stdin>:(\d+):\d+: warning", done.stderr)}
     texts = iter(line.strip() for line in done.stdout.splitlines() if line.strip() and not line.startswith("\t."))
-    return {code: NOP if place in unknown else plain(next(texts)) for place, code in enumerate(codes)}
+    return {code: NOP if place in unknown else normalized(next(texts)) for place, code in enumerate(codes)}
 
 
-def plain(instruction: str) -> str:
+def normalized(instruction: str) -> str:
     """With single spaces; a call or return is a branch, for llvm-mca would take 100 cycles for one.
 
     >>> plain("bl\t#-48"), plain("ret"), plain("add\tx0, x0, x1")

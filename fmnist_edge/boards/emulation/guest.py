@@ -18,7 +18,7 @@ import numpy as np
 from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.runtime.runner import Runner, model_input
 
-__all__ = ["START", "STOP", "Task", "marked"]
+__all__ = ["START", "STOP", "Task", "run_marked"]
 
 START, STOP = 0x7EDC0001, 0x7EDC0002  # as in blocks.c
 WARM_UP = 8
@@ -49,11 +49,11 @@ def count(request: dict[str, Any], progress: object) -> dict[str, str]:
         batch, _ = model_input(np.array(image), classifier.contract)
         prepared = Runner(classifier.engine, classifier.contract).prepared(batch)
         engine = classifier.engine
-        marked(lambda: engine.run(prepared), task.calls, task.sections, WARM_UP)
+        run_marked(lambda: engine.run(prepared), task.calls, task.sections, WARM_UP)
         return {"engine_version": engine.version}
 
 
-def marked(call: Callable[[], object], calls: int, sections: int, warm_up: int) -> None:
+def run_marked(call: Callable[[], object], calls: int, sections: int, warm_up: int) -> None:
     """Warm up, then `sections` times: mark, call it so often, mark. The first, which no mark counts, is warm-up too."""
     for _ in range(warm_up):  # CPython rewrites its own code by what a function's first calls are like
         call()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmnist_edge.boards.emulation.guest import marked
+from fmnist_edge.boards.emulation.guest import run_marked
 from fmnist_edge.errors import ArtifactError
 
 __all__ = ["Network"]
@@ -35,7 +35,7 @@ def count(request: dict[str, Any], progress: object) -> dict[str, str]:
 
     network = Network(**request)
 
-    width, height, channels = map(int, found(SHAPE, Path(network.artifact).read_text(encoding="ascii"), network))
+    width, height, channels = map(int, search(SHAPE, Path(network.artifact).read_text(encoding="ascii"), network))
     net = ncnn.Net()
     net.opt.num_threads = 1
     if net.load_param(network.artifact) or net.load_model(ncnn.DataReaderFromEmpty()):
@@ -51,11 +51,11 @@ def count(request: dict[str, Any], progress: object) -> dict[str, str]:
         if failed:
             raise ArtifactError(f"{network.artifact}: ncnn {ncnn.__version__} cannot run the network")
 
-    marked(call, network.calls, network.sections, warm_up=0)
+    run_marked(call, network.calls, network.sections, warm_up=0)
     return {"engine_version": f"ncnn {ncnn.__version__}"}
 
 
-def found(pattern: re.Pattern[str], text: str, network: Network) -> tuple[str, ...]:
+def search(pattern: re.Pattern[str], text: str, network: Network) -> tuple[str, ...]:
     match = pattern.search(text)
     if match is None:
         raise ArtifactError(f"{network.artifact}: no Input layer of width, height and channels in it")

@@ -81,13 +81,13 @@ def run(
             for place, name in enumerate(choice.cores):
                 done = number * len(choice.cores) + place
                 progress(done, len(artifacts) * len(choice.cores), f"{name_of(artifact)} on {name}")
-                result = current(out, name)
+                result = load_results(out, name)
                 known = results.cell_of(result, artifact.manifest.sha256)
                 if known is None or choice.again or not covers(known, host.count):
-                    known = measured(host, CORES[name], folder, library, choice.again) | {"source": source}
+                    known = emulate_cell(host, CORES[name], folder, library, choice.again) | {"source": source}
                 if known.get("cycles") is None:
                     ran = known["status"] == "ok"
-                    known = known | {"cycles": simulated(known["sha256"], CORES[name], folder) if ran else None}
+                    known = known | {"cycles": simulate_cycles(known["sha256"], CORES[name], folder) if ran else None}
                     cells = [item for item in result["cells"] if item["artifact"] != known["artifact"]]
                     results.save({**result, "cells": [*cells, known]}, out)
                 found.append({"core": name, **known})
@@ -107,9 +107,9 @@ class Host:
         answer = images.with_name("scores.npy")
         answer.unlink(missing_ok=True)
         task = cell.Task(str(self.artifact.path.resolve()), self.engine, str(images), count, str(answer), 1)
-        said = cell.run(task, python, lambda done: None, STALL_S)
-        if said["status"] != "ran":
-            raise FmnistEdgeError(said["reason"])
+        reply = cell.run(task, python, lambda done: None, STALL_S)
+        if reply["status"] != "ran":
+            raise FmnistEdgeError(reply["reason"])
         return np.load(answer, allow_pickle=False)
 
     @property
@@ -135,7 +135,7 @@ class Host:
         return np.concatenate(found)
 
 
-def current(out: Path, core: str) -> dict[str, Any]:
+def load_results(out: Path, core: str) -> dict[str, Any]:
     """The results of `core` so far, with what made them. Raises InputError where something else did."""
     path = out / f"{core}.json"
     made = {"schema": results.SCHEMA, "kind": results.KIND, "core": core, **versions()}
@@ -148,19 +148,19 @@ def current(out: Path, core: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, Any]:
-    said = program(["qemu-aarch64", "--version"]).result(UnavailableError)
+    reply = program(["qemu-aarch64", "--version"]).result(UnavailableError)
     lines = [line.split()[0].partition("==")[::2] for line in userland.WHEELS.read_text().splitlines() if "==" in line]
-    return {"qemu": said.split("version ")[-1].split()[0], "packages": dict(lines)}
+    return {"qemu": reply.split("version ")[-1].split()[0], "packages": dict(lines)}
 
 
 def covers(known: dict[str, Any], images: int) -> bool:
     return known["status"] == "ok" and known["parity"]["images"] >= images
 
 
-def measured(host: Host, core: Core, folder: Path, library: Path, again: bool) -> dict[str, Any]:
+def emulate_cell(host: Host, core: Core, folder: Path, library: Path, again: bool) -> dict[str, Any]:
     """One cell; what goes wrong in it is its reason."""
     artifact = host.artifact
-    about = {
+    identity = {
         "artifact": name_of(artifact),
         "sha256": artifact.manifest.sha256,
         "model": artifact.model,
@@ -171,14 +171,14 @@ def measured(host: Host, core: Core, folder: Path, library: Path, again: bool) -
     try:
         expected = host.expected
         gate = ENGINE_AGREEMENT[artifact.manifest.kind]
-        alike = agreement(expected, host.emulated(core, folder, again), gate)
+        parity = agreement(expected, host.emulated(core, folder, again), gate)
         counted = count(host, core, folder, library)
     except (UnavailableError, TemporaryFileError):  # this machine lacks something, whatever the artifact
         raise
     except FmnistEdgeError as error:
         nothing = dict.fromkeys(("parity", "engine_version", "instructions", "repeatability", "calls"))
-        return {**about, "status": "failed", "reason": one_line(error), **nothing}
-    return {**about, "status": "ok", "reason": None, "parity": alike, **counted}
+        return {**identity, "status": "failed", "reason": one_line(error), **nothing}
+    return {**identity, "status": "ok", "reason": None, "parity": parity, **counted}
 
 
 def count(host: Host, core: Core, folder: Path, library: Path) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def count(host: Host, core: Core, folder: Path, library: Path) -> dict[str, Any]
     return {**reply, "instructions": round(mean), "repeatability": apart, "calls": CALLS, "attempts": attempts}
 
 
-def simulated(sha256: str, core: Core, folder: Path) -> dict[str, Any] | None:
+def simulate_cycles(sha256: str, core: Core, folder: Path) -> dict[str, Any] | None:
     """Cycles of one inference, see `cycles_of`; None where nothing was counted or llvm-mca is not installed."""
     saved = profile.load(profile_path(folder, core.name, sha256))
     if saved is None:
@@ -227,8 +227,8 @@ def failures(cells: Sequence[dict[str, Any]]) -> list[str]:
         if item["status"] != "ok":
             lines.append(where + item["reason"])
         elif not item["parity"]["passed"]:
-            alike = item["parity"]
-            lines.append(f"{where}{alike['differing']} of {alike['images']} images have another top class than here")
+            parity = item["parity"]
+            lines.append(f"{where}{parity['differing']} of {parity['images']} images have another top class than here")
         elif item["repeatability"] > REPEATABLE:
             lines.append(f"{where}instruction counts lie {item['repeatability']:.2%} apart; at most {REPEATABLE:.1%}")
     return lines

@@ -26,16 +26,16 @@ def rows(cells: Sequence[dict[str, Any]]) -> list[list[str]]:
 def row(cell: dict[str, Any]) -> list[str]:
     if cell["status"] != "ok":
         return [cell["artifact"], cell["core"], cell["reason"], *[""] * 5]
-    alike = cell["parity"]
-    tied = f" ({alike['ties']} tied)" if alike["ties"] else ""
-    same = "same bits" if alike["bit_equal"] else "differ"
+    parity = cell["parity"]
+    tied = f" ({parity['ties']} tied)" if parity["ties"] else ""
+    same = "same bits" if parity["bit_equal"] else "differ"
     return [
         cell["artifact"],
         cell["core"],
-        f"{alike['images']:,}",
-        f"{alike['agreement'] * 100:.2f}{tied}{'' if alike['passed'] else ' FAIL'}",
+        f"{parity['images']:,}",
+        f"{parity['agreement'] * 100:.2f}{tied}{'' if parity['passed'] else ' FAIL'}",
         same,
-        f"{alike['max_abs_delta']:.1e}" if alike["max_abs_delta"] else "0",
+        f"{parity['max_abs_delta']:.1e}" if parity["max_abs_delta"] else "0",
         f"{cell['instructions'] / 1e6:,.2f}",
         f"{cell['repeatability'] * 100:.3f}",
     ]

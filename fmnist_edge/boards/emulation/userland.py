@@ -43,7 +43,7 @@ exec env -u PYTHONHOME -u LD_LIBRARY_PATH '{qemu}' -cpu {core} -L '{root}' '{pyt
 """
 
 
-def make(folder: Path, say: Callable[[str], object] = lambda line: None) -> None:
+def make(folder: Path, report: Callable[[str], object] = lambda line: None) -> None:
     """Fill `folder` unless it is there already: 75 MB to download, 280 MB on disk, under a minute. One at a time.
 
     Raises UnavailableError for what is missing on this machine or cannot be fetched, FileError for a folder that
@@ -59,22 +59,22 @@ def make(folder: Path, say: Callable[[str], object] = lambda line: None) -> None
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.is_file() or stamp.read_text() != wanted:
             stamp.unlink(missing_ok=True)
-            fill(folder, say)
+            fill(folder, report)
             write_atomic(stamp, wanted)
 
 
-def fill(folder: Path, say: Callable[[str], object]) -> None:
+def fill(folder: Path, report: Callable[[str], object]) -> None:
     for part in ("debian", "root", "site", "cores", "package", "answers"):
         shutil.rmtree(folder / part, ignore_errors=True)
-    say("fetching Debian's arm64 Python")
+    report("fetching Debian's arm64 Python")
     unpack_packages(folder)
-    say("fetching the aarch64 wheels")
+    report("fetching the aarch64 wheels")
     install_wheels(folder / "site")
     ours = folder / "package"
     ours.mkdir()
     (ours / "fmnist_edge").symlink_to(Path(fmnist_edge.__file__).parent)
     for core in CORES.values():
-        describe(folder, core)
+        write_core_files(folder, core)
 
 
 def interpreter(folder: Path, core: Core) -> str:
@@ -100,10 +100,10 @@ def unpack_packages(folder: Path) -> None:
         "Dir::State::Lists": state / "lists", "Dir::Cache": state / "cache", "Dir::State::status": "/dev/null",
     }  # fmt: skip
     apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in settings.items())]
-    call([*apt, "update"], "Debian's package lists")
-    call([*apt, "download", *PACKAGES], "Debian's arm64 packages", state / "packages")
+    run_program([*apt, "update"], "Debian's package lists")
+    run_program([*apt, "download", *PACKAGES], "Debian's arm64 packages", state / "packages")
     for package in sorted((state / "packages").glob("*.deb")):
-        call(["dpkg-deb", "-x", str(package), str(root)], package.name)
+        run_program(["dpkg-deb", "-x", str(package), str(root)], package.name)
 
 
 def install_wheels(site: Path) -> None:
@@ -111,10 +111,10 @@ def install_wheels(site: Path) -> None:
     options = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--implementation=cp"]
     command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", *options]
     command += [f"--python-version={PYTHON}", *(f"--platform={name}" for name in platforms)]
-    call([*command, f"--target={site}", "-r", str(WHEELS)], "the aarch64 wheels")
+    run_program([*command, f"--target={site}", "-r", str(WHEELS)], "the aarch64 wheels")
 
 
-def describe(folder: Path, core: Core) -> None:
+def write_core_files(folder: Path, core: Core) -> None:
     """The files that a core's programs see: all share one Python, and each is told of the core that it runs on.
 
     Without them XNNPACK's CPU detection reads the host's and crashes; with another core's it chooses other kernels.
@@ -142,7 +142,7 @@ def describe(folder: Path, core: Core) -> None:
     write_atomic(own / "python", start).chmod(0o755)
 
 
-def call(command: Sequence[str], what: str, folder: Path | None = None) -> None:
+def run_program(command: Sequence[str], what: str, folder: Path | None = None) -> None:
     """Raises UnavailableError with the last line that the program said, unless it succeeds."""
     end = program(command, folder=folder)
     if end.how is not How.DONE:

@@ -21,7 +21,7 @@ from fmnist_edge.boards.estimate.fitting import constant, leave_one_out, mean_er
 from fmnist_edge.catalog.boards import CORES, DATA, Core
 from fmnist_edge.files import write_json
 
-__all__ = ["fitted", "weights"]
+__all__ = ["fit_board", "weights"]
 
 GUEST = "fmnist_edge.boards.emulation.ncnn_guest:count"
 # Weights of a layer: a convolution's and a matrix product's own count of them.
@@ -43,7 +43,7 @@ def weight_bytes(path: Path, core: Core) -> int:
     return weights(path.read_text(encoding="ascii")) * width
 
 
-def simulated(path: Path, core: Core, folder: Path) -> dict[str, Any]:
+def simulate_network(path: Path, core: Core, folder: Path) -> dict[str, Any]:
     """Instructions and cycles of a network on a core."""
     saved = folder / "profiles" / core.name / f"ncnn-{path.stem}.json.gz"
     known = profile.load(saved)
@@ -61,7 +61,7 @@ def simulated(path: Path, core: Core, folder: Path) -> dict[str, Any]:
     }
 
 
-def fitted(figures: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def fit_board(figures: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """A board's entry of boards.json; `counts`: what `simulated` says of each network on the board's core.
 
     "networks": each with its leave-one-out error. "floats": a constant of the float networks alone, and what it makes
@@ -71,8 +71,8 @@ def fitted(figures: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]]) 
     times = {name: counts[name]["cycles"] / (figures["ghz"] * 1e6) for name in published}
     pairs = [(times[name], published[name]) for name in published]
     errors = leave_one_out(pairs)
-    floats = constant([(times[name], published[name]) for name in published if not name.endswith(INT8)])
-    unseen = {name: floats * times[name] / published[name] - 1 for name in published if name.endswith(INT8)}
+    float_constant = constant([(times[name], published[name]) for name in published if not name.endswith(INT8)])
+    unseen = {name: float_constant * times[name] / published[name] - 1 for name in published if name.endswith(INT8)}
     return {
         "title": figures["name"],
         "core": figures["core"],
@@ -84,7 +84,7 @@ def fitted(figures: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]]) 
             name: {**counts[name], "published_ms": published[name], "error": round(error, 4)}
             for name, error in zip(published, errors, strict=True)
         },
-        "floats": {"constant": floats, "errors": {name: round(error, 4) for name, error in unseen.items()}},
+        "floats": {"constant": float_constant, "errors": {name: round(error, 4) for name, error in unseen.items()}},
     }
 
 
@@ -94,8 +94,8 @@ def main(figures_file: str, networks: str, userland_folder: str) -> None:
     found = {}
     for name, board in figures["boards"].items():
         core = CORES[board["core"]]
-        counts = {net: simulated(Path(networks) / f"{net}.param", core, folder) for net in board["published_ms"]}
-        found[name] = fitted(board, counts)
+        counts = {net: simulate_network(Path(networks) / f"{net}.param", core, folder) for net in board["published_ms"]}
+        found[name] = fit_board(board, counts)
         print(f"{board['name']}: constant {found[name]['constant']:.3f}, mean error {found[name]['error']:.1%}")
     lines = userland.WHEELS.read_text().splitlines()
     engine = next(line.split()[0] for line in lines if line.startswith("ncnn=="))

@@ -12,9 +12,9 @@ from fmnist_edge.artifact import Artifact
 from fmnist_edge.boards.emulation import results
 from fmnist_edge.catalog.boards import ACROSS_RUNTIMES, Board
 
-__all__ = ["Estimate", "committed", "estimate", "of_cell", "text"]
+__all__ = ["Estimate", "cell_figures", "committed", "estimate", "text"]
 
-BEYOND = 2.0  # times as many weight bytes a cycle as in any network that the constant is fitted on
+MAX_INTENSITY_RATIO = 2.0  # times as many weight bytes a cycle as in any network that the constant is fitted on
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def estimate(artifact: Artifact, board: Board, emulated: Sequence[dict[str, Any]
     found, note = cell, None
     if cell is None and alike:
         found, note = alike[0], "of another file of this model and precision"
-    about = partial(
+    identity = partial(
         Estimate,
         artifact=name,
         sha256=artifact.manifest.sha256,
@@ -76,10 +76,10 @@ def estimate(artifact: Artifact, board: Board, emulated: Sequence[dict[str, Any]
     if found is None or not found.get("cycles"):
         without = "never emulated" if found is None else "emulated without llvm-mca (on Debian: apt-get install llvm)"
         reason = f"{without}; run: fmnist-edge emulate {artifact.path} --core {board.core}"
-        return about(engine=None, instructions=None, milliseconds=None, error=error, reason=reason)
-    made = of_cell(found, board, artifact.size_bytes, error)
+        return identity(engine=None, instructions=None, milliseconds=None, error=error, reason=reason)
+    made = cell_figures(found, board, artifact.size_bytes, error)
     notes = "; ".join(filter(None, (note, made["note"])))
-    return about(engine=found["engine"], **{**made, "note": notes or None})
+    return identity(engine=found["engine"], **{**made, "note": notes or None})
 
 
 def is_alike(cell: dict[str, Any], artifact: Artifact) -> bool:
@@ -87,14 +87,14 @@ def is_alike(cell: dict[str, Any], artifact: Artifact) -> bool:
     return same_format and (cell["model"], cell["precision"]) == (artifact.model, artifact.precision)
 
 
-def of_cell(
+def cell_figures(
     cell: dict[str, Any], board: Board, size_bytes: int | None = None, error: float = ACROSS_RUNTIMES
 ) -> dict[str, Any]:
     """The figures of an emulated cell that has cycles, whose artifact has `size_bytes`."""
     cycles = cell["cycles"]["cycles"]
     intensity = (size_bytes or 0) / cycles
     note = None
-    if intensity > BEYOND * board.bytes_per_cycle:
+    if intensity > MAX_INTENSITY_RATIO * board.bytes_per_cycle:
         note = (
             f"probably slower: {intensity:.1f} bytes of weights a cycle, at most {board.bytes_per_cycle:.1f} in what "
             "the constant is fitted on"

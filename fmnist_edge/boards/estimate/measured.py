@@ -16,7 +16,7 @@ from fmnist_edge.errors import InputError
 __all__ = ["Comparison", "compare", "refit"]
 
 ARM = ("aarch64", "arm64")
-FEWEST = 3  # measured cells that an error can be told from
+MIN_CELLS = 3  # measured cells that an error can be told from
 
 
 @dataclass(frozen=True)
@@ -73,4 +73,4 @@ def refit(board: Board, compared: Sequence[Comparison]) -> tuple[Board, float | 
     trusted = [item for item in compared if item.valid] or compared
     pairs = [(item.estimated_ms, item.measured_ms) for item in trusted]
     own = replace(board, constant=board.constant * constant(pairs))
-    return own, mean_error(leave_one_out(pairs)) if len(pairs) >= FEWEST else None
+    return own, mean_error(leave_one_out(pairs)) if len(pairs) >= MIN_CELLS else None

@@ -22,7 +22,7 @@ from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["SCHEMA", "Choice", "failures", "run"]
 
-COMPARED = ("agreement", "differing", "ties", "first_differing", "bit_equal", "max_abs_delta", "passed")
+AGREEMENT_FIELDS = ("agreement", "differing", "ties", "first_differing", "bit_equal", "max_abs_delta", "passed")
 SCHEMA = 2  # of the result; 1: the first; 2: status "crashed" beside "failed"
 
 Progress = Callable[[int, int, str], None]
@@ -60,7 +60,7 @@ def run(
     artifacts: Sequence[Artifact],
     images: np.ndarray,
     choice: Choice,
-    progress: Progress = lambda done, total, text: None,
+    progress: Progress = lambda done, total_images, text: None,
 ) -> dict[str, Any]:
     """Classify `images`, uint8 or float (n, *input_shape), with every artifact in every engine of `choice`.
 
@@ -71,7 +71,7 @@ def run(
     if not len(images):
         raise InputError("no images to compare on; expected at least 1")
     check_choice(artifacts, choice)
-    bar = Bar(progress, total(artifacts, choice, len(images)))
+    bar = CellProgress(progress, total_images(artifacts, choice, len(images)))
     with temporary_folder("matrix") as folder:
         file = save_images(folder / "images.npy", images)
         rows = [row_for(artifact, file, len(images), choice, bar) for artifact in artifacts]
@@ -110,22 +110,22 @@ def failures(result: dict[str, Any]) -> list[str]:
             if entry["status"] == "crashed":
                 found.append(f"{row['artifact']} in {entry['engine']}: {entry['reason']}")
             elif entry["passed"] is False:
-                found.append(missed(entry, row))
+                found.append(gate_failure(entry, row))
     return found
 
 
-def missed(entry: dict[str, Any], row: dict[str, Any]) -> str:
+def gate_failure(entry: dict[str, Any], row: dict[str, Any]) -> str:
     apart = entry["differing"] - entry["ties"]
     found = f"{apart:,} of {entry['images']:,} images have another top class than in {row['reference']}"
     wanted = f"expected the same, or a tie, for {row['gate'] * 100:g} %"
     return f"{row['artifact']} in {entry['engine']}: {found} ({entry['ties']:,} more by a tie); {wanted}"
 
 
-class Bar:
+class CellProgress:
     """Progress over all cells, in images."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
-        self.progress, self.total, self.before = progress, total, 0
+    def __init__(self, progress: Progress, total_images: int) -> None:
+        self.progress, self.total, self.before = progress, total_images, 0
 
     def cell(self, images: int, text: str) -> Callable[[int], None]:
         """Begin a cell of so many images; what is returned takes the number that are done."""
@@ -138,13 +138,13 @@ class Bar:
         return done
 
 
-def total(artifacts: Sequence[Artifact], choice: Choice, images: int) -> int:
+def total_images(artifacts: Sequence[Artifact], choice: Choice, images: int) -> int:
     return sum(
         choice.images_for(engine, images) for artifact in artifacts for engine in choice.engines_of(artifact.path)
     )
 
 
-def row_for(artifact: Artifact, images: Path, count: int, choice: Choice, bar: Bar) -> dict[str, Any]:
+def row_for(artifact: Artifact, images: Path, count: int, choice: Choice, bar: CellProgress) -> dict[str, Any]:
     """One artifact in all its engines, the default one first."""
     engines = choice.engines_of(artifact.path)
     gate = ENGINE_AGREEMENT[artifact.manifest.kind]
@@ -193,7 +193,7 @@ def agreement(expected: np.ndarray | None, scores: np.ndarray | None, gate: floa
     """
     if expected is None or scores is None:
         images = None if scores is None else len(scores)
-        return {"images": images, **dict.fromkeys(COMPARED)}
+        return {"images": images, **dict.fromkeys(AGREEMENT_FIELDS)}
     expected = expected[: len(scores)]
     differing = np.flatnonzero(expected.argmax(axis=1) != scores.argmax(axis=1))
     ties = (is_top(expected[differing]) & is_top(scores[differing])).any(axis=1)

@@ -16,7 +16,7 @@ from fmnist_edge.cli import main
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.files import sha256_of
 from fmnist_edge.parity import compare, gate_for
-from fmnist_edge.parity.passport import ParityVerdict
+from fmnist_edge.parity.verdict import ParityVerdict
 from fmnist_edge.runtime.manifest import manifest_path
 
 GOOD = ParityVerdict("0" * 64, "engine 1", 100, "a set", 0.93, 0.94, 0.99, 2.0, "non-inferior", True, ())

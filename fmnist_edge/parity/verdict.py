@@ -62,7 +62,7 @@ class ParityVerdict:
     @classmethod
     def from_dict(cls, value: Any) -> ParityVerdict:
         """Raises ArtifactError when `value` is not what `as_dict` writes."""
-        wrong = [item.name for item in fields(cls) if not fits(value, item.name, str(item.type))]
+        wrong = [item.name for item in fields(cls) if not has_field(value, item.name, str(item.type))]
         if wrong:
             raise ArtifactError(f"parity: {', '.join(wrong)} damaged in the manifest; run `fmnist-edge check --record`")
         known = {item.name: value[item.name] for item in fields(cls)}
@@ -84,7 +84,7 @@ class ParityVerdict:
         return f"{', '.join(parts)}, by {self.engine}"
 
 
-KINDS: dict[str, tuple[type, ...]] = {
+TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "int": (int,),
     "float": (int, float),
@@ -95,9 +95,9 @@ KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def fits(value: Any, name: str, kind: str) -> bool:
+def has_field(value: Any, name: str, kind: str) -> bool:
     """Whether a JSON object has a field of that kind, as a dataclass annotates it."""
     found = value.get(name, ...) if isinstance(value, dict) else ...
-    if type(found) not in KINDS[kind] or (type(found) is list and any(type(item) is not str for item in found)):
+    if type(found) not in TYPES[kind] or (type(found) is list and any(type(item) is not str for item in found)):
         return False
     return not isinstance(found, float) or math.isfinite(found)
