@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from fmnist_edge.export.lrn import (
     BINS,
     BLOCK,
-    LARGEST_HEIGHT,
-    LARGEST_SAMPLE,
-    LARGEST_SHIFT,
-    MOST_TERMS,
+    MAX_HEIGHT,
+    MAX_SAMPLE,
+    MAX_SHIFT,
+    MAX_TERMS,
     TOLERANCE,
     Fit,
     Term,
@@ -44,10 +44,10 @@ def test_fits_are_close_and_bounded(energy):
     error = relative_error(fit, energy, energy / 11)
     assert error <= 2 * TOLERANCE
     assert fit.rms_error == pytest.approx(error, rel=0.35, abs=5e-4)
-    assert 1 <= len(fit.terms) <= MOST_TERMS
+    assert 1 <= len(fit.terms) <= MAX_TERMS
     for term in fit.terms:
-        assert abs(term.shift) <= LARGEST_SHIFT
-        assert 0 <= term.height <= LARGEST_HEIGHT
+        assert abs(term.shift) <= MAX_SHIFT
+        assert 0 <= term.height <= MAX_HEIGHT
         assert term.slope < 0
     assert fit.max_energy == pytest.approx(energy.max(), rel=1e-5)
 
@@ -108,7 +108,7 @@ def test_energies_over_many_orders_of_magnitude():
 
 
 def test_a_part_of_a_large_sample_has_all_its_channels():
-    energy = np.broadcast_to(np.arange(64.0), (LARGEST_SAMPLE, 64))
+    energy = np.broadcast_to(np.arange(64.0), (MAX_SAMPLE, 64))
     values, shares = histogram(energy.ravel(), np.ones(energy.size))
     assert values @ shares == pytest.approx(31.5, rel=1e-3)
     assert (values[0], values[-1]) == (0, 63)
@@ -140,4 +140,4 @@ def test_no_two_terms_have_the_same_shift(shifts):
     fits = {"one": Fit(0.0, tuple(terms[:3]), 0.0, 1.0), "other": Fit(0.0, tuple(terms[3:]), 0.0, 1.0)}
     moved = [term.shift for fit in with_distinct_shifts(fits).values() for term in fit.terms]
     assert len(set(np.float32(moved))) == len(moved)
-    assert np.allclose(moved, shifts, rtol=1e-4, atol=1e-4) and all(abs(shift) <= LARGEST_SHIFT for shift in moved)
+    assert np.allclose(moved, shifts, rtol=1e-4, atol=1e-4) and all(abs(shift) <= MAX_SHIFT for shift in moved)

@@ -1,7 +1,7 @@
-"""Cycles of a profile: its hot blocks through llvm-mca, each weighted by how often it ran.
+"""Estimate the cycles of a profile: llvm-mca simulates its hot blocks, weighted by how often they ran.
 
-llvm-mca simulates a block in a loop on LLVM's scheduling model of a core, with every load a first-level cache hit and
-every branch predicted. What that leaves out is in the constant that a board is fitted with.
+llvm-mca simulates a block in a loop on LLVM's scheduling model of a core. Every load is a first-level cache hit and
+every branch is predicted. The constant of a board accounts for the difference from reality.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from fmnist_edge.errors import UnavailableError
 
 __all__ = ["cycles_of", "version"]
 
-MIN_COVERED = 0.99  # share of the executed instructions whose blocks are simulated; the others are taken to be alike
+MIN_COVERED = 0.99  # share of executed instructions in simulated blocks; the others are assumed to be similar
 ITERATIONS = 50
 TRIPLE = "aarch64-linux-gnu"
-FEATURES = "+v8.2a,+fullfp16,+dotprod,+lse,+rdm,+crc"  # whatever the core has was decided when it ran
+FEATURES = "+v8.2a,+fullfp16,+dotprod,+lse,+rdm,+crc"  # all features: the code was chosen when it ran
 INSTRUCTION = 8  # hexadecimal digits
 NOP = "nop"
 REFUSED = re.compile(r"^note: instruction:(.*)$", re.MULTILINE)
@@ -29,9 +29,10 @@ CALL = re.compile(r"^(?:blr?|ret)\b.*")
 
 
 def cycles_of(profile: Mapping[str, int], scheduling: str) -> dict[str, Any]:
-    """{"cycles", "scheduling", "share"}: of the whole profile, by which model, share of instructions simulated.
+    """Cycles of a profile on the scheduling model `scheduling`.
 
-    Raises UnavailableError without llvm-mca and llvm-mc.
+    Returns "cycles" of the whole profile, "scheduling" (model and llvm-mca version), and "share" of instructions that
+    were simulated. Raises UnavailableError without llvm-mca and llvm-mc.
     """
     weights = Counter({code: count * len(code) // INSTRUCTION for code, count in profile.items()})
     total, hot, covered = sum(weights.values()), [], 0
@@ -77,7 +78,7 @@ def block_cycles(blocks: Sequence[str], scheduling: str) -> list[float]:
         if not wrong & set(lines):
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise UnavailableError(f"llvm-mca {version()} cannot simulate these blocks: {last[:200]}")
-        lines = [NOP if line in wrong else line for line in lines]  # the model does not know it
+        lines = [NOP if line in wrong else line for line in lines]  # the model does not know this instruction
     totals = [int(found) for found in re.findall(r"^Total Cycles:\s+(\d+)", done.stdout, re.MULTILINE)]
     if len(totals) != len(blocks):
         raise UnavailableError(f"llvm-mca {version()} answered for {len(totals)} of {len(blocks)} blocks")
@@ -105,7 +106,7 @@ def instruction_words(block: str) -> list[str]:
 
 
 def disassemble(codes: Sequence[str]) -> dict[str, str]:
-    """Assembly of each instruction, four bytes in hexadecimal; `nop` for one that LLVM does not know."""
+    """The assembly of each instruction (four bytes in hexadecimal); `nop` for one that LLVM does not know."""
     found = {}
     for code in codes:
         found[code] = ",".join(f"0x{code[place : place + 2]}" for place in range(0, INSTRUCTION, 2))
@@ -117,7 +118,7 @@ def disassemble(codes: Sequence[str]) -> dict[str, str]:
 
 
 def normalized(instruction: str) -> str:
-    """With single spaces; a call or return is a branch, for llvm-mca would take 100 cycles for one.
+    """The instruction with single spaces. A call or return becomes a branch: llvm-mca assumes 100 cycles for a call.
 
     >>> plain("bl\t#-48"), plain("ret"), plain("add\tx0, x0, x1")
     ('b #0', 'b #0', 'add x0, x0, x1')

@@ -1,6 +1,6 @@
-"""What an emulated core runs to count one of ncnn's own benchmark networks.
+"""The program that an emulated core runs to count one of ncnn's benchmark networks.
 
-As `benchncnn` does: weights and image of no content, one thread, every other option at its default.
+It does the same as `benchncnn`: empty weights, a constant image, one thread, and defaults for all other options.
 """
 
 from __future__ import annotations
@@ -16,12 +16,18 @@ from fmnist_edge.errors import ArtifactError
 __all__ = ["Network"]
 
 SHAPE = re.compile(r"^Input\s.*\s0=(\d+) 1=(\d+) 2=(\d+)", re.MULTILINE)
-VALUE = 0.01  # of every pixel, in benchncnn too
+VALUE = 0.01  # of every pixel, as in benchncnn
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network's description, a .param file; `engine` is ncnn, for messages."""
+    """What to count.
+
+    Attributes:
+        artifact: a network's .param file.
+        engine: for messages.
+        calls, sections: as in guest.Task.
+    """
 
     artifact: str
     engine: str = "ncnn"
@@ -30,7 +36,7 @@ class Network:
 
 
 def count(request: dict[str, Any], progress: object) -> dict[str, str]:
-    """The child's task; `request`: a Network's fields."""
+    """Run in the child process; `request`: the fields of a Network."""
     import ncnn
 
     network = Network(**request)
@@ -58,5 +64,5 @@ def count(request: dict[str, Any], progress: object) -> dict[str, str]:
 def search(pattern: re.Pattern[str], text: str, network: Network) -> tuple[str, ...]:
     match = pattern.search(text)
     if match is None:
-        raise ArtifactError(f"{network.artifact}: no Input layer of width, height and channels in it")
+        raise ArtifactError(f"{network.artifact}: no Input layer with width, height and channels; name a .param file")
     return match.groups()

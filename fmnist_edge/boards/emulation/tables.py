@@ -1,4 +1,4 @@
-"""Results of emulation as tables."""
+"""Format the results of emulation as tables."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def shown(cells: Sequence[dict[str, Any]]) -> str:
 
 
 def document(results: Sequence[dict[str, Any]]) -> str:
-    """All cores' results as one Markdown file: artifacts down, cores beside one another."""
+    """The results of all cores as one Markdown page, with a row per artifact and core, sorted by artifact."""
     cells = [{"core": result["core"], **cell} for result in results for cell in result["cells"]]
     cells.sort(key=lambda cell: cell["artifact"])
     made = ", ".join(f"{name} {version}" for name, version in results[0]["packages"].items()) if results else ""

@@ -1,4 +1,4 @@
-"""What one inference of an artifact would take on a board: its emulated cycles times the board's constant."""
+"""Estimate the latency of an artifact on a board: its emulated cycles times the board's constant."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ from fmnist_edge.catalog.boards import ACROSS_RUNTIMES, Board
 
 __all__ = ["Estimate", "cell_figures", "committed", "estimate", "text"]
 
-MAX_INTENSITY_RATIO = 2.0  # times as many weight bytes a cycle as in any network that the constant is fitted on
+MAX_INTENSITY_RATIO = (
+    2.0  # weight bytes per cycle, relative to the largest among the networks that the constant is fitted on
+)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Latency of one inference, one thread; or why there is none.
+    """The estimated latency of one inference in one thread, or the reason why there is none.
 
     Attributes:
-        milliseconds: None with a reason.
-        error: how far off it may be, as a share.
-        note: what else speaks against it.
+        engine: None without an estimate.
+        instructions: of one inference; None without an estimate.
+        milliseconds: None without an estimate.
+        error: how far the estimate may be off, as a share.
+        reason: why there is no estimate, and what to run.
+        note: why the estimate may be less accurate than `error` says.
     """
 
     artifact: str
@@ -42,7 +47,8 @@ class Estimate:
 
 
 def text(milliseconds: float, error: float) -> str:
-    """
+    """An estimate with its error, for people.
+
     >>> text(5.284, 0.3), text(0.5284, 0.098)
     ('≈ 5.28 ms ± 30 %', '≈ 0.528 ms ± 10 %')
     """
@@ -51,12 +57,12 @@ def text(milliseconds: float, error: float) -> str:
 
 
 def committed() -> list[dict[str, Any]]:
-    """The emulated results of every core, from all of `results.folders()`: those of an earlier one come first."""
+    """The emulated results of every core in all of `results.folders()`; results of the first folder come first."""
     return [result for folder in results.folders() for result in results.load_all(folder)]
 
 
 def estimate(artifact: Artifact, board: Board, emulated: Sequence[dict[str, Any]], error: float) -> Estimate:
-    """By the emulated cell of this very file, else of one of the same model, precision and format."""
+    """Estimate from the emulated cell of the same file, else of a file of the same model, precision and format."""
     name = "/".join(artifact.path.parts[-2:])
     cells = [cell for result in emulated if result["core"] == board.core for cell in result["cells"]]
     alike = [cell for cell in cells if is_alike(cell, artifact)]
@@ -90,7 +96,10 @@ def is_alike(cell: dict[str, Any], artifact: Artifact) -> bool:
 def cell_figures(
     cell: dict[str, Any], board: Board, size_bytes: int | None = None, error: float = ACROSS_RUNTIMES
 ) -> dict[str, Any]:
-    """The figures of an emulated cell that has cycles, whose artifact has `size_bytes`."""
+    """The estimate from an emulated cell with cycles: instructions, milliseconds, error, note.
+
+    `size_bytes`: of the artifact, as an upper bound of its weights.
+    """
     cycles = cell["cycles"]["cycles"]
     intensity = (size_bytes or 0) / cycles
     note = None
