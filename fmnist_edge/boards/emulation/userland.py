@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import fmnist_edge
+from fmnist_edge.catalog import boards
 from fmnist_edge.catalog.boards import CORES, Core
 from fmnist_edge.errors import UnavailableError
 from fmnist_edge.files import check_writable, write_atomic
@@ -84,7 +85,7 @@ def interpreter(folder: Path, core: Core) -> str:
 
 def recipe() -> str:
     """A text that changes when the userland must be made again: with its contents, and with this package's path."""
-    files = (Path(__file__), Path(__file__).with_name("cores.py"), WHEELS)
+    files = (Path(__file__), Path(boards.__file__), WHEELS)
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
     return f"{digest.hexdigest()} {Path(fmnist_edge.__file__).parent}\n"
 
