@@ -1,4 +1,4 @@
-"""Winning accuracy back: the simulated integers are those of the engines, remedies help, the ladder stops in time."""
+"""Accuracy recovery: the simulation rounds like the engines, remedies help, and the ladder stops in time."""
 
 import json
 
@@ -40,7 +40,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def lopsided(model):
-    """The same function as compact_cnn, with one channel a hundred times as large as the others between two layers."""
+    """The function of compact_cnn, but one channel between two layers is a hundred times as large as the others."""
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     (kernel, bias), (behind, rest) = (copy.get_layer(name).get_weights() for name in ("conv2", "conv3"))
@@ -101,14 +101,14 @@ def test_gradients_pass_the_rounding(model, images):
     assert all(float(np.abs(gradient).max()) > 0 for gradient in gradients)
 
 
-def test_simulation_suffers_from_what_integers_suffer_from(model, lopsided, images):
+def test_simulation_is_worse_with_unequal_channels(model, lopsided, images):
     assert np.abs(np.asarray(lopsided(images)) - np.asarray(model(images))).max() < 1e-3
     healthy = error_of(simulate_int8(model, activation_ranges(model, images)), model, images)
     sick = error_of(simulate_int8(lopsided, activation_ranges(lopsided, images)), model, images)
     assert 0 < healthy < sick / 3
 
 
-def test_layers_that_a_converter_merges_are_not_rounded_between():
+def test_outputs_inside_fused_layers_are_not_rounded():
     inputs = keras.Input((8, 8, 1))
     x = layers.Conv2D(4, 3, use_bias=False, name="conv")(inputs)
     x = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(x))
@@ -128,7 +128,7 @@ def test_equalised_channels_compute_the_same_and_round_better(model, lopsided, i
     assert errors[1] < 1.2 * errors[2]
 
 
-def test_channels_that_more_than_one_layer_reads_are_left_alone():
+def test_channels_with_several_readers_are_not_equalised():
     inputs = keras.Input((8, 8, 3))
     shared = layers.Conv2D(4, 3, padding="same", activation="relu", name="shared")(inputs)
     x = layers.Add()([layers.Conv2D(4, 3, padding="same", name="a")(shared), shared])
@@ -139,8 +139,8 @@ def test_channels_that_more_than_one_layer_reads_are_left_alone():
     assert all(np.array_equal(a, b) for a, b in zip(small.get_weights(), same.get_weights(), strict=True))
 
 
-def test_what_is_scaled_must_not_be_seen_elsewhere():
-    """A shared layer has other inputs; a ReLU with a threshold does not let a factor through."""
+def test_channels_are_not_equalised_through_shared_layers_and_thresholds():
+    """A shared layer has other inputs; a ReLU with a threshold is not homogeneous."""
     inputs = keras.Input((8, 8, 3))
     shared = layers.Conv2D(4, 3, padding="same", name="shared")
     a = shared(layers.Conv2D(4, 1, activation="relu", name="a")(inputs))
@@ -164,7 +164,7 @@ def test_an_activation_by_name_is_a_relu():
 
 
 @pytest.mark.parametrize("kind", ["sequential", "operations", "shared"])
-def test_remedies_take_models_of_every_make(kind):
+def test_remedies_accept_every_kind_of_keras_model(kind):
     if kind == "sequential":
         small = keras.Sequential()
         for layer in (layers.Input((8, 8, 3)), layers.Conv2D(4, 3, activation="relu"), layers.Conv2D(4, 3)):
@@ -180,7 +180,7 @@ def test_remedies_take_models_of_every_make(kind):
         assert 0 < distance < 0.05
 
 
-def test_corrected_biases_take_the_mean_error_away(lopsided, images):
+def test_bias_correction_removes_the_mean_error(lopsided, images):
     ranges = activation_ranges(lopsided, images)
     better = correct_biases(lopsided, images)
     held_out = prepared(fashion_mnist.load("train").images[:300])
@@ -193,7 +193,7 @@ def test_corrected_biases_take_the_mean_error_away(lopsided, images):
     assert better is not lopsided
 
 
-def test_fine_tuning_brings_the_answers_back(lopsided, images):
+def test_fine_tuning_restores_the_predictions(lopsided, images):
     ranges = activation_ranges(lopsided, images)
     before = [weight.copy() for weight in lopsided.get_weights()]
     better = fine_tune(lopsided, prepared(fashion_mnist.load("train").images[:1000]), logits=True, epochs=2)
@@ -226,12 +226,12 @@ def test_the_ladder_ends_at_the_first_rung_that_passes(model, data, quick, passi
 
 
 def test_the_ladder_ends_when_time_is_up(model, data, quick):
-    """And what is exported as it is needs no time."""
+    """The first rung is tried without time left."""
     steps = try_rungs(Candidate(model), data, lambda _: 1.0, allowed=0.0, budget_s=0.0)
     assert [step.rung for step, _ in steps] == ["as it is"]
 
 
-def test_a_loss_of_just_what_is_allowed_passes(model, data, quick):
+def test_exactly_the_allowed_loss_passes(model, data, quick):
     assert 0.93 - 0.925 > 0.005
     ((step, _),) = try_rungs(Candidate(model), data, lambda _: 0.93 - 0.925, allowed=0.005, budget_s=1e9)
     assert step.passed
@@ -256,13 +256,13 @@ def test_layers_kept_in_float_are_the_weakest(model, data, quick):
 @pytest.mark.parametrize(
     ("layers", "rungs"), [([], []), (["a"], [1]), (["a", "b"], [1, 2]), (["a", "b", "c"], [1, 2, 3])]
 )
-def test_nothing_is_tried_twice_where_few_layers_are_weak(model, images, quick, layers, rungs):
+def test_nothing_is_tried_twice_with_few_weak_layers(model, images, quick, layers, rungs):
     few = RecoveryData(images[:20], images[:20], True, lambda candidate: layers)
     found = [c.keep_float for _, c in try_rungs(Candidate(model), few, lambda _: 1.0, allowed=0.0, budget_s=1e9)]
     assert found[4:] == [tuple(layers[:count]) for count in rungs]
 
 
-def test_a_layer_that_cannot_be_kept_costs_its_rungs_alone(model, data, quick):
+def test_a_layer_that_cannot_be_kept_only_skips_its_rungs(model, data, quick):
     def loss_of(candidate):
         if len(candidate.keep_float) == 2:
             raise ExportError("no op of its own")
@@ -288,7 +288,7 @@ class TestExport:
         manifest = files / "out" / "own" / "int8.tflite.json"
         return code, json.loads(manifest.read_text()) if manifest.exists() else None
 
-    def test_wins_back_what_plain_export_loses(self, files, capsys):
+    def test_recovers_what_plain_export_loses(self, files, capsys):
         code, manifest = self.export(files, "3")
         assert code == 0
         recovery = manifest["recovery"]
@@ -306,7 +306,7 @@ class TestExport:
         assert 1 <= len(manifest["recovery"]["ladder"]) < len(LADDER)
         assert "no remedy kept the loss within -5.0 pp" in capsys.readouterr().err
 
-    def test_explain_refuses_a_file_of_other_weights(self, files, capsys, tmp_path):
+    def test_explain_refuses_a_file_with_changed_weights(self, files, capsys, tmp_path):
         assert self.export(files, "3")[0] == 0
         arguments = ["explain", str(files / "out" / "own" / "int8.tflite"), "--reference", str(files / "own.keras")]
         capsys.readouterr()
@@ -314,7 +314,7 @@ class TestExport:
         assert "changed its weights (equalisation)" in capsys.readouterr().err
 
     @pytest.mark.parametrize("option", ["--tune-accuracy=nan", "--tune-accuracy=inf", "--budget=nan"])
-    def test_numbers_that_are_none_are_refused(self, files, option, capsys):
+    def test_invalid_numbers_are_refused(self, files, option, capsys):
         with pytest.raises(SystemExit) as refusal:
             cli.main(["export", "compact_cnn", option])
         assert refusal.value.code == 2 and "is not a finite number" in capsys.readouterr().err
@@ -324,6 +324,6 @@ class TestExport:
         assert cli.main(["export", "compact_cnn", *arguments, "--tune-accuracy", "1"]) == 2
         assert "and not for float16.onnx" in capsys.readouterr().err
 
-    def test_does_not_go_with_chosen_layers(self, files, capsys):
+    def test_cannot_be_combined_with_keep_float(self, files, capsys):
         assert self.export(files, "1", "--keep-float", "conv1")[0] == 2
         assert "--keep-float" in capsys.readouterr().err
