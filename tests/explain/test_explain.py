@@ -129,7 +129,7 @@ def test_a_graph_that_fails_on_its_declared_input_is_refused_in_one_line(tmp_pat
         opset_imports=[helper.make_opsetid("", 17)], ir_version=8,
     )  # fmt: skip
     (tmp_path / "one.onnx").write_bytes(model.SerializeToString())
-    probe = FORMATS["onnx"].open_probe(str(tmp_path / "one.onnx"))
+    probe = FORMATS["onnx"].probe_class()(str(tmp_path / "one.onnx"))
     assert probe.capture(np.ones((1, 4), np.float32), [OUTPUT])[OUTPUT].shape == (1, 4)
     with pytest.raises(ArtifactError, match=r"failed on 2 images .*requested shape"):
         probe.capture(np.ones((2, 4), np.float32), [OUTPUT])
@@ -146,8 +146,8 @@ class TestGraph:
     def test_starts_from_any_values(self):
         graph = LayerGraph(small_model())
         assert graph.needed(["dense_1"], {"flatten"}) == ["dense", "dense_1"]
-        assert graph.behind("dense") == {"dense_1", "scores"}
-        assert {"add", "dropout"} <= graph.behind("pool") and "pool" not in graph.behind("conv2d_1")
+        assert graph.downstream("dense") == {"dense_1", "scores"}
+        assert {"add", "dropout"} <= graph.downstream("pool") and "pool" not in graph.downstream("conv2d_1")
         ones = np.ones((2, graph.steps["dense_1"].tensor.shape[1]), np.float32)
         scores = graph.evaluate(["scores"], {"dense_1": ones})["scores"]
         kernel, bias = small_model().get_layer("scores").get_weights()
@@ -348,7 +348,7 @@ class TestCommand:
             ({"lrn_fits": {"conv2": {"offset": "x", "terms": [], "rms_error": 0, "max_energy": 0}}}, "ValueError"),
             (
                 {"lrn_fits": {"conv2": {"offset": 0, "terms": [], "rms_error": 0, "max_energy": 0}}},
-                "conv2, no LRN layer",
+                "conv2, not an LRN layer",
             ),
             ({"keep_float": "conv2"}, "keep_float is 'conv2'"),
             ({"keep_float": ["conv"]}, "keep_float is ['conv']"),

@@ -91,7 +91,9 @@ class TestRefusals:
         assert "picture" not in str(refusal.value) and "\n" not in str(refusal.value)
 
     def test_a_layer_without_an_op(self, checkpoint, tmp_path):
-        with pytest.raises(ExportError, match=r"'dropout' cannot be kept in float: no op of its own.* conv2d, "):
+        with pytest.raises(
+            ExportError, match=r"'dropout' cannot be kept in float: the file has no op of its own.* conv2d, "
+        ):
             exported(checkpoint, tmp_path, "dropout")
         assert not list(tmp_path.iterdir())
 
