@@ -1,1 +1,1 @@
-"""Boards that are not at hand: emulated cores, and latency that is estimated."""
+"""Boards that are not at hand: emulation of their cores, and estimates of their latency."""

@@ -15,7 +15,7 @@ from fmnist_edge.runtime.engine_catalog import CPU, engines_on
 
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
-    from fmnist_edge.parity.passport import ParityVerdict
+    from fmnist_edge.parity.verdict import ParityVerdict
     from fmnist_edge.runtime.golden import SelfTest, VectorResult
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -87,7 +87,7 @@ def show(artifact: Artifact, result: SelfTest) -> None:
 
 def recorded_parity(artifact: Artifact) -> ParityVerdict | None:
     """The verdict in the manifest, which may be of another file; None without. Raises ArtifactError if damaged."""
-    from fmnist_edge.parity.passport import ParityVerdict
+    from fmnist_edge.parity.verdict import ParityVerdict
 
     try:
         return None if artifact.manifest.parity is None else ParityVerdict.from_dict(artifact.manifest.parity)

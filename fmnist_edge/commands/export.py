@@ -201,12 +201,12 @@ def row(artifact: Artifact) -> list[str]:
 def tuned(options: argparse.Namespace, checkpoint: Any, precision: Any, *what: Any, **arguments: Any) -> Any:
     """Export with --tune-accuracy, and print a table of the remedies that were tried."""
     from fmnist_edge.explain.explanation import weakest_layers
-    from fmnist_edge.export.recovery.judge import judge_for
     from fmnist_edge.export.recovery.ladder import LADDER
     from fmnist_edge.export.recovery.tuned import export_tuned
+    from fmnist_edge.export.recovery.validation import validation_images_for
 
     contract, calibration = what[0], arguments["calibration"]
-    judge = judge_for(contract, calibration, options.data, own=options.calibration is not None)
+    validation = validation_images_for(contract, calibration, options.data, own=options.calibration is not None)
     with progress_bar(f"tuning {checkpoint.name} {precision.filename}") as progress:
         progress(0, len(LADDER), LADDER[0].name)
         artifact, steps = export_tuned(
@@ -214,7 +214,7 @@ def tuned(options: argparse.Namespace, checkpoint: Any, precision: Any, *what: A
             precision,
             *what,
             **arguments,
-            judge=judge,
+            validation=validation,
             weakest_layers=weakest_layers,
             allowed=options.tune_accuracy / 100,
             budget_s=options.budget * 60,
@@ -222,7 +222,7 @@ def tuned(options: argparse.Namespace, checkpoint: Any, precision: Any, *what: A
                 count, len(LADDER), f"{step.rung}: {step.accuracy_drop * 100:.2f} pp lost"
             ),
         )
-    print(f"{artifact.path}: accuracy lost on {len(judge.images):,} images ({judge.source})\n")
+    print(f"{artifact.path}: accuracy lost on {len(validation.images):,} images ({validation.source})\n")
     cells = [
         [step.rung, f"{step.accuracy_drop * 100:.2f}", "yes" if step.passed else "no", f"{step.seconds:.0f}"]
         for step in steps

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge.export.recovery.judge import judge_for
+    from fmnist_edge.export.recovery.validation import validation_images_for
     from fmnist_edge.export.reproduce import Recipe, reproduce
     from fmnist_edge.files import check_writable, write_json
 
@@ -72,7 +72,9 @@ def run(options: argparse.Namespace) -> None:
                     f"{recipe.path}: the manifest names a remedy but no calibration images; export the model again"
                 )
             own = options.calibration is not None
-            return judge_for(recipe.manifest.contract, calibration, options.data, own=own).fine_tuning_images
+            return validation_images_for(
+                recipe.manifest.contract, calibration, options.data, own=own
+            ).fine_tuning_images
 
         found.append(reproduce(recipe, checkpoint, calibration, fine_tuning_images))
     write_json(options.report, {"schema": 1, "artifacts": [item.as_dict() for item in found]})

@@ -1,1 +1,1 @@
-"""Layer by layer: where an exported file departs from its Keras model, and which layer to keep in float."""
+"""Explain an export layer by layer: where it differs from its Keras model, and which layers to keep in float."""

@@ -1,4 +1,4 @@
-"""An artifact explained: its layers compared with the Keras model it was made from, the worst ones first."""
+"""Explain an artifact: compare its layers with those of the Keras model it was made from, worst first."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from fmnist_edge.worker.temporary import temporary_file
 __all__ = ["Explanation", "Remedy", "explain", "weakest_layers"]
 
 SCHEMA = 1
-SAMPLE = 4  # images that tensors are recognised by
+MATCHING_IMAGES = 4  # images used to match tensors with layers
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """Layers to keep in float together, and the noise at the output, Σ (difference)², that goes with it."""
+    """Layers to keep in float together, and the noise at the output, Σ (difference)², that this removes."""
 
     layers: tuple[str, ...]
     saved: float
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What else a manifest says of how a file was made: images per call, None for any number, and LRN by layer."""
+class ConversionSettings:
+    """The settings of a conversion besides its precision: images per call (None: any number), LRN fits by layer."""
 
     batch: int | None
     lrn_fits: dict[str, Fit]
@@ -51,12 +51,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What `explain` found.
+    """The result of `explain`.
 
     Attributes:
-        reports: one per tensor that is some layer's output, by its name in the graph, in the order of the graph.
-        untraced: layers whose output the artifact does not have, part of the report of a layer behind them.
-        images: how many were compared.
+        reports: one per tensor of the artifact that is a layer's output, by its name in the graph, in graph order.
+        untraced: layers whose output the artifact does not have; the report of a later layer covers them.
+        images: number of images that were compared.
     """
 
     artifact: Artifact
@@ -71,9 +71,9 @@ class Explanation:
 
     @property
     def by_damage(self) -> list[LayerReport]:
-        """The layers by the noise that their own error causes at the output, most first.
+        """The reports by the noise that the layer's own error causes at the output, largest first.
 
-        Before them those with values that are not finite, whose noise is no number, in the order of the graph.
+        Layers with values that are not finite come before them in graph order, as their noise is unknown.
         """
         return [report for _, report in self._worst_first]
 
@@ -83,18 +83,18 @@ class Explanation:
 
     @property
     def remedies(self) -> list[Remedy]:
-        """What to keep in float, the choice that saves most noise first; nothing that saves none."""
+        """The remedies that remove noise, the most effective first."""
         computed = [name for name, report in self.reports.items() if report.inputs]
         found = [remedy(self.reports, name) for name in computed]
         return sorted((item for item in found if item.layers and item.saved > 0), key=lambda item: -item.saved)
 
     @property
     def weakest(self) -> list[str]:
-        """The layers of all remedies, in the order in which they are worth keeping in float."""
+        """The layers of all remedies, the most effective first."""
         return list(dict.fromkeys(layer for item in self.remedies for layer in item.layers))
 
     def share(self, noise: float) -> float:
-        """`noise` as a part, 0..1, of what all layers together cause at the output."""
+        """`noise` as a share, 0..1, of the noise that all layers together cause at the output."""
         total = sum(report.noise for report in self.reports.values())
         return noise / total if total else 0.0
 
@@ -123,9 +123,10 @@ class Explanation:
 
 
 def remedy(reports: dict[str, LayerReport], name: str) -> Remedy:
-    """The layer of one report; and, where rounding its output is most of the noise, those that read it as well.
+    """The remedy for the noise of one layer: keep it in float.
 
-    No layers where it cannot be kept in float.
+    If most of the noise comes from rounding the layer's output, its readers are kept in float too. The remedy has no
+    layers if the layer cannot be kept in float.
     """
     report = reports[name]
     others = readers(reports, name)
@@ -140,7 +141,10 @@ def remedy(reports: dict[str, LayerReport], name: str) -> Remedy:
 
 
 def readers(reports: dict[str, LayerReport], name: str) -> list[str]:
-    """Who takes a tensor, by name. For one that adds no error, such as pooling, its readers too: it would round."""
+    """Names of the tensors that are computed from a tensor.
+
+    A reader that adds no error, such as pooling, is followed by its own readers, which round its output.
+    """
     found = []
     for other in (other for other, report in reports.items() if name in report.inputs):
         found += [other, *(readers(reports, other) if reports[other].own.exact else [])]
@@ -148,15 +152,18 @@ def readers(reports: dict[str, LayerReport], name: str) -> list[str]:
 
 
 def check_loads(artifact: Artifact) -> None:
-    """Raises ArtifactError when the file is not the manifest's, or does not load and run, tried in a child process."""
+    """Raises ArtifactError when the file is not the manifest's, or does not load and run in a child process."""
     probe_class = FORMATS[recipe_of(artifact).format].probe_class()
     check_hash(artifact.path, read_whole(artifact.path), artifact.manifest.sha256)
     try_load(artifact.path, probe_class.engine)
 
 
 @contextmanager
-def readable(artifact: Artifact) -> Iterator[None]:
-    """What libraries raise on a file that engines run, and that still is not what export writes, as ArtifactError."""
+def reading_errors(artifact: Artifact) -> Iterator[None]:
+    """Raise ArtifactError for any exception of a library that reads the file.
+
+    Engines can run files that `export` did not write; the layers of such a file may be unreadable.
+    """
     try:
         yield
     except FmnistEdgeError:
@@ -167,7 +174,7 @@ def readable(artifact: Artifact) -> Iterator[None]:
 
 
 def weakest_layers(artifact: Artifact, checkpoint: Checkpoint, images: np.ndarray) -> list[str]:
-    """Names of the layers that rounding hurts most, worst first; arguments and errors are those of `explain`."""
+    """Names of the layers that rounding hurts most, worst first. Arguments and errors: see `explain`."""
     return explain(artifact, checkpoint, images, progress=lambda *_: None).weakest
 
 
@@ -175,62 +182,67 @@ def explain(artifact: Artifact, checkpoint: Checkpoint, images: np.ndarray, *, p
     """Compare `artifact` with the model it was made from, layer by layer.
 
     Args:
-        images: uint8 or float (n, *input_shape), of the kind it was calibrated with; never those it is judged by.
-        progress: told (done, total, what is next).
+        images: uint8 or float (n, *input_shape), like the calibration images; not those that its accuracy is judged on.
+        progress: called with (done, total, what is next).
 
-    Raises ArtifactError when the file is not what its manifest says, that is not what export writes, or the file was
-    made from another model or from other weights of it; InputError when the images do not fit.
+    Raises ArtifactError when the file does not match its manifest, when the manifest is not one that `export` writes,
+    and when the file was made from another model or other weights; InputError when the images do not fit.
     """
     check_origin(artifact, checkpoint)
     check_weights(artifact)
     check_hash(artifact.path, read_whole(artifact.path), artifact.manifest.sha256)
     prepared = artifact.contract.preprocessing.apply(images, artifact.contract.input_shape)
-    recipe, origin = recipe_of(artifact), origin_of(artifact, checkpoint)
+    recipe, settings = recipe_of(artifact), settings_of(artifact, checkpoint)
     reference = checkpoint.model if recipe.stock else fold_batch_norm(checkpoint.model)
     progress(0, 1, "float32 twin")
-    with readable(artifact):
+    with reading_errors(artifact):
         probe: Probe = FORMATS[recipe.format].probe_class()(str(artifact.path))
     try:
-        matching = matched(origin, recipe, reference, probe, prepared[:SAMPLE])
+        matching = match_layers(settings, recipe, reference, probe, prepared[:MATCHING_IMAGES])
         graph = LayerGraph(reference)
-        with readable(artifact):
-            owners = FORMATS[recipe.format].exporter().owners(artifact.path.read_bytes(), reference)
-        reports = compare_layers(graph, probe, matching, owners, prepared, progress)
+        with reading_errors(artifact):
+            op_layers = FORMATS[recipe.format].exporter().op_layers(artifact.path.read_bytes(), reference)
+        reports = compare_layers(graph, probe, matching, op_layers, prepared, progress)
     finally:
         probe.close()
-    traced = {*matching.found, *matching.passing}
+    traced = {*matching.found, *matching.pass_through}
     untraced = tuple(step.layer for name, step in graph.steps.items() if name not in traced)
     return Explanation(artifact, probe.version, reports, untraced, len(prepared))
 
 
-def matched(origin: Origin, recipe: Precision, reference: Any, probe: Probe, sample: np.ndarray) -> Matching:
-    """Convert the model that the artifact was made from once more, to float32, and find the layers by that file."""
-    lowered = lowered_again(origin, recipe, reference)
+def match_layers(
+    settings: ConversionSettings, recipe: Precision, reference: Any, probe: Probe, sample: np.ndarray
+) -> Matching:
+    """Find the layers' outputs in the artifact by converting the same model again, to float32."""
+    lowered = lower_reference(settings, recipe, reference)
     exporter = FORMATS[recipe.format].exporter()
     check_room_for(lowered)
-    content = exporter.convert(lowered, select(recipe.format, ["float32"])[0], origin.batch, None)
+    content = exporter.convert(lowered, select(recipe.format, ["float32"])[0], settings.batch, None)
     with temporary_file(f"twin.{recipe.format}", content) as path:
-        twin: Probe = FORMATS[recipe.format].probe_class()(str(path))
+        float_twin: Probe = FORMATS[recipe.format].probe_class()(str(path))
     try:
-        return match(LayerGraph(lowered), twin, probe, sample)
+        return match(LayerGraph(lowered), float_twin, probe, sample)
     finally:
-        twin.close()
+        float_twin.close()
 
 
-def lowered_again(origin: Origin, recipe: Precision, reference: Any) -> Any:
-    """The model in the form that the converter got."""
+def lower_reference(settings: ConversionSettings, recipe: Precision, reference: Any) -> Any:
+    """The model in the form that was converted."""
     if recipe.lrn == "fitted":
-        return with_fits(reference, origin.lrn_fits)
+        return with_fits(reference, settings.lrn_fits)
     return with_lrn(reference, recipe.lrn).model
 
 
 def check_weights(artifact: Artifact) -> None:
-    """Raises ArtifactError for a file whose channels are not scaled as the model's are, though its answers agree."""
+    """Raises ArtifactError when accuracy recovery changed the weights.
+
+    The file's channels are then scaled differently from the model's, so its layers cannot be compared.
+    """
     recovery = artifact.manifest.recovery
     if recovery is not None and recovery.weights_changed:
         raise ArtifactError(
-            f"{artifact.path}: `export --tune-accuracy` changed its weights ({recovery.rung}), so that its "
-            "layers are not the model's one by one; explain an export without --tune-accuracy"
+            f"{artifact.path}: `export --tune-accuracy` changed its weights ({recovery.rung}), so its "
+            "layers cannot be compared with the model's; explain an export without --tune-accuracy"
         )
 
 
@@ -241,8 +253,8 @@ def recipe_of(artifact: Artifact) -> Precision:
         raise ArtifactError(f"{artifact.path}: {error}") from None
 
 
-def origin_of(artifact: Artifact, checkpoint: Checkpoint) -> Origin:
-    """Raises ArtifactError where the manifest does not fit the model."""
+def settings_of(artifact: Artifact, checkpoint: Checkpoint) -> ConversionSettings:
+    """Read the conversion settings from the manifest. Raises ArtifactError when they do not fit the model."""
     from fmnist_edge.models.layers import LocalResponseNormalization
 
     manifest, layers = artifact.manifest, checkpoint.model.layers
@@ -252,14 +264,14 @@ def origin_of(artifact: Artifact, checkpoint: Checkpoint) -> Origin:
     except ArtifactError as error:
         raise ArtifactError(f"{artifact.path}: {error}") from None
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise damaged(artifact, f"lrn_fits: {type(error).__name__} at {one_line(error, 80)}") from None
+        raise damaged_manifest(artifact, f"lrn_fits: {type(error).__name__} at {one_line(error, 80)}") from None
     if not {layer.name for layer in layers}.issuperset(manifest.keep_float):
-        raise damaged(artifact, f"keep_float is {list(manifest.keep_float)!r}, expected layers of the model")
+        raise damaged_manifest(artifact, f"keep_float is {list(manifest.keep_float)!r}, expected layers of the model")
     foreign = fits.keys() - {layer.name for layer in layers if isinstance(layer, LocalResponseNormalization)}
     if foreign:
-        raise damaged(artifact, f"lrn_fits has {', '.join(sorted(foreign))}, no LRN layer of the model")
-    return Origin(manifest.batch, fits)
+        raise damaged_manifest(artifact, f"lrn_fits has {', '.join(sorted(foreign))}, not an LRN layer of the model")
+    return ConversionSettings(manifest.batch, fits)
 
 
-def damaged(artifact: Artifact, what: str) -> ArtifactError:
+def damaged_manifest(artifact: Artifact, what: str) -> ArtifactError:
     return ArtifactError(f"{artifact.path}: its manifest is damaged ({what}); export the model again")

@@ -1,4 +1,4 @@
-"""A Keras model as the graph of its tensors: run any part of it from given values on."""
+"""A Keras model as a graph of tensors, of which any part can be run from given values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["LayerGraph"]
 
 @dataclass(frozen=True)
 class Step:
-    """One layer's output: the symbolic tensor, the call that makes it, the tensors it takes."""
+    """One layer's output: the symbolic tensor, the call that computes it, and the names of its input tensors."""
 
     layer: str
     tensor: Any
@@ -20,7 +20,9 @@ class Step:
 
 
 class LayerGraph:
-    """Tensors by name, in topological order: the layer's name, with a number behind where it makes several.
+    """The tensors of a model by name, in topological order.
+
+    A tensor has its layer's name. If a layer computes several, a number is appended from the second on.
 
     >>> import keras
     >>> image = keras.Input((2,), name="image")
@@ -33,7 +35,7 @@ class LayerGraph:
         self.steps: dict[str, Step] = {}
         names: dict[int, str] = {}
         stack = [model.outputs[0]]
-        while stack:  # depth first, and not by recursion, which a thousand layers would exhaust
+        while stack:  # depth first; recursion would overflow with a thousand layers
             operation, call, _ = stack[-1]._keras_history
             node = operation._inbound_nodes[call]
             missing = [parent for parent in node.input_tensors if id(parent) not in names]
@@ -42,18 +44,18 @@ class LayerGraph:
                 continue
             tensor = stack.pop()
             if id(tensor) not in names:
-                name = names[id(tensor)] = self._free(operation.name)
+                name = names[id(tensor)] = self._unused_name(operation.name)
                 parents = tuple(names[id(parent)] for parent in node.input_tensors)
                 self.steps[name] = Step(operation.name, tensor, node, parents)
         self.output = names[id(model.outputs[0])]
         self.input = next(name for name, step in self.steps.items() if not step.parents)
 
-    def _free(self, layer: str) -> str:
+    def _unused_name(self, layer: str) -> str:
         count = sum(step.layer == layer for step in self.steps.values())
         return f"{layer}:{count}" if count else layer
 
     def needed(self, wanted: Iterable[str], given: Collection[str]) -> list[str]:
-        """What has to be computed for `wanted` when `given` is known already, in order."""
+        """The tensors to compute for `wanted` if `given` are known, in topological order."""
         found, stack = set(), [name for name in wanted if name not in given]
         while stack:
             name = stack.pop()
@@ -62,8 +64,8 @@ class LayerGraph:
                 stack += [parent for parent in self.steps[name].parents if parent not in given]
         return [name for name in self.steps if name in found]
 
-    def behind(self, name: str) -> set[str]:
-        """Everything that depends on `name`."""
+    def downstream(self, name: str) -> set[str]:
+        """The names of all tensors that depend on `name`."""
         found: set[str] = set()
         for other, step in self.steps.items():
             if name in step.parents or not found.isdisjoint(step.parents):
@@ -71,7 +73,7 @@ class LayerGraph:
         return found
 
     def evaluate(self, wanted: Iterable[str], given: Mapping[str, Any]) -> dict[str, Any]:
-        """`given` and `wanted`, and what lies between them, as the layers compute it in inference: float (n, ...)."""
+        """Compute `wanted` from `given` in inference mode; returns both and the tensors between: float (n, ...)."""
         import keras
 
         values = dict(given)

@@ -1,17 +1,17 @@
-"""Compare an artifact with its Keras model layer by layer, and say what each layer's error costs at the output.
+"""Compare an artifact with its Keras model layer by layer, and attribute the noise at the output to layers.
 
-The reference is the Keras model itself, BatchNorm between dense layers folded as export folds it, LRN exact: what an
-export approximates, it answers for. Three questions are asked of every layer whose output the file has:
+The reference is the Keras model, with BatchNorm between dense layers folded as `export` does it, and with exact LRN, so
+that an export's approximation of LRN counts as error. Every layer whose output the file has gets three measurements:
 
-- How far is it from the reference? Errors of the layers before included.
-- How much of that does the layer add? The same layer is computed in float from the inputs that it has in the file;
-  what the file has instead differs by the layer's own error.
-- What does that cost? The own error is added to the layer's output in the reference, and the rest computed in float:
-  the noise at the model's output is what this one layer does to it. Shares are of the sum over all layers.
+- Error: the difference from the reference, including the errors of the layers before.
+- Own error: the layer is computed in float from its inputs in the file. The own error is the difference between the
+  output in the file and this result.
+- Noise: the own error is added to the layer's output in the reference, and the remaining layers are computed in float.
+  The noise is the change at the model's output. Shares are relative to the sum over all layers.
 
-A layer kept in float still has its output rounded to the file's grid, for the integer layers that read it. What goes
-is the rest of the own error; the rounding goes as well once the readers are kept in float, too.
-Cf. TensorFlow's QuantizationDebugger, which computes the own error but not what it costs.
+The output of a layer kept in float is still rounded to the file's grid for the integer layers that read it. Keeping the
+layer in float removes the rest of its own error; keeping its readers in float too removes the rounding.
+Cf. TensorFlow's QuantizationDebugger, which computes the own error, but not the noise at the output.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fmnist_edge.explain.graph import LayerGraph
 from fmnist_edge.explain.matching import Matching
 from fmnist_edge.explain.metrics import Comparison, Saturation
 from fmnist_edge.explain.probe import Probe
-from fmnist_edge.export.exporter import Owners
+from fmnist_edge.export.exporter import OpLayers
 from fmnist_edge.runtime.engine import TensorSpec
 
 __all__ = ["CHUNK", "LayerReport", "Progress", "compare_layers"]
@@ -38,18 +38,20 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass
 class LayerReport:
-    """What was found out about one tensor of the artifact.
+    """The measurements of one tensor of the artifact.
 
     Attributes:
-        layers: the Keras layers between the tensors before and this one, in order; the last one makes it.
-        inputs: names of those tensors.
-        error: against the reference.
-        own: against the same layers in float on the artifact's own inputs.
+        layers: the Keras layers between the matched tensors before and this one, in order; the last computes it.
+        inputs: names of these matched tensors.
+        spec: the tensor in the file.
+        error: difference from the reference.
+        own: difference from the same layers, computed in float on the artifact's own inputs.
         noise: Σ (difference)² at the model's output that the own error causes.
-        rounding: what of it remains with the layers in float, for readers in integers.
-        layer: the one that stands for all of `layers`, the others being fused to it: one that `export` can keep in
-            float if there is any, with a kernel if there is any.
-        keepable: whether `export` can keep it in float by that name. An operation like `x + y` is no layer.
+        rounding: the part of `noise` that remains if the layers are in float and their readers in integers.
+        layer: the one of `layers` that represents them all, as the others are fused with it. Layers that `export` can
+            keep in float come first, then layers with a kernel.
+        keepable: whether `export` can keep `layer` in float. It cannot for an operation like `x + y`, which is not a
+            layer.
     """
 
     layers: tuple[str, ...]
@@ -68,7 +70,7 @@ class LayerReport:
 
     @property
     def saved(self) -> float:
-        """The part of `noise` that goes when the layers are kept in float; below 0 where errors happen to cancel."""
+        """The part of `noise` that is removed if the layers are in float; negative if errors happen to cancel."""
         return self.noise - self.rounding
 
     def as_dict(self) -> dict[str, Any]:
@@ -84,22 +86,23 @@ class LayerReport:
 
 
 def compare_layers(
-    graph: LayerGraph, artifact: Probe, matching: Matching, owners: Owners, images: np.ndarray, progress: Progress
+    graph: LayerGraph, artifact: Probe, matching: Matching, op_layers: OpLayers, images: np.ndarray, progress: Progress
 ) -> dict[str, LayerReport]:
-    """One report per matched tensor, in the order of the graph, by its name there.
+    """One report per matched tensor, by its name in the graph, in graph order.
 
     Args:
-        graph: of the reference.
-        owners: of the artifact's ops.
+        graph: the graph of the reference.
+        op_layers: the layers of the artifact's ops.
         images: preprocessed, float32 (n, *input_shape).
+        progress: called with (done, total, what is next).
     """
     matches = matching.found
-    reports = {name: blank(graph, artifact, matching, owners, name) for name in matches}
+    reports = {name: empty_report(graph, artifact, matching, op_layers, name) for name in matches}
     done, total = 0, -(-len(images) // CHUNK) * len(matches)
     for start in range(0, len(images), CHUNK):
-        piece = images[start : start + CHUNK]
-        expected = arrays(graph.evaluate(list(graph.steps), {graph.input: piece}))
-        raw = artifact.capture(piece, [item.key for item in matches.values()])
+        chunk = images[start : start + CHUNK]
+        expected = to_numpy(graph.evaluate(list(graph.steps), {graph.input: chunk}))
+        raw = artifact.capture(chunk, [item.key for item in matches.values()])
         actual = {
             name: item.arranged(reports[name].spec.dequantize(raw[item.key]), expected[name])
             for name, item in matches.items()
@@ -108,23 +111,25 @@ def compare_layers(
             progress(done, total, name)
             report.saturation.add(raw[matches[name].key])
             report.error.add(expected[name], actual[name])
-            attribute(graph, name, report, expected, actual)
+            add_own_error(graph, name, report, expected, actual)
             done += 1
     return reports
 
 
-def blank(graph: LayerGraph, artifact: Probe, matching: Matching, owners: Owners, name: str) -> LayerReport:
+def empty_report(graph: LayerGraph, artifact: Probe, matching: Matching, op_layers: OpLayers, name: str) -> LayerReport:
     import keras
 
     between = graph.needed([name], matching.found.keys() - {name})
-    inside = [graph.steps[item] for item in between if item == name or item not in matching.passing]
+    inside = [graph.steps[item] for item in between if item == name or item not in matching.pass_through]
     inputs = {parent for item in between for parent in graph.steps[item].parents} & matching.found.keys()
     spec = artifact.tensors[matching.found[name].key]
     layers = [step for step in inside if isinstance(step.node.operation, keras.layers.Layer)]
     kernels = [step for step in layers if any(len(weight.shape) > 1 for weight in step.node.operation.weights)]
-    # A layer without a kernel is kept by the op that makes this tensor; its name may well stand at others, too.
-    everywhere, here = {layer for made in owners.values() for layer in made}, owners.get(spec.name, ())
-    keepable = [step for step in kernels if step.layer in everywhere] or [step for step in layers if step.layer in here]
+    # Without a kernel, only the op that computes this tensor counts: other ops may have the layer's name too.
+    everywhere, at_tensor = {layer for made in op_layers.values() for layer in made}, op_layers.get(spec.name, ())
+    keepable = [step for step in kernels if step.layer in everywhere] or [
+        step for step in layers if step.layer in at_tensor
+    ]
     return LayerReport(
         tuple(step.layer for step in inside),
         tuple(sorted(inputs)),
@@ -135,31 +140,31 @@ def blank(graph: LayerGraph, artifact: Probe, matching: Matching, owners: Owners
     )
 
 
-def attribute(
+def add_own_error(
     graph: LayerGraph, name: str, report: LayerReport, expected: dict[str, np.ndarray], actual: dict[str, np.ndarray]
 ) -> None:
-    """Add one chunk's own error of a layer, and what it costs, to `report`."""
+    """Add a layer's own error on one chunk of images, and the noise that it causes, to `report`."""
     known = {other: value for other, value in actual.items() if other != name}
-    in_float = expected[name] if name == graph.input else np.asarray(graph.evaluate([name], known)[name])
-    report.own.add(in_float, actual[name])
-    with np.errstate(over="ignore", invalid="ignore"):  # float16 ends at 65504, and infinities have no difference
-        rounded = report.spec.dequantize(report.spec.quantize(in_float))
-        own, rounding = actual[name] - in_float, rounded - in_float
-    report.noise += cost(graph, name, expected, own)
-    report.rounding += cost(graph, name, expected, rounding)
+    float_output = expected[name] if name == graph.input else np.asarray(graph.evaluate([name], known)[name])
+    report.own.add(float_output, actual[name])
+    with np.errstate(over="ignore", invalid="ignore"):  # float16 overflows at 65504; inf - inf is invalid
+        rounded = report.spec.dequantize(report.spec.quantize(float_output))
+        own, rounding = actual[name] - float_output, rounded - float_output
+    report.noise += output_noise(graph, name, expected, own)
+    report.rounding += output_noise(graph, name, expected, rounding)
 
 
-def cost(graph: LayerGraph, name: str, expected: dict[str, np.ndarray], error: np.ndarray) -> float:
-    """Σ (difference)² at the output of the reference when `error` is added to one tensor of it; 0 if not finite."""
+def output_noise(graph: LayerGraph, name: str, expected: dict[str, np.ndarray], error: np.ndarray) -> float:
+    """Σ (difference)² at the reference's output if `error` is added to tensor `name`; 0 for an error not finite."""
     if not error.any() or not np.isfinite(error).all():
         return 0.0
-    behind = graph.behind(name) | {name}
-    given = {other: value for other, value in expected.items() if other not in behind}
+    downstream = graph.downstream(name) | {name}
+    given = {other: value for other, value in expected.items() if other not in downstream}
     output = graph.evaluate([graph.output], {**given, name: expected[name] + error})[graph.output]
     comparison = Comparison()
     comparison.add(expected[graph.output], output)
     return comparison.noise
 
 
-def arrays(values: dict[str, Any]) -> dict[str, np.ndarray]:
+def to_numpy(values: dict[str, Any]) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in values.items()}

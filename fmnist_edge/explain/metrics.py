@@ -1,4 +1,4 @@
-"""How far one array is from another, how often integers end at their type's limits. Pure: arrays in, numbers out."""
+"""Metrics: the difference between two arrays, and the saturation of integers. Arrays in, numbers out."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["Comparison", "Saturation"]
 
 @dataclass
 class Comparison:
-    """A candidate against its reference, gathered in float64 over as many calls of `add` as it takes.
+    """The difference of a candidate from its reference, accumulated in float64 over any number of calls of `add`.
 
     Attributes:
         signal: Σ reference².
         noise: Σ (reference - candidate)².
         energy, product: Σ candidate² and Σ reference · candidate.
         max_abs_error: largest |reference - candidate|.
-        non_finite: elements where either is NaN or infinite; they count here and nowhere else.
+        non_finite: number of elements that are NaN or infinite in either; the other attributes leave them out.
     """
 
     signal: float = 0.0
@@ -33,7 +33,7 @@ class Comparison:
     non_finite: int = 0
 
     def add(self, reference: Any, candidate: Any) -> None:
-        """Two arrays of one shape, of any real dtype."""
+        """Add two arrays of the same shape and any real dtype."""
         a, b = (np.asarray(values, np.float64).ravel() for values in (reference, candidate))
         finite = np.isfinite(a) & np.isfinite(b)
         if not finite.all():
@@ -48,14 +48,14 @@ class Comparison:
 
     @property
     def exact(self) -> bool:
-        """Not one element differs."""
+        """Whether all elements are equal and finite."""
         return self.max_abs_error == 0 and not self.non_finite
 
     @property
     def sqnr_db(self) -> float | None:
-        """Signal to quantisation noise, 10 log10(signal / noise), in dB.
+        """Signal-to-quantisation-noise ratio, 10 log10(signal / noise), in dB.
 
-        None where that is no number: for equal arrays (see `exact`), a reference of zeros, a value that is not finite.
+        None if it is undefined: for equal arrays (see `exact`), a reference of zeros, or values that are not finite.
         """
         if not self.signal or not self.noise or self.non_finite:
             return None
@@ -63,7 +63,7 @@ class Comparison:
 
     @property
     def cosine(self) -> float | None:
-        """Cosine similarity, -1..1; None where an array is all zeros or a value is not finite."""
+        """Cosine similarity, -1..1; None if an array is all zeros or a value is not finite."""
         length = math.sqrt(self.signal) * math.sqrt(self.energy)
         if not length or self.non_finite:
             return None
@@ -81,10 +81,10 @@ class Comparison:
 
 @dataclass
 class Saturation:
-    """The share of a tensor's integers that end at a limit of its dtype, where larger values would have been cut off.
+    """The share of a tensor's integers that are at a limit of their dtype, where larger values are clipped.
 
-    A limit that stands for zero is not counted: it is where ReLU ends, and the converters put the zero point there
-    for tensors that are never negative.
+    A limit that equals the zero point does not count. Converters put the zero point there for tensors that are never
+    negative, such as a ReLU's output.
     """
 
     spec: TensorSpec
@@ -92,7 +92,7 @@ class Saturation:
     at_limit: int = 0
 
     def add(self, integers: np.ndarray) -> None:
-        """Values as the file holds them; those of float tensors have no limits and are not counted."""
+        """Count values as they are in the file. Float tensors have no limits and are not counted."""
         if self.spec.scale is None:
             return
         limits = np.iinfo(self.spec.dtype)

@@ -1,4 +1,4 @@
-"""The tensors of an `.onnx` file, by ONNX Runtime with every one of them made an output."""
+"""Read the tensors of an `.onnx` file: ONNX Runtime runs it with every tensor declared as an output."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, one_line
-from fmnist_edge.explain.probe import INPUT, OUTPUT, Key, numbered
+from fmnist_edge.explain.probe import INPUT, OUTPUT, Key, key_counter
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.engines.onnx_session import SILENT
 from fmnist_edge.runtime.runner import chunks
 
 __all__ = ["OnnxProbe"]
 
-BRIDGES = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast")
+CONVERSION_OPS = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast")
 
 
 class Integers(NamedTuple):
-    """Where a float tensor of a QDQ graph is found in integers."""
+    """The integer form of a float tensor in a QDQ graph."""
 
     name: str
     dtype: str
@@ -29,7 +29,7 @@ class Integers(NamedTuple):
 
 
 class OnnxProbe:
-    """See `fmnist_edge.explain.probe.Probe`. Runs the graph as it is written, Q and DQ one by one, unoptimised."""
+    """See `fmnist_edge.explain.probe.Probe`. Runs the graph without optimisation, each Q and DQ on its own."""
 
     engine = "onnxruntime-disabled"
 
@@ -37,17 +37,17 @@ class OnnxProbe:
         import onnx
         import onnxruntime
 
-        # Data outside the file is none of the artifact's, and its SHA-256 does not cover it.
+        # External data is not part of the artifact, and its SHA-256 does not cover it.
         proto = onnx.load(path, load_external_data=False)
         graph = proto.graph
         image, scores = graph.input[0].name, graph.output[0].name
         integers = integer_forms(graph)
         found = {INPUT: image}
         self.relus: dict[Key, Key] = {}
-        key = numbered()
-        for node in computed(graph, image):
+        key = key_counter()
+        for node in computed_nodes(graph, image):
             for name in node.output:
-                found[OUTPUT if name == scores else key(base(name))] = name
+                found[OUTPUT if name == scores else key(base_name(name))] = name
         found[OUTPUT] = scores
         keys = {name: key for key, name in found.items()}
         for node in graph.node:
@@ -65,12 +65,12 @@ class OnnxProbe:
             session = onnxruntime.InferenceSession(
                 proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # its exception classes share no base but Exception
+        except Exception as error:  # its exceptions have no other base class
             raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({one_line(error, 120)})") from None
         self.version = f"onnxruntime {onnxruntime.__version__}"
         self._session = session
         self._image, self._batch = image, session.get_inputs()[0].shape[0]
-        self.tensors = specs(found, integers, session)
+        self.tensors = tensor_specs(found, integers, session)
 
     def capture(self, images: np.ndarray, keys: Iterable[Key]) -> dict[Key, np.ndarray]:
         wanted = list(keys)
@@ -84,7 +84,7 @@ class OnnxProbe:
         return {key: captured.get(key, images) for key in wanted}
 
     def _run(self, names: list[str], chunk: np.ndarray) -> list[np.ndarray]:
-        if not names:  # asked for nothing, ONNX Runtime gives all
+        if not names:  # without names, ONNX Runtime returns all outputs
             return []
         try:
             return self._session.run(names, {self._image: chunk})
@@ -97,18 +97,21 @@ class OnnxProbe:
         self._session = None
 
 
-def computed(graph: Any, image: str) -> list[Any]:
-    """The nodes that depend on the image, without bridges."""
-    alive, found = {image}, []
+def computed_nodes(graph: Any, image: str) -> list[Any]:
+    """The nodes that depend on the image, without those that only convert a tensor."""
+    dependent, found = {image}, []
     for node in graph.node:
-        if not alive.isdisjoint(node.input):
-            alive.update(node.output)
-            found += [] if node.op_type in BRIDGES else [node]
+        if not dependent.isdisjoint(node.input):
+            dependent.update(node.output)
+            found += [] if node.op_type in CONVERSION_OPS else [node]
     return found
 
 
 def integer_forms(graph: Any) -> dict[str, Integers]:
-    """Float tensors that the file also has in integers: what QuantizeLinear takes, what DequantizeLinear makes."""
+    """The float tensors that the file also has in integers: inputs of QuantizeLinear, outputs of DequantizeLinear.
+
+    Only tensors with a single scale are included.
+    """
     from onnx import numpy_helper
 
     constants = {item.name: item for item in graph.initializer}
@@ -123,7 +126,7 @@ def integer_forms(graph: Any) -> dict[str, Integers]:
     return forms
 
 
-def specs(found: dict[Key, str], integers: dict[str, Integers], session: Any) -> dict[Key, TensorSpec]:
+def tensor_specs(found: dict[Key, str], integers: dict[str, Integers], session: Any) -> dict[Key, TensorSpec]:
     types = {item.name: (item.type, item.shape) for item in (*session.get_inputs(), *session.get_outputs())}
     made = {}
     for key, name in found.items():
@@ -137,6 +140,6 @@ def specs(found: dict[Key, str], integers: dict[str, Integers], session: Any) ->
     return made
 
 
-def base(name: str) -> str:
-    """`layer/Op_2:0` -> `layer/Op`: the number changes where a quantiser adds ops of the kind, the order does not."""
+def base_name(name: str) -> str:
+    """`layer/Op_2:0` -> `layer/Op`. Ops that a quantiser adds change the number, but not the order."""
     return re.sub(r"(_\d+)?:\d+$", "", name)

@@ -1,4 +1,4 @@
-"""What explaining asks of a format: every tensor of a file, under keys that two files of one model share."""
+"""The interface of a probe: it reads every tensor of a file, under keys that files of the same model share."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy as np
 
 from fmnist_edge.runtime.engine import TensorSpec
 
-__all__ = ["INPUT", "OUTPUT", "Key", "Probe", "numbered"]
+__all__ = ["INPUT", "OUTPUT", "Key", "Probe", "key_counter"]
 
-Key = tuple[str, int]  # a name without the numbers that converters append, and which one of that name
+Key = tuple[str, int]  # a name without the numbers that converters append, and its index among equal names
 INPUT: Key = ("input", 0)
 OUTPUT: Key = ("output", 0)
 
 
 class Probe(Protocol):
-    """A loaded file that shows what it computes on the way.
+    """A loaded file whose intermediate tensors can be read.
 
     Attributes:
-        engine: name of the one in which a file is tried before this one loads it.
-        tensors: what is computed from the image, in the file's order; not what only converts another tensor.
-        relus: a ReLU's output -> its input, where quantising leaves the ReLU to the limits of its input.
+        engine: name of the engine that tries the file in a child process before the probe loads it.
+        version: name and version of the library.
+        tensors: the tensors computed from the image, in file order, without those that only convert another tensor.
+        relus: a ReLU's output -> its input, for ReLUs that quantising may replace by the limits of their input.
     """
 
     engine: str
@@ -34,14 +35,14 @@ class Probe(Protocol):
     def __init__(self, path: str) -> None: ...
 
     def capture(self, images: np.ndarray, keys: Iterable[Key]) -> dict[Key, np.ndarray]:
-        """`images`: preprocessed, float32 (n, *input_shape) -> the tensors in the file's own dtype, (n, ...) each."""
+        """Run preprocessed images, float32 (n, *input_shape); returns tensors in the file's dtypes, (n, ...) each."""
         ...
 
     def close(self) -> None: ...
 
 
-def numbered() -> Callable[[str], Key]:
-    """Gives every name its key: the n-th call with a name returns (name, n - 1)."""
+def key_counter() -> Callable[[str], Key]:
+    """A function from names to keys: its n-th call with a name returns (name, n - 1)."""
     seen: Counter[str] = Counter()
 
     def key(name: str) -> Key:

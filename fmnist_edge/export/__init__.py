@@ -1,1 +1,1 @@
-"""Keras model in, the bytes of a model file out: one file per format, precisions as data."""
+"""Export: convert a Keras model to the bytes of a model file. Each format has one module; precisions are data."""

@@ -1,4 +1,4 @@
-"""C++ sources for TensorFlow Lite Micro: the integer-only `.tflite` file as an array, with what firmware needs."""
+"""Export C++ sources for TensorFlow Lite Micro: an integer-only `.tflite` file as an array, and a header for it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import Precision, get_precision
 from fmnist_edge.errors import ArtifactError, ExportError
 from fmnist_edge.export.c_source import CModel, identifier
-from fmnist_edge.export.exporter import Census, Exporter, Sources, translated
+from fmnist_edge.export.exporter import Census, Exporter, Sources, export_errors
 from fmnist_edge.runtime.engine_catalog import ENGINES
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.temporary import temporary_file
 
 __all__ = ["EXPORTER"]
 
-MICRO = "tflite-micro"
-INSIDE = "tflite"
-STEP = 1024  # the arena is rounded up to a multiple
-ALIGNMENT = 16  # bytes of the arena that its own alignment may cost
+MICRO_ENGINE = "tflite-micro"
+INNER_FORMAT = "tflite"
+ARENA_STEP = 1024  # bytes; the arena size is rounded up to a multiple of this
+ARENA_ALIGNMENT = 16  # bytes; aligning the arena itself may cost this much of it
 
 
 class CArrayExporter(Exporter):
-    packages = ("tensorflow-cpu", "keras", "ai-edge-litert", "flatbuffers", MICRO)
+    packages = ("tensorflow-cpu", "keras", "ai-edge-litert", "flatbuffers", MICRO_ENGINE)
 
     def convert(
         self,
@@ -37,45 +37,45 @@ class CArrayExporter(Exporter):
     ) -> bytes:
         if batch != 1:
             raise ExportError(
-                f"a c-array takes one image a call, {batch or 'a dynamic batch'} asked; export with --batch 1"
+                f"a c-array takes one image per call; got {batch or 'a dynamic batch'}; export with --batch 1"
             )
-        same = get_precision(INSIDE, precision.name)
-        return FORMATS[INSIDE].exporter().convert(model, same, batch, calibration, keep_float)
+        same = get_precision(INNER_FORMAT, precision.name)
+        return FORMATS[INNER_FORMAT].exporter().convert(model, same, batch, calibration, keep_float)
 
     def census(self, content: bytes) -> Census:
-        return FORMATS[INSIDE].exporter().census(content)
+        return FORMATS[INNER_FORMAT].exporter().census(content)
 
     def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
         name = manifest.require_model().name
         with temporary_file("model.tflite", content) as path:
             try:
-                with translated(f"running {name} in TensorFlow Lite Micro"):
-                    model = measured(str(path), content, manifest, image)
+                with export_errors(f"running {name} in TensorFlow Lite Micro"):
+                    model = build_c_model(str(path), content, manifest, image)
             except ArtifactError as error:
-                said = str(error).removeprefix(f"{path}: ")
+                reason = str(error).removeprefix(f"{path}: ")
                 raise ExportError(
-                    f"{name} cannot be a c-array: {said}; replace what TensorFlow Lite Micro has not, or export tflite "
-                    "int8 for a device with LiteRT"
+                    f"{name} cannot be exported as c-array: {reason}; replace the ops that TensorFlow Lite Micro does "
+                    "not have, or export tflite int8 for a device with LiteRT"
                 ) from None
         return Sources(model.files(), {"arena_bytes": model.arena_size, "ops": list(model.ops)})
 
 
-def measured(path: str, content: bytes, manifest: Manifest, image: np.ndarray) -> CModel:
-    """Run `image`, uint8 or float32, in TensorFlow Lite Micro: once for its arena, once more in no larger one.
+def build_c_model(path: str, content: bytes, manifest: Manifest, image: np.ndarray) -> CModel:
+    """Run `image`, uint8 or float32, in TensorFlow Lite Micro twice: to measure the arena, then within that size.
 
-    Raises ArtifactError when the library refuses the file, ExportError when the arena is too small after all.
+    Raises ArtifactError when the library refuses the file, ExportError when the output changes in the measured arena.
     """
-    engine = ENGINES[MICRO].load(path)
+    engine = ENGINES[MICRO_ENGINE].load(path)
     contract = manifest.contract
     batch = engine.input.quantize(contract.preprocessing.apply(image, contract.input_shape))
-    answer = engine.run(batch)
-    size = -(-((engine.arena or {})["total"] + ALIGNMENT) // STEP) * STEP
-    confined = replace(ENGINES[MICRO], settings={"arena_size": size}).load(path)
-    same = np.array_equal(confined.run(batch), answer)
+    output = engine.run(batch)
+    size = -(-((engine.arena or {})["total"] + ARENA_ALIGNMENT) // ARENA_STEP) * ARENA_STEP
+    limited = replace(ENGINES[MICRO_ENGINE], settings={"arena_size": size}).load(path)
+    same = np.array_equal(limited.run(batch), output)
     engine.close()
-    confined.close()
+    limited.close()
     if not same:
-        raise ExportError(f"{engine.version} answers otherwise in an arena of {size:,} bytes; please report it")
+        raise ExportError(f"{engine.version} gives another output in an arena of {size:,} bytes; please report it")
     return CModel(
         name=identifier(manifest.require_model().name),
         content=content,
@@ -87,7 +87,7 @@ def measured(path: str, content: bytes, manifest: Manifest, image: np.ndarray) -
         output=engine.output,
         contract=contract,
         golden_input=batch,
-        golden_output=answer,
+        golden_output=output,
     )
 
 

@@ -1,4 +1,4 @@
-"""The text of a C++ header, source and README around a `.tflite` file, for firmware. Pure: facts in, text out."""
+"""Generate the C++ header, source and README of a `.tflite` file for firmware. No input or output besides text."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fmnist_edge.runtime.engine import TensorSpec
 
 __all__ = ["CModel", "identifier", "resolver_call"]
 
-COLUMNS = 16  # numbers a line
-ALIGNMENT = 16  # bytes: what flatbuffers ask for at most
-# Where TensorFlow Lite Micro's resolver does not spell an op as the schema does.
+NUMBERS_PER_LINE = 16
+ALIGNMENT = 16  # bytes: the largest alignment in a flatbuffer
+# Ops that TensorFlow Lite Micro's resolver spells differently from the schema.
 SPELLINGS = {
     "BATCH_MATMUL": "BatchMatMul",
     "CUMSUM": "CumSum",
@@ -26,15 +26,16 @@ SPELLINGS = {
 
 @dataclass(frozen=True)
 class CModel:
-    """What the sources say.
+    """Everything that the sources contain.
 
     Attributes:
         name: namespace and stem of the files, see `identifier`.
-        content, sha256: the `.tflite` file.
-        arena_size: bytes of tensor arena; `measured_by` says with what.
-        ops: names of the schema's, e.g. "CONV_2D", each once.
-        input, output: int8, of one image.
-        golden_input, golden_output: int8, a quantised image and the model's answer to it.
+        content, sha256: the `.tflite` file and its hash.
+        arena_size: bytes of tensor arena.
+        measured_by: the engine that measured `arena_size`, name and version.
+        ops: the model's ops as the schema names them, e.g. "CONV_2D", each once.
+        input, output: the int8 tensors of one image.
+        golden_input, golden_output: int8, a quantised image and the model's output for it.
     """
 
     name: str
@@ -86,17 +87,17 @@ bool AddOps(Resolver& resolver) {{
 // (pixel * kPixelScale - kPixelMean) / kPixelStd / kInputScale + kInputZeroPoint, rounded half to even and saturated.
 constexpr std::size_t kInputShape[] = {{{", ".join(map(str, shape))}}};
 constexpr std::size_t kInputLength = {self.golden_input.size};
-constexpr float kPixelScale = {real(prep.scale)};
-constexpr float kPixelMean = {real(prep.mean)};
-constexpr float kPixelStd = {real(prep.std)};
-constexpr float kInputScale = {real(self.input.scale)};
+constexpr float kPixelScale = {float_literal(prep.scale)};
+constexpr float kPixelMean = {float_literal(prep.mean)};
+constexpr float kPixelStd = {float_literal(prep.std)};
+constexpr float kInputScale = {float_literal(self.input.scale)};
 constexpr std::int32_t kInputZeroPoint = {self.input.zero_point};
 extern const std::int8_t kPixelToInput[256];
 
 // Output: int8, {self.contract.output}, one of each class. The largest one's index is the class.
 constexpr std::size_t kClassCount = {len(self.contract.labels)};
 constexpr bool kOutputIsLogits = {"true" if self.contract.output == "logits" else "false"};
-constexpr float kOutputScale = {real(self.output.scale)};
+constexpr float kOutputScale = {float_literal(self.output.scale)};
 constexpr std::int32_t kOutputZeroPoint = {self.output.zero_point};
 extern const char* const kLabels[kClassCount];  // UTF-8
 inline float Score(std::int8_t output) {{ return kOutputScale * static_cast<float>(output - kOutputZeroPoint); }}
@@ -111,7 +112,7 @@ extern const std::int8_t kGoldenOutput[kClassCount];
 """
 
     def source(self) -> str:
-        labels = "\n".join(f"    {literal(label)}," for label in self.contract.labels)
+        labels = "\n".join(f"    {string_literal(label)}," for label in self.contract.labels)
         return f"""\
 // Written by `fmnist-edge export --format c-array`; export again rather than edit.
 #include "{self.name}.h"
@@ -119,11 +120,11 @@ extern const std::int8_t kGoldenOutput[kClassCount];
 namespace {self.name} {{
 
 alignas({ALIGNMENT}) const unsigned char kModel[kModelLength] = {{
-{rows(self.content)}
+{number_rows(self.content)}
 }};
 
 const std::int8_t kPixelToInput[256] = {{
-{rows(pixel_values(self.input, self.contract))}
+{number_rows(input_values(self.input, self.contract))}
 }};
 
 const char* const kLabels[kClassCount] = {{
@@ -131,18 +132,18 @@ const char* const kLabels[kClassCount] = {{
 }};
 
 const std::int8_t kGoldenInput[kInputLength] = {{
-{rows(self.golden_input.reshape(-1).tolist())}
+{number_rows(self.golden_input.reshape(-1).tolist())}
 }};
 
 const std::int8_t kGoldenOutput[kClassCount] = {{
-{rows(self.golden_output.reshape(-1).tolist())}
+{number_rows(self.golden_output.reshape(-1).tolist())}
 }};
 
 }}  // namespace {self.name}
 """
 
     def readme(self) -> str:
-        """Ten lines."""
+        """About ten lines of Markdown."""
         flash, ram = f"{len(self.content):,}", f"{self.arena_size:,}"
         name, shape = self.name, " x ".join(map(str, self.contract.input_shape))
         classes = len(self.contract.labels)
@@ -161,9 +162,9 @@ Try a port with `kGoldenInput`: the answer is `kGoldenOutput`. `kLabels` has the
 
 
 def identifier(name: str) -> str:
-    """A model's name as a C++ namespace that no keyword or reserved name can be: "My net" -> "my_net_model"."""
-    words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    return "_".join(filter(None, ("m" if words[:1].isdigit() else "", words, "model")))
+    """A model's name as a C++ namespace: "My net" -> "my_net_model". The suffix avoids keywords and reserved names."""
+    stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return "_".join(filter(None, ("m" if stem[:1].isdigit() else "", stem, "model")))
 
 
 def resolver_call(op: str) -> str:
@@ -171,25 +172,28 @@ def resolver_call(op: str) -> str:
     return "Add" + SPELLINGS.get(op, "".join(word.title() for word in op.split("_")))
 
 
-def pixel_values(spec: TensorSpec, contract: Contract) -> list[int]:
-    """The input's value of each uint8 pixel, as the runtime has them."""
+def input_values(spec: TensorSpec, contract: Contract) -> list[int]:
+    """The int8 input value of each uint8 pixel 0..255, computed as the runtime computes it."""
     levels = np.arange(256, dtype=np.uint8)
     return spec.quantize(contract.preprocessing.apply(levels, levels.shape)[0]).tolist()
 
 
-def rows(numbers: Iterable[int] | Sequence[int]) -> str:
+def number_rows(numbers: Iterable[int] | Sequence[int]) -> str:
     texts = [str(number) for number in numbers]
-    lines = (", ".join(texts[start : start + COLUMNS]) for start in range(0, len(texts), COLUMNS))
+    lines = (", ".join(texts[start : start + NUMBERS_PER_LINE]) for start in range(0, len(texts), NUMBERS_PER_LINE))
     return "\n".join(f"    {line}," for line in lines)
 
 
-def real(value: float | None) -> str:
+def float_literal(value: float | None) -> str:
     """A float32 literal that reads back as the same float32."""
     text = f"{np.float32(value or 0):.9g}"
     return f"{text}f" if set(text) & set(".e") else f"{text}.0f"
 
 
-def literal(text: str) -> str:
-    """A string literal of UTF-8; what is not plain ASCII as octal, which cannot run into the character after it."""
-    plain = set(range(0x20, 0x7F)) - set(b'"\\?')  # "?" could begin a trigraph
+def string_literal(text: str) -> str:
+    """A UTF-8 string literal. Bytes that are not plain ASCII become three octal digits.
+
+    Unlike a hexadecimal escape, an octal one cannot include the character after it.
+    """
+    plain = set(range(0x20, 0x7F)) - set(b'"\\?')  # "?" may start a trigraph
     return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'

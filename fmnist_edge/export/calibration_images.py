@@ -1,4 +1,7 @@
-"""The images that set the ranges of integer precisions: the user's, or some of Fashion-MNIST's training split."""
+"""Calibration images: they set the activation ranges of integer precisions.
+
+They are the user's own, or a selection from Fashion-MNIST's training split.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,17 @@ from fmnist_edge.runtime.contract import Contract
 __all__ = ["Calibration", "calibration_for"]
 
 CALIBRATION_IMAGES = 500
-SEED = 0  # of their selection
+SEED = 0  # of the selection
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Images that set activation ranges, uint8 or float (n, *input_shape), and where they came from.
+    """Images that set activation ranges.
 
-    `seed`: of their selection from Fashion-MNIST's training split; None for a user's own images.
+    Attributes:
+        images: uint8 or float (n, *input_shape).
+        source: where they came from.
+        seed: of the selection from Fashion-MNIST's training split; None for a user's own images.
     """
 
     images: np.ndarray
@@ -31,14 +37,17 @@ class Calibration:
 
     @property
     def sha256(self) -> str:
-        """Of the images' bytes, in C order."""
+        """SHA-256 of the images' bytes in C order."""
         return hashlib.sha256(np.ascontiguousarray(self.images).tobytes()).hexdigest()
 
 
 def calibration_for(
     contract: Contract, images: str | None, folder: str | None, *, count: int = CALIBRATION_IMAGES, seed: int = SEED
 ) -> Calibration | None:
-    """The user's `.npy` or folder of images, or `count` of Fashion-MNIST's training split; None where neither fits."""
+    """Read the user's `.npy` file or folder of images, or select `count` images of Fashion-MNIST's training split.
+
+    Returns None without user images for a model that Fashion-MNIST does not fit.
+    """
     if images is not None:
         shape = contract.input_shape
         array = read_folder(images, shape) if Path(images).is_dir() else read_images(images, shape)

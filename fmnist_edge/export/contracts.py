@@ -1,4 +1,4 @@
-"""The contract of an export: shapes from the model, labels from a file; Fashion-MNIST's where it fits."""
+"""Build the contract of an export: shapes from the model, labels from a file or Fashion-MNIST's."""
 
 from __future__ import annotations
 
@@ -20,9 +20,14 @@ def contract_for(
     polarity: str | None = None,
     resize: str = "bilinear",
 ) -> Contract:
-    """The contract of an export: shapes from the model, labels from a text file or the default.
+    """Build the contract of an export.
 
-    `polarity`: of the images it was trained on, "either" for none; None takes Fashion-MNIST's for its models.
+    Args:
+        labels: text file with one class name per line; None means Fashion-MNIST's where they fit, else "class 0", ...
+        polarity: of the training images; "either" if it does not matter. None means Fashion-MNIST's for a model with
+            its shapes and default labels, "either" for others.
+
+    Raises FileError for an unreadable labels file, InputError for a wrong number of labels.
     """
     shape = tuple(checkpoint.model.input_shape[1:])
     classes = checkpoint.model.output_shape[-1]
@@ -50,5 +55,5 @@ def class_names(file: Path | None, shape: tuple[int, ...], classes: int) -> tupl
     except (OSError, ValueError) as error:
         raise FileError(f"{file}: not a readable text file ({one_line(error, 80)})") from None
     if len(names) != classes:
-        raise InputError(f"{file}: {len(names)} labels for a model of {classes} classes; expected one a line")
+        raise InputError(f"{file}: {len(names)} labels for a model of {classes} classes; expected one per line")
     return names

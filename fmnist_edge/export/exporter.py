@@ -1,4 +1,4 @@
-"""What the pipeline asks of a format, and what the formats share."""
+"""The interface of an exporter, and helpers that all exporters share."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from fmnist_edge.errors import ExportError, FmnistEdgeError, UnavailableError, o
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.temporary import check_room
 
-__all__ = ["Census", "Exporter", "Owners", "Sources", "check_room_for", "quiet", "translated"]
+__all__ = ["Census", "Exporter", "OpLayers", "Sources", "check_room_for", "export_errors", "quiet"]
 
-COPIES, CONVERTERS = 2, 1 << 19  # of float32 weights in temporary files, and the graphs beside them in bytes
-Owners = dict[str, tuple[str, ...]]  # an op's output -> layers; several where they were fused
+WEIGHT_COPIES, GRAPH_BYTES = (
+    2,
+    1 << 19,
+)  # what a converter writes to temporary files: copies of the float32 weights, bytes of graph
+OpLayers = dict[str, tuple[str, ...]]  # an op's output -> its layers; several if they were fused
 
 
 @dataclass(frozen=True)
 class Census:
-    """What ops a file holds: how many of each, and the names of those that compute in float."""
+    """The ops in a file: how many of each type, and the names of those that compute in float."""
 
     ops: dict[str, int]
     float_ops: tuple[str, ...]
@@ -39,17 +42,22 @@ class Census:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a format of sources writes: file name -> text, and what the manifest is to say beyond the usual."""
+    """Source files of an export.
+
+    Attributes:
+        files: file name -> text.
+        facts: additional sections of the manifest.
+    """
 
     files: dict[str, str]
     facts: dict[str, Any]
 
 
 class Exporter(ABC):
-    """One format.
+    """Converts Keras models to one format.
 
     Attributes:
-        packages: distributions whose versions decide the bytes.
+        packages: distributions whose versions determine the exported bytes.
     """
 
     packages: tuple[str, ...]
@@ -63,50 +71,59 @@ class Exporter(ABC):
         calibration: np.ndarray | None,
         keep_float: tuple[str, ...] = (),
     ) -> bytes:
-        """Serialise a Keras model; `batch=None` leaves the batch axis open.
+        """Serialise a Keras model.
 
-        `calibration`: float32 (n, *input_shape), preprocessed, for precisions that need it. `keep_float`: layers of
-        the model whose ops stay in float, for precisions that are `selective`. Raises ExportError when the model cannot
-        be converted, and for a layer in `keep_float` without ops.
+        Args:
+            batch: images per call; None leaves the batch axis open.
+            calibration: preprocessed images, float32 (n, *input_shape), for precisions that need them.
+            keep_float: layers whose ops stay in float, for precisions that are `selective`.
+
+        Raises ExportError when the model cannot be converted, or a layer in `keep_float` has no op.
         """
 
     @abstractmethod
     def census(self, content: bytes) -> Census:
         """The ops of a file that `convert` wrote."""
 
-    def owners(self, content: bytes, model: Any) -> Owners:
-        """Which layers of `model` the ops of a file that `convert` wrote are of: those that `keep_float` can name."""
+    def op_layers(self, content: bytes, model: Any) -> OpLayers:
+        """The layers of `model` behind each op of a file that `convert` wrote; `keep_float` accepts these layers."""
         return {}
 
     def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
-        """The sources around `content`, of a format that `contains` another.
+        """Generate source files that embed `content`, for a format that `contains` another.
 
-        `manifest`: what is known of it so far; `image`: uint8 or float32, one image that its contract takes, to go with
-        them. Raises ExportError where the file cannot run from sources.
+        Args:
+            manifest: of the export, without the sections that this method adds.
+            image: uint8 or float32, one example image that fits the contract.
+
+        Raises ExportError when the file cannot run from sources.
         """
-        raise NotImplementedError(f"{type(self).__name__} writes one file")
+        raise NotImplementedError(f"{type(self).__name__} writes a single file, no sources")
 
 
 def check_room_for(model: Any) -> None:
-    """Raises TemporaryFileError where the converters have no room: they would blame the model."""
-    check_room(COPIES * 4 * model.count_params() + CONVERTERS)
+    """Raises TemporaryFileError when the temporary folder is too full. A converter would blame the model instead."""
+    check_room(WEIGHT_COPIES * 4 * model.count_params() + GRAPH_BYTES)
 
 
 def quiet() -> AbstractContextManager[Any]:
-    """Keep what the converters print out of stdout, which belongs to our own tables."""
+    """Discard what converters print to stdout, which is for our own tables."""
     return redirect_stdout(io.StringIO())
 
 
 @contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turn whatever a converter raises into one line of ours."""
+def export_errors(what: str) -> Iterator[None]:
+    """Raise ExportError, in one line that starts with `what`, for any exception of a converter.
+
+    Raises UnavailableError for a package that is not installed. Our own exceptions pass unchanged.
+    """
     try:
         yield
     except FmnistEdgeError:
         raise
     except ImportError as error:
         if (error.name or "").partition(".")[0] == "fmnist_edge":
-            raise  # our own module: nothing to install
+            raise  # a fault of ours, not a missing package
         raise UnavailableError(f"{what} needs {error.name}; run: pip install 'fmnist-edge[export]'") from None
     except Exception as error:  # converters raise anything
         raise ExportError(f"{what} failed: {one_line(error, 200)}") from error

@@ -1,7 +1,7 @@
-"""`.tflite` files packed without saying anything twice.
+"""Unpack `.tflite` files, and pack them with equal vectors and strings stored once.
 
-TensorFlow's converter writes each channel's scale and zero point, and every shape and name, as often as they are used:
-up to 5 % of an int8 file of the zoo's size, most of it zeros. In a flatbuffer any number of tables may point to one.
+TensorFlow's converter stores scales, zero points, shapes and names again for every use: up to 5 % of an int8 file of
+the zoo's size, most of it zeros. In a flatbuffer any number of tables may point to the same vector.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 __all__ = ["pack", "schema_module", "unpack"]
 
 IDENTIFIER = b"TFL3"
-BUFFER_ALIGNMENT = 16  # schema.fbs: force_align of Buffer.data, which the Python library does not honour
+BUFFER_ALIGNMENT = 16  # schema.fbs: force_align of Buffer.data; the Python library ignores it
 
 
 def schema_module() -> Any:
@@ -26,12 +26,12 @@ def schema_module() -> Any:
 
 
 def unpack(content: bytes) -> Any:
-    """A file's ModelT. Raises what the flatbuffer library raises for one that is none."""
+    """A file's ModelT. Raises what the flatbuffer library raises for a file that is not TFLite."""
     return schema_module().ModelT.InitFromPackedBuf(content, 0)
 
 
 def pack(model: Any) -> bytes:
-    """A ModelT as a file, in which equal vectors and strings stand once."""
+    """Serialise a ModelT; equal vectors and strings are written once."""
     import flatbuffers
 
     class SharingBuilder(flatbuffers.Builder):

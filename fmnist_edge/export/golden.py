@@ -1,4 +1,4 @@
-"""The golden vectors of an artifact: some images, its default engine's scores, and how far right engines differ."""
+"""Make an artifact's golden vectors: a few images, the default engine's scores, and a tolerance for other engines."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
 from fmnist_edge.runtime.golden import Golden
 
-__all__ = ["VECTORS", "golden_for", "images_for"]
+__all__ = ["VECTORS", "golden_for", "golden_images_for"]
 
 VECTORS = 16
-MARGIN = 3  # times what the witnesses differ by: other versions and CPUs round in yet other ways
-LEAST = 1e-4  # relative to the largest score
+MARGIN = 3  # times the difference between witnesses: other versions and CPUs round differently again
+MIN_TOLERANCE = 1e-4  # relative to the largest score
 
 
-def images_for(contract: Contract, images: np.ndarray | None) -> np.ndarray:
-    """VECTORS of `images`, evenly spread, or noise where there are none; uint8 or float32 (n, *input_shape)."""
+def golden_images_for(contract: Contract, images: np.ndarray | None) -> np.ndarray:
+    """VECTORS evenly spaced `images`, or noise if there are fewer; uint8 or float32 (VECTORS, *input_shape)."""
     if images is None or len(images) < VECTORS:
         return np.random.default_rng(0).integers(0, 256, (VECTORS, *contract.input_shape), dtype=np.uint8)
     chosen = np.asarray(images)[np.linspace(0, len(images) - 1, VECTORS).astype(int)].reshape(-1, *contract.input_shape)
@@ -29,7 +29,10 @@ def images_for(contract: Contract, images: np.ndarray | None) -> np.ndarray:
 
 
 def golden_for(path: Path, contract: Contract, images: np.ndarray) -> Golden:
-    """The golden vectors of the file at `path`. Engines that are not installed or refuse it are no witnesses."""
+    """The golden vectors of the file at `path`.
+
+    The tolerance follows from the engines that are witnesses, without those that are not installed or refuse the file.
+    """
     default, *others = engines_for(path)
     expected, version = scores_of(path, contract, images, default)
     spread = 0.0
@@ -40,8 +43,8 @@ def golden_for(path: Path, contract: Contract, images: np.ndarray) -> Golden:
             spread = max(spread, float(np.abs(scores_of(path, contract, images, name)[0] - expected).max()))
         except (ArtifactError, UnavailableError):
             continue
-    tolerance = max(MARGIN * spread, LEAST * float(np.abs(expected).max()))
-    return Golden(images, expected, rounded_up(tolerance), f"{default} ({version})")
+    tolerance = max(MARGIN * spread, MIN_TOLERANCE * float(np.abs(expected).max()))
+    return Golden(images, expected, round_up(tolerance), f"{default} ({version})")
 
 
 def scores_of(path: Path, contract: Contract, images: np.ndarray, name: str) -> tuple[np.ndarray, str]:
@@ -50,8 +53,8 @@ def scores_of(path: Path, contract: Contract, images: np.ndarray, name: str) -> 
         return classifier.scores(images), classifier.engine.version
 
 
-def rounded_up(value: float) -> float:
-    """To two significant digits: the third is chance."""
+def round_up(value: float) -> float:
+    """Round up to two significant digits; the third is noise."""
     if value <= 0:
         return 0.0
     step = 10.0 ** (floor(log10(value)) - 1)

@@ -1,4 +1,4 @@
-"""Keras's own format: the model as it is, to stand beside its exports as their reference."""
+"""Export to Keras's own format: the unchanged model, as a reference for its other exports."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.catalog.precisions import Precision
-from fmnist_edge.export.exporter import Census, Exporter, quiet, translated
+from fmnist_edge.export.exporter import Census, Exporter, export_errors, quiet
 from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["EXPORTER"]
 
-NO_DATE = (1980, 1, 1, 0, 0, 0)  # ZIP's first day
+FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date in ZIP
 
 
 class KerasExporter(Exporter):
-    """The batch axis stays open, as it is in Keras."""
+    """Writes `.keras` files. The batch axis stays open, as in Keras."""
 
     packages = ("tensorflow-cpu", "keras")
 
@@ -32,27 +32,27 @@ class KerasExporter(Exporter):
         calibration: np.ndarray | None,
         keep_float: tuple[str, ...] = (),
     ) -> bytes:
-        with translated("saving the Keras model"), quiet(), temporary_folder() as folder:
+        with export_errors("saving the Keras model"), quiet(), temporary_folder() as folder:
             path = folder / "model.keras"
             model.save(path)
-            return undated(path)
+            return without_timestamps(path)
 
     def census(self, content: bytes) -> Census:
-        """Layers stand for ops."""
-        with translated("reading the Keras file"), zipfile.ZipFile(io.BytesIO(content)) as archive:
+        """Counts layers instead of ops."""
+        with export_errors("reading the Keras file"), zipfile.ZipFile(io.BytesIO(content)) as archive:
             layers = json.loads(archive.read("config.json"))["config"]["layers"]
             return Census.of([(layer["class_name"], layer["config"]["name"], True) for layer in layers])
 
 
-def undated(path: Path) -> bytes:
-    """A `.keras` file without the time at which it was saved."""
+def without_timestamps(path: Path) -> bytes:
+    """The content of a `.keras` file with fixed dates instead of the time it was saved, so that its bytes repeat."""
     file = io.BytesIO()
     with zipfile.ZipFile(path) as saved, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for entry in sorted(saved.namelist()):
             content = saved.read(entry)
             if entry == "metadata.json":
                 content = json.dumps({**json.loads(content), "date_saved": "1980-01-01@00:00:00"}).encode()
-            archive.writestr(zipfile.ZipInfo(entry, NO_DATE), content)
+            archive.writestr(zipfile.ZipInfo(entry, FIXED_DATE), content)
     return file.getvalue()
 
 

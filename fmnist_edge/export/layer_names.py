@@ -1,4 +1,4 @@
-"""Keras layers in the names that TensorFlow gives ops: `model_1/dense_1_2/MatMul;model_1/dense_1_2/Relu`."""
+"""Find Keras layers in TensorFlow's op names, e.g. `model_1/dense_1_2/MatMul;model_1/dense_1_2/Relu`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["LayerNames", "check_layers", "check_ops", "output_layer"]
 
 
 class LayerNames:
-    """Reads layers out of names.
+    """Finds the layers in op names.
 
-    Keras opens every layer's scope twice and TensorFlow makes it unique by a number, so that `dense_1` is the layer
-    "dense" even where there is a layer "dense_1", whose scope then is `dense_1_2`. Names without that number are taken
-    as they are.
+    Keras opens every layer's scope twice and TensorFlow appends a number to make it unique. So `dense_1` is the layer
+    "dense", even if the model has a layer "dense_1": the scope of that one is `dense_1_2`. If the names carry no such
+    numbers, scopes are read as they are.
 
     Args:
         layers: names of a model's layers.
-        names: all the names that will be asked about.
-        model: the model's name, whose scope is around those of the layers.
+        names: all op names of the file; they show whether scopes are numbered.
+        model: the model's name; its scope encloses those of the layers.
 
     >>> layers = LayerNames(["dense", "dense_1"], ["model_1/dense_1/MatMul", "model_1/dense_1_2/MatMul"])
     >>> layers.of("model_1/dense_1/MatMul"), layers.of("model_1/dense_1_2/MatMul")
@@ -32,35 +32,38 @@ class LayerNames:
     def __init__(self, layers: Iterable[str], names: Iterable[str], model: str = "") -> None:
         self.layers = set(layers)
         known = {*self.layers, model}
-        outermost = [scope for name in names for path in name.split(";") if (scope := scope_in(path, known))]
-        self._numbered = bool(outermost) and all(scope != unnumbered(scope) in known for scope in outermost)
+        outer_scopes = [scope for name in names for path in name.split(";") if (scope := first_scope(path, known))]
+        self._numbered = bool(outer_scopes) and all(scope != without_number(scope) in known for scope in outer_scopes)
 
     def of(self, name: str) -> tuple[str, ...]:
-        """The layers of the ops that were fused under `name`."""
+        """The layers of the ops that are fused in the op called `name`, each once."""
         found = []
         for path in name.split(";"):
-            # The outermost one: an op inside may be called like another layer, Keras and TensorFlow both have an `add`.
-            scopes = (unnumbered(part) if self._numbered else part for part in path.split("/"))
+            # The outermost scope counts. An op inside it may have the name of another layer, such as `add`.
+            scopes = (without_number(part) if self._numbered else part for part in path.split("/"))
             found += [scope for scope in scopes if scope in self.layers][:1]
         return tuple(dict.fromkeys(found))
 
 
-def scope_in(path: str, known: Collection[str]) -> str | None:
-    """The first part of a path that is one of `known`, as it is or without its number."""
-    return next((part for part in path.split("/") if part in known or unnumbered(part) in known), None)
+def first_scope(path: str, known: Collection[str]) -> str | None:
+    """The first part of a path that is in `known`, with or without its number."""
+    return next((part for part in path.split("/") if part in known or without_number(part) in known), None)
 
 
-def unnumbered(part: str) -> str:
+def without_number(part: str) -> str:
     return re.sub(r"_\d+$", "", part)
 
 
 def output_layer(model: Any) -> str:
-    """The layer whose output is the model's."""
+    """The name of the layer whose output is the model's output."""
     return model.outputs[0]._keras_history.operation.name
 
 
 def check_layers(model: Any, keep_float: Collection[str]) -> None:
-    """Raises UnknownNameError, with what comes close and the choices, for a name that is no layer of a Keras model."""
+    """Raises UnknownNameError for a name in `keep_float` that is not a layer of a Keras model.
+
+    The message suggests a similar name and lists all layers.
+    """
     layers = [layer.name for layer in model.layers if type(layer).__name__ != "InputLayer"]
     for name in keep_float:
         if name not in layers:
@@ -72,10 +75,10 @@ def check_layers(model: Any, keep_float: Collection[str]) -> None:
 
 
 def check_ops(keep_float: Collection[str], found: Collection[str]) -> None:
-    """Raises ExportError for a layer that is none of `found`, those that ops of the file are named after."""
+    """Raises ExportError for a layer in `keep_float` that is not in `found`, the layers that have ops in the file."""
     for name in keep_float:
         if name not in found:
             raise ExportError(
-                f"layer {name!r} cannot be kept in float: no op of the file is its own; "
-                f"layers that have some: {', '.join(sorted(found))}"
+                f"layer {name!r} cannot be kept in float: the file has no op of its own for it; "
+                f"layers with ops: {', '.join(sorted(found))}"
             )

@@ -1,4 +1,7 @@
-"""Rewrite a model into the form a target runs best. In float the numerics stay the same, up to rounding."""
+"""Lower a Keras model: rewrite it into the form that converts best.
+
+In float the model computes the same up to rounding, except for LRN in its fitted form.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import numpy as np
 
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import InputError
-from fmnist_edge.export.lrn import Fit, blocked_layer, fits_of, fitted_layer, native_layer
+from fmnist_edge.export.lrn import Fit, blocked_layer, fit_layers, fitted_layer, native_layer
 
 __all__ = ["Lowered", "fold_batch_norm", "lower", "with_fits", "with_lrn"]
 
@@ -21,7 +24,7 @@ Weights = dict[str, list[np.ndarray]]
 
 @dataclass(frozen=True)
 class Lowered:
-    """A model in the form a converter gets, and how its LRN layers were fitted, by name, where they were."""
+    """A model as the converter gets it, and the fits of its LRN layers by name, if any were fitted."""
 
     model: Any
     lrn_fits: dict[str, Fit] = field(default_factory=dict)
@@ -30,21 +33,25 @@ class Lowered:
 def lower(
     model: Any, precision: Precision, images: np.ndarray | None = None, keep_float: Collection[str] = ()
 ) -> Lowered:
-    """Everything that is done to a Keras model before a converter sees it; `model` itself is left alone.
+    """Prepare a Keras model for the converter; `model` itself does not change.
 
     Args:
-        images: preprocessed calibration images, float32 (n, *input_shape), for precisions that fit their LRN.
-        keep_float: layers that will compute in float. Among them, LRN needs no fit.
+        images: preprocessed calibration images, float32 (n, *input_shape), for precisions that fit LRN.
+        keep_float: layers that will compute in float; LRN layers among them are not fitted.
     """
     folded = model if precision.stock else fold_batch_norm(model)
     return with_lrn(folded, precision.lrn, images, keep_float)
 
 
 def with_lrn(model: Any, lrn: str, images: np.ndarray | None = None, keep_float: Collection[str] = ()) -> Lowered:
-    """`model` with every LRN layer in the form `lrn`: "composed" (the layer's own ops), "blocked" (the same with fewer
-    weights), "native" (one LRN op), or "fitted" (sigmoids, except for layers in `keep_float`). See `export.lrn`.
+    """Return `model` with every LRN layer in the form `lrn`; a model without LRN layers is returned unchanged.
 
-    A model without LRN comes back as it is.
+    Args:
+        lrn: "composed" (the layer's own ops), "blocked" (the same with fewer weights), "native" (one LRN op), or
+            "fitted" (sigmoids, except for layers in `keep_float`). See `export.lrn`.
+        images: preprocessed, float32 (n, *input_shape); "fitted" needs them.
+
+    Raises InputError for another form, and for "fitted" without images.
     """
     from fmnist_edge.models.layers import LocalResponseNormalization
 
@@ -52,48 +59,49 @@ def with_lrn(model: Any, lrn: str, images: np.ndarray | None = None, keep_float:
     if lrn == "composed":
         return Lowered(model)
     if lrn in LRN_LAYERS:
-        return Lowered(rebuilt(model, {layer.name: LRN_LAYERS[lrn](layer) for layer in layers}, {}))
+        return Lowered(clone_with(model, {layer.name: LRN_LAYERS[lrn](layer) for layer in layers}, {}))
     if lrn != "fitted" or images is None:
-        raise InputError(f"LRN lowering is {lrn!r}; expected 'composed', 'blocked', 'native', or 'fitted' with images")
-    fits = {name: fit for name, fit in fits_of(model, images).items() if name not in keep_float}
+        raise InputError(f"LRN form is {lrn!r}; expected 'composed', 'blocked', 'native', or 'fitted' with images")
+    fits = {name: fit for name, fit in fit_layers(model, images).items() if name not in keep_float}
     return Lowered(with_fits(model, fits), fits)
 
 
 def with_fits(model: Any, fits: dict[str, Fit]) -> Any:
-    """`model` with the LRN layers that `fits` names in the form "fitted"."""
-    return rebuilt(model, {name: fitted_layer(model.get_layer(name), fit) for name, fit in fits.items()}, {})
+    """`model` with the LRN layers named in `fits` replaced by their "fitted" form."""
+    return clone_with(model, {name: fitted_layer(model.get_layer(name), fit) for name, fit in fits.items()}, {})
 
 
 def fold_batch_norm(model: Any) -> Any:
-    """Fold each BatchNorm between Dense(relu) and Dense into both, its scale into the first.
+    """Fold each BatchNorm between Dense(relu) and Dense into these two layers, its scale into the first.
 
-    Converters fold the scale into the second one, where one column per input ends up with its own range and an int8
-    weight scale has to cover them all: measured, that costs tiny_googlenet 0.5 pp. ReLU lets a positive factor
-    through, relu(a·x) = a·relu(x), so |scale| belongs into the first layer's rows, which have a weight scale each, and
-    what flows between has unit variance. Cf. cross-layer equalisation, Nagel et al. 2019 (arXiv:1906.04721).
+    Converters fold the scale into the second layer. There each input's weights get their own range, and one int8 weight
+    scale has to cover them all: measured on tiny_googlenet, that costs 0.5 pp. The first layer has a weight scale for
+    each output, so |scale| costs nothing there. ReLU allows the move, as relu(a·x) = a·relu(x) for a > 0, and the
+    activations between the layers get unit variance.
+    Cf. cross-layer equalisation, Nagel et al. 2019 (arXiv:1906.04721).
     """
     identities: dict[str, Any] = {}
     weights: Weights = {}
     for norm in model.layers:
-        ends = dense_around(norm)
+        ends = adjacent_dense(norm)
         if ends is None:
             continue
         first, second = ends
-        gamma, beta, mean, variance = affine_of(norm)
+        gamma, beta, mean, variance = batch_norm_parameters(norm)
         scale = gamma / np.sqrt(variance + norm.epsilon)
         shift = beta - mean * scale
         kernel1, bias1 = weights_of(first, weights)
         kernel2, bias2 = weights_of(second, weights)
         weights[first.name] = [kernel1 * np.abs(scale), bias1 * np.abs(scale)]
-        # Summed by NumPy, not by BLAS, whose last bit depends on where in memory the arrays happen to lie.
-        through = (shift[:, None].astype(np.float64) * kernel2).sum(axis=0)
-        weights[second.name] = [kernel2 * np.sign(scale)[:, None], (bias2 + through).astype(np.float32)]
+        # NumPy's sum, not BLAS: the last bit of a BLAS product depends on the arrays' memory addresses.
+        shift_bias = (shift[:, None].astype(np.float64) * kernel2).sum(axis=0)
+        weights[second.name] = [kernel2 * np.sign(scale)[:, None], (bias2 + shift_bias).astype(np.float32)]
         identities[norm.name] = identity_layer(norm.name)
-    return rebuilt(model, identities, weights)
+    return clone_with(model, identities, weights)
 
 
-def dense_around(norm: Any) -> tuple[Any, Any] | None:
-    """The Dense(relu) before and the Dense after a BatchNorm, dropout apart; None where that is not the pattern."""
+def adjacent_dense(norm: Any) -> tuple[Any, Any] | None:
+    """The Dense(relu) before and the Dense after a BatchNorm, with only dropout between; None for other patterns."""
     import keras
 
     layers = keras.layers
@@ -107,17 +115,17 @@ def dense_around(norm: Any) -> tuple[Any, Any] | None:
         return None
     fits = first.activation is keras.activations.relu and first.use_bias and second.use_bias
     alone = neighbour(first, "children") is norm and len(second._inbound_nodes) == 1
-    return (first, second) if fits and alone and of_last_axis(norm) else None
+    return (first, second) if fits and alone and normalizes_last_axis(norm) else None
 
 
-def of_last_axis(norm: Any) -> bool:
-    """Whether a BatchNormalization's statistics are those of the last axis, as a kernel's channels are."""
+def normalizes_last_axis(norm: Any) -> bool:
+    """Whether a BatchNormalization normalises the last axis, which holds a kernel's channels."""
     axes = len(norm.input.shape)
     return norm.axis % axes == axes - 1
 
 
 def neighbour(layer: Any, side: str) -> Any | None:
-    """The only layer that feeds `layer` ("parents") or that it feeds ("children"); None if there is not just one."""
+    """The only layer that feeds `layer` (`side` "parents") or reads it ("children"); None for none or several."""
     if side == "parents":
         found = [parent.operation for node in layer._inbound_nodes for parent in node.parent_nodes]
     else:
@@ -125,8 +133,8 @@ def neighbour(layer: Any, side: str) -> Any | None:
     return found[0] if len(found) == 1 and len(layer._inbound_nodes) == 1 else None
 
 
-def affine_of(norm: Any) -> tuple[np.ndarray, ...]:
-    """gamma, beta, moving mean and moving variance, with the neutral value for a part that is switched off."""
+def batch_norm_parameters(norm: Any) -> tuple[np.ndarray, ...]:
+    """gamma, beta, moving mean and moving variance; gamma is 1 and beta is 0 if the layer has none."""
     mean, variance = np.asarray(norm.moving_mean), np.asarray(norm.moving_variance)
     gamma = np.asarray(norm.gamma) if norm.scale else np.ones_like(mean)
     beta = np.asarray(norm.beta) if norm.center else np.zeros_like(mean)
@@ -137,8 +145,8 @@ def weights_of(layer: Any, changed: Weights) -> list[np.ndarray]:
     return changed.get(layer.name) or layer.get_weights()
 
 
-def rebuilt(model: Any, replacements: dict[str, Any], weights: Weights) -> Any:
-    """A copy of `model` with some layers replaced, by name, and some weights; `model` itself when there are none."""
+def clone_with(model: Any, replacements: dict[str, Any], weights: Weights) -> Any:
+    """A copy of `model` with replaced layers and weights, both by layer name; `model` itself without replacements."""
     import keras
 
     if not replacements:
@@ -155,7 +163,7 @@ def rebuilt(model: Any, replacements: dict[str, Any], weights: Weights) -> Any:
 
 
 def identity_layer(name: str) -> Any:
-    """Passes its input on; takes the arguments that a BatchNormalization is called with."""
+    """A layer that returns its input. It accepts the arguments that a BatchNormalization is called with."""
     import keras
 
     class Identity(keras.layers.Layer):

@@ -1,16 +1,15 @@
-"""The forms of local response normalisation: an op of its own, one with fewer weights, and one fitted by sigmoids for
-integer arithmetic.
+"""The forms of local response normalisation (LRN): one native op, sums in blocks, and sigmoids for integer arithmetic.
 
-LRN is y = x · (1 + s)^-β with s = Σ x² over neighbouring channels. In int8 there is no LRN kernel, and that of
-RSQRT is scalar code. LOGISTIC is a table lookup wherever int8 runs, hence
+LRN is y = x · (1 + s)^-β with s = Σ x² over neighbouring channels. int8 has no LRN kernel, and its RSQRT kernel is
+scalar code. LOGISTIC is a table lookup wherever int8 runs. The fitted form therefore approximates
 
     (1 + s)^-β  ≈  c0 + Σ ck · sigmoid(ak · s + bk)
 
-with ak in the weights and bk in the bias of the convolution that sums the squares: nothing but CONV_2D, LOGISTIC, MUL
-and ADD is left.
+The convolution that sums the squares has ak in its weights and bk in its bias. The form only needs CONV_2D, LOGISTIC,
+MUL and ADD.
 
-An error of that factor counts as much as the x² that it meets, so x² is the weight of the least squares. What int8 will
-round (each sigmoid, its argument, the factor) is added to the error, so that the fit prefers sigmoids that survive it.
+The factor is multiplied by x, so its squared errors are weighted by x² in the least squares. The rounding of int8 (of
+each sigmoid, its argument and the factor) is added to the error: the fit then prefers sigmoids that survive rounding.
 """
 
 from __future__ import annotations
@@ -21,23 +20,23 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Fit", "Term", "blocked_layer", "fit_inverse_power", "fits_of", "fitted_layer", "native_layer"]
+__all__ = ["Fit", "Term", "blocked_layer", "fit_inverse_power", "fit_layers", "fitted_layer", "native_layer"]
 
 TOLERANCE = 0.03  # relative RMS error of the layer's output at which no further term is added
-MOST_TERMS = 3
+MAX_TERMS = 3
 BINS = 200
-LARGEST_SAMPLE = 200_000
-DIGITS = 6  # significant, of a fit's parameters: the last bits of a least squares are not the same every time
-ROUNDING = 1 / 256 / 12**0.5  # RMS error of rounding to one of 256 levels, in the range that they cover
+MAX_SAMPLE = 200_000
+DIGITS = 6  # significant digits of a fit's parameters: the last bits of a least squares solution do not repeat
+ROUNDING = 1 / 256 / 12**0.5  # RMS error of rounding to 256 levels, relative to their range
 
-# An int8 LOGISTIC has the fixed output scale 1/256. Unbounded fits live in the sigmoid's tail and magnify it, where
-# it has hardly a step left: as good in float, useless in int8.
-LARGEST_SHIFT = 2.0
-LARGEST_HEIGHT = 4.0
+# An int8 LOGISTIC has the fixed output scale 1/256. Unbounded fits magnify the sigmoid's tail, where int8 has only a
+# few steps: good in float, useless in int8.
+MAX_SHIFT = 2.0
+MAX_HEIGHT = 4.0
 
-# Neighbours are summed by a band matrix of C x C weights, or from this many channels on in blocks of BLOCK, by a
-# convolution along the channels that has 3 x BLOCK x BLOCK: at 256 channels a fifth of the multiplications.
-FEWEST_BLOCKED = 128
+# A band matrix of C x C weights sums the neighbours. From this many channels on, a convolution along blocks of BLOCK
+# channels sums them with 3 x BLOCK x BLOCK weights: at 256 channels it takes a fifth of the multiplications.
+MIN_BLOCKED_CHANNELS = 128
 BLOCK = 16
 
 
@@ -55,11 +54,11 @@ class Term:
 
 @dataclass(frozen=True)
 class Fit:
-    """offset + the sum of `terms`, in place of (bias + s)^-β.
+    """offset + the sum of `terms`, an approximation of (bias + s)^-β.
 
     Attributes:
-        rms_error: of the layer's output in float, over calibration images, relative to the RMS of that output.
-        max_energy: the largest s among them.
+        rms_error: RMS error of the layer's output in float on calibration images, relative to the output's RMS.
+        max_energy: the largest s on these images.
     """
 
     offset: float
@@ -75,13 +74,13 @@ class Fit:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Fit:
-        """From what `as_dict` makes; raises KeyError, TypeError or ValueError for anything else."""
+        """Read the result of `as_dict`; raises KeyError, TypeError or ValueError for anything else."""
         terms = tuple(Term(*(float(term[name]) for name in ("height", "slope", "shift"))) for term in value["terms"])
         return cls(float(value["offset"]), terms, float(value["rms_error"]), float(value["max_energy"]))
 
 
-def fits_of(model: Any, images: np.ndarray) -> dict[str, Fit]:
-    """One fit per LRN layer of a Keras model, by name, for the energies that `images` cause in it.
+def fit_layers(model: Any, images: np.ndarray) -> dict[str, Fit]:
+    """Fit every LRN layer of a Keras model to the energies that occur on `images`; returns the fits by layer name.
 
     Args:
         images: preprocessed, float32 (n, *input_shape).
@@ -104,75 +103,83 @@ def fits_of(model: Any, images: np.ndarray) -> dict[str, Fit]:
 
 
 def with_distinct_shifts(fits: dict[str, Fit]) -> dict[str, Fit]:
-    """`fits`, where a shift that another term has is moved by some 1e-5 of itself, and there are many at the bound.
+    """Make all shifts different, by changing repeated ones by about 1e-5 of their value. Many shifts are at the bound.
 
-    TensorFlow's converter makes one tensor of equal biases, with one scale. For int16x8 that is only one convolution's.
+    TensorFlow's converter merges equal biases into one tensor with one scale. In int16x8 that scale is right for only
+    one of the convolutions.
     """
-    taken: set[float] = set()
+    used: set[float] = set()
 
     def moved(term: Term) -> Term:
-        while term.shift in taken:
-            term = replace(term, shift=rounded(term.shift * (1 - 1e-5)) or -1e-5)
-        taken.add(term.shift)
+        while term.shift in used:
+            term = replace(term, shift=round_digits(term.shift * (1 - 1e-5)) or -1e-5)
+        used.add(term.shift)
         return term
 
     return {name: replace(fitted, terms=tuple(map(moved, fitted.terms))) for name, fitted in fits.items()}
 
 
 def fit_inverse_power(energy: np.ndarray, squares: np.ndarray, *, bias: float = 1.0, beta: float = 0.5) -> Fit:
-    """Weighted least squares with as few terms as TOLERANCE needs.
+    """Fit (bias + s)^-beta by weighted least squares, with as few terms as TOLERANCE needs.
 
     Args:
         energy: a sample of s >= 0, float (n,).
-        squares: x² of each, float (n,): what the factor's error is multiplied by.
+        squares: x² for each of them, float (n,): the weights of the factor's squared errors.
     """
     values, weights = histogram(energy / bias, squares)
     found, least = Fit(0.0, (), np.inf, 0.0), np.inf
-    for count in range(1, MOST_TERMS + 1):
-        for slopes in starts(values, weights, count):
+    for count in range(1, MAX_TERMS + 1):
+        for slopes in initial_slopes(values, weights, count):
             candidate, cost = fit(values, weights, beta, slopes, float(energy.max()) / bias)
             found, least = (candidate, cost) if cost < least else (found, least)
         if found.rms_error <= TOLERANCE:
             break
     top = bias**-beta
-    terms = [Term(rounded(t.height * top), rounded(t.slope / bias), rounded(t.shift)) for t in found.terms]
-    return Fit(rounded(found.offset * top), tuple(terms), rounded(found.rms_error), rounded(float(energy.max())))
+    terms = [
+        Term(round_digits(t.height * top), round_digits(t.slope / bias), round_digits(t.shift)) for t in found.terms
+    ]
+    return Fit(
+        round_digits(found.offset * top), tuple(terms), round_digits(found.rms_error), round_digits(float(energy.max()))
+    )
 
 
 def histogram(sample: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(mean, share of the weight) of at most BINS classes of the sample with about the same weight each.
+    """Bin the sample into at most BINS bins of about equal weight; returns each bin's mean and share of the weight.
 
-    A sample without weight, all of it zero, gets equal weights.
+    A sample whose weights are all zero gets equal weights.
     """
-    # Odd: channels come last and are mostly a power of two, of which an even step would only ever meet some.
-    step = (len(sample) // LARGEST_SAMPLE) | 1
+    # Odd, so that all channels are sampled: they are the last axis, and their number is mostly a power of two.
+    step = (len(sample) // MAX_SAMPLE) | 1
     sample, squares = sample[::step].astype(np.float64), squares[::step].astype(np.float64)
     weights = squares if squares.any() else np.ones_like(squares)
     order = np.argsort(sample, kind="stable")
-    upto = np.cumsum(weights[order])
-    classes = np.minimum((upto / upto[-1] * BINS).astype(int), BINS - 1)
+    cumulative = np.cumsum(weights[order])
+    classes = np.minimum((cumulative / cumulative[-1] * BINS).astype(int), BINS - 1)
     shares = np.bincount(classes, weights[order], BINS)
     sums = np.bincount(classes, weights[order] * sample[order], BINS)
     filled = shares > 0
-    return sums[filled] / shares[filled], shares[filled] / upto[-1]
+    return sums[filled] / shares[filled], shares[filled] / cumulative[-1]
 
 
-def starts(values: np.ndarray, weights: np.ndarray, count: int) -> list[np.ndarray]:
-    """Slopes to start from: spread around that of the mean energy."""
+def initial_slopes(values: np.ndarray, weights: np.ndarray, count: int) -> list[np.ndarray]:
+    """Initial values of the slopes, spread around the one that suits the mean energy."""
     spread = 4.0 ** (np.arange(count) - (count - 1) / 2)
     mean = max(float(values @ weights), 1e-6)
     return [-middle / mean * spread for middle in (0.1, 0.3, 1.0, 3.0)]
 
 
 def fit(values: np.ndarray, weights: np.ndarray, beta: float, slopes: np.ndarray, largest: float) -> tuple[Fit, float]:
-    """Bounded least squares from `slopes` on, and its cost; parameters are offset, heights, log(-slopes), shifts."""
+    """Bounded least squares that starts at `slopes`; returns the fit and its cost.
+
+    The parameters are offset, heights, log(-slopes) and shifts.
+    """
     from scipy.optimize import least_squares
 
     count, logs = len(slopes), np.log(-slopes)
     target, root = (1 + values) ** -beta, np.sqrt(weights)
 
     def parts(parameters: np.ndarray) -> tuple[np.ndarray, ...]:
-        """heights (k,), slopes (k,), shifts (k,) and the sigmoids' values (n, k)."""
+        """heights (k,), slopes (k,), shifts (k,) and the values of the sigmoids (n, k)."""
         heights, logs, shifts = parameters[1:].reshape(3, count)
         return heights, -np.exp(logs), shifts, sigmoid(shifts - np.outer(values, np.exp(logs)))
 
@@ -186,8 +193,8 @@ def fit(values: np.ndarray, weights: np.ndarray, beta: float, slopes: np.ndarray
         return np.concatenate([errors(parameters), ROUNDING * np.concatenate(rounding)])
 
     start = np.concatenate([[0.05], np.full(count, target.max()), logs, np.zeros(count)])
-    low = np.concatenate([[-2.0], np.zeros(count), logs - 5, np.full(count, -LARGEST_SHIFT)])
-    high = np.concatenate([[2.0], np.full(count, LARGEST_HEIGHT), logs + 5, np.full(count, LARGEST_SHIFT)])
+    low = np.concatenate([[-2.0], np.zeros(count), logs - 5, np.full(count, -MAX_SHIFT)])
+    high = np.concatenate([[2.0], np.full(count, MAX_HEIGHT), logs + 5, np.full(count, MAX_SHIFT)])
     solution = least_squares(residuals, start, bounds=(low, high), x_scale="jac", max_nfev=200)
     heights, found, shifts, _ = parts(solution.x)
     terms = tuple(Term(*map(float, term)) for term in zip(heights, found, shifts, strict=True))
@@ -196,80 +203,80 @@ def fit(values: np.ndarray, weights: np.ndarray, beta: float, slopes: np.ndarray
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # far out, exp(-x) is infinity and the answer 0
+    with np.errstate(over="ignore"):  # for very negative x, exp(-x) is infinite and the result 0
         return 1 / (1 + np.exp(-x))
 
 
-def rounded(value: float) -> float:
+def round_digits(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
 def fitted_layer(layer: Any, fitted: Fit) -> Any:
-    """A layer that computes `fitted` in the place of an LRN layer."""
+    """A layer of the same name as an LRN layer that computes `fitted` instead."""
     import keras
     from keras import ops
 
     class FittedLRN(keras.layers.Layer):
         def call(self, x):
-            parts, kernel = in_parts(x, layer)
-            squares = parts * parts  # ops.square would become SQUARE, of which there is no int8 kernel
+            parts, kernel = split_channels(x, layer)
+            squares = parts * parts  # ops.square would become SQUARE, which has no int8 kernel
             factor: Any = np.float32(fitted.offset)
             for term in fitted.terms:
-                energy = summed(squares, term.slope * kernel, term.shift)
+                energy = window_sums(squares, term.slope * kernel, term.shift)
                 factor = factor + ops.sigmoid(energy) * np.float32(term.height)
-            return shaped(parts * factor, x)
+            return reshape_like(parts * factor, x)
 
     return FittedLRN(name=layer.name)
 
 
 def blocked_layer(layer: Any) -> Any:
-    """The LRN layer, with the sums of many channels in blocks."""
+    """The LRN layer; many channels are summed in blocks."""
     import keras
     from keras import ops
 
     class BlockedLRN(keras.layers.Layer):
         def call(self, x):
-            parts, kernel = in_parts(x, layer)
-            energy = summed(ops.square(parts), kernel, layer.bias)
+            parts, kernel = split_channels(x, layer)
+            energy = window_sums(ops.square(parts), kernel, layer.bias)
             factor = ops.rsqrt(energy) if layer.beta == 0.5 else ops.power(energy, -layer.beta)
-            return shaped(parts * factor, x)
+            return reshape_like(parts * factor, x)
 
     return BlockedLRN(name=layer.name)
 
 
-def in_parts(x: Any, layer: Any) -> tuple[Any, np.ndarray]:
-    """`x` in the shape that is convolved, and the kernel that makes of its squares alpha · Σ x² over an LRN's window.
+def split_channels(x: Any, layer: Any) -> tuple[Any, np.ndarray]:
+    """Reshape `x` for the convolution over channels, and make the kernel that turns squares into alpha · Σ x².
 
     Args:
-        x: float (n, height, width, channels); it comes back as it is, or as (n, pixels, channels / BLOCK, BLOCK).
+        x: float (n, height, width, channels); returned unchanged, or as (n, pixels, channels / BLOCK, BLOCK).
+        layer: the LRN layer, with the window's radius.
     """
     from keras import ops
 
     from fmnist_edge.models.layers import band_matrix
 
     _, height, width, channels = x.shape
-    if channels >= FEWEST_BLOCKED and channels % BLOCK == 0 and layer.radius <= BLOCK:
+    if channels >= MIN_BLOCKED_CHANNELS and channels % BLOCK == 0 and layer.radius <= BLOCK:
         return ops.reshape(x, (-1, height * width, channels // BLOCK, BLOCK)), layer.alpha * block_kernel(layer.radius)
     return x, layer.alpha * band_matrix(channels, layer.radius).reshape(1, 1, channels, channels)
 
 
 def block_kernel(radius: int) -> np.ndarray:
-    """0/1 weights (1, 3, BLOCK, BLOCK) that sum the channels at most `radius` apart: in the block before, in the
-    channel's own and in the one behind it."""
+    """0/1 weights (1, 3, BLOCK, BLOCK) that sum channels at most `radius` apart: in a channel's block and both next."""
     channels, window = np.arange(BLOCK), np.arange(-BLOCK, 2 * BLOCK)
     near = np.abs(window[:, None] - channels[None, :]) <= radius
     return near.astype("float32").reshape(1, 3, BLOCK, BLOCK)
 
 
-def summed(squares: Any, kernel: np.ndarray, shift: float) -> Any:
-    """The convolution, plus a vector and not a scalar: converters fold it into the convolution as its bias."""
+def window_sums(squares: Any, kernel: np.ndarray, shift: float) -> Any:
+    """Convolve, and add `shift` as a vector. Converters fold a vector, unlike a scalar, into the convolution's bias."""
     from keras import ops
 
     weights = ops.convert_to_tensor(kernel.astype("float32"))
     return ops.conv(squares, weights, padding="same") + np.full(kernel.shape[-1], shift, "float32")
 
 
-def shaped(y: Any, x: Any) -> Any:
+def reshape_like(y: Any, x: Any) -> Any:
     """`y` in the shape of `x`."""
     from keras import ops
 
@@ -277,7 +284,7 @@ def shaped(y: Any, x: Any) -> Any:
 
 
 def native_layer(layer: Any) -> Any:
-    """The LRN layer computed by TensorFlow's own kernel, which converts to a single op."""
+    """The LRN layer, computed by TensorFlow's own kernel, which converts to a single op."""
     import tensorflow as tf
 
     from fmnist_edge.models.layers import LocalResponseNormalization

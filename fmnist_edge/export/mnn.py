@@ -1,4 +1,4 @@
-"""MNN, by the converter in its own package, which reads ONNX."""
+"""Export to MNN with the converter in MNN's package, which reads ONNX."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError, UnavailableError
-from fmnist_edge.export.exporter import Census, Exporter, translated
+from fmnist_edge.export.exporter import Census, Exporter, export_errors
 from fmnist_edge.export.via_onnx import ONNX_PACKAGES, convert_in_child, float32_onnx
 from fmnist_edge.runtime.engines.native_output import captured_output
 from fmnist_edge.worker.temporary import temporary_file, temporary_folder
@@ -37,15 +37,15 @@ class MNNExporter(Exporter):
         calibration: np.ndarray | None,
         keep_float: tuple[str, ...] = (),
     ) -> bytes:
-        with translated(f"MNN {precision.name} conversion"):
-            if batch is None:  # MNN tells no open axis from a fixed one
-                raise ExportError("a .mnn file has a fixed batch, a dynamic one asked; export with --batch 1")
-            require()
+        with export_errors(f"MNN {precision.name} conversion"):
+            if batch is None:  # MNN treats an open axis as a fixed one
+                raise ExportError("a .mnn file has a fixed batch; got a dynamic one; export with --batch 1")
+            require_mnn()
             return from_onnx(float32_onnx(model, batch), precision.weights)
 
     def census(self, content: bytes) -> Census:
-        """The ops that MNN runs: its own reader is the only one there is of the file."""
-        with translated("reading the MNN file"), captured_output(), temporary_file("model.mnn", content) as path:
+        """The ops that MNN runs. Only MNN itself can read the file."""
+        with export_errors("reading the MNN file"), captured_output(), temporary_file("model.mnn", content) as path:
             import MNN
 
             interpreter = MNN.Interpreter(str(path))
@@ -61,24 +61,24 @@ class MNNExporter(Exporter):
 
 
 def from_onnx(content: bytes, weights: str) -> bytes:
-    """A `.mnn` file from a float32 ONNX file of fixed batch; what computes shapes is folded away."""
+    """Convert a float32 ONNX file with a fixed batch to `.mnn`; ops that compute shapes are folded away."""
     command = [sys.executable, "-c", PROGRAM, "-f", "ONNX", "--modelFile", "model.onnx", "--MNNModel", "model.mnn"]
     with temporary_folder("mnn") as folder:
         (folder / "model.onnx").write_bytes(content)
-        made = convert_in_child(
+        converted = convert_in_child(
             [*command, "--bizCode", "fmnist-edge", "--saveStaticModel", *WEIGHTS[weights]], folder, "model.mnn"
         )
-    return named_by_content(made)
+    return with_content_uuid(converted)
 
 
-def require() -> None:
+def require_mnn() -> None:
     for module in ("MNN", "_tools"):
         if importlib.util.find_spec(module) is None:
             raise UnavailableError("MNN is not installed; run: pip install MNN")
 
 
-def named_by_content(content: bytes) -> bytes:
-    """The file with a UUID that follows from the rest of it; the converter's is random."""
+def with_content_uuid(content: bytes) -> bytes:
+    """Replace the converter's random UUID by one that depends on the rest of the file, so that its bytes repeat."""
     found = UUID.findall(content)
     if len(found) != 1:
         raise ExportError(f"MNN's converter wrote {len(found)} UUIDs into the file; expected 1")

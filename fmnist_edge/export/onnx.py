@@ -1,4 +1,4 @@
-"""ONNX, by tf2onnx and, for fewer bits, ONNX Runtime's own quantisers."""
+"""Export to ONNX with tf2onnx, and for fewer bits with ONNX Runtime's quantisers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError
-from fmnist_edge.export.exporter import Census, Exporter, Owners, quiet, translated
+from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_errors, quiet
 from fmnist_edge.export.layer_names import check_ops
 from fmnist_edge.export.onnx_names import layer_of, name_by_layer
 from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_int8
@@ -17,7 +17,7 @@ from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_i
 __all__ = ["EXPORTER", "OPSET"]
 
 OPSET = 17
-BRIDGES = ("QuantizeLinear", "DequantizeLinear")
+QDQ_OPS = ("QuantizeLinear", "DequantizeLinear")
 
 
 class OnnxExporter(Exporter):
@@ -31,31 +31,31 @@ class OnnxExporter(Exporter):
         calibration: np.ndarray | None,
         keep_float: tuple[str, ...] = (),
     ) -> bytes:
-        with translated(f"ONNX {precision.name} conversion"), quiet():
+        with export_errors(f"ONNX {precision.name} conversion"), quiet():
             import keras
             import onnx
 
             layers = [layer.name for layer in model.layers]
             norms = {layer.name for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
             proto = float_model(model, batch)
-            name_by_layer(proto.graph, layers, norms)  # before, too: quantisers make their names of those they find
-            proto = narrowed(proto, precision, calibration, keep_float)
+            name_by_layer(proto.graph, layers, norms)  # quantisers derive their names from these
+            proto = to_precision(proto, precision, calibration, keep_float)
             name_by_layer(proto.graph, layers, again=True)
             proto.graph.name = model.name
             onnx.checker.check_model(proto, full_check=True)
             return proto.SerializeToString(deterministic=True)
 
     def census(self, content: bytes) -> Census:
-        """Q/DQ pairs count as ops, and never as float ones: an engine fuses them with the op between them."""
-        with translated("reading the ONNX file"):
+        """Q/DQ ops are counted, but never as float ops: an engine fuses them with the op between them."""
+        with export_errors("reading the ONNX file"):
             import onnx
 
             proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
             is_float = float_ops(proto.graph)
             return Census.of([(node.op_type, node.name, node.name in is_float) for node in proto.graph.node])
 
-    def owners(self, content: bytes, model: Any) -> Owners:
-        with translated("reading the ONNX file"):
+    def op_layers(self, content: bytes, model: Any) -> OpLayers:
+        with export_errors("reading the ONNX file"):
             import onnx
 
             layers = {layer.name for layer in model.layers}
@@ -64,7 +64,7 @@ class OnnxExporter(Exporter):
 
 
 def float_model(model: Any, batch: int | None) -> Any:
-    """What tf2onnx makes of a Keras model."""
+    """Convert a Keras model to a float32 ONNX model with tf2onnx."""
     import tensorflow as tf
     import tf2onnx
 
@@ -75,8 +75,13 @@ def float_model(model: Any, batch: int | None) -> Any:
     return proto
 
 
-def narrowed(proto: Any, precision: Precision, calibration: np.ndarray | None, keep_float: tuple[str, ...] = ()) -> Any:
-    """The float32 model, its nodes named by layer, as `precision` asks."""
+def to_precision(
+    proto: Any, precision: Precision, calibration: np.ndarray | None, keep_float: tuple[str, ...] = ()
+) -> Any:
+    """Convert a float32 model, whose nodes are named by layer, to `precision`.
+
+    Raises ExportError for a precision that ONNX does not have, and for a layer in `keep_float` without ops.
+    """
     check_ops(keep_float, {layer_of(node) for node in proto.graph.node})
     match precision.weights, precision.activations:
         case "float32", "float32":
@@ -87,37 +92,40 @@ def narrowed(proto: Any, precision: Precision, calibration: np.ndarray | None, k
             return to_dynamic_int8(proto, keep_float)
         case "int8", "int8":
             return to_int8(proto, calibration, keep_float)
-    raise ExportError(f"no way to write {precision.weights} weights and {precision.activations} activations in ONNX")
+    raise ExportError(
+        f"cannot export {precision.weights} weights with {precision.activations} activations to ONNX; choose another "
+        "precision"
+    )
 
 
 def float_ops(graph: Any) -> set[str]:
     """Names of the nodes that compute in float.
 
-    In QDQ form every op is written as a float one. It is an integer op when all its float inputs come from
-    DequantizeLinear and QuantizeLinear takes all of its output: an engine with an integer kernel runs those as one.
+    In QDQ form every op is written as a float op. It is an integer op if all its float inputs come from
+    DequantizeLinear and all its outputs go to QuantizeLinear: an engine runs the three as one integer kernel.
     """
     from onnx import TensorProto
 
     floats = (TensorProto.FLOAT, TensorProto.FLOAT16)
     types = {item.name: item.type.tensor_type.elem_type for item in (*graph.input, *graph.value_info, *graph.output)}
     types |= {item.name: item.data_type for item in graph.initializer}
-    maker = {name: node.op_type for node in graph.node for name in node.output}
-    takers: dict[str, set[str]] = {}
+    producer = {name: node.op_type for node in graph.node for name in node.output}
+    consumers: dict[str, set[str]] = {}
     for node in graph.node:
         for name in node.input:
-            takers.setdefault(name, set()).add(node.op_type)
+            consumers.setdefault(name, set()).add(node.op_type)
 
     def is_float(name: str) -> bool:
         return bool(name) and types.get(name, TensorProto.FLOAT) in floats
 
-    def between_bridges(node: Any) -> bool:
-        dequantized = all(maker.get(name) == "DequantizeLinear" for name in node.input if is_float(name))
-        return dequantized and all(takers.get(name) == {"QuantizeLinear"} for name in node.output)
+    def between_qdq(node: Any) -> bool:
+        dequantized = all(producer.get(name) == "DequantizeLinear" for name in node.input if is_float(name))
+        return dequantized and all(consumers.get(name) == {"QuantizeLinear"} for name in node.output)
 
     return {
         node.name
         for node in graph.node
-        if node.op_type not in BRIDGES and any(map(is_float, node.output)) and not between_bridges(node)
+        if node.op_type not in QDQ_OPS and any(map(is_float, node.output)) and not between_qdq(node)
     }
 
 

@@ -1,16 +1,16 @@
-"""A named text in an ONNX file's `metadata_props`."""
+"""Add a named text to the `metadata_props` of an ONNX file."""
 
 from __future__ import annotations
 
 from fmnist_edge.errors import ExportError
-from fmnist_edge.export.exporter import translated
+from fmnist_edge.export.exporter import export_errors
 
 __all__ = ["embed"]
 
 
 def embed(content: bytes, name: str, text: str) -> bytes:
-    """`content` with `text` under `name`; raises ExportError when the name is taken."""
-    with translated("writing the contract into the ONNX file"):
+    """Add `text` under `name`; raises ExportError if the file has that name already."""
+    with export_errors("writing the contract into the ONNX file"):
         import onnx
 
         model = onnx.load_from_string(content)

@@ -1,4 +1,4 @@
-"""Names in an ONNX graph: after the Keras layers that they come from."""
+"""Rename the nodes and tensors of an ONNX graph after the Keras layers that they come from."""
 
 from __future__ import annotations
 
@@ -12,46 +12,47 @@ __all__ = ["OUTPUT", "layer_of", "name_by_layer"]
 
 OUTPUT = "scores"
 NO_LAYER = "graph"
-KERNELS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-OF_NORMS = ("Add", "BatchNormalization", "Mul", "Sub")
+KERNEL_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+BATCH_NORM_OPS = ("Add", "BatchNormalization", "Mul", "Sub")
 
 
 def name_by_layer(graph: Any, layers: Sequence[str], norms: Set[str] = frozenset(), again: bool = False) -> None:
-    """Name nodes, tensors and weights after the Keras layer they come from, the output `OUTPUT`.
+    """Name nodes, tensors and weights after their Keras layers, and the output `OUTPUT`; changes `graph` in place.
 
-    tf2onnx numbers them with counters that run on from one conversion to the next: the same model would give
-    different bytes the second time. What a converter made of several nodes belongs to the layer whose weights it has,
-    what it put in to the one that it follows.
+    tf2onnx numbers nodes with counters that continue from one conversion to the next, so converting a model twice would
+    give different bytes. A node that the converter fused from several belongs to the layer whose weights it has. A
+    node that it inserted belongs to the layer of the node before it.
 
     Args:
-        norms: those of the layers that are BatchNormalization. tf2onnx folds them into the convolution before them,
-            and may then call that, and what it puts in front of it, by their name.
-        again: the graph has been named before; what a quantiser added begins with the name of what it belongs to.
+        layers: names of the model's layers.
+        norms: names of the BatchNormalization layers. tf2onnx folds them into the convolution before them. It may then
+            name the convolution, and nodes that it inserts in front of it, after the BatchNormalization.
+        again: whether the graph has been named before; names that a quantiser added start with the name of their node.
     """
-    read = LayerNames(layers, map(path_of, graph.node))
-    taken: Counter[str] = Counter()
+    layer_names = LayerNames(layers, map(path_of, graph.node))
+    counts: Counter[str] = Counter()
     uses = Counter(name for node in graph.node for name in node.input)
     start = graph.input[0].name
     names = {start: start, graph.output[0].name: OUTPUT, "": ""}
-    made_in = {start: start}
+    layer_of_tensor = {start: start}
     weights = {item.name: item for item in graph.initializer}
     for node in graph.node:
-        own = [name for name in node.input if name in weights and uses[name] == 1]
-        told = [layer_of(node)] if again else layers_told(node, own, read, norms)
-        follows = next((made_in[name] for name in node.input if name in made_in), NO_LAYER)
-        layer = next((name for name in told if name in layers), follows)
-        made_in |= dict.fromkeys(node.output, layer)
+        own_weights = [name for name in node.input if name in weights and uses[name] == 1]
+        candidates = [layer_of(node)] if again else candidate_layers(node, own_weights, layer_names, norms)
+        previous = next((layer_of_tensor[name] for name in node.input if name in layer_of_tensor), NO_LAYER)
+        layer = next((name for name in candidates if name in layers), previous)
+        layer_of_tensor |= dict.fromkeys(node.output, layer)
         base = f"{layer}/{node.op_type}"
-        taken[base] += 1
-        node.name = base if taken[base] == 1 else f"{base}_{taken[base]}"
+        counts[base] += 1
+        node.name = base if counts[base] == 1 else f"{base}_{counts[base]}"
         for position, name in enumerate(node.input):
-            names.setdefault(name, f"{node.name}/weight_{position}")  # what no node before made is an initializer
+            names.setdefault(name, f"{node.name}/weight_{position}")  # not a node's output: an initializer
             node.input[position] = names[name]
         for position, name in enumerate(node.output):
             node.output[position] = names.setdefault(name, f"{node.name}:{position}")
     graph.output[0].name = OUTPUT
-    del graph.value_info[:]  # by the old names
-    graph.ClearField("doc_string")  # holds such a counter too
+    del graph.value_info[:]  # it refers to the old names
+    graph.ClearField("doc_string")  # it contains such a counter
     used = [weights.pop(name) for name in names if name in weights]  # in order of first use
     for item in used:
         item.name = names[item.name]
@@ -59,23 +60,28 @@ def name_by_layer(graph: Any, layers: Sequence[str], norms: Set[str] = frozenset
     graph.initializer.extend(used)
 
 
-def layers_told(node: Any, own: Sequence[str], read: LayerNames, norms: Set[str]) -> list[str]:
-    """The layers that a node's name speaks of and those of its `own` weights, which no other node has, by their names.
+def candidate_layers(node: Any, own_weights: Sequence[str], layer_names: LayerNames, norms: Set[str]) -> list[str]:
+    """The layers that a node may belong to, by its name and the names of `own_weights`, which no other node uses.
 
-    An op that no BatchNorm is belongs to the layer of its kernel, be that its own or shared.
+    If they include a BatchNorm, but the op cannot be one, the layer of the op's kernel counts instead, even if other
+    nodes use the kernel too.
     """
-    told = [layer for name in (path_of(node), *own) for layer in read.of(name)]
-    if node.op_type in OF_NORMS or norms.isdisjoint(told):
-        return told
-    kernel = node.input[1:2] if node.op_type in KERNELS else ()
-    return [layer for layer in (*told, *(layer for name in kernel for layer in read.of(name))) if layer not in norms]
+    candidates = [layer for name in (path_of(node), *own_weights) for layer in layer_names.of(name)]
+    if node.op_type in BATCH_NORM_OPS or norms.isdisjoint(candidates):
+        return candidates
+    kernel = node.input[1:2] if node.op_type in KERNEL_OPS else ()
+    return [
+        layer
+        for layer in (*candidates, *(layer for name in kernel for layer in layer_names.of(name)))
+        if layer not in norms
+    ]
 
 
 def layer_of(node: Any) -> str:
-    """The layer of a node that has been named by it."""
+    """The layer of a node that `name_by_layer` has named."""
     return node.name.partition("/")[0]
 
 
 def path_of(node: Any) -> str:
-    """The node's name and that of its output; tf2onnx has a bare counter for one or the other."""
+    """The names of the node and its output, joined; tf2onnx may use a bare counter for either."""
     return f"{node.name}/{node.output[0]}".partition(":")[0]

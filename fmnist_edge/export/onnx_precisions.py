@@ -1,7 +1,7 @@
-"""A float32 ONNX graph in fewer bits. Interfaces stay float32. The model that is given is used up.
+"""Convert a float32 ONNX model to fewer bits. Inputs and outputs stay float32. The functions may modify their argument.
 
-Speeds below are those of compact_cnn / tiny_resnet / tiny_googlenet, relative to float32: ONNX Runtime 1.31 on an
-x86-64 CPU with VNNI, one thread, batch 1, the files' calls interleaved. `fmnist-edge bench` measures another device.
+Speeds below are of compact_cnn / tiny_resnet / tiny_googlenet, relative to float32: ONNX Runtime 1.31 on an x86-64 CPU
+with VNNI, one thread, batch 1, calls of the files interleaved. `fmnist-edge bench` measures another device.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["to_dynamic_int8", "to_float16", "to_int8"]
 
-LARGEST = 127  # symmetric int8, so that zero is exact and -128 is never used
-REQUANTIZED = ("Conv", "ConvTranspose", "Gemm")
+MAX_INT8 = 127  # symmetric int8: zero is exact and -128 is not used
+REQUANTIZED_OPS = ("Conv", "ConvTranspose", "Gemm")
 
 
 def to_float16(model: Any) -> Any:
-    """Weights and compute in float16, by ONNX Runtime's converter, which knows the ops that must stay float32.
+    """float16 weights and computation, by ONNX Runtime's converter, which knows the ops that must stay float32.
 
-    Half the size. ONNX Runtime has next to no float16 kernels for x86-64: it computes in float32 there, between casts
-    (0.98 / 0.95 / 0.99). float16 is for GPUs, NPUs and ARMv8.2. Its largest value is 65504.
+    The file has half the size. ONNX Runtime has hardly any float16 kernels for x86-64: there it computes in float32
+    between casts (0.98 / 0.95 / 0.99). float16 is for GPUs, NPUs and ARMv8.2. Its largest value is 65504.
     """
     from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     converted = ONNXModel(convert_float_to_float16(model, keep_io_types=True))
-    converted.topological_sort()  # it leaves the casts of input and output at the end
+    converted.topological_sort()  # the converter appends the casts of input and output
     return converted.model
 
 
@@ -42,70 +42,71 @@ def to_int8(model: Any, images: np.ndarray | None, keep_float: Collection[str] =
     """Static quantisation in QDQ form: uint8 activations, int8 weights with a scale per output channel.
 
     Args:
-        images: calibration images, float32 (n, *input_shape), whose extremes become the activations' ranges.
+        images: calibration images, float32 (n, *input_shape); their extremes become the activations' ranges.
         keep_float: layers that compute in float.
 
-    Chosen by measurement (1.3 / 1.55 / 1.95):
+    Raises ExportError without images. The settings were chosen by measurement (1.3 / 1.55 / 1.95):
 
-    - Every op that has an integer kernel is quantised. Of LRN in its composed form only Sqrt and Reciprocal have none
-      and stay float islands. All of LRN in float is slower (tiny_resnet 1.2), so is its fitted form, without islands
-      but with more ops (1.3 / 1.95), and so is a first convolution in float (compact_cnn 0.8).
-    - Weights use 7 of their 8 bits. Without VNNI, x86-64 adds u8·s8 products in pairs of 16 bits that saturate: with
-      8 bits an AVX2 machine (emulated) lost 1.9 pp on compact_cnn and changed 5 % of the answers. With 7 nothing
-      saturates and it answers with the same bits as a VNNI machine, which does not notice: accuracy is the same
-      within 0.1 pp, provided that each output channel has its own scale.
-    - Activations are uint8. int8 keeps ONNX Runtime from fusing on x86-64 (tiny_resnet 0.5). uint8 weights do not
-      saturate either and are slower (1.1 / 1.0).
-    - Ranges are extremes. Entropy and percentiles came out within 0.05 pp and keep a histogram of every tensor.
+    - Every op that has an integer kernel is quantised. In composed LRN, only Sqrt and Reciprocal have no integer kernel
+      and stay float islands. Other choices are slower: all of LRN in float (tiny_resnet 1.2), fitted LRN, which has no
+      islands but more ops (1.3 / 1.95), and the first convolution in float (compact_cnn 0.8).
+    - Weights use 7 of their 8 bits. Without VNNI, x86-64 adds u8·s8 products in 16-bit pairs, which saturate: with
+      8 bits an (emulated) AVX2 machine lost 1.9 pp on compact_cnn and changed 5 % of the top classes. With 7 bits
+      nothing saturates, and its scores equal those of a VNNI machine bit for bit. On VNNI, 7 bits cost less than
+      0.1 pp of accuracy if each output channel has its own scale.
+    - Activations are uint8. With int8, ONNX Runtime does not fuse on x86-64 (tiny_resnet 0.5). uint8 weights do not
+      saturate either, but are slower (1.1 / 1.0).
+    - Ranges are extremes. Entropy and percentiles gave the same accuracy within 0.05 pp, but need a histogram of every
+      tensor.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     if images is None:
-        raise ExportError("ONNX int8 needs calibration images and got none")
+        raise ExportError("ONNX int8 needs calibration images; got none")
     name, batch = input_of(model)
 
     def quantize(source: str, target: str) -> None:
         quantize_static(
             source,
             target,
-            Feed(name, images, batch or 1),
+            CalibrationReader(name, images, batch or 1),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
-            nodes_to_exclude=nodes_of(keep_float, model.graph),
-            extra_options={"ForceQuantizeNoInputCheck": True},  # else a Reshape in front of all stays in float
+            nodes_to_exclude=node_names(keep_float, model.graph),
+            extra_options={"ForceQuantizeNoInputCheck": True},  # otherwise a Reshape at the input stays in float
         )
 
-    quantized = through_files(model, quantize)
-    bar_requantization(quantized.graph, keep_float)
+    quantized = quantize_files(model, quantize)
+    prevent_requantization(quantized.graph, keep_float)
     return quantized
 
 
-def bar_requantization(graph: Any, keep_float: Collection[str]) -> None:
-    """Put a Sum of one tensor in front of each Conv and Gemm of these layers, in place.
+def prevent_requantization(graph: Any, keep_float: Collection[str]) -> None:
+    """Insert a Sum of one tensor in front of each Conv, ConvTranspose and Gemm of these layers, in place.
 
-    Where such an op stands between DequantizeLinear and QuantizeLinear, ONNX Runtime takes float weights for an
-    oversight and quantises them at load, with one scale for all channels. It leaves the Sum alone.
+    ONNX Runtime quantises the float weights of such an op between DequantizeLinear and QuantizeLinear when it loads the
+    file, with one scale for all channels. It does not if a Sum precedes the op.
     """
     from onnx import helper
 
     dequantized = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
     for index, node in reversed(list(enumerate(graph.node))):
-        if node.op_type in REQUANTIZED and layer_of(node) in keep_float and node.input[0] in dequantized:
+        if node.op_type in REQUANTIZED_OPS and layer_of(node) in keep_float and node.input[0] in dequantized:
             barrier = helper.make_node("Sum", [node.input[0]], [f"{node.name}/barred"], f"{node.name}/Sum")
             node.input[0] = barrier.output[0]
             graph.node.insert(index, barrier)
 
 
 def to_dynamic_int8(model: Any, keep_float: Collection[str] = ()) -> Any:
-    """int8 weights with a scale per output channel, and no calibration.
+    """int8 weights with a scale per output channel, without calibration.
 
-    Dense layers quantise their input by the extremes that they find in it, over the whole batch, and compute in
-    integers. Convolutions compute in float: ONNX Runtime's ConvInteger is far slower than its float convolution (with
-    it 0.3-0.8 / 0.2-0.65). Their weights are stored in int8 and become float once, at load: a quarter of the size at
+    Dense layers compute in integers: they quantise their input at run time by its extremes over the whole batch.
+    Convolutions compute in float, because ONNX Runtime's ConvInteger is far slower than its float convolution (with it
+    0.3-0.8 / 0.2-0.65). Their weights are stored in int8 and converted to float once, at load: a quarter of the size at
     the speed of float32 (1.0 / 1.04 / 1.0).
 
     Args:
@@ -115,33 +116,33 @@ def to_dynamic_int8(model: Any, keep_float: Collection[str] = ()) -> Any:
     from onnxruntime.quantization.onnx_model import ONNXModel
 
     wrapped = ONNXModel(model)
-    wrapped.replace_gemm_with_matmul()  # of the two, only MatMul has a dynamic form
+    wrapped.replace_gemm_with_matmul()  # only MatMul has a dynamic form
 
     def quantize(source: str, target: str) -> None:
         quantize_dynamic(
             source,
             target,
             op_types_to_quantize=["MatMul"],
-            nodes_to_exclude=nodes_of(keep_float, wrapped.model.graph),
+            nodes_to_exclude=node_names(keep_float, wrapped.model.graph),
             per_channel=True,
             reduce_range=True,  # as in `to_int8`
             weight_type=QuantType.QInt8,
         )
 
-    quantized = through_files(wrapped.model, quantize)
+    quantized = quantize_files(wrapped.model, quantize)
     store_convolutions_in_int8(quantized.graph, keep_float)
     return quantized
 
 
-def nodes_of(layers: Collection[str], graph: Any) -> list[str]:
+def node_names(layers: Collection[str], graph: Any) -> list[str]:
     return [node.name for node in graph.node if layer_of(node) in layers]
 
 
 def store_convolutions_in_int8(graph: Any, keep_float: Collection[str]) -> None:
-    """Replace the weights of every Conv but these layers' by int8 ones and the Cast and Mul that undo it, in place.
+    """Store the weights of every Conv in int8, with a Cast and a Mul that restore them; changes `graph` in place.
 
-    Not by DequantizeLinear: ONNX Runtime folds that into a constant at load only where its fusing of quantised ops is
-    switched off, and otherwise computes it in every call (0.60 on tiny_resnet).
+    Layers in `keep_float` keep their float32 weights. DequantizeLinear would be slower (0.60 on tiny_resnet): ONNX
+    Runtime computes it in every call, and only folds it into a constant if its fusion of quantised ops is off.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -168,16 +169,16 @@ def store_convolutions_in_int8(graph: Any, keep_float: Collection[str]) -> None:
 
 
 def per_channel(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int8 of the same shape and float32 scales (out, 1, ...), so that weights ≈ int8 · scale; channels come first."""
+    """Quantise weights (out, ...): int8 of the same shape and float32 scales (out, 1, ...); weights ≈ int8 · scale."""
     extremes = np.abs(weights).max(axis=tuple(range(1, weights.ndim)), keepdims=True)
-    scale = (np.where(extremes > 0, extremes, 1) / LARGEST).astype(np.float32)
-    return np.clip(np.rint(weights / scale), -LARGEST, LARGEST).astype(np.int8), scale
+    scale = (np.where(extremes > 0, extremes, 1) / MAX_INT8).astype(np.float32)
+    return np.clip(np.rint(weights / scale), -MAX_INT8, MAX_INT8).astype(np.int8), scale
 
 
-class Feed:
-    """The images as a CalibrationDataReader: one model input a call, None when there are no more.
+class CalibrationReader:
+    """Gives ONNX Runtime's quantiser one batch of images per call, then None (the CalibrationDataReader protocol).
 
-    A model of a fixed batch gets the first images again to fill the last one: that moves no extreme.
+    If the batch is fixed, the first images are repeated to fill the last batch. That does not change the extremes.
     """
 
     def __init__(self, name: str, images: np.ndarray, batch: int) -> None:
@@ -192,29 +193,29 @@ class Feed:
 
 
 def input_of(model: Any) -> tuple[str, int | None]:
-    """The input's name and its batch, None where that is open."""
+    """The input's name and its batch size; None if that is open."""
     item = model.graph.input[0]
     return item.name, item.type.tensor_type.shape.dim[0].dim_value or None
 
 
-def through_files(model: Any, quantize: Callable[[str, str], None]) -> Any:
-    """What `quantize(source, target)` makes of the model. Given models instead of files, the quantisers change them."""
+def quantize_files(model: Any, quantize: Callable[[str, str], None]) -> Any:
+    """Call `quantize(source, target)` on files: the quantisers would modify a model that is passed in memory."""
     import onnx
 
-    with unlogged(), temporary_folder() as folder:
+    with no_warnings(), temporary_folder() as folder:
         source, target = (str(folder / name) for name in ("source.onnx", "target.onnx"))
         onnx.save(model, source)
         quantize(source, target)
         result = onnx.load(target)
-    del result.metadata_props[:]  # notes of the quantiser to itself
+    del result.metadata_props[:]  # the quantiser's internal notes
     return result
 
 
 @contextmanager
-def unlogged() -> Iterator[None]:
-    """Keep the quantisers' advice, given on the root logger, off the terminal.
+def no_warnings() -> Iterator[None]:
+    """Suppress the quantisers' warning on the root logger.
 
-    It is to let ONNX Runtime optimise the model first: measured, that changes nothing but the names.
+    It advises to optimise the model with ONNX Runtime first. Measured, that only changes names.
     """
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

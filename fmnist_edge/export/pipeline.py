@@ -1,4 +1,4 @@
-"""One model, one precision -> one artifact with its manifest."""
+"""Export one model in one precision: an artifact and its manifest."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fmnist_edge.catalog.precisions import PRECISIONS, Precision
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.errors import ExportError, InputError
 from fmnist_edge.export.calibration_images import Calibration
-from fmnist_edge.export.exporter import check_room_for, translated
-from fmnist_edge.export.golden import golden_for, images_for
+from fmnist_edge.export.exporter import check_room_for, export_errors
+from fmnist_edge.export.golden import golden_for, golden_images_for
 from fmnist_edge.export.layer_names import check_layers
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.lookup import load
@@ -28,8 +28,8 @@ from fmnist_edge.worker.temporary import temporary_file
 
 __all__ = ["export"]
 
-INTEGER = ("int8", "int16")
-PACKAGES = ("numpy", "scipy")  # calibration and the fits of LRN are theirs, whatever the format
+INTEGER_ACTIVATIONS = ("int8", "int16")
+PACKAGES = ("numpy", "scipy")  # calibration and LRN fits depend on them in every format
 
 
 def export(
@@ -45,10 +45,15 @@ def export(
 ) -> Artifact:
     """Convert `checkpoint` and write `out/<precision>.<format>`, a file or a folder of sources, with its manifest.
 
-    `batch=None` leaves the batch axis open; the layers in `keep_float` compute in float; `golden_images`, shaped and
-    typed as a Golden's, are by default some of the calibration images. Raises ExportError when the
-    converter refuses the model, InputError when `precision` needs calibration images and there are none or cannot keep
-    a layer in float, UnknownNameError for a layer the model does not have, FileError when `out` cannot be written.
+    Args:
+        batch: images per call; None leaves the batch axis open.
+        calibration: images for precisions that need them.
+        keep_float: layers that compute in float.
+        golden_images: shape and dtype as in Golden; None means some of the calibration images.
+
+    Raises ExportError when the converter refuses the model, InputError when `precision` needs calibration images and
+    got none or cannot keep layers in float, UnknownNameError for a layer that the model does not have, FileError when
+    `out` cannot be written.
     """
     if keep_float:
         check_keep_float(checkpoint.model, precision, keep_float)
@@ -63,22 +68,22 @@ def export(
     format = FORMATS[precision.format]
     exporter = format.exporter()
     check_room_for(checkpoint.model)
-    with translated(f"preparing {checkpoint.name} for {precision.format} {precision.name}"):
+    with export_errors(f"preparing {checkpoint.name} for {precision.format} {precision.name}"):
         lowered = lower(checkpoint.model, precision, prepared, keep_float)
     content = exporter.convert(lowered.model, precision, batch, prepared, keep_float)
     census = exporter.census(content)
     if precision.integer_only and census.float_ops:
         raise ExportError(
-            f"{checkpoint.name} has no integer-only form: no integer kernel for {', '.join(census.float_ops[:5])}; "
-            "export it as tflite int8, which leaves such ops in float"
+            f"{checkpoint.name} cannot be integer-only: no integer kernel for {', '.join(census.float_ops[:5])}; "
+            "export it as tflite int8, which keeps such ops in float"
         )
     inside = format.file
     if inside.embed is not None:
         content = load(inside.embed)(content, KEY, contract_text(contract))
     images = golden_images
     if images is None:
-        images = images_for(contract, calibration.images if calibration else None)
-    inputs, outputs, golden = declared(content, inside.name, contract, images)
+        images = golden_images_for(contract, calibration.images if calibration else None)
+    inputs, outputs, golden = describe_file(content, inside.name, contract, images)
     path = out / precision.filename
     sections = {
         "format": precision.format,
@@ -98,7 +103,7 @@ def export(
         "calibration": calibration_entry(calibration) if precision.calibrated and calibration else None,
         "lrn_fits": {layer: fit.as_dict() for layer, fit in lowered.lrn_fits.items()},
         "op_census": census.ops,
-        "float_ops": list(census.float_ops) if precision.activations in INTEGER else "all",
+        "float_ops": list(census.float_ops) if precision.activations in INTEGER_ACTIVATIONS else "all",
         "versions": versions_of((*PACKAGES, *exporter.packages)),
         "golden": golden.as_dict(),
     }
@@ -111,7 +116,7 @@ def export(
 
 
 def check_keep_float(model: Any, precision: Precision, keep_float: tuple[str, ...]) -> None:
-    """Raises InputError when `precision` computes in float anyway or nowhere, UnknownNameError for an unknown layer."""
+    """Raises InputError when `precision` is all float or integer-only, UnknownNameError for an unknown layer."""
     if not precision.selective:
         able = ", ".join(f"{item.format} {item.name}" for item in PRECISIONS if item.selective and not item.stock)
         raise InputError(
@@ -121,10 +126,10 @@ def check_keep_float(model: Any, precision: Precision, keep_float: tuple[str, ..
     check_layers(model, keep_float)
 
 
-def declared(
+def describe_file(
     content: bytes, format: str, contract: Contract, images: np.ndarray
 ) -> tuple[dict[str, Any], dict[str, Any], Golden]:
-    """The input and output as an engine reads them from the file, quantisation included; and its golden vectors."""
+    """The input and output tensors as the default engine reads them from the file, and the file's golden vectors."""
     with temporary_file(f"model.{format}", content) as path:
         engine = ENGINES[engines_for(path)[0]].load(path)
         entries = tensor_entry(engine.input), tensor_entry(engine.output)

@@ -1,4 +1,4 @@
-"""The precision that a manifest says its file was made with."""
+"""Read the precision of an export from the recipe in its manifest."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ __all__ = ["precision_of"]
 
 
 def precision_of(manifest: Manifest) -> Precision:
-    """Raises ArtifactError when the manifest has no recipe, or one that is no precision of this version."""
+    """The precision in the manifest's recipe.
+
+    Raises ArtifactError when the manifest has no recipe, or this version has no such precision.
+    """
     recipe: dict[str, Any] = dict(manifest.require_recipe())
     kinds = {item.name: item.type for item in fields(Precision)}
     wrong = [name for name, value in recipe.items() if type(value).__name__ != kinds.get(name)]
     if wrong:
-        raise foreign(f"{wrong[0]!r} is {recipe[wrong[0]]!r}")
+        raise unknown_recipe(f"{wrong[0]!r} is {recipe[wrong[0]]!r}")
     try:
         precision = Precision(**recipe)
     except (InputError, TypeError) as error:
-        raise foreign(str(error)) from None
-    if not re.fullmatch(r"\w{1,64}", precision.name, re.ASCII):  # it becomes a file's name
-        raise foreign("a precision's name that is no word")
+        raise unknown_recipe(str(error)) from None
+    if not re.fullmatch(r"\w{1,64}", precision.name, re.ASCII):  # it becomes a file name
+        raise unknown_recipe("the precision's name is not letters, digits and underscores")
     return precision
 
 
-def foreign(reason: str) -> ArtifactError:
-    return ArtifactError(f"the manifest's recipe is not of this version ({reason}); export the model again")
+def unknown_recipe(reason: str) -> ArtifactError:
+    return ArtifactError(f"this version does not know the manifest's recipe ({reason}); export the model again")

@@ -1,4 +1,4 @@
-"""An export done again from its manifest, and held against the one that the manifest describes."""
+"""Reproduce an export from its manifest, and compare the result with the file that the manifest describes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.pipeline import export
 from fmnist_edge.export.recipe import precision_of
-from fmnist_edge.export.recovery.ladder import LADDER, Candidate, Material
+from fmnist_edge.export.recovery.ladder import LADDER, Candidate, RecoveryData
 from fmnist_edge.export.sections import bytes_line, differences
 from fmnist_edge.files import sha256_of
 from fmnist_edge.runtime.golden import Golden
@@ -26,20 +26,20 @@ from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["Recipe", "Reproduction", "reproduce"]
 
-# What the manifest's other sections follow from is redone; `parity` is of a check, made later.
-COMPARED = ("inputs", "outputs", "op_census", "float_ops", "lrn_fits", "arena_bytes", "ops")
-LARGEST_BATCH = 65_536
+# Sections that are computed during an export. The others are inputs of the export, or, like `parity`, added later.
+COMPARED_SECTIONS = ("inputs", "outputs", "op_census", "float_ops", "lrn_fits", "arena_bytes", "ops")
+MAX_BATCH = 65_536
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a manifest says of how its file was made.
+    """How a file was made, according to its manifest.
 
     Attributes:
-        path: of the file, or folder of sources, that the manifest describes.
+        path: the file, or folder of sources, that the manifest describes.
         model: the Keras file it was made from.
-        rung: the remedy for lost accuracy that changed the weights, see `recovery.ladder`; None without.
-        golden: None in manifests of before there were any.
+        rung: the rung of `recovery.ladder` that changed the weights; None if there was none.
+        golden: None in manifests older than golden vectors.
     """
 
     path: Path
@@ -51,14 +51,14 @@ class Recipe:
 
     @classmethod
     def read(cls, path: str | Path) -> Recipe:
-        """From a manifest, or the file beside it. Raises ArtifactError when it does not say all that takes."""
+        """Read a manifest; `path` names it or its artifact. Raises ArtifactError when a section is missing or wrong."""
         path = Path(path)
         artifact = path.with_name(path.name.removesuffix(".json"))
         manifest = Manifest.read(artifact)
         try:
             manifest.require("batch", "keep_float", "calibration")
-            if manifest.batch is not None and manifest.batch > LARGEST_BATCH:
-                raise ArtifactError(f"a batch of {reprlib.repr(manifest.batch)}; expected at most {LARGEST_BATCH:,}")
+            if manifest.batch is not None and manifest.batch > MAX_BATCH:
+                raise ArtifactError(f"a batch of {reprlib.repr(manifest.batch)}; expected at most {MAX_BATCH:,}")
             model, precision = manifest.require_model(), precision_of(manifest)
             return cls(artifact, manifest, model, precision, rung_of(manifest.recovery), manifest.golden_vectors())
         except ArtifactError as error:
@@ -66,23 +66,25 @@ class Recipe:
 
 
 def rung_of(recovery: Recovery | None) -> str | None:
-    """The rung whose remedy is to be applied again; layers in float are in the manifest themselves."""
+    """The rung whose remedy changed the weights. Rungs that keep layers in float are in the manifest's `keep_float`."""
     if recovery is None or not recovery.weights_changed:
         return None
     names = [rung.name for rung in LADDER if not rung.selective]
     if recovery.rung not in names:
-        raise ArtifactError(f"recovery: the remedy is none of {', '.join(names)}; export the model again")
+        raise ArtifactError(f"recovery: unknown remedy; expected one of {', '.join(names)}; export the model again")
     return recovery.rung
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of it.
+    """The result of `reproduce`.
 
     Attributes:
-        sha256, found_sha256: of the file that the manifest describes and of the new one.
-        differences: one line each; none when everything is as it was.
-        versions: package -> (then, now), where they are not the same.
+        path: as in the Recipe.
+        sha256, found_sha256: hashes of the file that the manifest describes and of the new one.
+        size_bytes: of the new file.
+        differences: one line per difference; empty if the exports are identical.
+        versions: package -> (version then, version now), for packages whose version changed.
     """
 
     path: Path
@@ -109,14 +111,14 @@ def reproduce(
     """Export again, into a temporary folder, and compare.
 
     Args:
-        calibration: the images that `recipe.calibration` is about.
-        fine_tuning_images: gives uint8 or float (n, *input_shape); called if the recipe has that remedy.
+        calibration: the images of the manifest's `calibration` section.
+        fine_tuning_images: returns uint8 or float (n, *input_shape); called if the recipe has a rung.
 
-    Raises InputError when model or images are not those of the recipe, ArtifactError when the file beside the manifest
-    is not the one it describes, and what `export` raises.
+    Raises InputError when the model or the images are not those of the recipe, ArtifactError when the file beside the
+    manifest is not the one that it describes, and what `export` raises.
     """
     check_identity(recipe, checkpoint, calibration)
-    model = remedied(recipe, checkpoint, calibration, fine_tuning_images)
+    model = apply_remedy(recipe, checkpoint, calibration, fine_tuning_images)
     with temporary_folder() as folder:
         made = export(
             replace(checkpoint, name=recipe.model.name, model=model),
@@ -128,8 +130,8 @@ def reproduce(
             keep_float=recipe.manifest.keep_float,
             golden_images=recipe.golden.images if recipe.golden else None,
         )
-        found = [*compared_files(recipe, made), *compared_manifests(recipe.manifest, made.manifest)]
-        found += compared_golden(recipe.golden, made.manifest.golden_vectors())
+        found = [*compare_files(recipe, made), *compare_manifests(recipe.manifest, made.manifest)]
+        found += compare_golden(recipe.golden, made.manifest.golden_vectors())
         return Reproduction(
             recipe.path,
             recipe.manifest.sha256,
@@ -144,55 +146,55 @@ def check_identity(recipe: Recipe, checkpoint: Checkpoint, calibration: Calibrat
     if checkpoint.sha256 != recipe.model.sha256:
         raise InputError(
             f"{checkpoint.path} is not the model that {recipe.path} was made from: SHA-256 {checkpoint.sha256[:12]}…, "
-            f"expected {recipe.model.sha256[:12]}…; give that one with --model"
+            f"expected {recipe.model.sha256[:12]}…; name the right file with --model"
         )
     shapes = tuple(checkpoint.model.input_shape[1:]), checkpoint.model.output_shape[-1]
     contract, used = recipe.manifest.contract, recipe.manifest.calibration
     if shapes != (contract.input_shape, len(contract.labels)):
-        raise ArtifactError(f"{recipe.path}: its contract's shapes are not its model's; the manifest is damaged")
+        raise ArtifactError(f"{recipe.path}: its contract does not fit its model's shapes; the manifest is damaged")
     if used is not None and calibration is not None and calibration.sha256 != used.sha256:
         raise InputError(
             f"{calibration.source}: not the images that {recipe.path} was calibrated with: SHA-256 "
-            f"{calibration.sha256[:12]}…, expected {used.sha256[:12]}…; give those with --calibration"
+            f"{calibration.sha256[:12]}…, expected {used.sha256[:12]}…; name the right ones with --calibration"
         )
 
 
-def remedied(
+def apply_remedy(
     recipe: Recipe,
     checkpoint: Checkpoint,
     calibration: Calibration | None,
     fine_tuning_images: Callable[[], np.ndarray],
 ) -> Any:
-    """The model with the weights that `--tune-accuracy` gave it."""
+    """The checkpoint's model, changed by the same remedy as in `export --tune-accuracy`."""
     rung = next((rung for rung in LADDER if rung.name == recipe.rung), None)
     if rung is None or calibration is None:
         return checkpoint.model
     contract = recipe.manifest.contract
     prepare, shape = contract.preprocessing.apply, contract.input_shape
-    material = Material(
+    data = RecoveryData(
         prepare(calibration.images, shape),
         prepare(fine_tuning_images(), shape),
         contract.output == "logits",
         lambda _: [],
     )
-    candidate = rung.apply(Candidate(checkpoint.model), material)
+    candidate = rung.apply(Candidate(checkpoint.model), data)
     return candidate.model if candidate else checkpoint.model
 
 
-def compared_files(recipe: Recipe, made: Artifact) -> list[str]:
-    """What differs between the file beside the manifest and the new one; without that file, whether they do."""
+def compare_files(recipe: Recipe, made: Artifact) -> list[str]:
+    """The differences between the file beside the manifest and the new one; without that file, compare the hashes."""
     if recipe.path.is_dir():
-        return compared_folders(recipe, made)
+        return compare_folders(recipe, made)
     expected, found = recipe.manifest.sha256, made.manifest.sha256
     if not recipe.path.is_file():
-        missing = f"file: SHA-256 {found[:12]}…, was {expected[:12]}…; without {recipe.path.name} no more is known"
+        missing = f"file: SHA-256 {found[:12]}…, was {expected[:12]}…; {recipe.path.name} is missing, so no details"
         return [] if found == expected else [missing]
     if sha256_of(recipe.path) != expected:
         raise ArtifactError(f"{recipe.path}: SHA-256 is not the one in its manifest; export it again")
     return differences(recipe.path.read_bytes(), made.path.read_bytes(), recipe.precision.format)
 
 
-def compared_folders(recipe: Recipe, made: Artifact) -> list[str]:
+def compare_folders(recipe: Recipe, made: Artifact) -> list[str]:
     expected, found = recipe.manifest.files, made.manifest.files
     changed = [name for name in dict.fromkeys([*expected, *found]) if expected.get(name) != found.get(name)]
     lines = []
@@ -203,20 +205,23 @@ def compared_folders(recipe: Recipe, made: Artifact) -> list[str]:
     return lines
 
 
-def compared_manifests(before: Manifest, after: Manifest) -> list[str]:
-    """The sections that differ; an older manifest does not have them all."""
-    changed = [name for name in COMPARED if name in before and getattr(before, name) != getattr(after, name)]
+def compare_manifests(before: Manifest, after: Manifest) -> list[str]:
+    """The sections that differ, of those that the old manifest has."""
+    changed = [name for name in COMPARED_SECTIONS if name in before and getattr(before, name) != getattr(after, name)]
     return [f"manifest: {name}" for name in changed]
 
 
-def compared_golden(before: Golden | None, after: Golden | None) -> list[str]:
-    """Within the tolerance scores are the same: another version of the engine, or another CPU, rounds otherwise."""
+def compare_golden(before: Golden | None, after: Golden | None) -> list[str]:
+    """Compare golden scores. Differences within the tolerance do not count: engine versions and CPUs round differently.
+
+    Returns no line for a manifest without golden vectors.
+    """
     if before is None or after is None:
         return []
-    furthest = float(np.abs(before.scores - after.scores).max())
-    if furthest <= before.tolerance:
+    largest = float(np.abs(before.scores - after.scores).max())
+    if largest <= before.tolerance:
         return []
-    return [f"manifest: golden scores, by up to {furthest:.2g} (tolerance {before.tolerance:.2g})"]
+    return [f"manifest: golden scores, by up to {largest:.2g} (tolerance {before.tolerance:.2g})"]
 
 
 def changed_versions(

@@ -1,4 +1,4 @@
-"""What is in an exported file, part by part, so that two files can be told apart by more than their bytes."""
+"""Split exported files into named sections, and list the sections in which two files differ."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.export.exporter import translated
+from fmnist_edge.export.exporter import export_errors
 
 __all__ = ["differences", "sections_of"]
 
-Parts = dict[str, bytes]  # "shape", "data" -> what stands there
+Parts = dict[str, bytes]  # e.g. "shape", "data" -> its content
 Sections = dict[str, Parts]  # "tensor dense/kernel" -> its parts
 
 
 def differences(before: bytes, after: bytes, format: str) -> list[str]:
-    """One line on the bytes and one for each section that is not the same in both; none for equal files.
+    """One line on the bytes and one for each section that differs; an empty list for equal files.
 
-    Raises ExportError when one of them is not a file of that format.
+    Raises ExportError when either is not a file of that format.
     """
     if before == after:
         return []
@@ -54,7 +54,7 @@ def bytes_line(before: bytes, after: bytes) -> str:
 
 
 def sections_of(content: bytes, format: str) -> Sections:
-    """The sections of a file, in its own order; of a format that nobody can read here, none.
+    """The sections of a file in the file's order; empty for a format without a reader here.
 
     Raises ExportError for a damaged file.
     """
@@ -63,14 +63,14 @@ def sections_of(content: bytes, format: str) -> Sections:
         return {}
     found: Sections = {}
     seen: Counter[str] = Counter()
-    with translated(f"reading the {format} file"):
+    with export_errors(f"reading the {format} file"):
         for name, parts in reader(content):
             seen[name] += 1
             found[f"{name} #{seen[name]}" if seen[name] > 1 else name] = parts
     return found
 
 
-def of_tflite(content: bytes) -> Iterator[tuple[str, Parts]]:
+def tflite_sections(content: bytes) -> Iterator[tuple[str, Parts]]:
     from fmnist_edge.export.flatbuffer import unpack
 
     model = unpack(content)
@@ -80,27 +80,27 @@ def of_tflite(content: bytes) -> Iterator[tuple[str, Parts]]:
             parts = {"shape": text(tensor.shape), "type": text(tensor.type), "data": buffers[tensor.buffer]}
             yield f"tensor {tensor.name.decode()}", parts | fields(tensor.quantization)
         for number, op in enumerate(graph.operators):
-            yield f"op {number}", fields(op) | fields(op.builtinOptions) | {"kind": codes(model, op)}
+            yield f"op {number}", fields(op) | fields(op.builtinOptions) | {"kind": op_code(model, op)}
     for entry in model.metadata or ():
         yield f"metadata {entry.name.decode()}", {"data": buffers[entry.buffer]}
 
 
-def codes(model: Any, op: Any) -> bytes:
+def op_code(model: Any, op: Any) -> bytes:
     return b" ".join(fields(model.operatorCodes[op.opcodeIndex]).values())
 
 
 def fields(table: Any) -> Parts:
-    """The plain fields of a flatbuffer table; tables below it are sections of their own."""
+    """The fields of a flatbuffer table, without its `builtinOptions`, which are read separately."""
     plain = {name: value for name, value in vars(table).items() if name != "builtinOptions"} if table else {}
     return {name: text(value) for name, value in plain.items()}
 
 
 def text(value: Any) -> bytes:
-    """Of a number, string, list or array, such that equal ones have equal texts."""
+    """A number, string, list or array as text; equal values give equal texts."""
     return repr(value.tolist() if hasattr(value, "tolist") else value).encode()
 
 
-def of_onnx(content: bytes) -> Iterator[tuple[str, Parts]]:
+def onnx_sections(content: bytes) -> Iterator[tuple[str, Parts]]:
     import onnx
 
     model = onnx.load_from_string(content)
@@ -124,15 +124,15 @@ def of_onnx(content: bytes) -> Iterator[tuple[str, Parts]]:
     yield "header", {"producer": text(producer), "opsets": text(opsets)}
 
 
-def of_archive(content: bytes) -> Iterator[tuple[str, Parts]]:
+def archive_sections(content: bytes) -> Iterator[tuple[str, Parts]]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for name in archive.namelist():
             yield f"member {name}", {"data": archive.read(name)}
 
 
 READERS: dict[str, Callable[[bytes], Iterator[tuple[str, Parts]]]] = {
-    "tflite": of_tflite,
-    "onnx": of_onnx,
-    "keras": of_archive,
-    "ncnn": of_archive,
+    "tflite": tflite_sections,
+    "onnx": onnx_sections,
+    "keras": archive_sections,
+    "ncnn": archive_sections,
 }

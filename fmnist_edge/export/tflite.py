@@ -1,4 +1,4 @@
-"""TFLite, by TensorFlow's converter."""
+"""Export to TFLite with TensorFlow's converter."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError
-from fmnist_edge.export.calibration import calibrated
-from fmnist_edge.export.exporter import Census, Exporter, Owners, quiet, translated
+from fmnist_edge.export.activation_ranges import measure_ranges
+from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_errors, quiet
 from fmnist_edge.export.flatbuffer import pack, schema_module, unpack
 from fmnist_edge.export.layer_names import LayerNames, check_ops, output_layer
 
@@ -30,17 +30,17 @@ class TFLiteExporter(Exporter):
         calibration: np.ndarray | None,
         keep_float: tuple[str, ...] = (),
     ) -> bytes:
-        with translated(f"TFLite {precision.name} conversion"), quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the converter's own, about its own calibration API
-            converter = configured(fixed_batch(model, batch), precision, calibration)
+        with export_errors(f"TFLite {precision.name} conversion"), quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the converter warns about its own calibration API
+            converter = make_converter(fixed_batch(model, batch), precision, calibration)
             if precision.activations == "int8" and not precision.stock:
-                content = quantized(converter, keep_float, lambda content: self.owners(content, model))
+                content = quantize_int8(converter, keep_float, lambda content: self.op_layers(content, model))
             else:
                 content = converter.convert()
             return content if precision.stock else pack(unpack(content))
 
     def census(self, content: bytes) -> Census:
-        with translated("reading the TFLite file"):
+        with export_errors("reading the TFLite file"):
             schema, graph = schema_module(), unpack(content)
             op_names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
             floats = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
@@ -53,27 +53,30 @@ class TFLiteExporter(Exporter):
                     found.append((kind, output.name.decode(), output.type in floats))
             return Census.of(found)
 
-    def owners(self, content: bytes, model: Any) -> Owners:
-        """By the name of the op's output, which is the op's: TFLite's have none of their own."""
-        with translated("reading the TFLite file"):
+    def op_layers(self, content: bytes, model: Any) -> OpLayers:
+        """See Exporter. TFLite ops have no names, so an op is identified by the name of its output."""
+        with export_errors("reading the TFLite file"):
             graph = unpack(content).subgraphs[0]
             names = [graph.tensors[op.outputs[0]].name.decode() for op in graph.operators]
             read = LayerNames([layer.name for layer in model.layers], names, model.name)
             made_by = {name: read.of(name) for name in names}
             output = graph.tensors[graph.outputs[0]].name.decode()
-            made_by[output] = (*made_by.get(output, ()), output_layer(model))  # named after the signature
+            made_by[output] = (
+                *made_by.get(output, ()),
+                output_layer(model),
+            )  # its name is the signature's, not the layer's
             return made_by
 
 
 def fixed_batch(model: Any, batch: int | None) -> Any:
-    """`model` behind an input of a fixed batch; an open batch costs SHAPE, STRIDED_SLICE and PACK ops."""
+    """`model` with an input of a fixed batch size. An open batch (None) costs SHAPE, STRIDED_SLICE and PACK ops."""
     import keras
 
     inputs = keras.Input(batch_shape=(batch, *model.input_shape[1:]), name="image")
     return keras.Model(inputs, model(inputs, training=False), name=model.name)
 
 
-def configured(model: Any, precision: Precision, calibration: np.ndarray | None) -> Any:
+def make_converter(model: Any, precision: Precision, calibration: np.ndarray | None) -> Any:
     """A TFLiteConverter set up for `precision`."""
     import tensorflow as tf
 
@@ -84,7 +87,7 @@ def configured(model: Any, precision: Precision, calibration: np.ndarray | None)
         converter.target_spec.supported_types = [tf.float16]
     if precision.calibrated:
         if calibration is None:
-            raise ExportError(f"TFLite {precision.name} needs calibration images and got none")
+            raise ExportError(f"TFLite {precision.name} needs calibration images; got none")
         size = model.input_shape[0] or 1
         converter.representative_dataset = lambda: ([batch] for batch in batches(calibration, size))
         converter.target_spec.supported_ops = operator_sets(precision)
@@ -93,13 +96,13 @@ def configured(model: Any, precision: Precision, calibration: np.ndarray | None)
 
 
 def batches(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """All images, `size` at a time; the first ones again to fill the last batch, which moves no range."""
+    """All images in batches of `size`. The first images fill up the last batch; repeating them changes no range."""
     filled = np.resize(images, (-(-len(images) // size) * size, *images.shape[1:]))
     return (filled[start : start + size] for start in range(0, len(filled), size))
 
 
 def operator_sets(precision: Precision) -> list[Any]:
-    """The kernels that the converter may use, the preferred ones first; float ones only where float islands may be."""
+    """The sets of kernels that the converter may use, preferred first; float kernels only if the precision allows."""
     import tensorflow as tf
 
     sets = tf.lite.OpsSet
@@ -108,20 +111,20 @@ def operator_sets(precision: Precision) -> list[Any]:
     return [sets.TFLITE_BUILTINS_INT8] if precision.integer_only else [sets.TFLITE_BUILTINS]
 
 
-def quantized(converter: Any, keep_float: tuple[str, ...], owners: Callable[[bytes], Owners]) -> bytes:
-    """What `converter` makes of its model in int8, with the ops of some layers in float; `owners` finds them in a file.
+def quantize_int8(converter: Any, keep_float: tuple[str, ...], op_layers: Callable[[bytes], OpLayers]) -> bytes:
+    """Convert to int8 and keep the ops of some layers in float; `op_layers` finds the layers of the ops in a file.
 
-    The converter's own way is to calibrate and then to quantise. Between the two its ranges are put right, and only the
-    second step can be told what to leave out. TensorFlow's QuantizationDebugger takes the same two steps, but gives
-    the file a float interface.
+    The converter calibrates, then quantises. Here both steps run separately: between them the measured ranges replace
+    the converter's wrong ones, and only the second step accepts ops to leave in float. TensorFlow's
+    QuantizationDebugger takes the same two steps, but gives the file a float interface.
     """
     from tensorflow.lite.python.convert import mlir_quantize
 
     images = converter.representative_dataset
     converter.representative_dataset = lambda: islice(images(), 1)
     converter._experimental_calibrate_only = True
-    content = calibrated(converter.convert(), (batch for (batch,) in images()))
-    made_by = owners(content) if keep_float else {}
+    content = measure_ranges(converter.convert(), (batch for (batch,) in images()))
+    made_by = op_layers(content) if keep_float else {}
     check_ops(keep_float, {layer for made in made_by.values() for layer in made})
     return mlir_quantize(
         content,

@@ -1,4 +1,4 @@
-"""What the formats share that a converter makes from an ONNX file: that file, and the converter in its own process."""
+"""Helpers for formats that are converted from ONNX: make the ONNX file, run the converter in a child process."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ TIMEOUT_S = 600
 
 
 def float32_onnx(model: Any, batch: int | None) -> bytes:
-    """The ONNX file of a model that has been lowered already, as the exporter of that format writes it."""
+    """The ONNX file of a lowered model, written by the ONNX exporter in float32."""
     precision = get_precision("onnx", "float32")
     return FORMATS["onnx"].exporter().convert(model, precision, batch, None)
 
 
-def convert_in_child(command: Sequence[str], folder: Path, wanted: str) -> bytes:
-    """The file `wanted` that `command` leaves in `folder`. These converters end their process when something is wrong.
+def convert_in_child(command: Sequence[str], folder: Path, output: str) -> bytes:
+    """Run `command` in `folder` and return the content of the file `output` that it writes there.
 
-    Raises ExportError with the last line that the converter printed.
+    A child process, because these converters end their process on errors. Raises ExportError with the last line that
+    the converter printed.
     """
     end = program(command, timeout_s=TIMEOUT_S, folder=folder)
-    made = folder / wanted
-    if end.status is Status.DONE and made.is_file():
-        return made.read_bytes()
+    path = folder / output
+    if end.status is Status.DONE and path.is_file():
+        return path.read_bytes()
     check_room()
-    raise ExportError(f"the converter: {end.reason or f'it wrote no {wanted}{last_output(end.value)}'}")
+    raise ExportError(f"the converter: {end.reason or f'it wrote no {output}{last_output(end.value)}'}")

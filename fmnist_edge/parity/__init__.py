@@ -1,7 +1,8 @@
-"""Is the exported model still the same model? Pure: arrays in, report out.
+"""Parity: compare an exported model with its Keras reference, and decide whether it passes its precision's gate.
 
-The catalogue of precisions says what each must reach. `paired` compares accuracies image by image, `confidence` what
-the models are sure of. `statistics` gathers both with the flips, `report` holds all against the gate.
+The catalogue of precisions has the gates. `paired` compares accuracies image by image, `confidence` compares top
+probabilities, `statistics` combines both with flip rates, and `report` applies the gate. These modules take arrays and
+return reports; `check` runs the models.
 """
 
 from fmnist_edge.catalog.gates import Gate

@@ -1,4 +1,4 @@
-"""Run artifacts and their Keras references over the same images and hand both to parity."""
+"""Run artifacts and their Keras references on the same images, and compare their scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fmnist_edge.checkpoints import load as load_checkpoint
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.parity import ParityReport, compare, gate_for
 from fmnist_edge.parity.evaluation import Evaluation
-from fmnist_edge.parity.passport import ParityVerdict
+from fmnist_edge.parity.verdict import ParityVerdict
 from fmnist_edge.runtime import Classifier, Preprocessing
 from fmnist_edge.runtime.contract import Contract
 
@@ -34,7 +34,7 @@ class CheckedArtifact:
     report: ParityReport
 
     def record(self, source: str) -> Artifact:
-        """Write the verdict into the artifact's manifest; `source` names the images. The model file stays as it is."""
+        """Write the verdict into the artifact's manifest; `source` names the images. The model file does not change."""
         sha256 = self.artifact.manifest.sha256
         verdict = ParityVerdict.of(self.report, sha256=sha256, engine=self.engine, source=source)
         return self.artifact.record("parity", verdict.as_dict())
@@ -64,12 +64,13 @@ def check(
         reference: path of the Keras model, for artifacts of a model that is not in the zoo.
         track: wraps the chunks of images in a progress bar.
 
-    Yields in order. Raises ArtifactError when the reference is not the file an artifact was made from, InputError for
-    a precision without a gate.
+    Yields in the order of `artifacts`. Raises ArtifactError when an artifact does not load, or the reference is not the
+    file that it was made from, InputError for a precision without a gate.
     """
-    gates = [gate_for(artifact.precision) for artifact in artifacts]  # unknown ones before minutes of work
+    # Unknown precisions and unusable files are found before minutes of work.
+    gates = [gate_for(artifact.precision) for artifact in artifacts]
     for artifact in artifacts:
-        check_loads(artifact)  # so too
+        check_loads(artifact)
     references: dict[tuple[str, Preprocessing], np.ndarray] = {}
     for artifact, gate in zip(artifacts, gates, strict=True):
         key = (artifact.model_sha256, artifact.contract.preprocessing)
@@ -92,32 +93,33 @@ def check(
 
 
 def check_loads(artifact: Artifact) -> None:
-    """Raises ArtifactError unless it loads and runs; tried in a child, for its manifest may be as hostile as it is."""
+    """Raises ArtifactError unless the artifact loads and runs in a child process; file and manifest may be hostile."""
     Classifier.load(artifact.path, try_first=True).close()
 
 
 def scores_of(classifier: Classifier, images: np.ndarray, track: Track, label: str) -> np.ndarray:
     """The artifact's scores on all images, float32 (n, classes)."""
-    return np.concatenate([classifier.scores(piece) for piece in track(pieces(images), label)])
+    return np.concatenate([classifier.scores(chunk) for chunk in track(chunks(images), label)])
 
 
 def reference_scores(checkpoint: Checkpoint, contract: Contract, images: np.ndarray, track: Track) -> np.ndarray:
-    """The Keras model's scores on the same images, preprocessed by the same contract."""
-    answers = []
-    for piece in track(pieces(images), f"{checkpoint.name} Keras reference"):
-        batch = contract.preprocessing.apply(piece, contract.input_shape)
-        answers.append(np.asarray(checkpoint.model.predict_on_batch(batch)))
-    return np.concatenate(answers)
+    """The Keras model's scores on all images, preprocessed by the artifact's contract; float32 (n, classes)."""
+    scores = []
+    for chunk in track(chunks(images), f"{checkpoint.name} Keras reference"):
+        batch = contract.preprocessing.apply(chunk, contract.input_shape)
+        scores.append(np.asarray(checkpoint.model.predict_on_batch(batch)))
+    return np.concatenate(scores)
 
 
-def pieces(images: np.ndarray) -> list[np.ndarray]:
+def chunks(images: np.ndarray) -> list[np.ndarray]:
     return [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
 
 
 def check_origin(artifact: Artifact, checkpoint: Checkpoint) -> None:
+    """Raises ArtifactError unless the artifact was made from this checkpoint."""
     if artifact.model_sha256 != checkpoint.sha256:
         raise ArtifactError(
-            f"{artifact.path}: made from a model with SHA-256 {artifact.model_sha256[:12]}…, but {checkpoint.path} is "
+            f"{artifact.path}: made from a model with SHA-256 {artifact.model_sha256[:12]}…, but {checkpoint.path} has "
             f"{checkpoint.sha256[:12]}…; export it again, or name its own model with --reference"
         )
 

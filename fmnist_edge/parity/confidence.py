@@ -1,4 +1,4 @@
-"""How sure models are of their answers, whether that moved, and whether it is deserved."""
+"""Confidence: the top probability of a prediction, how far an export shifts it, and how well it is calibrated."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ BINS = 15
 
 @dataclass(frozen=True)
 class ConfidenceDrift:
-    """How far the confidence that a user is shown moved, and its calibration before and after.
+    """How far the confidence shown to users (`Prediction.confidence`) shifts, and its calibration error.
 
     Attributes:
-        mean, p99: of |candidate's - reference's top probability| over the images, each model's of its own top class
-            (`Prediction.confidence`); the 99th percentile interpolates linearly.
+        mean, p99: mean and 99th percentile over the images of |candidate's - reference's top probability|. Each model
+            has its own top class. The percentile interpolates linearly.
         reference_ece, ece: expected calibration error of the reference and the candidate; None without labels.
     """
 
@@ -33,7 +33,10 @@ class ConfidenceDrift:
 def confidence_drift(
     reference: np.ndarray, candidate: np.ndarray, output: str, labels: np.ndarray | None
 ) -> ConfidenceDrift:
-    """Compare the confidences of scores (n, classes), n >= 1; `output` says what the scores are."""
+    """Compare the confidences of two models by their scores (n, classes), n >= 1.
+
+    `output`: "logits" or "probabilities"; `labels`: class indices (n,).
+    """
     confidences = [top_probability(scores, output) for scores in (reference, candidate)]
     drift = np.abs(confidences[1] - confidences[0])
     errors: list[float | None] = [None, None]
@@ -46,9 +49,9 @@ def confidence_drift(
 
 
 def top_probability(scores: np.ndarray, output: str) -> np.ndarray:
-    """The top class's probability, float64 (n,), of "logits" or "probabilities" (n, classes).
+    """The probability of the top class, float64 (n,), from scores (n, classes).
 
-    Raises InputError for another `output`.
+    Raises InputError unless `output` is "logits" or "probabilities".
     """
     if output not in ("logits", "probabilities"):
         raise InputError(f"output is {output!r}; expected 'logits' or 'probabilities'")

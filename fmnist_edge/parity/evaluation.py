@@ -1,4 +1,4 @@
-"""The images that parity is checked on: the user's, or the 10,000 test images of Fashion-MNIST."""
+"""Evaluation images: parity is checked on the user's images, or on the 10,000 test images of Fashion-MNIST."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ __all__ = ["Evaluation", "evaluation_for"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What to check on: images uint8 or float (n, *input_shape), labels (n,) or None, and their name.
+    """Evaluation images.
 
-    `published`: whether the zoo's published accuracies are about these images.
+    Attributes:
+        images: uint8 or float (n, *input_shape).
+        labels: class indices (n,) or None.
+        source: a name for the images.
+        published: whether the zoo's published accuracies refer to these images.
     """
 
     images: np.ndarray
@@ -30,15 +34,16 @@ class Evaluation:
 def evaluation_for(
     images: str | None, labels: str | None, limit: int | None, folder: str | None, shape: tuple[int, ...]
 ) -> Evaluation:
-    """The user's `.npy` images and labels, or the 10,000 test images; the first `limit` of them.
+    """Read the first `limit` of the user's `.npy` images and labels, or of the 10,000 test images.
 
-    `shape`: of one image, as the first artifact takes it.
+    `shape`: input shape of the first artifact. Raises InputError for labels without images, and for labels that are not
+    integers or not one per image.
     """
     if images is None:
         if labels is not None:
-            raise InputError("--labels needs --images: it names the classes of those images")
+            raise InputError("--labels needs --images: labels belong to your own images")
         test = fashion_mnist.load("test", folder)
-        # The first few images may well be harder than all of them, about which the published accuracy is.
+        # The published accuracy refers to all images; the first few may be harder.
         whole = limit is None or limit >= len(test)
         return Evaluation(test.images[:limit], test.labels[:limit], "the Fashion-MNIST test set", published=whole)
     array = read_images(images, shape)

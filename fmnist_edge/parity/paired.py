@@ -1,7 +1,7 @@
-"""Two models on the same images: is the candidate less accurate than its reference, and how sure is that?
+"""Compare the accuracy of two models on the same images: difference, confidence interval, test and verdict.
 
-Only the discordant images tell: `gained`, which the candidate alone gets right, and `lost`, which the reference alone
-does. Accuracies and their differences are fractions, candidate minus reference.
+Only discordant images matter: `gained` counts those that only the candidate gets right, `lost` those that only the
+reference gets right. Accuracies are fractions; differences are candidate minus reference.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ BISECTIONS = 60  # of an interval of at most 2: finer than a float64
 
 @dataclass(frozen=True)
 class PairedAccuracy:
-    """The difference in accuracy, with what the data say about it beyond these images.
+    """The difference in accuracy of two models, and its statistics.
 
     Attributes:
-        images: how many were compared.
-        gained, lost: discordant images, right for the candidate alone and for the reference alone.
-        difference: candidate's accuracy minus the reference's.
-        lower, upper: 95 % interval of the difference (Tango 1998).
-        mcnemar_p: exact two-sided p of "both are equally accurate" (McNemar 1947).
-        margin: what may be lost in truth; None asks for no verdict.
-        verdict: "non-inferior" when the whole interval is above -margin, "inferior" when it is all below,
-            "inconclusive" when it holds -margin.
-        images_needed: for an inconclusive verdict, how many would show non-inferiority with power 0.8 if the shares
-            of gained and lost images are as observed; None when the observed loss is itself beyond the margin.
+        images: number of images that were compared.
+        gained, lost: number of images that only the candidate, or only the reference, gets right.
+        difference: the candidate's accuracy minus the reference's.
+        lower, upper: 95 % confidence interval of the difference (Tango 1998).
+        mcnemar_p: exact two-sided p-value of "both are equally accurate" (McNemar 1947).
+        margin: the true loss of accuracy that is allowed; None means no verdict.
+        verdict: "non-inferior" if the whole interval is above -margin, "inferior" if it is all below, "inconclusive"
+            if it contains -margin.
+        images_needed: for an inconclusive verdict, the number of images that would show non-inferiority with power 0.8
+            if the shares of gained and lost images stay the same; None if the observed loss exceeds the margin.
     """
 
     images: int
@@ -53,7 +53,7 @@ class PairedAccuracy:
 
     @property
     def finding(self) -> str:
-        """In one line: what was found and, with a margin, what was expected and what would settle an open verdict."""
+        """One line with the result and, if there is a margin, what was expected and how many images would decide."""
         found = (
             f"accuracy differs by {self.difference * 100:+.2f} pp, 95 % interval "
             f"[{self.lower * 100:+.2f}, {self.upper * 100:+.2f}] pp on {self.images:,} images"
@@ -102,10 +102,10 @@ def verdict_of(lower: float, upper: float, margin: float) -> str:
 
 
 def mcnemar_exact(gained: int, lost: int) -> float:
-    """Two-sided exact p of McNemar's test, in (0, 1].
+    """Two-sided exact p-value of McNemar's test, in (0, 1].
 
-    McNemar, Psychometrika 12 (1947) 153-157, in its exact conditional form: of equally accurate models either is as
-    likely to be the right one on a discordant image, so `gained` is binomial (gained + lost, 1/2).
+    McNemar, Psychometrika 12 (1947) 153-157, in its exact conditional form: if both models are equally accurate, each
+    is equally likely to be right on a discordant image, so `gained` is binomial (gained + lost, 1/2).
 
     >>> round(mcnemar_exact(1, 7), 7)
     0.0703125
@@ -114,20 +114,22 @@ def mcnemar_exact(gained: int, lost: int) -> float:
 
     if gained + lost == 0:
         return 1.0
-    return max(float(binomtest(gained, gained + lost).pvalue), sys.float_info.min)  # it underflows beyond a thousand
+    return max(
+        float(binomtest(gained, gained + lost).pvalue), sys.float_info.min
+    )  # the p-value underflows for more than 1000 images
 
 
 def tango_interval(gained: int, lost: int, images: int) -> tuple[float, float]:
     """95 % score interval of the difference (gained - lost) / images of paired proportions.
 
-    Tango, Statistics in Medicine 17 (1998) 891-908: all differences that the score test does not reject. Unlike
-    Wald's, it holds its level with few discordant images and has a width with none.
+    Tango, Statistics in Medicine 17 (1998) 891-908: all differences that the score test does not reject. Unlike Wald's
+    interval, it keeps its level with few discordant images, and its width is not zero without any.
     """
     return lower_bound(gained, lost, images), -lower_bound(lost, gained, images)
 
 
 def lower_bound(gained: int, lost: int, images: int) -> float:
-    """The difference below the observed one at which the score statistic is `Z_LEVEL`, by bisection."""
+    """The lower bound: the difference below the observed one with a score statistic of `Z_LEVEL`, by bisection."""
     observed = (gained - lost) / images
     low, high = -1.0, observed
     for _ in range(BISECTIONS):
@@ -141,10 +143,10 @@ def lower_bound(gained: int, lost: int, images: int) -> float:
 
 
 def null_variance(gained: float, lost: float, difference: float) -> float:
-    """Variance, for one image, of the observed difference if the true one is `difference`.
+    """Variance per image of the observed difference if the true difference is `difference`.
 
-    gained, lost: observed shares. The share of lost images is a nuisance; Tango 1998 takes its maximum likelihood
-    estimate under the constraint, the larger root of 2x² + bx + c = 0.
+    gained, lost: observed shares. The share of lost images is a nuisance parameter. Tango 1998 uses its maximum
+    likelihood estimate under the constraint, the larger root of 2x² + bx + c = 0.
     """
     b = (2 - gained + lost) * difference - gained - lost
     c = -lost * difference * (1 - difference)
@@ -153,12 +155,12 @@ def null_variance(gained: float, lost: float, difference: float) -> float:
 
 
 def images_needed(gained: int, lost: int, images: int, margin: float) -> int | None:
-    """Images on which non-inferiority would show with power 0.8, planned on the observed shares.
+    """Number of images that would show non-inferiority with power 0.8, based on the observed shares.
 
     Nam, Biometrics 53 (1997) 1422-1430, for the score test that `tango_interval` inverts:
-    n = ((z_0.975 √V0 + z_0.8 √V1) / (d + margin))², V0 and V1 the variances for one image if the true difference is
-    -margin and d. d is the observed difference, but an observed gain counts as 0: it would plan on luck. None when
-    the observed loss is no smaller than the margin.
+    n = ((z_0.975 √V0 + z_0.8 √V1) / (d + margin))², where V0 and V1 are the variances per image if the true difference
+    is -margin and d. d is the observed difference; an observed gain counts as 0, because it may be luck. None if the
+    observed loss is at least the margin.
     """
     difference = min(gained - lost, 0) / images
     slack = difference + margin

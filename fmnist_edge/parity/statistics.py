@@ -1,4 +1,4 @@
-"""What paired answers say beside the point figures: accuracy with its uncertainty, flips, confidence."""
+"""Statistics of paired predictions: accuracy with its confidence interval, flip rates, confidence drift."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Statistics", "flip_rates", "statistics_of"]
 
 @dataclass(frozen=True)
 class Statistics:
-    """Statistical parity of two models on the same images.
+    """Statistics of two models on the same images.
 
     Attributes:
         accuracy: the difference in accuracy with interval, test and verdict; None without labels.
-        flip_rate: share of images whose top class changed, rightly or not.
-        class_flip_rates: the same among the images of each class, by the reference's answer (a flip is a departure
-            from it, and it needs no labels); None for a class that the reference never answers.
-        confidence: how far the shown confidence moved.
+        flip_rate: share of images whose top class changed, for better or worse.
+        class_flip_rates: the flip rate for each class that the reference predicts; None for a class that it never
+            predicts. These rates need no labels.
+        confidence: how far the confidence shifted.
     """
 
     accuracy: PairedAccuracy | None
@@ -49,7 +49,7 @@ def statistics_of(
 
 
 def flip_rates(answers: np.ndarray, new_answers: np.ndarray, classes: int) -> tuple[float | None, ...]:
-    """By class of `answers`, the share of images whose new answer is another; class indices (n,)."""
+    """For each class in `answers`, the share of its images with a different new answer; class indices (n,)."""
     asked = np.bincount(answers, minlength=classes)
     flipped = np.bincount(answers[answers != new_answers], minlength=classes)
     return tuple(float(part / whole) if whole else None for part, whole in zip(flipped, asked, strict=True))

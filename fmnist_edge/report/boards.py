@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fmnist_edge.boards.emulation import results
-from fmnist_edge.boards.estimate.estimates import of_cell, text
+from fmnist_edge.boards.estimate.estimates import cell_figures, text
 from fmnist_edge.catalog.boards import ACROSS_RUNTIMES, CORES, boards
 from fmnist_edge.errors import FileError
 from fmnist_edge.report.tables import Column, Table
@@ -66,7 +66,7 @@ def line_of(found: Sequence[tuple[str, dict[str, Any]]]) -> BoardFigures:
     first = found[0][1]
     by_core = dict(found)
     estimates = {
-        board.name: of_cell(by_core[board.core], board, by_core[board.core].get("size_bytes"))
+        board.name: cell_figures(by_core[board.core], board, by_core[board.core].get("size_bytes"))
         for board in boards().values()
         if by_core.get(board.core, {}).get("cycles")
     }

@@ -115,7 +115,7 @@ class Manifest:
         golden: packed golden vectors; see `golden_vectors`.
         arena_bytes, ops, files: for a c-array: the memory it needs, its ops, and file -> SHA-256.
         recovery: None without `export --tune-accuracy`.
-        parity: the recorded verdict; `fmnist_edge.parity.passport.ParityVerdict` reads it. It is not validated here,
+        parity: the recorded verdict; `fmnist_edge.parity.verdict.ParityVerdict` reads it. It is not validated here,
             so that `check --record` can replace a damaged one.
     """
 

@@ -1,6 +1,6 @@
-"""Emulated cores: what the plugin says is read right, and one real artifact on one real emulated core.
+"""Emulated cores: the plugin's output is parsed correctly, and one real artifact runs on one emulated core.
 
-The rest of what `make emulate` does is the same, more often.
+`make emulate` does the same for all artifacts and cores.
 """
 
 import json
@@ -24,12 +24,12 @@ FOLDER = ROOT / "build/emulation"  # kept from run to run
 ARTIFACT = ROOT / "exported/compact_cnn/int8.tflite"
 CORE = "cortex-a72"
 IMAGES = 5
-SAME_COUNT = 5e-3  # CI's Python and engine are the committed counts' own; its stack and environment are not
+SAME_COUNT = 5e-3  # CI has the Python and engine of the committed counts, but another stack and environment
 
 
 @pytest.fixture(scope="module")
 def emulated(tmp_path_factory):
-    """One cell, done anew."""
+    """One cell, emulated again."""
     try:
         userland.make(FOLDER)
         profile.plugin(FOLDER)
@@ -44,7 +44,7 @@ def emulated(tmp_path_factory):
 class TestOneModel:
     """The short form of `make emulate`, which CI runs."""
 
-    def test_answers_what_this_machine_does_bit_for_bit(self, emulated):
+    def test_scores_equal_this_machines_bit_for_bit(self, emulated):
         (cell,), _ = emulated
         assert cell["status"] == "ok", cell["reason"]
         assert cell["parity"]["images"] == IMAGES
@@ -57,15 +57,15 @@ class TestOneModel:
         assert cell["instructions"] == pytest.approx(committed["instructions"], rel=SAME_COUNT)
         assert cell["repeatability"] <= suite.REPEATABLE
 
-    def test_is_not_done_again(self, emulated, monkeypatch):
+    def test_is_not_emulated_again(self, emulated, monkeypatch):
         cells, out = emulated
-        monkeypatch.setattr(suite, "measured", lambda *_: pytest.fail("emulated again"))
+        monkeypatch.setattr(suite, "emulate_cell", lambda *_: pytest.fail("emulated again"))
         again = suite.run(
             [Artifact.open(ARTIFACT)], np.zeros((IMAGES, 28, 28), np.uint8), "", suite.Choice((CORE,), 5), FOLDER, out
         )
         assert again == cells
 
-    def test_answers_are_kept_so_that_an_interrupted_run_goes_on(self, emulated, monkeypatch, tmp_path):
+    def test_scores_are_kept_so_that_an_interrupted_run_continues(self, emulated, monkeypatch, tmp_path):
         images = tmp_path / "images.npy"
         np.save(images, fashion_mnist.load("test").images[:IMAGES])
         host = suite.Host(Artifact.open(ARTIFACT), images, IMAGES)
@@ -73,7 +73,7 @@ class TestOneModel:
         monkeypatch.setattr(suite.cell, "run", lambda *_: pytest.fail("emulated again"))
         np.testing.assert_array_equal(host.emulated(CORES[CORE], FOLDER, again=False), expected)
 
-    def test_a_file_that_is_no_model_is_a_reason(self, emulated, tmp_path):
+    def test_a_file_that_is_not_a_model_fails_with_a_reason(self, emulated, tmp_path):
         broken = tmp_path / "broken.tflite"
         broken.write_bytes(b"nothing")
         task = guest.Task(str(broken), "litert", str(tmp_path / "none.npy"), 1)
@@ -96,7 +96,7 @@ class TestProfiles:
         assert profile.load(path) == (first, 4)
         assert profile.load(tmp_path / "none") is None
 
-    def test_marks_are_the_plugins(self):
+    def test_marks_are_the_same_in_the_plugin(self):
         source = profile.SOURCE.read_text()
         for value in (guest.START, guest.STOP):
             assert f"{value:#x}" in source
@@ -104,7 +104,7 @@ class TestProfiles:
     def test_marks_surround_the_calls_and_not_the_warm_up(self, monkeypatch):
         seen = []
         monkeypatch.setattr(guest, "mark", seen.append)
-        guest.marked(lambda: seen.append("call"), calls=2, sections=2, warm_up=3)
+        guest.run_marked(lambda: seen.append("call"), calls=2, sections=2, warm_up=3)
         section = [guest.START, "call", "call", guest.STOP]
         assert seen == ["call"] * 3 + [0, "call", "call", 0, *section, *section]
 
@@ -120,14 +120,17 @@ class TestUserland:
         with pytest.raises(UnavailableError, match="apt-get install qemu-user"):
             userland.make(tmp_path)
 
-    def test_what_cannot_be_fetched_is_said_in_one_line(self):
+    def test_the_recipe_covers_the_description_of_the_cores(self):
+        assert userland.recipe().endswith(f" {ROOT / 'fmnist_edge'}\n")
+
+    def test_a_failed_download_is_one_line(self):
         command = [sys.executable, "-c", "raise SystemExit('\\nE: no such host')"]
         with pytest.raises(
             UnavailableError, match=r"cannot fetch lists: .*\(E: no such host\); an emulated board needs"
         ):
-            userland.call(command, "lists")
+            userland.run_program(command, "lists")
 
-    def test_wheels_are_the_locks(self):
+    def test_wheels_are_those_of_the_lock_file(self):
         locked = (ROOT / "requirements.lock").read_text()
         lines = [line.split() for line in userland.WHEELS.read_text().splitlines() if not line.startswith("#")]
         for pin, digest in lines:
@@ -147,22 +150,22 @@ def cell_with(**changes):
 
 
 class TestVerdicts:
-    def test_a_good_cell_is_no_failure(self):
+    def test_a_good_cell_passes(self):
         assert suite.failures([cell_with()]) == []
         assert tables.row(cell_with())[2:] == ["2", "100.00", "same bits", "0", "2.50", "0.001"]
 
-    def test_another_class_is(self):
+    def test_another_top_class_fails(self):
         wrong = cell_with(scores=np.array([[1.0, 0.0], [1.0, 0.0]], np.float32))
         assert suite.failures([wrong]) == [
             "m/int8.tflite on cortex-a72: 1 of 2 images have another top class than here"
         ]
         assert tables.row(wrong)[3:5] == ["50.00 FAIL", "differ"]
 
-    def test_a_count_that_does_not_repeat_is(self):
+    def test_a_count_that_is_not_repeatable_fails(self):
         (line,) = suite.failures([cell_with(repeatability=0.002)])
         assert line == "m/int8.tflite on cortex-a72: instruction counts lie 0.20% apart; at most 0.1%"
 
-    def test_a_reason_is(self):
+    def test_a_cell_with_a_reason_fails(self):
         broken = cell_with(status="failed", reason="crashed (SIGSEGV)", parity=None)
         assert suite.failures([broken]) == ["m/int8.tflite on cortex-a72: crashed (SIGSEGV)"]
         assert tables.row(broken)[2] == "crashed (SIGSEGV)"
@@ -179,11 +182,11 @@ class TestCounting:
         host = suite.Host(Artifact.open(ROOT / "exported/compact_cnn/int8.tflite"), tmp_path / "images.npy", 1)
         return suite.count(host, CORES[CORE], tmp_path, tmp_path), len(list(left))
 
-    def test_one_that_repeats_is_done_once(self, tmp_path, monkeypatch):
+    def test_a_repeatable_count_is_done_once(self, tmp_path, monkeypatch):
         found, unused = self.count(tmp_path, monkeypatch, [4_000_000, 4_000_400, 4_000_000, 4_000_000, 9, 9])
         assert (found["instructions"], found["attempts"], unused) == (1_000_025, 1, 2)
 
-    def test_one_that_does_not_is_done_again_and_at_last_believed(self, tmp_path, monkeypatch):
+    def test_another_count_is_repeated_up_to_three_times(self, tmp_path, monkeypatch):
         crowded, quiet = [4_000_000, 4_200_000, 4_000_000, 4_000_000], [4_000_000] * 4
         found, _ = self.count(tmp_path, monkeypatch, crowded + quiet)
         assert (found["instructions"], found["attempts"], found["repeatability"]) == (1_000_000, 2, 0)
@@ -192,7 +195,7 @@ class TestCounting:
 
 
 class TestNothingIsLost:
-    def test_two_of_one_name_are_refused(self, tmp_path):
+    def test_two_artifacts_with_the_same_name_are_refused(self, tmp_path):
         artifact = Artifact.open(ROOT / "exported/compact_cnn/int8.tflite")
         with pytest.raises(InputError, match=r"two artifacts are called compact_cnn/int8\.tflite"):
             suite.run([artifact, artifact], np.zeros((1, 28, 28), np.uint8), "", suite.Choice(), tmp_path, tmp_path)
@@ -201,10 +204,10 @@ class TestNothingIsLost:
         made = {"schema": results.SCHEMA, "kind": results.KIND, "core": CORE, **suite.versions(), "qemu": "1.0"}
         kept = results.save({**made, "cells": []}, tmp_path).read_bytes()
         with pytest.raises(InputError, match=r"made by qemu 1\.0, here .*; name another --out"):
-            suite.current(tmp_path, CORE)
+            suite.load_results(tmp_path, CORE)
         assert (tmp_path / f"{CORE}.json").read_bytes() == kept
 
-    def test_what_this_machine_lacks_is_no_failure_of_an_artifact(self, tmp_path, monkeypatch):
+    def test_a_missing_program_is_not_a_failure_of_the_artifact(self, tmp_path, monkeypatch):
         def lacking(*_):
             raise UnavailableError("no plugins")
 
@@ -214,11 +217,11 @@ class TestNothingIsLost:
         monkeypatch.setattr(suite.Host, "emulated", lambda *_: host.expected)
         monkeypatch.setattr(suite, "count", lacking)
         with pytest.raises(UnavailableError):
-            suite.measured(host, CORES[CORE], tmp_path, tmp_path, False)
+            suite.emulate_cell(host, CORES[CORE], tmp_path, tmp_path, False)
 
 
 class TestResults:
-    def test_committed_ones_have_every_shipped_artifact_on_every_core(self):
+    def test_committed_results_have_every_shipped_artifact_on_every_core(self):
         shipped = {Artifact.open(path).manifest.sha256 for path in ROOT.glob("exported/*/int8.tflite")}
         for core in CORES:
             result = results.load(COMMITTED / f"{core}.json")
@@ -227,25 +230,25 @@ class TestResults:
             assert all(cell["parity"]["bit_equal"] and cell["parity"]["images"] >= 500 for cell in cells)
             assert suite.failures([{"core": core, **cell} for cell in result["cells"]]) == []
 
-    def test_the_committed_page_is_theirs(self):
+    def test_the_committed_page_has_the_committed_results(self):
         assert (COMMITTED / "README.md").read_text() == tables.document(results.load_all(COMMITTED))
 
     @pytest.mark.parametrize(
-        ("content", "said"),
-        [("{", "not JSON"), ("[]", "no results of"), ('{"kind": "emulated", "schema": 1}', "its cells or its core")],
+        ("content", "message"),
+        [("{", "not JSON"), ("[]", "not results of"), ('{"kind": "emulated", "schema": 1}', "its cells are missing")],
     )
-    def test_other_files_are_refused(self, tmp_path, content, said):
+    def test_other_files_are_refused(self, tmp_path, content, message):
         (tmp_path / "cortex-a72.json").write_text(content)
-        with pytest.raises(FileError, match=said):
+        with pytest.raises(FileError, match=message):
             results.load_all(tmp_path)
 
 
-def test_networks_are_fed_by_their_own_input_layer():
+def test_the_size_of_the_image_is_read_from_the_input_layer():
     text = "7767517\n2 2\nInput data 0 1 data -23330=4,3,227,226,3 0=227 1=226 2=3\nReLU r 1 1 data out\n"
     network = ncnn_guest.Network("x.param")
-    assert ncnn_guest.found(ncnn_guest.SHAPE, text, network) == ("227", "226", "3")
+    assert ncnn_guest.search(ncnn_guest.SHAPE, text, network) == ("227", "226", "3")
     with pytest.raises(ArtifactError, match=r"x\.param: no Input layer"):
-        ncnn_guest.found(ncnn_guest.SHAPE, "", network)
+        ncnn_guest.search(ncnn_guest.SHAPE, "", network)
     assert json.loads(json.dumps(network.__dict__)) == {
         "artifact": "x.param",
         "engine": "ncnn",

@@ -1,4 +1,4 @@
-"""Estimated latency: cycles by the simulator, a constant by pairs, and what the command makes of committed counts."""
+"""Estimated latency: simulated cycles, fitted constants, and the command on committed counts."""
 
 import json
 import shutil
@@ -20,15 +20,15 @@ from fmnist_edge.cli import main
 from fmnist_edge.errors import InputError, UnavailableError, UnknownNameError
 
 needs_mca = skip_where([why_it_does_not_run(name) for name in ("llvm-mca", "llvm-mc")], "llvm")
-NOP, FMLA = "1f2003d5", "20cc214e"  # fmla v0.4s, v1.4s, v1.4s: each waits for the one before
+NOP, FMLA = "1f2003d5", "20cc214e"  # fmla v0.4s, v1.4s, v1.4s: each depends on the one before
 SWP, CALL, UNKNOWN = "2000a038", "00000094", "ffffffff"  # neoverse-n1's model has no swp
 
 
 @needs_mca
 class TestCycles:
-    def test_a_chain_takes_its_latency_and_independent_work_its_throughput(self):
+    def test_a_dependent_chain_is_limited_by_latency_independent_work_by_throughput(self):
         chain, free = cycles.block_cycles([FMLA * 8, NOP * 8], "cortex-a72")
-        assert chain > 3 * 8 - 1  # at least three cycles each, as Arm's Cortex-A72 optimisation guide has them
+        assert chain > 3 * 8 - 1  # at least three cycles each, according to Arm's Cortex-A72 optimisation guide
         assert free < 8
 
     def test_are_weighted_by_executions(self):
@@ -37,19 +37,19 @@ class TestCycles:
         assert often["cycles"] == pytest.approx(1000 * alone["cycles"])
         assert often["scheduling"] == f"cortex-a72, llvm-mca {cycles.version()}"
 
-    def test_cold_blocks_are_taken_to_be_like_hot_ones(self):
+    def test_cold_blocks_are_assumed_to_be_like_hot_ones(self):
         hot = cycles.cycles_of({FMLA * 8: 1000}, "cortex-a72")
         both = cycles.cycles_of({FMLA * 8: 1000, NOP: 40}, "cortex-a72")
         assert both["share"] == pytest.approx(8000 / 8040)
         assert both["cycles"] == pytest.approx(hot["cycles"] * 8040 / 8000)
 
     @pytest.mark.parametrize("core", CORES.values(), ids=CORES)
-    def test_what_a_model_does_not_know_costs_next_to_nothing(self, core):
+    def test_unknown_instructions_cost_nearly_nothing(self, core):
         known, unknown = cycles.block_cycles([NOP * 8, NOP * 4 + SWP + CALL + UNKNOWN + NOP], core.scheduling)
-        assert unknown <= known + 4  # a call is no 100 cycles
+        assert unknown <= known + 4  # a call does not count as 100 cycles
 
     def test_instructions_keep_their_place_beside_unknown_ones(self):
-        found = cycles.disassembled([UNKNOWN, NOP, FMLA])
+        found = cycles.disassemble([UNKNOWN, NOP, FMLA])
         assert found == {UNKNOWN: "nop", NOP: "nop", FMLA: "fmla v0.4s, v1.4s, v1.4s"}
 
 
@@ -60,15 +60,15 @@ def test_no_simulator_says_what_to_install(monkeypatch):
 
 
 class TestFitting:
-    def test_one_out_is_predicted_by_the_others_alone(self):
+    def test_leave_one_out_predicts_from_the_others(self):
         pairs = [(1.0, 2.0), (2.0, 4.0), (1.0, 20.0)]
         assert fitting.constant(pairs[:2]) == pytest.approx(2)
         assert fitting.leave_one_out(pairs)[2] == pytest.approx(2 / 20 - 1)
 
-    def test_a_boards_entry_has_the_integer_networks_by_the_floats_constant(self):
+    def test_a_boards_entry_has_the_errors_of_the_float_constant_on_integer_networks(self):
         counts = {name: {"cycles": c, "weight_bytes": 2 * c} for name, c in (("a", 1e6), ("b", 2e6), ("b_int8", 1e6))}
         figures = {"name": "B", "core": "cortex-a72", "ghz": 1.0, "published_ms": {"a": 3.0, "b": 6.0, "b_int8": 1.5}}
-        made = calibration.fitted(figures, counts)
+        made = calibration.fit_board(figures, counts)
         assert made["floats"] == {"constant": pytest.approx(3), "errors": {"b_int8": pytest.approx(1)}}
         assert made["constant"] == pytest.approx((3 * 3 * 1.5) ** (1 / 3))
         assert made["bytes_per_cycle"] == 2
@@ -80,7 +80,7 @@ class TestFitting:
 
 
 class TestBoards:
-    def test_committed_constants_are_their_own_networks(self):
+    def test_committed_constants_follow_from_the_committed_networks(self):
         for entry in tables.fitted_boards(boards.data()):
             name, nets = entry["title"], entry["networks"].values()
             pairs = [(net["cycles"] / (entry["ghz"] * 1e6), net["published_ms"]) for net in nets]
@@ -120,23 +120,23 @@ class TestEstimates:
         assert found.milliseconds == pytest.approx(PI4.constant)  # 1.8 million cycles at 1.8 GHz
         assert (found.note, found.reason, found.instructions) == (None, None, 2_000_000)
 
-    def test_of_another_file_of_the_same_model_and_precision_it_says_so(self):
+    def test_an_estimate_from_another_file_of_the_model_and_precision_has_a_note(self):
         assert estimated(emulated_cell(ARTIFACT, sha256="other")).note == "of another file of this model and precision"
         assert estimated(emulated_cell(ARTIFACT, sha256="other", precision="float16")).milliseconds is None
         assert estimated(emulated_cell(ARTIFACT, sha256="other", artifact="compact_cnn/int8.onnx")).milliseconds is None
 
-    def test_what_was_not_emulated_is_unavailable_with_what_to_run(self):
+    def test_without_emulation_the_reason_has_the_command_to_run(self):
         for found in (estimated(), estimated(emulated_cell(ARTIFACT), core="cortex-a76")):
             assert found.milliseconds is None
             assert found.reason.startswith("never emulated; run: fmnist-edge emulate ")
             assert found.reason.endswith("compact_cnn/int8.tflite --core cortex-a72")
         assert "without llvm-mca" in estimated(emulated_cell(ARTIFACT, cycles=None)).reason
 
-    def test_weights_beyond_what_was_fitted_are_noted(self):
+    def test_more_weights_per_cycle_than_in_the_fit_are_noted(self):
         few = emulated_cell(ARTIFACT, cycles={"cycles": ARTIFACT.size_bytes})
         assert estimated(few).note.startswith("probably slower: 1.0 bytes of weights a cycle, at most 0.")
 
-    def test_is_never_printed_without_its_sign_and_error(self):
+    def test_is_always_printed_with_sign_and_error(self):
         item = estimated(emulated_cell(ARTIFACT))
         assert f"| ≈ {PI4.constant:.2f} ms ± 30 % |" in tables.shown([item], [PI4])
 
@@ -151,7 +151,7 @@ class TestMeasured:
             rounds=bench.steady(us), **changes,
         )  # fmt: skip
 
-    def test_a_measurement_stands_beside_its_estimate(self):
+    def test_a_measurement_is_compared_with_its_estimate(self):
         (found,) = measured.compare(self.result(self.cell(4000)), [estimated(emulated_cell(ARTIFACT))], PI4)
         assert found.measured_ms == pytest.approx(4, rel=0.01)
         assert found.off == pytest.approx(PI4.constant / 4 - 1, rel=0.01)
@@ -173,19 +173,19 @@ class TestMeasured:
         assert measured.refit(PI4, items[1:])[0].constant == pytest.approx(PI4.constant * 4.5)
 
     @pytest.mark.parametrize("changes", [{"threads": 4}, {"batch": 8}, {"sha256": "other"}, {"engine": "numpy"}])
-    def test_other_cells_are_none_of_it(self, changes):
+    def test_other_cells_are_ignored(self, changes):
         other = self.result({**self.cell(4000), **changes})
         with pytest.raises(InputError, match="no measured cell of one thread and one image"):
             measured.compare(other, [estimated(emulated_cell(ARTIFACT))], PI4)
 
     def test_another_architecture_is_refused(self):
         result = self.result(self.cell(4000), architecture="x86_64")
-        with pytest.raises(InputError, match="'x86_64'; expected a 64-bit Arm board's"):
+        with pytest.raises(InputError, match="'x86_64'; expected a 64-bit Arm board"):
             measured.compare(result, [estimated(emulated_cell(ARTIFACT))], PI4)
 
     def test_another_board_is_refused(self):
         result = self.result(self.cell(4000), cpu="ARM Cortex-A76")
-        with pytest.raises(InputError, match=r"of an ARM Cortex-A76; Raspberry Pi 4B? has a cortex-a72"):
+        with pytest.raises(InputError, match=r"from an ARM Cortex-A76; Raspberry Pi 4B? has a cortex-a72"):
             measured.compare(result, [estimated(emulated_cell(ARTIFACT))], PI4)
 
 
@@ -202,9 +202,9 @@ def counted(tmp_path, monkeypatch):
 class TestCommand:
     def test_prints_and_writes_estimates_and_reasons(self, counted, capsys):
         assert main(["estimate", str(ARTIFACT.path), "--board", "pi4", "--board", "pi5"]) == 0
-        said = capsys.readouterr().out
-        assert "≈ 1.55 ms ± 30 %" in said
-        assert "on cortex-a76: unavailable, never emulated; run: " in said
+        output = capsys.readouterr().out
+        assert "≈ 1.55 ms ± 30 %" in output
+        assert "on cortex-a76: unavailable, never emulated; run: " in output
         report = json.loads((counted / "reports/estimate.json").read_text())
         assert [item["milliseconds"] is None for item in report["estimates"]] == [False, True]
         assert "Nothing here was measured on a board" in (counted / "reports/estimate.md").read_text()
@@ -224,9 +224,9 @@ class TestCommand:
         cell = TestMeasured().cell(4000)
         file = bench_results.save(bench.result(cell), counted / "mine.json.gz")
         assert main(["estimate", str(ARTIFACT.path), "--board", "pi4", "--measured", str(file)]) == 0
-        said = capsys.readouterr().out
-        assert "too few cells to know its error" in said
-        assert "≈ 4.00 ms ± 30 %" in said
+        output = capsys.readouterr().out
+        assert "too few cells to know its error" in output
+        assert "≈ 4.00 ms ± 30 %" in output
         section = json.loads((counted / "reports/estimate.json").read_text())["measured"]
         assert section["refit"] == pytest.approx(4.0, rel=0.01)
         assert "refit on mine.json.gz: 4." in (counted / "reports/estimate.md").read_text()

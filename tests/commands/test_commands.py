@@ -17,7 +17,7 @@ from fmnist_edge.commands import extras, reference
 from fmnist_edge.commands.command import Group, commands
 from fmnist_edge.commands.manual import PROGRAM, arguments_of, explained, parser, parser_of
 from fmnist_edge.errors import InputError, UnavailableError, one_line
-from fmnist_edge.export.exporter import translated
+from fmnist_edge.export.exporter import export_errors
 
 FOLDER = ROOT / "fmnist_edge/commands"
 COMMANDS = {command.name: command for command in commands()}
@@ -304,7 +304,7 @@ class TestAMissingModule:
         assert "Traceback" in err and "ModuleNotFoundError" in err and err.splitlines()[-1].startswith("fmnist-edge: ")
 
     def test_neither_the_converters_nor_the_loader_hide_it(self):
-        with pytest.raises(ModuleNotFoundError), translated("converting"):
+        with pytest.raises(ModuleNotFoundError), export_errors("converting"):
             raise ModuleNotFoundError("No module named 'fmnist_edge.gone'", name="fmnist_edge.gone")
         with pytest.raises(ModuleNotFoundError):
             checkpoints.require("fmnist_edge.gone")

@@ -1,4 +1,4 @@
-"""Explain names the layer that was hurt on purpose, in every format, and what it promises comes true."""
+"""Explain finds a layer that was damaged on purpose, in every format, and its predictions are right."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.explain.explanation import Explanation, explain, readers, remedy
 from fmnist_edge.explain.graph import LayerGraph
-from fmnist_edge.explain.layers import LayerReport, blank, compare_layers
+from fmnist_edge.explain.layers import LayerReport, compare_layers, empty_report
 from fmnist_edge.explain.matching import Match, Matching
 from fmnist_edge.explain.metrics import Saturation
 from fmnist_edge.explain.probe import OUTPUT
@@ -53,8 +53,8 @@ def sound(tmp_path_factory):
 
 
 @pytest.mark.parametrize("precision", SELECTIVE, ids=lambda item: item.filename)
-class TestALayerHurtOnPurpose:
-    def test_is_named_and_keeping_it_in_float_heals(self, hurt, precision, tmp_path):
+class TestADamagedLayer:
+    def test_is_found_and_keeping_it_in_float_helps(self, hurt, precision, tmp_path):
         found = explained(hurt, precision, tmp_path)
         assert found.by_damage[0].layer == HURT and HURT in found.remedies[0].layers and HURT in found.weakest[:2]
         assert found.share(found.by_damage[0].noise) > 0.8
@@ -72,7 +72,7 @@ class TestALayerHurtOnPurpose:
 
 @pytest.mark.parametrize("format", [name for name, item in FORMATS.items() if item.probe])
 def test_every_layer_of_a_float32_file_is_found_and_right(sound, format, tmp_path):
-    """Were a tensor taken for another layer's, its SQNR would be some 10 dB."""
+    """A tensor that is matched with the wrong layer has an SQNR of about 10 dB."""
     found = explained(sound, select(format, ["float32"])[0], tmp_path)
     traced = {report.layers[-1] for report in found.reports.values()}
     assert traced >= {"picture", "re_lu", "pool", "conv2d_1", "lrn", "add", "flatten", "dense", "dense_1", "scores"}
@@ -100,7 +100,7 @@ def test_every_precision_is_explained(sound, precision, tmp_path):
 
 
 def test_saturation_shows_what_calibration_left_out(sound, tmp_path):
-    """Calibrated on dark images, the input has no integers for bright ones."""
+    """After calibration on dark images, bright ones are clipped at the input."""
     int8 = select("tflite", ["int8"])[0]
     bright = explained(sound, int8, tmp_path / "bright").reports
     dark = explained(sound, int8, tmp_path / "dark", calibration=PIXELS // 8).reports
@@ -117,8 +117,8 @@ def test_a_fixed_batch_and_an_open_one(sound, tmp_path):
         assert explain(artifact, sound, PIXELS, progress=silent).output.error.sqnr_db > 25
 
 
-def test_a_graph_that_fails_on_what_it_declares_is_one_line(tmp_path):
-    """Its input is of any batch, its Reshape of one image."""
+def test_a_graph_that_fails_on_its_declared_input_is_refused_in_one_line(tmp_path):
+    """Its input has an open batch, but its Reshape expects one image."""
     from onnx import TensorProto, helper, numpy_helper
 
     nodes = [helper.make_node("Reshape", ["x", "one"], ["flat"]), helper.make_node("Relu", ["flat"], ["y"])]
@@ -136,7 +136,7 @@ def test_a_graph_that_fails_on_what_it_declares_is_one_line(tmp_path):
 
 
 class TestGraph:
-    def test_evaluates_what_the_model_does(self):
+    def test_computes_the_same_as_the_model(self):
         model = small_model()
         graph = LayerGraph(model)
         inputs = CONTRACT.preprocessing.apply(PIXELS[:3], CONTRACT.input_shape)
@@ -146,8 +146,8 @@ class TestGraph:
     def test_starts_from_any_values(self):
         graph = LayerGraph(small_model())
         assert graph.needed(["dense_1"], {"flatten"}) == ["dense", "dense_1"]
-        assert graph.behind("dense") == {"dense_1", "scores"}
-        assert {"add", "dropout"} <= graph.behind("pool") and "pool" not in graph.behind("conv2d_1")
+        assert graph.downstream("dense") == {"dense_1", "scores"}
+        assert {"add", "dropout"} <= graph.downstream("pool") and "pool" not in graph.downstream("conv2d_1")
         ones = np.ones((2, graph.steps["dense_1"].tensor.shape[1]), np.float32)
         scores = graph.evaluate(["scores"], {"dense_1": ones})["scores"]
         kernel, bias = small_model().get_layer("scores").get_weights()
@@ -186,15 +186,15 @@ class TestRemedy:
         "scores": report("scores", ("left", "right"), 8, 7),
     }
 
-    def test_arithmetic_goes_with_the_layer_alone(self):
+    def test_the_error_of_arithmetic_is_removed_with_the_layer(self):
         assert (remedy(self.REPORTS, "left").layers, remedy(self.REPORTS, "left").saved) == (("left",), 3)
 
-    def test_rounding_goes_only_with_all_who_read_it(self):
+    def test_rounding_is_only_removed_with_all_readers(self):
         assert readers(self.REPORTS, "conv") == ["pool", "left", "right"]
         found = remedy(self.REPORTS, "conv")
         assert found.layers == ("conv", "pool", "left", "right") and found.saved == 10 + 0 + 3 + 1
 
-    def test_an_operation_is_no_layer_to_keep(self):
+    def test_an_operation_cannot_be_kept(self):
         reports = {**self.REPORTS, "left": report("left", ("pool",), 4, 1)}
         reports["left"].keepable = False
         assert remedy(reports, "left").layers == ()
@@ -205,7 +205,7 @@ class TestRemedy:
 
 
 class Overflowing:
-    """A probe of a float16 file in which the layer "big" is too large."""
+    """A probe of a float16 file in which the layer "big" overflows."""
 
     def __init__(self, graph):
         self.graph = graph
@@ -234,7 +234,7 @@ def test_values_that_are_not_finite_come_first():
     assert "big is the first layer whose values are not finite" in advice(found, None)
 
 
-def test_the_layer_with_the_kernel_stands_for_those_around_it():
+def test_the_layer_with_the_kernel_represents_fused_layers():
     import keras
 
     image = keras.Input((8, 8, 1), name="image")
@@ -245,11 +245,11 @@ def test_the_layer_with_the_kernel_stands_for_those_around_it():
     matching = Matching({name: Match((name, 0)) for name in names}, frozenset())
     probe = type("Probe", (), {"tensors": {(name, 0): spec for name in names}})
     owners = {"else": ("conv",), "t": ("relu",)}
-    first, last = (blank(graph, probe, matching, owners, name) for name in names[1:])
+    first, last = (empty_report(graph, probe, matching, owners, name) for name in names[1:])
     assert (first.layers, first.layer, first.keepable) == (("pad", "conv", "relu"), "conv", True)
     assert not last.keepable
     for made, layer, keepable in (({"t": ("relu", "pad")}, "pad", True), ({"else": ("relu", "pad")}, "conv", False)):
-        found = blank(graph, probe, matching, made, "relu")
+        found = empty_report(graph, probe, matching, made, "relu")
         assert (found.layer, found.keepable) == (layer, keepable), "no op of the convolution's own"
 
 
@@ -261,9 +261,11 @@ def compact(tmp_path_factory):
     return out / "compact_cnn/int8.tflite"
 
 
-def test_what_is_promised_of_a_real_model_comes_true(compact, tmp_path):
-    """Errors of many layers are nearly independent: their noise adds up to that of the whole.
-    What is left of it changes when a layer goes to float, hence the promise holds to a factor of two."""
+def test_the_predicted_saving_of_a_real_model_is_right(compact, tmp_path):
+    """The errors of many layers are nearly independent, so their noise adds up to the noise of the whole model.
+
+    The remaining noise changes when a layer is kept in float, so the prediction is right within a factor of two.
+    """
     checkpoint = checkpoints.load("compact_cnn", folder=ROOT / "trained_model")
     artifact, pixels = Artifact.open(compact), fashion_mnist.calibration_images(64)
     found = explain(artifact, checkpoint, pixels, progress=silent)
@@ -314,7 +316,7 @@ class TestCommand:
         assert Artifact.open(tmp_path / "compact_cnn/int8.tflite").manifest.keep_float == tuple(kept)
 
     def test_the_command_exports_as_before(self, sound, capsys, tmp_path):
-        """An own model's batch, preprocessing and calibration are part of what it takes."""
+        """The command includes the batch, preprocessing and calibration of a user's own model."""
         contract = replace(CONTRACT, preprocessing=Preprocessing(std=2.0, mean=-0.5))
         np.save(tmp_path / "pixels.npy", PIXELS)
         int8 = select("tflite", ["int8"])[0]
@@ -336,7 +338,7 @@ class TestCommand:
         }
 
     @pytest.mark.parametrize(
-        ("changed", "said"),
+        ("changed", "message"),
         [
             ({"batch": "1"}, "batch is '1'"),
             ({"batch": True}, "batch is True"),
@@ -346,7 +348,7 @@ class TestCommand:
             ({"lrn_fits": {"conv2": {"offset": "x", "terms": [], "rms_error": 0, "max_energy": 0}}}, "ValueError"),
             (
                 {"lrn_fits": {"conv2": {"offset": 0, "terms": [], "rms_error": 0, "max_energy": 0}}},
-                "conv2, no LRN layer",
+                "conv2, not an LRN layer",
             ),
             ({"keep_float": "conv2"}, "keep_float is 'conv2'"),
             ({"keep_float": ["conv"]}, "keep_float is ['conv']"),
@@ -355,13 +357,13 @@ class TestCommand:
         ],
         ids=str,
     )
-    def test_a_manifest_that_was_edited_is_refused(self, compact, capsys, tmp_path, changed, said):
+    def test_a_manifest_that_was_edited_is_refused(self, compact, capsys, tmp_path, changed, message):
         path = tmp_path / "int8.tflite"
         path.write_bytes(compact.read_bytes())
         manifest = json.loads(compact.with_name("int8.tflite.json").read_text()) | changed
         path.with_name("int8.tflite.json").write_text(json.dumps(manifest))
         code, out, err = command(capsys, path, "--report", tmp_path / "r.json")
-        assert (code, out) == (2, "") and err.count("\n") == 1 and said in err, err
+        assert (code, out) == (2, "") and err.count("\n") == 1 and message in err, err
         assert "export the model again" in err or "without --tune-accuracy" in err
 
     def test_a_manifest_without_batch_is_refused(self, compact, capsys, tmp_path):
@@ -385,7 +387,7 @@ class TestCommand:
         own = export(
             hurt, select("tflite", ["int8"])[0], CONTRACT, tmp_path / "own", calibration=Calibration(PIXELS, "")
         )
-        for arguments, said in (
+        for arguments, message in (
             ((tmp_path / "none.tflite",), "no such file"),
             ((other,), "truncated or altered"),
             ((old,), "export the model again"),
@@ -395,11 +397,11 @@ class TestCommand:
             ((own.path,), "small"),
         ):
             code, out, err = command(capsys, *arguments)
-            assert (code, out) == (2, "") and err.count("\n") == 1 and said in err, err
+            assert (code, out) == (2, "") and err.count("\n") == 1 and message in err, err
 
 
 @pytest.mark.parametrize("shape", [(4, 49), (4,), (1, 4, 10, 2), ()])
 def test_a_tensor_of_another_size_than_its_layer_is_refused(shape):
-    """Sound bytes that an engine runs, with another op's tensor for its output."""
-    with pytest.raises(ArtifactError, match=r"the file's tensor 'output' is .* where its model's layer is"):
+    """A valid file that an engine runs, but whose output is another op's tensor."""
+    with pytest.raises(ArtifactError, match=r"the file's tensor 'output' has shape .* its model's layer has"):
         Match(OUTPUT).arranged(np.zeros(shape, np.float32), np.zeros((4, 10), np.float32))

@@ -1,4 +1,4 @@
-"""The numbers that `explain` gives: what they are for known arrays, and what must hold for all arrays."""
+"""The metrics of `explain`: values for known arrays, and properties for all arrays."""
 
 import json
 import math
@@ -17,7 +17,7 @@ FINITE = st.floats(-(2.0**60), 2.0**60, width=32)
 
 @st.composite
 def pairs(draw, elements=FINITE):
-    """Two float32 arrays of one shape."""
+    """Two float32 arrays of the same shape."""
     shape = draw(array_shapes(max_dims=3, max_side=6))
     return tuple(draw(arrays(np.float32, shape, elements=elements)) for _ in range(2))
 
@@ -71,15 +71,15 @@ def test_more_noise_is_a_lower_sqnr(pair, factor):
 
 
 @given(pairs(elements=st.floats(width=32)))
-def test_what_is_written_is_json_whatever_comes(pair):
+def test_any_comparison_is_valid_json(pair):
     written = compared(pair).as_dict()
     json.dumps(written, allow_nan=False)
     assert written["non_finite"] == int((~np.isfinite(pair[0]) | ~np.isfinite(pair[1])).sum())
     assert not (written["non_finite"] and (written["exact"] or written["sqnr_db"] is not None))
 
 
-def test_sums_are_not_taken_in_float32():
-    """Ten million ones and a small error that float32 would have lost."""
+def test_sums_are_not_computed_in_float32():
+    """Ten million ones, and a small error that float32 would lose."""
     ones = np.ones(10_000_000, np.float32)
     found = compared((ones, ones - np.float32(1e-4)), (ones, ones))
     assert found.signal == 2e7
@@ -96,7 +96,7 @@ class TestSaturation:
     def test_counts_both_limits(self):
         assert self.share([-128, -127, 0, 126, 127, 127, 5, 5]) == 3 / 8
 
-    def test_a_limit_that_stands_for_zero_is_where_relu_ends(self):
+    def test_a_limit_at_the_zero_point_does_not_count(self):
         assert self.share([-128, -128, -128, 127], zero_point=-128) == 1 / 4
         assert self.share([0, 0, 0, 255], zero_point=0, dtype="uint8") == 1 / 4
         assert self.share([127, 127, -128, 0], zero_point=127) == 1 / 4

@@ -1,4 +1,4 @@
-"""Explain on models that are not of the zoo: what it finds is right, and what it recommends export can do."""
+"""Explain models that are not in the zoo: the findings are right, and `export` accepts the recommendations."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def sequential():
 
 
 def with_operations():
-    """`x + y` and the like are operations: they are in the graph, and are no layers."""
+    """Operations like `x + y` are in the graph, but are not layers."""
     import keras
 
     layers = keras.layers
@@ -76,7 +76,7 @@ def mobilenet():
 
 
 def checkpoint(make, folder, trained=True):
-    """`trained` gives every BatchNorm statistics of its own; it is as good as an identity before."""
+    """`trained` gives every BatchNorm random statistics; without, it is nearly an identity."""
     import keras
 
     keras.utils.set_random_seed(3)
@@ -109,7 +109,7 @@ def explained(own, precision, out, *keep_float):
 
 @pytest.mark.parametrize("precision", INT8, ids=lambda item: item.filename)
 @pytest.mark.parametrize("make", [sequential, with_operations, with_shared_layers])
-def test_every_layer_that_is_recommended_can_be_kept_and_that_helps(make, precision, tmp_path):
+def test_keeping_a_recommended_layer_works_and_helps(make, precision, tmp_path):
     own = checkpoint(make, tmp_path)
     found = explained(own, precision, tmp_path)
     assert found.remedies and found.output.error.sqnr_db > 10
@@ -121,7 +121,7 @@ def test_every_layer_that_is_recommended_can_be_kept_and_that_helps(make, precis
 @pytest.mark.parametrize("precision", INT8, ids=lambda item: item.filename)
 @pytest.mark.parametrize(("make", "trained"), [(with_operations, False), (mobile_blocks, True),
                                                 pytest.param(mobilenet, True, marks=pytest.mark.slow)])  # fmt: skip
-def test_every_layer_that_could_be_recommended_can_be_kept(make, trained, precision, tmp_path):
+def test_every_keepable_layer_can_be_kept(make, trained, precision, tmp_path):
     own = checkpoint(make, tmp_path, trained)
     found = explained(own, precision, tmp_path)
     keepable = {report.layer for report in found.reports.values() if report.keepable and report.inputs}
@@ -132,8 +132,8 @@ def test_every_layer_that_could_be_recommended_can_be_kept(make, trained, precis
 
 @pytest.mark.parametrize("format", ["tflite", "onnx"])
 @pytest.mark.parametrize("make", [sequential, with_operations, with_shared_layers])
-def test_every_tensor_that_is_found_is_the_layers(make, format, tmp_path):
-    """Were one taken for another layer's, its SQNR would be some 10 dB."""
+def test_every_matched_tensor_is_the_layers_output(make, format, tmp_path):
+    """A tensor that is matched with the wrong layer has an SQNR of about 10 dB."""
     own = checkpoint(make, tmp_path)
     found = explained(own, select(format, ["float32"])[0], tmp_path)
     kernels = {layer.name for layer in own.model.layers if any(len(weight.shape) > 1 for weight in layer.weights)}
@@ -143,8 +143,8 @@ def test_every_tensor_that_is_found_is_the_layers(make, format, tmp_path):
         assert report.own.exact or report.own.sqnr_db > 90, report.layers
 
 
-def test_an_operation_fused_with_layers_stands_under_the_one_that_the_file_names(tmp_path):
-    """An untrained BatchNorm is next to nothing: its output is that of the convolution, the rest is with the sum."""
+def test_an_operation_fused_with_layers_is_reported_under_the_layer_that_the_file_names(tmp_path):
+    """An untrained BatchNorm is nearly an identity: its output matches the convolution, the rest is with the sum."""
     own = checkpoint(with_operations, tmp_path, trained=False)
     tflite, onnx = (explained(own, precision, tmp_path / precision.format).reports["second"] for precision in INT8)
     for report in (tflite, onnx):

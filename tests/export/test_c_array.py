@@ -1,4 +1,4 @@
-"""Sources for microcontrollers: what they say, what a cross compiler makes of them, what an emulated core reads."""
+"""Sources for microcontrollers: their text, their cross-compiled array, and what an emulated core reads."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from fmnist_edge import checkpoints, cli
 from fmnist_edge.catalog.precisions import select
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ExportError
-from fmnist_edge.export.c_source import identifier, literal, real, resolver_call
+from fmnist_edge.export.c_source import float_literal, identifier, resolver_call, string_literal
 from fmnist_edge.export.pipeline import export
 from fmnist_edge.runtime import Classifier, Contract
 from fmnist_edge.runtime.engines.tflite_micro import TFLiteMicroEngine
@@ -72,7 +72,7 @@ class TestTexts:
         assert constant(header, "kModelLength") == str(len(content))
         assert hashlib.sha256(content).hexdigest() in header
 
-    def test_manifest_vouches_for_every_file(self, sources, tflite):
+    def test_manifest_has_the_hash_of_every_file(self, sources, tflite):
         manifest = json.loads(sources.path.with_name("int8_only.c-array.json").read_text())
         assert manifest == sources.manifest.as_dict()
         assert manifest["artifact"] == sources.path.name == "int8_only.c-array"
@@ -89,14 +89,14 @@ class TestTexts:
         assert {path.name: path.read_text() for path in again.path.iterdir()} == texts
         assert again.manifest == sources.manifest
 
-    def test_arena_is_what_tensorflow_lite_micro_takes(self, texts, sources, tflite):
+    def test_arena_size_is_what_tensorflow_lite_micro_needs(self, texts, sources, tflite):
         size = int(constant(texts["compact_cnn_model.h"], "kArenaSize"))
         engine = TFLiteMicroEngine(str(tflite.path))
         engine.run(np.zeros((1, 28, 28, 1), np.int8))
         assert engine.arena["total"] <= size <= engine.arena["total"] + 1040
         assert sources.manifest.arena_bytes == size and size % 16 == 0
 
-    def test_ops_are_those_of_the_file_in_the_resolvers_spelling(self, texts, sources):
+    def test_ops_of_the_file_are_spelled_as_in_the_resolver(self, texts, sources):
         calls = re.findall(r"resolver\.(\w+)\(\)", texts["compact_cnn_model.h"])
         assert calls == ["AddConv2D", "AddFullyConnected", "AddMaxPool2D", "AddReshape"]
         assert constant(texts["compact_cnn_model.h"], "kOpCount") == "4"
@@ -136,7 +136,7 @@ class TestTexts:
     ("compact_cnn", "compact_cnn_model"), ("My net-2.1", "my_net_2_1_model"), ("3conv", "m_3conv_model"),
     ("double", "double_model"), ("__x__", "x_model"), ("сеть", "model"),
 ])  # fmt: skip
-def test_a_namespace_of_any_name(name, expected):
+def test_any_name_becomes_a_namespace(name, expected):
     assert identifier(name) == expected
 
 
@@ -151,8 +151,13 @@ def test_spelling_of_ops(op, expected):
 
 
 def test_literals_survive_the_language():
-    assert literal('a"b\\c?é7\n') == '"a\\042b\\134c\\077\\303\\2517\\012"'
-    assert (real(1.0), real(1 / 255), real(1e-20), real(None)) == ("1.0f", "0.00392156886f", "9.99999968e-21f", "0.0f")
+    assert string_literal('a"b\\c?é7\n') == '"a\\042b\\134c\\077\\303\\2517\\012"'
+    assert (float_literal(1.0), float_literal(1 / 255), float_literal(1e-20), float_literal(None)) == (
+        "1.0f",
+        "0.00392156886f",
+        "9.99999968e-21f",
+        "0.0f",
+    )
 
 
 @needs_compiler
@@ -197,7 +202,7 @@ def test_an_emulated_core_reads_what_the_host_wrote(sources, texts, tflite, tmp_
 
 
 def own_model(activation, folder):
-    """A model with one op that stands in the way."""
+    """A model with one op that TensorFlow Lite Micro cannot run."""
     import keras
 
     inputs = keras.Input((28, 28, 1))
@@ -206,23 +211,23 @@ def own_model(activation, folder):
     return checkpoints.load(folder / "own.keras")
 
 
-@pytest.mark.parametrize(("activation", "said"), [("squareplus", "no integer kernel for|SQUARE"), ("gelu", "GELU")])
-def test_a_model_that_a_microcontroller_cannot_run_is_one_line(calibration, tmp_path, activation, said):
-    """squareplus leaves a float island; GELU has an integer kernel in TFLite, and none in TensorFlow Lite Micro."""
+@pytest.mark.parametrize(("activation", "message"), [("squareplus", "no integer kernel for|SQUARE"), ("gelu", "GELU")])
+def test_a_model_that_a_microcontroller_cannot_run_is_refused_in_one_line(calibration, tmp_path, activation, message):
+    """squareplus leaves a float island. GELU has an integer kernel in TFLite, but not in TensorFlow Lite Micro."""
     model = own_model(activation, tmp_path)
-    with pytest.raises(ExportError, match=said) as refusal:
+    with pytest.raises(ExportError, match=message) as refusal:
         export(model, SOURCES, CONTRACT, tmp_path / "out", calibration=calibration)
     assert "\n" not in str(refusal.value)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("batch", [None, 8])
-def test_more_than_one_image_a_call_is_refused(compact, calibration, tmp_path, batch):
-    with pytest.raises(ExportError, match="one image a call"):
+def test_other_batches_than_1_are_refused(compact, calibration, tmp_path, batch):
+    with pytest.raises(ExportError, match="one image per call"):
         export(compact, SOURCES, CONTRACT, tmp_path / "out", batch=batch, calibration=calibration)
     assert not (tmp_path / "out").exists()
 
 
-def test_accuracy_is_tuned_where_it_can_be_judged(capsys):
+def test_tune_accuracy_is_refused_for_sources(capsys):
     assert cli.main(["export", "compact_cnn", "--format", "c-array", "--tune-accuracy", "1"]) == 2
-    assert "use it with --format tflite" in capsys.readouterr().err
+    assert "use --format tflite" in capsys.readouterr().err

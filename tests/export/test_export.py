@@ -1,4 +1,4 @@
-"""Export with the real converters: every format and precision of one small trained model, and the LRN forms."""
+"""Export one small trained model with the real converters to every format and precision; test the LRN forms."""
 
 import hashlib
 import json
@@ -54,7 +54,7 @@ def name(precision):
 
 
 class TestEveryArtifact:
-    def test_answers_like_its_keras_model(self, artifacts, reference, name, precision):
+    def test_has_the_scores_of_its_keras_model(self, artifacts, reference, name, precision):
         images, expected = reference
         with Classifier.load(artifacts[name].path) as classifier:
             scores = classifier.scores(images)
@@ -63,7 +63,7 @@ class TestEveryArtifact:
         assert np.abs(scores - expected).max() < tolerance
         assert (scores.argmax(1) == expected.argmax(1)).mean() > 0.98
 
-    def test_manifest_tells_the_truth(self, artifacts, compact, name, precision):
+    def test_manifest_describes_the_file(self, artifacts, compact, name, precision):
         path = artifacts[name].path
         manifest = json.loads(path.with_name(path.name + ".json").read_text())
         content = path.read_bytes()
@@ -87,7 +87,7 @@ class TestEveryArtifact:
         assert None not in manifest["versions"].values()
 
     def test_golden_vectors_pass_in_every_engine(self, artifacts, name):
-        """The tolerance is wide enough for engines that round otherwise, and too narrow for another model."""
+        """The tolerance is wide enough for engines that round differently, and too narrow for another model."""
         path = artifacts[name].path
         for engine in engines_for(path):
             try:
@@ -144,10 +144,12 @@ def test_fixed_batch_pads_the_last_call(compact, reference, tmp_path):
         assert np.abs(classifier.scores(images[:11]) - expected[:11]).max() < 1e-4
 
 
-@pytest.mark.parametrize(("format", "batch", "said"), [("ncnn", None, "one image"), ("ncnn", 8, "one image a call, 8"),
-                                                       ("mnn", None, "fixed batch")])  # fmt: skip
-def test_a_batch_that_the_format_does_not_have(compact, tmp_path, format, batch, said):
-    with pytest.raises(ExportError, match=said):
+@pytest.mark.parametrize(
+    ("format", "batch", "message"),
+    [("ncnn", None, "one image"), ("ncnn", 8, "one image per call; got 8"), ("mnn", None, "fixed batch")],
+)
+def test_a_batch_that_the_format_does_not_have(compact, tmp_path, format, batch, message):
+    with pytest.raises(ExportError, match=message):
         export(compact, select(format, ["float32"])[0], CONTRACT, tmp_path, batch=batch)
     assert not list(tmp_path.iterdir())
 
@@ -160,7 +162,7 @@ def test_a_converter_that_is_not_installed(compact, tmp_path, monkeypatch, forma
 
 
 class TestConverterInAChild:
-    """Converters of others end their process, hang or print: each is one line."""
+    """Third-party converters crash, hang or print: each time the error is one line."""
 
     def test_a_crash(self, tmp_path):
         command = [sys.executable, "-c", "import os; print('bad graph', flush=True); os.abort()"]
@@ -183,7 +185,7 @@ class TestConverterInAChild:
 
 @pytest.fixture(scope="module")
 def model():
-    """tiny_resnet untrained: its LRN is what differs between targets. BatchNorm is given something to do."""
+    """An untrained tiny_resnet, whose LRN differs between targets, with BatchNorm weights that have an effect."""
     import keras
 
     keras.utils.set_random_seed(1)
@@ -225,7 +227,7 @@ class TestLowering:
         with pytest.raises(InputError, match="'composed', 'blocked', 'native'"):
             with_lrn(model, form)
 
-    def test_stock_is_what_the_converter_gets_without_us(self, model):
+    def test_stock_precisions_do_not_lower_the_model(self, model):
         layers = lower(model, select("tflite", ["stock_float32"])[0]).model.layers
         assert sum(type(layer).__name__ == "NativeLRN" for layer in layers) == 16
         assert any(type(layer).__name__ == "BatchNormalization" for layer in layers)
@@ -237,7 +239,7 @@ class TestLowering:
         assert np.array_equal(np.asarray(model(inputs)), before), "the given model must stay as it is"
 
     def test_folded_scale_is_in_the_first_layer(self, model):
-        """In the second one, a column with a large scale would use up the int8 range of all others."""
+        """In the second layer, a column with a large scale would use up the int8 range of all others."""
         first, second = (fold_batch_norm(model).get_layer(name).get_weights()[0] for name in ("dense", "logits"))
         assert np.allclose(np.abs(second), np.abs(model.get_layer("logits").get_weights()[0]))
         assert not np.allclose(np.abs(first), np.abs(model.get_layer("dense").get_weights()[0]))
@@ -256,8 +258,8 @@ class TestLowering:
 
         shared, last = dense(), layers.Dense(3)
         cases = [
-            layers.Dense(3)(layers.Add()([shared, normalized(shared)])),  # the unnormalised value is used too
-            layers.Add()([last(normalized(dense())), last(dense())]),  # so are the weights to fold the shift into
+            layers.Dense(3)(layers.Add()([shared, normalized(shared)])),  # the value before the BatchNorm is used too
+            layers.Add()([last(normalized(dense())), last(dense())]),  # the layer to fold the shift into is used twice
             layers.Dense(3)(normalized(dense("tanh"))),
             layers.ReLU()(normalized(dense())),
         ]
@@ -265,7 +267,7 @@ class TestLowering:
             model = keras.Model(inputs, outputs)
             assert fold_batch_norm(model) is model
         rows = keras.Input((4, 4))
-        for axis, folds in ((1, False), (2, True), (-1, True)):  # of the kernels' axis or of another one
+        for axis, folds in ((1, False), (2, True), (-1, True)):  # the kernels' channel axis or another one
             hidden = layers.BatchNormalization(axis=axis)(layers.Dense(4, activation="relu")(rows))
             model = keras.Model(rows, layers.Dense(3)(hidden))
             assert (fold_batch_norm(model) is not model) is folds
@@ -278,7 +280,7 @@ class TestLowering:
             precision = select(format, ["float32"])[0]
             ops = exporter.census(exporter.convert(lower(model, precision).model, precision, 1, None)).ops
             assert not {"LRN", "LOCAL_RESPONSE_NORMALIZATION", "CUSTOM"} & set(ops)
-            # 16 convolutions of the network, 16 of the normalisations; 6 additions, all of them skips.
+            # 16 convolutions of the network and 16 of LRN layers; 6 additions, all in skip connections.
             assert ops.get("Conv", ops.get("CONV_2D")) == 32
             assert ops.get("Add", ops.get("ADD")) == 6
 
@@ -322,7 +324,7 @@ def census_of(model, precision, images):
 
 @pytest.fixture(scope="module")
 def squareplus(tmp_path_factory):
-    """A model with an op of which TFLite has no integer kernel."""
+    """A model with an op that has no integer kernel in TFLite."""
     import keras
 
     inputs = keras.Input((28, 28, 1))
@@ -333,7 +335,7 @@ def squareplus(tmp_path_factory):
 
 
 class TestAnOpWithoutIntegerKernel:
-    def test_int8_leaves_it_in_float_and_says_so(self, squareplus, calibration, tmp_path):
+    def test_int8_keeps_it_in_float_and_lists_it(self, squareplus, calibration, tmp_path):
         artifact = export(squareplus, select("tflite", ["int8"])[0], CONTRACT, tmp_path, calibration=calibration)
         assert {name.split()[0] for name in artifact.manifest.float_ops} == {"DEQUANTIZE", "SQUARE"}
 
@@ -356,7 +358,7 @@ def test_precision_names():
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"format": "gguf"}, "format is 'gguf'; expected tflite, onnx"),
         ({"weights": "int4"}, "weights is 'int4'; expected float32, float16, int8"),
@@ -369,12 +371,12 @@ def test_precision_names():
         ({"activations": "dynamic", "calibrated": False, "io": "float32"}, "lrn fitted"),
     ],
 )
-def test_a_precision_that_contradicts_itself_is_refused(changed, said):
+def test_a_precision_that_contradicts_itself_is_refused(changed, message):
     good = asdict(select("tflite", ["int8"])[0])
     assert Precision(**good) == select("tflite", ["int8"])[0]
     with pytest.raises(InputError) as refusal:
         Precision(**{**good, **changed})
-    assert said in str(refusal.value)
+    assert message in str(refusal.value)
 
 
 def test_int8_needs_calibration_images(compact, tmp_path):
@@ -402,7 +404,7 @@ def test_a_failed_conversion_is_one_line_and_leaves_no_file(compact, tmp_path, m
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_that_cannot_be_prepared_is_one_line_too(compact, tmp_path, monkeypatch):
+def test_a_failed_lowering_is_one_line(compact, tmp_path, monkeypatch):
     def explode(*_):
         raise ValueError("first line\nsecond line")
 
@@ -421,8 +423,8 @@ def test_output_folder_that_is_a_file(compact, tmp_path):
 def test_collect_finds_and_refuses(artifacts, tmp_path):
     folder = artifacts["int8.tflite"].path.parent
     assert [item.path.name for item in collect([folder])] == sorted(artifacts)
-    for path, said in ((tmp_path, "no .tflite, .onnx, "), (tmp_path / "none.onnx", "no such file")):
-        with pytest.raises(ArtifactError, match=said):
+    for path, message in ((tmp_path, "no .tflite, .onnx, "), (tmp_path / "none.onnx", "no such file")):
+        with pytest.raises(ArtifactError, match=message):
             collect([path])
     (tmp_path / "bare.onnx").write_bytes(b"x")
     with pytest.raises(ArtifactError, match="no manifest"):

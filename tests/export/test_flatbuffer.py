@@ -1,4 +1,4 @@
-"""Packing a .tflite file anew: nothing is said twice, nothing is lost, and weights stand where kernels want them."""
+"""Packing a .tflite file: equal parts are stored once, nothing is lost, and weights are aligned as kernels need."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def content(request):
 
 
 def described(value):
-    """A flatbuffer's objects as plain values that compare equal when they say the same."""
+    """A flatbuffer's objects as plain values that can be compared."""
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.tobytes()
     if isinstance(value, list):
@@ -26,7 +26,7 @@ def described(value):
     return value
 
 
-def test_what_a_file_says_stays(content):
+def test_packing_keeps_the_content(content):
     packed = pack(unpack(content))
     assert described(unpack(packed)) == described(unpack(content))
     assert len(packed) <= len(content) + BUFFER_ALIGNMENT * len(unpack(packed).buffers)
@@ -45,7 +45,7 @@ def test_weights_are_aligned(content):
             assert place % BUFFER_ALIGNMENT == 0
 
 
-def test_an_engine_answers_the_same(content):
+def test_an_engine_gives_the_same_scores(content):
     answers = []
     for file in (content, pack(unpack(content))):
         interpreter = Interpreter(model_content=file)
@@ -58,7 +58,7 @@ def test_an_engine_answers_the_same(content):
     assert np.array_equal(*answers)
 
 
-def test_equal_vectors_and_names_stand_once():
+def test_equal_vectors_and_names_are_stored_once():
     model = unpack(linear_tflite("int8"))
     once = len(pack(model))
     for tensor in model.subgraphs[0].tensors:

@@ -1,4 +1,4 @@
-"""`keep_float`: the layers that are named compute in float, those and no others."""
+"""`keep_float`: exactly the named layers compute in float."""
 
 import json
 
@@ -42,7 +42,7 @@ class TestTFLite:
         (op,) = [name for name in artifact.manifest.float_ops if not name.startswith("DEQUANTIZE")]
         assert op.startswith(f"{kind} ") and part_of_name in op
 
-    def test_interface_and_answers_stay(self, checkpoint, tmp_path):
+    def test_interface_and_scores_stay_the_same(self, checkpoint, tmp_path):
         artifact = exported(checkpoint, tmp_path, "conv2d", "dense_1")
         manifest = json.loads(artifact.path.with_name("int8.tflite.json").read_text())
         assert manifest["keep_float"] == ["conv2d", "dense_1"]
@@ -52,7 +52,7 @@ class TestTFLite:
         with Classifier.load(artifact.path) as classifier:
             assert np.abs(classifier.scores(images()) - expected).max() < 0.05 * np.abs(expected).max()
 
-    def test_lrn_that_is_kept_is_not_fitted(self, checkpoint, tmp_path):
+    def test_lrn_kept_in_float_is_not_fitted(self, checkpoint, tmp_path):
         without, kept = exported(checkpoint, tmp_path / "a"), exported(checkpoint, tmp_path / "b", "lrn")
         assert "LOGISTIC" in without.manifest.op_census and list(without.manifest.lrn_fits) == ["lrn"]
         assert "LOGISTIC" not in kept.manifest.op_census and kept.manifest.lrn_fits == {}
@@ -66,7 +66,7 @@ class TestTFLite:
 @pytest.mark.parametrize("name", [item.name for item in select("onnx") if item.selective])
 @pytest.mark.parametrize("layer", ["conv2d", "conv2d_1", "dense", "dense_1", "scores"])
 def test_in_onnx_the_weights_of_one_layer_and_no_other_stay_float(checkpoint, tmp_path, name, layer):
-    """`conv2d` has a BatchNorm folded into it, `dense` and `dense_1` are told apart."""
+    """A BatchNorm is folded into `conv2d`; `dense` and `dense_1` are not confused."""
     import onnx
     from onnx import TensorProto
 
@@ -91,7 +91,9 @@ class TestRefusals:
         assert "picture" not in str(refusal.value) and "\n" not in str(refusal.value)
 
     def test_a_layer_without_an_op(self, checkpoint, tmp_path):
-        with pytest.raises(ExportError, match=r"'dropout' cannot be kept in float: no op .* is its own.* conv2d, "):
+        with pytest.raises(
+            ExportError, match=r"'dropout' cannot be kept in float: the file has no op of its own.* conv2d, "
+        ):
             exported(checkpoint, tmp_path, "dropout")
         assert not list(tmp_path.iterdir())
 
@@ -102,7 +104,7 @@ class TestRefusals:
 
 
 class TestLayerNames:
-    def test_without_numbers_names_are_taken_as_they_are(self):
+    def test_scopes_without_numbers_are_read_as_they_are(self):
         layers = LayerNames(["dense", "dense_1"], ["m/dense/MatMul", "m/dense_1/MatMul"])
         assert layers.of("m/dense/MatMul") == ("dense",) and layers.of("m/dense_1/MatMul") == ("dense_1",)
 

@@ -1,4 +1,4 @@
-"""The sigmoid fit of local response normalisation: how close, and inside the bounds that int8 needs."""
+"""The sigmoid fit of local response normalisation: it is close, and within the bounds that int8 needs."""
 
 import numpy as np
 import pytest
@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from fmnist_edge.export.lrn import (
     BINS,
     BLOCK,
-    LARGEST_HEIGHT,
-    LARGEST_SAMPLE,
-    LARGEST_SHIFT,
-    MOST_TERMS,
+    MAX_HEIGHT,
+    MAX_SAMPLE,
+    MAX_SHIFT,
+    MAX_TERMS,
     TOLERANCE,
     Fit,
     Term,
@@ -22,7 +22,7 @@ from fmnist_edge.export.lrn import (
 )
 from fmnist_edge.models.layers import band_matrix
 
-# What trained networks have: many small energies and a long tail.
+# Like the energies in trained networks: many are small, and the tail is long.
 samples = st.builds(
     lambda mean, shape, seed: np.random.default_rng(seed).gamma(shape, mean / shape, 20_000),
     st.floats(0.01, 10),
@@ -44,10 +44,10 @@ def test_fits_are_close_and_bounded(energy):
     error = relative_error(fit, energy, energy / 11)
     assert error <= 2 * TOLERANCE
     assert fit.rms_error == pytest.approx(error, rel=0.35, abs=5e-4)
-    assert 1 <= len(fit.terms) <= MOST_TERMS
+    assert 1 <= len(fit.terms) <= MAX_TERMS
     for term in fit.terms:
-        assert abs(term.shift) <= LARGEST_SHIFT
-        assert 0 <= term.height <= LARGEST_HEIGHT
+        assert abs(term.shift) <= MAX_SHIFT
+        assert 0 <= term.height <= MAX_HEIGHT
         assert term.slope < 0
     assert fit.max_energy == pytest.approx(energy.max(), rel=1e-5)
 
@@ -60,7 +60,7 @@ def test_a_wide_spread_takes_more_terms_than_a_narrow_one():
 
 
 def test_the_error_counts_where_the_square_is_large():
-    """x² is what the factor's error meets: of two energies the one with the larger square is fitted better."""
+    """The factor's error is weighted by x²: of two energies, the one with the larger square is fitted better."""
     energy = np.random.default_rng(0).gamma(0.6, 1000, 5000)
     small = fit_inverse_power(energy, np.where(energy < 200, 1.0, 1e-3))
     large = fit_inverse_power(energy, np.where(energy < 200, 1e-3, 1.0))
@@ -70,8 +70,8 @@ def test_the_error_counts_where_the_square_is_large():
     assert relative_error(large, high, ones) < relative_error(small, high, ones)
 
 
-def test_heights_are_no_larger_than_the_factor_asks_for():
-    """int8 has 256 steps for each sigmoid: one of height 4 for a factor of 0.03 would have eight."""
+def test_heights_are_no_larger_than_the_factor_needs():
+    """int8 has 256 steps for each sigmoid. With a height of 4, a factor of 0.03 would have only eight."""
     energy = np.random.default_rng(0).gamma(2, 1000, 5000)
     fit = fit_inverse_power(energy, energy)
     assert fit(np.zeros(1)) < 0.3 and sum(term.height for term in fit.terms) < 0.6
@@ -95,7 +95,7 @@ def test_a_layer_with_one_energy_or_none(energy):
     assert fit(energy) == pytest.approx((1 + energy) ** -0.5, rel=TOLERANCE)
 
 
-def test_a_term_is_the_sigmoid_that_its_docstring_says():
+def test_a_term_is_a_scaled_sigmoid():
     fit = Fit(0.25, (Term(2.0, -1.0, 0.5), Term(1.0, 0.0, 0.0)), 0.0, 1.0)
     assert fit(np.array([0.5])) == pytest.approx([0.25 + 2.0 * 0.5 + 0.5])
 
@@ -103,12 +103,12 @@ def test_a_term_is_the_sigmoid_that_its_docstring_says():
 def test_energies_over_many_orders_of_magnitude():
     energy = np.concatenate([np.full(19_990, 1e-3), np.full(10, 5e3)])
     squares = np.concatenate([np.full(19_990, 1.0), np.full(10, 1e-3)])
-    fit = fit_inverse_power(energy, squares)  # warns of no overflow, far out
+    fit = fit_inverse_power(energy, squares)  # without an overflow warning for large energies
     assert relative_error(fit, energy, squares) <= TOLERANCE
 
 
-def test_a_part_of_a_large_sample_has_all_its_channels():
-    energy = np.broadcast_to(np.arange(64.0), (LARGEST_SAMPLE, 64))
+def test_sampling_reaches_all_channels():
+    energy = np.broadcast_to(np.arange(64.0), (MAX_SAMPLE, 64))
     values, shares = histogram(energy.ravel(), np.ones(energy.size))
     assert values @ shares == pytest.approx(31.5, rel=1e-3)
     assert (values[0], values[-1]) == (0, 63)
@@ -135,9 +135,9 @@ def test_blocks_sum_the_channels_that_the_band_matrix_sums(radius, blocks):
 
 @given(st.lists(st.sampled_from([-2.0, -1.99998, -0.5, 0.0, 2.0]), min_size=1, max_size=8))
 def test_no_two_terms_have_the_same_shift(shifts):
-    """Of equal biases the converter makes one tensor, whose scale fits one convolution."""
+    """The converter merges equal biases into one tensor, whose scale fits only one convolution."""
     terms = [Term(1.0, -1.0, shift) for shift in shifts]
     fits = {"one": Fit(0.0, tuple(terms[:3]), 0.0, 1.0), "other": Fit(0.0, tuple(terms[3:]), 0.0, 1.0)}
     moved = [term.shift for fit in with_distinct_shifts(fits).values() for term in fit.terms]
     assert len(set(np.float32(moved))) == len(moved)
-    assert np.allclose(moved, shifts, rtol=1e-4, atol=1e-4) and all(abs(shift) <= LARGEST_SHIFT for shift in moved)
+    assert np.allclose(moved, shifts, rtol=1e-4, atol=1e-4) and all(abs(shift) <= MAX_SHIFT for shift in moved)

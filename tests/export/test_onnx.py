@@ -1,4 +1,4 @@
-"""What is particular to ONNX files in fewer bits; what holds for every format and precision is in test_export.py."""
+"""ONNX files in fewer bits. Tests for every format and precision are in test_export.py."""
 
 import os
 import subprocess
@@ -19,10 +19,10 @@ from fmnist_edge.errors import ExportError
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.export.onnx import float_ops
 from fmnist_edge.export.onnx_names import name_by_layer
-from fmnist_edge.export.onnx_precisions import Feed, per_channel, to_dynamic_int8, to_float16, to_int8
+from fmnist_edge.export.onnx_precisions import CalibrationReader, per_channel, to_dynamic_int8, to_float16, to_int8
 from fmnist_edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
-SAME_FOR_ALL_CPUS = 64  # 2 products of uint8 and such a weight fit into 16 bits
+SAME_FOR_ALL_CPUS = 64  # two products of a uint8 and a weight of this size fit into 16 bits
 
 
 def convert(model, name, images, batch=1):
@@ -35,13 +35,13 @@ def census_of(content):
 
 
 def initializers(content, data_type=None):
-    """name -> array, of one ONNX data type or of all."""
+    """Initializers, name -> array, of one ONNX data type or of all."""
     items = onnx.load_from_string(content).graph.initializer
     return {item.name: numpy_helper.to_array(item) for item in items if data_type in (None, item.data_type)}
 
 
 def as_it_runs(content, tmp_path):
-    """How many of which ops are left when ONNX Runtime has optimised a file."""
+    """The number of ops of each type after ONNX Runtime has optimised a file."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -68,7 +68,7 @@ def files(compact, images):
 
 @pytest.fixture(scope="module")
 def normalising():
-    """tiny_resnet untrained, for its 16 LRN layers."""
+    """An untrained tiny_resnet, for its 16 LRN layers."""
     return MODELS["tiny_resnet"].build()
 
 
@@ -90,10 +90,10 @@ def test_interface_stays_float32(files, name):
 
 @pytest.mark.parametrize("batch", [None, 16])
 @pytest.mark.parametrize("name", [item.name for item in select("onnx")])
-def test_any_batch_answers_like_batch_1(compact, images, files, tmp_path, name, batch):
-    content = convert(compact, name, images, batch)  # 40 images are no multiple of 16
+def test_any_batch_gives_the_scores_of_batch_1(compact, images, files, tmp_path, name, batch):
+    content = convert(compact, name, images, batch)  # 40 images are not a multiple of 16
     expected = answers(files[name], images[:32], tmp_path)
-    # A dense layer that quantises what comes in finds other extremes in more images.
+    # A dynamic dense layer finds other extremes in a larger batch.
     tolerance = {"float32": 1e-4, "float16": 0.05, "dynamic_int8": 2.0, "int8": 0.5}[name]
     assert np.abs(answers(content, images[:32], tmp_path) - expected).max() < tolerance
 
@@ -130,7 +130,7 @@ class TestInt8:
     def test_compact_cnn_has_no_float_op(self, files):
         assert census_of(files["int8"]).float_ops == ()
 
-    def test_onnx_runtime_fuses_it_all(self, files, tmp_path):
+    def test_onnx_runtime_fuses_all_ops(self, files, tmp_path):
         ops = as_it_runs(files["int8"], tmp_path)
         assert (ops["QLinearConv"], ops["QGemm"]) == (3, 4)
         assert (ops["QuantizeLinear"], ops["DequantizeLinear"]) == (1, 1), "at the input and at the output"
@@ -174,7 +174,7 @@ class TestDynamicInt8:
         assert not {"Cast", "Mul", "DequantizeLinear", "ConvInteger", "Gemm", "MatMul"} & set(ops), "folded at load"
 
     def test_a_shared_weight_is_stored_once(self, normalising, images):
-        """LRN layers of one width share their banded matrix."""
+        """LRN layers of the same width share a band matrix."""
         stored = {}
         for name in ("float32", "dynamic_int8"):
             arrays = initializers(convert(normalising, name, images)).values()
@@ -205,7 +205,7 @@ for narrow in (lambda model: to_int8(model, images), to_dynamic_int8, to_float16
 
 
 def test_every_process_writes_the_same_bytes(files, images, tmp_path):
-    """The quantisers keep names in sets, whose order differs from process to process."""
+    """The quantisers store names in sets, whose order differs from process to process."""
     (tmp_path / "float32.onnx").write_bytes(files["float32"])
     np.save(tmp_path / "images.npy", images)
     command = [sys.executable, "-c", REPEAT, str(tmp_path / "float32.onnx"), str(tmp_path / "images.npy")]
@@ -228,14 +228,14 @@ def test_nothing_is_printed_logged_or_left_behind(files, images, tmp_path, monke
 
 
 def test_calibration_fills_the_last_batch():
-    feed = Feed("image", np.arange(5.0)[:, None], batch=2)
+    feed = CalibrationReader("image", np.arange(5.0)[:, None], batch=2)
     assert [feed.get_next()["image"].ravel().tolist() for _ in range(3)] == [[0, 1], [2, 3], [4, 0]]
     assert feed.get_next() is None
 
 
-def test_a_precision_that_onnx_has_no_way_to_write(compact):
+def test_a_precision_that_onnx_does_not_have_is_refused(compact):
     precision = Precision("odd", "onnx", weights="float16", activations="float32")
-    with pytest.raises(ExportError, match="no way to write float16 weights"):
+    with pytest.raises(ExportError, match="cannot export float16 weights"):
         FORMATS["onnx"].exporter().convert(compact, precision, 1, None)
 
 
@@ -265,15 +265,15 @@ agraph (float[2] x, float s, uint8 z) => (float[2] y)
 """
 
 
-def test_a_float_op_is_one_that_is_not_between_bridges():
+def test_a_float_op_is_not_between_dequantize_and_quantize():
     model = parser.parse_model(QDQ)
     for node in model.graph.node:
         node.name = node.op_type
-    # Neg is needed in float by Exp; Sub takes the float answer of Add; Abs gives the output.
+    # Exp reads Neg in float; Sub reads the float output of Add; Abs computes the graph's output.
     assert float_ops(onnx.shape_inference.infer_shapes(model).graph) == {"Neg", "Exp", "Add", "Sub", "Abs"}
 
 
-def test_what_the_converter_put_in_is_named_after_the_layer_that_it_follows():
+def test_an_inserted_node_is_named_after_the_layer_before_it():
     model = parser.parse_model(
         '<ir_version: 8, opset_import: ["" : 17]> agraph (float[2] image) => (float[2] y)'
         "{ z = Cos (image) a = Abs (z) b = Neg (a) y = Exp (b) }"
@@ -287,7 +287,7 @@ def test_what_the_converter_put_in_is_named_after_the_layer_that_it_follows():
     assert model.SerializeToString(deterministic=True) == before
 
 
-def test_layers_that_keras_numbers_are_told_apart(images):
+def test_layers_that_keras_numbers_are_not_confused(images):
     import keras
 
     layers = keras.layers
@@ -301,7 +301,7 @@ def test_layers_that_keras_numbers_are_told_apart(images):
 
 
 def padded(trained):
-    """A padding layer, a convolution and a BatchNorm twice over, the second time with the same convolution."""
+    """A padding layer, a convolution and a BatchNorm, twice, with the same convolution."""
     import keras
 
     layers = keras.layers
@@ -319,8 +319,8 @@ def padded(trained):
 
 
 @pytest.mark.parametrize("trained", [False, True])
-def test_a_convolution_that_a_batch_norm_is_folded_into_keeps_its_name(images, trained):
-    """Behind padding, which is folded in as well, tf2onnx calls it after the BatchNorm."""
+def test_a_convolution_with_a_folded_batch_norm_keeps_its_name(images, trained):
+    """After padding, which is folded too, tf2onnx names the convolution after the BatchNorm."""
     model = padded(trained)
     nodes = [node.name for node in onnx.load_from_string(convert(model, "float32", None)).graph.node]
     assert {name.partition("/")[0] for name in nodes if name.partition("/")[2].startswith("Conv")} == {"own", "shared"}
@@ -359,7 +359,7 @@ class TestKeepFloat:
         assert len(stored) == 5
 
     def test_one_of_the_layers_that_share_a_weight(self, normalising, images):
-        """LRN layers of one width share a banded matrix; only the one that is named computes in float."""
+        """LRN layers of the same width share a band matrix; only the named one computes in float."""
         float_ops = census_of(self.convert(normalising, "int8", images, "unit_32a_1_lrn")).float_ops
         kept = [name.split()[0] for name in float_ops if "unit_32a_1_lrn/" in name]
         assert sorted(kept) == ["Conv", "Mul", "Mul", "Reciprocal", "Sqrt"]

@@ -1,4 +1,4 @@
-"""Keras classifiers that are not of the zoo go through every precision: colour, other sizes, other layers and heads."""
+"""Export models that are not in the zoo in every precision: colour images, other sizes, other layers and heads."""
 
 import functools
 
@@ -66,14 +66,14 @@ def mobile_blocks():
     return first_blocks(5, "softmax")
 
 
-# With the epochs it takes to learn.
+# Model -> epochs of training.
 MAKERS = {sequential_rgb: 3, separable_not_square: 12, residual_grey: 12, mobile_blocks: 6, mobilenet: 3}
 WHOLE = pytest.param(mobilenet, marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module", params=[*list(MAKERS)[:-1], WHOLE], ids=lambda maker: maker.__name__)
 def own(request, tmp_path_factory):
-    """(folder with model.keras and calibration.npy, images uint8, the model's answers to them), trained for seconds."""
+    """(folder with model.keras and calibration.npy, images uint8, the model's scores on them); trained for seconds."""
     import keras
 
     keras.utils.set_random_seed(3)
@@ -95,7 +95,7 @@ def own(request, tmp_path_factory):
 
 
 def patterns(count, shape, classes):
-    """Images uint8 (n, *shape), each a noisy copy of its class's coarse pattern, and the classes."""
+    """Images uint8 (n, *shape) and their classes; an image is a noisy copy of its class's coarse pattern."""
     rng = np.random.default_rng(4)
     height, width, channels = shape
     coarse = rng.integers(40, 216, (classes, -(-height // 4), -(-width // 4), channels))
@@ -106,7 +106,7 @@ def patterns(count, shape, classes):
 
 @pytest.fixture(scope="module")
 def exported(own, tmp_path_factory):
-    """format -> a folder with the model in all its precisions, which one command exports."""
+    """format -> a folder with the model in all precisions of the format, exported by one command."""
     folder, out = own[0], tmp_path_factory.mktemp("exported")
 
     @functools.cache
@@ -119,7 +119,7 @@ def exported(own, tmp_path_factory):
 
 
 @pytest.mark.parametrize("precision", exportable(item for item in RUNNABLE if not item.stock))
-def test_every_precision_answers_like_the_model(own, exported, precision):
+def test_every_precision_agrees_with_the_model(own, exported, precision):
     _, images, expected = own
     with Classifier.load(exported(precision.format) / precision.filename) as classify:
         scores = classify.scores(images)
@@ -139,7 +139,7 @@ def test_calibration_from_a_folder_of_images(own, tmp_path):
         name = f"more/{index:02}.png" if index < 10 else f"{index:02}.PNG"
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(pictures / name)
     (pictures / "notes.txt").write_text("not an image")
-    np.save(tmp_path / "same.npy", np.concatenate([array[10:], array[:10]]))  # by path: capitals and digits first
+    np.save(tmp_path / "same.npy", np.concatenate([array[10:], array[:10]]))  # in path order: capitals and digits first
     for source, out in ((pictures, "a"), (tmp_path / "same.npy", "b")):
         arguments = ["--format", "tflite", "--precision", "int8", "--calibration", str(source)]
         assert cli.main(["export", str(folder / "model.keras"), *arguments, "--out", str(tmp_path / out)]) == 0

@@ -1,4 +1,4 @@
-"""Winning accuracy back: the simulated integers are those of the engines, remedies help, the ladder stops in time."""
+"""Accuracy recovery: the simulation rounds like the engines, remedies help, and the ladder stops in time."""
 
 import json
 
@@ -11,13 +11,13 @@ from fmnist_edge import checkpoints, cli
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.recovery.improve import correct_biases, equalise, fine_tune
-from fmnist_edge.export.recovery.ladder import LADDER, Candidate, Material, climb
+from fmnist_edge.export.recovery.ladder import LADDER, Candidate, RecoveryData, try_rungs
 from fmnist_edge.export.recovery.simulate import (
     activation_ranges,
-    one_to_one,
-    outputs_of,
+    layer_outputs,
     rounding_class,
-    simulated,
+    simulate_int8,
+    single_input_model,
     with_rounded_kernel,
 )
 from fmnist_edge.runtime import Classifier
@@ -30,7 +30,7 @@ def prepared(images):
 
 @pytest.fixture(scope="module")
 def model():
-    return one_to_one(checkpoints.load("compact_cnn").model)
+    return single_input_model(checkpoints.load("compact_cnn").model)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def lopsided(model):
-    """The same function as compact_cnn, with one channel a hundred times as large as the others between two layers."""
+    """The function of compact_cnn, but one channel between two layers is a hundred times as large as the others."""
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     (kernel, bias), (behind, rest) = (copy.get_layer(name).get_weights() for name in ("conv2", "conv3"))
@@ -51,7 +51,9 @@ def lopsided(model):
 
 
 def error_of(rounded, exact, images):
-    return np.abs(outputs_of(rounded, ["dense_24"], images)[0] - outputs_of(exact, ["dense_24"], images)[0]).mean()
+    return np.abs(
+        layer_outputs(rounded, ["dense_24"], images)[0] - layer_outputs(exact, ["dense_24"], images)[0]
+    ).mean()
 
 
 def test_activations_have_256_levels_and_zero_is_one_of_them():
@@ -91,7 +93,7 @@ def test_each_channel_has_a_scale_of_its_own(layer, shape, axes):
 def test_gradients_pass_the_rounding(model, images):
     import tensorflow as tf
 
-    rounded = simulated(model, activation_ranges(model, images))
+    rounded = simulate_int8(model, activation_ranges(model, images))
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(tf.square(rounded(images[:20])))
     gradients = tape.gradient(loss, rounded.trainable_variables)
@@ -99,21 +101,21 @@ def test_gradients_pass_the_rounding(model, images):
     assert all(float(np.abs(gradient).max()) > 0 for gradient in gradients)
 
 
-def test_simulation_suffers_from_what_integers_suffer_from(model, lopsided, images):
+def test_simulation_is_worse_with_unequal_channels(model, lopsided, images):
     assert np.abs(np.asarray(lopsided(images)) - np.asarray(model(images))).max() < 1e-3
-    healthy = error_of(simulated(model, activation_ranges(model, images)), model, images)
-    sick = error_of(simulated(lopsided, activation_ranges(lopsided, images)), model, images)
+    healthy = error_of(simulate_int8(model, activation_ranges(model, images)), model, images)
+    sick = error_of(simulate_int8(lopsided, activation_ranges(lopsided, images)), model, images)
     assert 0 < healthy < sick / 3
 
 
-def test_layers_that_a_converter_merges_are_not_rounded_between():
+def test_outputs_inside_fused_layers_are_not_rounded():
     inputs = keras.Input((8, 8, 1))
     x = layers.Conv2D(4, 3, use_bias=False, name="conv")(inputs)
     x = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(x))
     x = layers.Dropout(0.5, name="dropout")(x)
     small = keras.Model(inputs, layers.Dense(3, name="dense")(layers.Flatten(name="flat")(x)))
     names = [
-        layer.name for layer in simulated(small, dict.fromkeys([i.name for i in small.layers], (-1.0, 1.0))).layers
+        layer.name for layer in simulate_int8(small, dict.fromkeys([i.name for i in small.layers], (-1.0, 1.0))).layers
     ]
     assert [name for name in names if name.endswith("_int8")] == ["relu_int8", "dense_int8"]
 
@@ -121,12 +123,12 @@ def test_layers_that_a_converter_merges_are_not_rounded_between():
 def test_equalised_channels_compute_the_same_and_round_better(model, lopsided, images):
     better = equalise(lopsided, images)
     assert np.abs(np.asarray(better(images)) - np.asarray(lopsided(images))).max() < 1e-3
-    errors = [error_of(simulated(m, activation_ranges(m, images)), m, images) for m in (lopsided, better, model)]
+    errors = [error_of(simulate_int8(m, activation_ranges(m, images)), m, images) for m in (lopsided, better, model)]
     assert errors[1] < errors[0] / 3
     assert errors[1] < 1.2 * errors[2]
 
 
-def test_channels_that_more_than_one_layer_reads_are_left_alone():
+def test_channels_with_several_readers_are_not_equalised():
     inputs = keras.Input((8, 8, 3))
     shared = layers.Conv2D(4, 3, padding="same", activation="relu", name="shared")(inputs)
     x = layers.Add()([layers.Conv2D(4, 3, padding="same", name="a")(shared), shared])
@@ -137,8 +139,8 @@ def test_channels_that_more_than_one_layer_reads_are_left_alone():
     assert all(np.array_equal(a, b) for a, b in zip(small.get_weights(), same.get_weights(), strict=True))
 
 
-def test_what_is_scaled_must_not_be_seen_elsewhere():
-    """A shared layer has other inputs; a ReLU with a threshold does not let a factor through."""
+def test_channels_are_not_equalised_through_shared_layers_and_thresholds():
+    """A shared layer has other inputs; a ReLU with a threshold is not homogeneous."""
     inputs = keras.Input((8, 8, 3))
     shared = layers.Conv2D(4, 3, padding="same", name="shared")
     a = shared(layers.Conv2D(4, 1, activation="relu", name="a")(inputs))
@@ -157,12 +159,12 @@ def test_an_activation_by_name_is_a_relu():
     better = equalise(small, pixels)
     assert not np.array_equal(better.get_weights()[0], small.get_weights()[0])
     assert np.abs(np.asarray(better(pixels)) - np.asarray(small(pixels))).max() < 1e-5
-    rounded = [layer.name for layer in simulated(small, activation_ranges(small, pixels)).layers]
+    rounded = [layer.name for layer in simulate_int8(small, activation_ranges(small, pixels)).layers]
     assert [name for name in rounded if name.endswith("_int8")] == ["relu_int8", "next_int8", "pool_int8"]
 
 
 @pytest.mark.parametrize("kind", ["sequential", "operations", "shared"])
-def test_remedies_take_models_of_every_make(kind):
+def test_remedies_accept_every_kind_of_keras_model(kind):
     if kind == "sequential":
         small = keras.Sequential()
         for layer in (layers.Input((8, 8, 3)), layers.Conv2D(4, 3, activation="relu"), layers.Conv2D(4, 3)):
@@ -178,33 +180,35 @@ def test_remedies_take_models_of_every_make(kind):
         assert 0 < distance < 0.05
 
 
-def test_corrected_biases_take_the_mean_error_away(lopsided, images):
+def test_bias_correction_removes_the_mean_error(lopsided, images):
     ranges = activation_ranges(lopsided, images)
     better = correct_biases(lopsided, images)
     held_out = prepared(fashion_mnist.load("train").images[:300])
-    exact = outputs_of(lopsided, ["logits"], held_out)[0]
+    exact = layer_outputs(lopsided, ["logits"], held_out)[0]
     before, after = (
-        np.abs((outputs_of(simulated(m, ranges), ["logits"], held_out)[0] - exact).mean(axis=0)).mean()
+        np.abs((layer_outputs(simulate_int8(m, ranges), ["logits"], held_out)[0] - exact).mean(axis=0)).mean()
         for m in (lopsided, better)
     )
     assert after < before / 2
     assert better is not lopsided
 
 
-def test_fine_tuning_brings_the_answers_back(lopsided, images):
+def test_fine_tuning_restores_the_predictions(lopsided, images):
     ranges = activation_ranges(lopsided, images)
     before = [weight.copy() for weight in lopsided.get_weights()]
     better = fine_tune(lopsided, prepared(fashion_mnist.load("train").images[:1000]), logits=True, epochs=2)
     held_out = prepared(fashion_mnist.load("train").images[1000:1500])
     answers = np.asarray(lopsided(held_out)).argmax(1)
-    agreement = [(np.asarray(simulated(m, ranges)(held_out)).argmax(1) == answers).mean() for m in (lopsided, better)]
+    agreement = [
+        (np.asarray(simulate_int8(m, ranges)(held_out)).argmax(1) == answers).mean() for m in (lopsided, better)
+    ]
     assert agreement[1] > agreement[0]
     assert all(np.array_equal(a, b) for a, b in zip(before, lopsided.get_weights(), strict=True))
 
 
 @pytest.fixture
-def material(images):
-    return Material(images[:20], images[:20], True, lambda candidate: ["conv2", "conv1", "conv3", "dense_95"])
+def data(images):
+    return RecoveryData(images[:20], images[:20], True, lambda candidate: ["conv2", "conv1", "conv3", "dense_95"])
 
 
 @pytest.fixture
@@ -214,27 +218,27 @@ def quick(monkeypatch):
 
 
 @pytest.mark.parametrize("passing", range(len(LADDER) + 1))
-def test_the_ladder_ends_at_the_first_rung_that_passes(model, material, quick, passing):
+def test_the_ladder_ends_at_the_first_rung_that_passes(model, data, quick, passing):
     drops = iter([0.02] * passing + [0.004] * len(LADDER))
-    steps = [step for step, _ in climb(Candidate(model), material, lambda _: next(drops), allowed=0.005, budget_s=1e9)]
+    steps = [step for step, _ in try_rungs(Candidate(model), data, lambda _: next(drops), allowed=0.005, budget_s=1e9)]
     assert [step.rung for step in steps] == [rung.name for rung in LADDER[: passing + 1]]
     assert [step.passed for step in steps] == [False] * passing + [True] * (passing < len(LADDER))
 
 
-def test_the_ladder_ends_when_time_is_up(model, material, quick):
-    """And what is exported as it is needs no time."""
-    steps = climb(Candidate(model), material, lambda _: 1.0, allowed=0.0, budget_s=0.0)
+def test_the_ladder_ends_when_time_is_up(model, data, quick):
+    """The first rung is tried without time left."""
+    steps = try_rungs(Candidate(model), data, lambda _: 1.0, allowed=0.0, budget_s=0.0)
     assert [step.rung for step, _ in steps] == ["as it is"]
 
 
-def test_a_loss_of_just_what_is_allowed_passes(model, material, quick):
+def test_exactly_the_allowed_loss_passes(model, data, quick):
     assert 0.93 - 0.925 > 0.005
-    ((step, _),) = climb(Candidate(model), material, lambda _: 0.93 - 0.925, allowed=0.005, budget_s=1e9)
+    ((step, _),) = try_rungs(Candidate(model), data, lambda _: 0.93 - 0.925, allowed=0.005, budget_s=1e9)
     assert step.passed
 
 
-def test_integer_only_forms_keep_nothing_in_float(model, material, quick):
-    steps = climb(Candidate(model), material, lambda _: 1.0, allowed=0.0, budget_s=1e9, selective=False)
+def test_integer_only_forms_keep_nothing_in_float(model, data, quick):
+    steps = try_rungs(Candidate(model), data, lambda _: 1.0, allowed=0.0, budget_s=1e9, selective=False)
     assert [step.rung for step, _ in steps] == [
         "as it is",
         "equalisation",
@@ -243,8 +247,8 @@ def test_integer_only_forms_keep_nothing_in_float(model, material, quick):
     ]
 
 
-def test_layers_kept_in_float_are_the_weakest(model, material, quick):
-    found = [c.keep_float for _, c in climb(Candidate(model), material, lambda _: 1.0, allowed=0.0, budget_s=1e9)]
+def test_layers_kept_in_float_are_the_weakest(model, data, quick):
+    found = [c.keep_float for _, c in try_rungs(Candidate(model), data, lambda _: 1.0, allowed=0.0, budget_s=1e9)]
     assert found[-3:] == [("conv2",), ("conv2", "conv1"), ("conv2", "conv1", "conv3", "dense_95")]
     assert found[0] == ()
 
@@ -252,19 +256,19 @@ def test_layers_kept_in_float_are_the_weakest(model, material, quick):
 @pytest.mark.parametrize(
     ("layers", "rungs"), [([], []), (["a"], [1]), (["a", "b"], [1, 2]), (["a", "b", "c"], [1, 2, 3])]
 )
-def test_nothing_is_tried_twice_where_few_layers_are_weak(model, images, quick, layers, rungs):
-    few = Material(images[:20], images[:20], True, lambda candidate: layers)
-    found = [c.keep_float for _, c in climb(Candidate(model), few, lambda _: 1.0, allowed=0.0, budget_s=1e9)]
+def test_nothing_is_tried_twice_with_few_weak_layers(model, images, quick, layers, rungs):
+    few = RecoveryData(images[:20], images[:20], True, lambda candidate: layers)
+    found = [c.keep_float for _, c in try_rungs(Candidate(model), few, lambda _: 1.0, allowed=0.0, budget_s=1e9)]
     assert found[4:] == [tuple(layers[:count]) for count in rungs]
 
 
-def test_a_layer_that_cannot_be_kept_costs_its_rungs_alone(model, material, quick):
+def test_a_layer_that_cannot_be_kept_only_skips_its_rungs(model, data, quick):
     def loss_of(candidate):
         if len(candidate.keep_float) == 2:
-            raise ExportError("no op of the file is its own")
+            raise ExportError("no op of its own")
         return 1.0
 
-    steps = [step.rung for step, _ in climb(Candidate(model), material, loss_of, allowed=0.0, budget_s=1e9)]
+    steps = [step.rung for step, _ in try_rungs(Candidate(model), data, loss_of, allowed=0.0, budget_s=1e9)]
     assert steps[-2:] == ["1 layer in float", "4 layers in float"] and len(steps) == len(LADDER) - 1
 
 
@@ -284,7 +288,7 @@ class TestExport:
         manifest = files / "out" / "own" / "int8.tflite.json"
         return code, json.loads(manifest.read_text()) if manifest.exists() else None
 
-    def test_wins_back_what_plain_export_loses(self, files, capsys):
+    def test_recovers_what_plain_export_loses(self, files, capsys):
         code, manifest = self.export(files, "3")
         assert code == 0
         recovery = manifest["recovery"]
@@ -302,7 +306,7 @@ class TestExport:
         assert 1 <= len(manifest["recovery"]["ladder"]) < len(LADDER)
         assert "no remedy kept the loss within -5.0 pp" in capsys.readouterr().err
 
-    def test_explain_refuses_a_file_of_other_weights(self, files, capsys, tmp_path):
+    def test_explain_refuses_a_file_with_changed_weights(self, files, capsys, tmp_path):
         assert self.export(files, "3")[0] == 0
         arguments = ["explain", str(files / "out" / "own" / "int8.tflite"), "--reference", str(files / "own.keras")]
         capsys.readouterr()
@@ -310,7 +314,7 @@ class TestExport:
         assert "changed its weights (equalisation)" in capsys.readouterr().err
 
     @pytest.mark.parametrize("option", ["--tune-accuracy=nan", "--tune-accuracy=inf", "--budget=nan"])
-    def test_numbers_that_are_none_are_refused(self, files, option, capsys):
+    def test_invalid_numbers_are_refused(self, files, option, capsys):
         with pytest.raises(SystemExit) as refusal:
             cli.main(["export", "compact_cnn", option])
         assert refusal.value.code == 2 and "is not a finite number" in capsys.readouterr().err
@@ -320,6 +324,6 @@ class TestExport:
         assert cli.main(["export", "compact_cnn", *arguments, "--tune-accuracy", "1"]) == 2
         assert "and not for float16.onnx" in capsys.readouterr().err
 
-    def test_does_not_go_with_chosen_layers(self, files, capsys):
+    def test_cannot_be_combined_with_keep_float(self, files, capsys):
         assert self.export(files, "1", "--keep-float", "conv1")[0] == 2
         assert "--keep-float" in capsys.readouterr().err

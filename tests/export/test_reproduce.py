@@ -1,4 +1,4 @@
-"""The same model and recipe give the same bytes, in another process and folder; a manifest is enough to do it again."""
+"""The same model and recipe give the same bytes in another process and folder; a manifest is enough to reproduce."""
 
 import json
 import os
@@ -22,13 +22,13 @@ from fmnist_edge.errors import ArtifactError, ExportError
 from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.flatbuffer import pack, unpack
 from fmnist_edge.export.recovery.improve import equalise
-from fmnist_edge.export.reproduce import Recipe, remedied
+from fmnist_edge.export.reproduce import Recipe, apply_remedy
 from fmnist_edge.export.sections import differences
 from fmnist_edge.files import sha256_of
 from fmnist_edge.worker.calls import child_environment
 
 SHIPPED = ROOT / "exported/compact_cnn/int8.tflite"
-PRECISIONS = ("float32", "dynamic_int8", "int8")  # test_export.py has them all, twice in one process
+PRECISIONS = ("float32", "dynamic_int8", "int8")  # test_export.py exports all of them twice in one process
 values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -38,7 +38,7 @@ values = st.recursive(
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    """A user's own model and images, and what another process makes of them."""
+    """A user's own model and images, and their exports by another process."""
     folder = tmp_path_factory.mktemp("own")
     small_model().save(folder / "mine.keras")
     np.save(folder / "images.npy", images())
@@ -51,7 +51,7 @@ def own(tmp_path_factory):
 
 @pytest.fixture
 def copy(own, tmp_path):
-    """Some of it that a test may change."""
+    """A copy of some of the exports, which a test may change."""
     for name in ("float32.onnx", "int8.tflite"):
         for file in (name, f"{name}.json"):
             shutil.copy(own / "out/mine" / file, tmp_path)
@@ -73,7 +73,7 @@ def test_another_process_and_folder_give_the_same_bytes(own, tmp_path, capsys):
     assert all(item["identical"] and not item["differences"] for item in report["artifacts"])
 
 
-def test_nothing_in_an_export_tells_of_its_time_or_place(own):
+def test_an_export_contains_no_time_and_no_path(own):
     for path in (own / "out/mine").iterdir():
         content = path.read_bytes()
         assert str(own).encode() not in content, path.name
@@ -89,14 +89,14 @@ def keys(value):
 
 
 def changed(path: Path, change) -> None:
-    """Change a manifest, and let it vouch for whatever file is beside it."""
+    """Change a manifest, and set its hash to that of the file beside it."""
     file = path.with_name(path.name + ".json")
     manifest = json.loads(file.read_text())
     change(manifest)
     file.write_text(json.dumps({**manifest, "sha256": sha256_of(path)}))
 
 
-def test_what_differs_is_named(own, copy, tmp_path, capsys):
+def test_differences_are_named(own, copy, tmp_path, capsys):
     graph = unpack((copy / "int8.tflite").read_bytes())
     sizes = [0 if buffer.data is None else len(buffer.data) for buffer in graph.buffers]
     tensor = next(item for item in graph.subgraphs[0].tensors if sizes[item.buffer] > 100)
@@ -107,23 +107,23 @@ def test_what_differs_is_named(own, copy, tmp_path, capsys):
     changed(copy / "int8.tflite", lambda manifest: manifest["versions"].update(keras="3.0"))
     changed(copy / "float32.onnx", lambda manifest: manifest["inputs"][0].update(name="other"))
     assert again(own, tmp_path, copy / "int8.tflite.json", copy / "float32.onnx") == 1
-    said = capsys.readouterr().out
-    assert f"tensor {tensor.name.decode()}: data (1 of " in said and "version of keras: was 3.0, is " in said
-    assert "float32.onnx: differs\n  manifest: inputs\n" in said
+    message = capsys.readouterr().out
+    assert f"tensor {tensor.name.decode()}: data (1 of " in message and "version of keras: was 3.0, is " in message
+    assert "float32.onnx: differs\n  manifest: inputs\n" in message
     report = json.loads((tmp_path / "report.json").read_text())["artifacts"]
     assert [item["identical"] for item in report] == [False, False]
 
 
-def test_a_manifest_alone_is_enough_and_another_version_is_no_difference(own, copy, tmp_path, capsys):
+def test_a_manifest_alone_is_enough_and_a_version_is_not_a_difference(own, copy, tmp_path, capsys):
     changed(copy / "float32.onnx", lambda manifest: manifest["versions"].update(keras="3.0"))
     (copy / "float32.onnx").unlink()
     assert again(own, tmp_path, copy / "float32.onnx.json") == 0
-    said = capsys.readouterr().out
-    assert "float32.onnx: identical" in said and "version of keras: was 3.0, is " in said
+    message = capsys.readouterr().out
+    assert "float32.onnx: identical" in message and "version of keras: was 3.0, is " in message
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "was made from 'mine' (SHA-256 "),
         (["--model", "{own}/mine.keras"], "give them with --calibration"),
@@ -133,23 +133,23 @@ def test_a_manifest_alone_is_enough_and_another_version_is_no_difference(own, co
         (["--model", "{own}/none.keras"], "no such file"),
     ],
 )  # fmt: skip
-def test_a_model_or_images_that_are_not_those(own, tmp_path, capsys, arguments, said):
+def test_another_model_or_other_images_are_refused(own, tmp_path, capsys, arguments, message):
     np.save(tmp_path / "other.npy", images()[1:])
     filled = [argument.format(own=own, other=tmp_path) for argument in arguments]
     manifest = str(own / "out/mine/int8.tflite.json")
     assert main(["reproduce", manifest, *filled, "--report", str(tmp_path / "report.json")]) == 2
     out, err = capsys.readouterr()
-    assert out == "" and said in err and err.count("\n") == 1
+    assert out == "" and message in err and err.count("\n") == 1
 
 
-def test_a_file_that_is_not_its_manifests(own, copy, tmp_path, capsys):
+def test_a_file_that_does_not_match_its_manifest_is_refused(own, copy, tmp_path, capsys):
     (copy / "float32.onnx").write_bytes(b"x")
     assert again(own, tmp_path, copy / "float32.onnx.json") == 2
     assert "SHA-256 is not the one in its manifest" in capsys.readouterr().err
 
 
 class TestRecipe:
-    def test_it_is_what_the_manifest_says(self):
+    def test_is_read_from_the_manifest(self):
         recipe = Recipe.read(f"{SHIPPED}.json")
         assert (recipe.path, recipe.model.name, recipe.manifest.batch) == (SHIPPED, "compact_cnn", 1)
         assert recipe.precision.filename == "int8.tflite" and recipe.rung is None
@@ -159,7 +159,7 @@ class TestRecipe:
     @given(st.sampled_from(["model", "recipe", "batch", "keep_float", "calibration", "recovery", "golden", "contract"]),
            st.one_of(st.none(), st.sampled_from(["name", "sha256", "images", "seed", "rung", "format"])),
            values)  # fmt: skip
-    def test_whatever_a_manifest_holds_is_read_or_refused_in_one_line(self, tmp_path_factory, section, field, value):
+    def test_any_manifest_is_read_or_refused_in_one_line(self, tmp_path_factory, section, field, value):
         manifest = json.loads(Path(f"{SHIPPED}.json").read_text())
         if field is not None and isinstance(manifest.get(section), dict):
             manifest[section][field] = value
@@ -175,20 +175,20 @@ class TestRecipe:
             assert "/" not in recipe.precision.filename
 
     @pytest.mark.parametrize("name", ["../../escape", "/tmp/x", "a/b", ""])
-    def test_a_precision_is_no_path(self, tmp_path, name):
+    def test_a_precision_must_not_be_a_path(self, tmp_path, name):
         manifest = json.loads(Path(f"{SHIPPED}.json").read_text())
         manifest["recipe"]["name"] = name
         (tmp_path / "x.tflite.json").write_text(json.dumps(manifest))
-        with pytest.raises(ArtifactError, match="no word"):
+        with pytest.raises(ArtifactError, match="not letters, digits and underscores"):
             Recipe.read(tmp_path / "x.tflite.json")
 
-    def test_weights_that_a_remedy_changed_are_changed_again(self, own, tmp_path):
+    def test_a_remedy_that_changed_weights_is_applied_again(self, own, tmp_path):
         manifest = json.loads((own / "out/mine/int8.tflite.json").read_text())
         manifest["recovery"] = {"rung": "equalisation", "weights_changed": True}
         (tmp_path / "int8.tflite.json").write_text(json.dumps(manifest))
         recipe = Recipe.read(tmp_path / "int8.tflite.json")
         checkpoint = checkpoints.load(own / "mine.keras")
-        found = remedied(recipe, checkpoint, Calibration(images(), "mine"), lambda: images()[::2])
+        found = apply_remedy(recipe, checkpoint, Calibration(images(), "mine"), lambda: images()[::2])
         expected = equalise(checkpoint.model, recipe.manifest.contract.preprocessing.apply(images(), (12, 12, 1)))
         pairs = list(zip(found.get_weights(), expected.get_weights(), checkpoint.model.get_weights(), strict=True))
         assert all(np.array_equal(ours, theirs) for ours, theirs, _ in pairs)
@@ -216,7 +216,7 @@ class TestDifferences:
             "header: producer (21 bytes, now 22)",
         ]
 
-    def test_of_archives_and_of_what_nobody_reads(self, tmp_path):
+    def test_of_archives_and_of_formats_without_a_reader(self, tmp_path):
         contents = []
         for text in ("a", "b"):
             with zipfile.ZipFile(tmp_path / text, "w") as archive:

@@ -1,4 +1,4 @@
-"""What `check` hands to parity and what the command prints of it; no engine and no Keras involved."""
+"""What `check` passes to parity, and what the command prints; without engines and Keras."""
 
 import argparse
 import json
@@ -42,7 +42,7 @@ def artifact(
 
 
 def checked(precision: str, lost: int, images: int, model: str = "mine") -> CheckedArtifact:
-    """An artifact that gets the first `lost` of the images wrong where its reference gets all of them right."""
+    """An artifact that gets the first `lost` images wrong; its reference gets all of them right."""
     reference = np.eye(2)[np.zeros(images, int)]
     candidate = np.eye(2)[(np.arange(images) < lost).astype(int)]
     return CheckedArtifact(
@@ -53,7 +53,7 @@ def checked(precision: str, lost: int, images: int, model: str = "mine") -> Chec
 
 
 def run(monkeypatch, tmp_path, rows: list[CheckedArtifact]) -> dict:
-    """The command on rows that were checked before; returns its JSON report."""
+    """Run the command with the given rows as the result of the check; returns its JSON report."""
     images = rows[0].report.images
     evaluation = Evaluation(np.zeros((images, 2, 2, 1)), None, "a test", published=False)
     monkeypatch.setattr(evaluations, "evaluation_for", lambda *_: evaluation)
@@ -80,7 +80,7 @@ class FakeClassifier(SimpleNamespace):
 
 
 def check(monkeypatch, artifacts, evaluation, classifiers, predict) -> list[CheckedArtifact]:
-    """`check` on classifiers, given in the artifacts' order, and a Keras model that are not real."""
+    """`check` with fake classifiers, in the order of the artifacts, and a fake Keras model."""
     waiting = iter(classifiers)
     monkeypatch.setattr(checks.Classifier, "load", lambda path: next(waiting))
     monkeypatch.setattr(checks, "check_loads", lambda artifact: None)
@@ -91,7 +91,7 @@ def check(monkeypatch, artifacts, evaluation, classifiers, predict) -> list[Chec
 
 @pytest.mark.parametrize(("output", "confidence"), [("logits", np.exp(4) / (np.exp(4) + 2)), ("probabilities", 4.0)])
 def test_scores_are_read_as_the_contract_says(monkeypatch, output, confidence):
-    """Against a candidate that is never sure, the drift is the reference's confidence less a third or nothing."""
+    """The candidate's top probability is 1/3, or 0 for probabilities; the drift is the reference's minus that."""
     unmoved = FakeClassifier(scores=lambda images: np.zeros((len(images), 3), np.float32))
     evaluation = Evaluation(np.zeros((4, 2, 2, 1), np.uint8), np.array([0, 1, 2, 0]), "a test", published=False)
     (row,) = check(monkeypatch, [artifact(output=output)], evaluation, [unmoved], lambda batch: LOGITS[: len(batch)])
@@ -101,7 +101,7 @@ def test_scores_are_read_as_the_contract_says(monkeypatch, output, confidence):
 
 
 def test_the_reference_is_preprocessed_like_each_artifact(monkeypatch):
-    """Two artifacts of one model, exported with different means: each equals the model that is fed like it."""
+    """Two artifacts of one model, exported with different means: each equals the model with the same preprocessing."""
     images = np.full((600, 2, 2, 1), 255, np.uint8)
     artifacts = [artifact("float32", preprocessing=Preprocessing(mean=mean)) for mean in (0.0, 0.5, 0.0)]
     classifiers = [
@@ -134,7 +134,9 @@ def test_table_shows_interval_p_and_verdict_within_140_columns(monkeypatch, tmp_
     written = run(monkeypatch, tmp_path, rows)
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 140
-    assert "-0.12 [-0.21, -0.07]" in out and "| 5e-04 " in out.replace("     ", " ")  # a p is never 0.000
+    assert "-0.12 [-0.21, -0.07]" in out and "| 5e-04 " in out.replace(
+        "     ", " "
+    )  # a p-value is never shown as 0.000
     assert out.count("| non-inferior |") == 2 and out.count("| pass |") == 2 and "inconclusive" not in out
     paired = written["rows"][0]["statistics"]["accuracy"]
     assert (paired["gained"], paired["lost"], paired["verdict"]) == (0, 12, "non-inferior")
@@ -185,7 +187,7 @@ class TestWhatUsersBring:
         np.save(folder / name, array)
         return str(folder / name)
 
-    def test_published_accuracies_are_about_all_test_images(self):
+    def test_published_accuracies_refer_to_all_test_images(self):
         assert evaluation_for(None, None, None, None, (28, 28, 1)).published
         assert evaluation_for(None, None, 10_000, None, (28, 28, 1)).published
         some = evaluation_for(None, None, 9999, None, (28, 28, 1))
@@ -200,20 +202,20 @@ class TestWhatUsersBring:
         assert evaluation_for(images, None, None, None, (2, 2, 1)).labels is None
 
     @pytest.mark.parametrize(
-        ("labels", "said"),
+        ("labels", "message"),
         [
             (np.arange(4), r"shape is \(4,\) for 5 images; expected \(5,\)"),
             (np.zeros((5, 1), int), "expected"),
             (np.zeros(5), "integer class indices"),
         ],
     )
-    def test_labels_of_other_images_are_refused_whatever_the_limit(self, tmp_path, labels, said):
+    def test_labels_that_do_not_fit_are_refused_with_any_limit(self, tmp_path, labels, message):
         images = self.saved(tmp_path, "images.npy", np.zeros((5, 2, 2, 1)))
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             evaluation_for(images, self.saved(tmp_path, "labels.npy", labels), 2, None, (2, 2, 1))
 
     @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (1, 28, 28)])
-    def test_a_single_image_is_one(self, tmp_path, shape):
+    def test_a_single_image_is_accepted(self, tmp_path, shape):
         path = self.saved(tmp_path, "one.npy", np.zeros(shape, np.uint8))
         contract = Contract((28, 28, 1), "logits", tuple("abc"))
         assert calibration_for(contract, path, None).images.shape == (1, 28, 28, 1)
@@ -238,7 +240,7 @@ class TestWhatUsersBring:
             b"\x93NUMPY\x01\x00\x43\x00{'descr': '|u1', 'fortran_order': False, 'shape': (10000000000000,)}",
         ],
     )
-    def test_what_is_no_array_file_is_refused(self, tmp_path, content):
+    def test_a_file_that_is_not_an_array_is_refused(self, tmp_path, content):
         (tmp_path / "x.npy").write_bytes(content)
         for path in (tmp_path / "x.npy", tmp_path, tmp_path / "none.npy"):
             with pytest.raises(FileError, match=r"not a readable \.npy file"):

@@ -1,4 +1,4 @@
-"""Confidence drift, calibration error and flips: by hand where small, properties for the rest."""
+"""Confidence drift, calibration error and flips: small cases by hand, properties for the rest."""
 
 import numpy as np
 import pytest
@@ -11,22 +11,22 @@ from fmnist_edge.parity.statistics import flip_rates, statistics_of
 
 
 def pairs(seed: int, images: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Logits of a reference and a candidate that differs a little, and labels."""
+    """Logits of a reference, logits of a slightly different candidate, and labels."""
     rng = np.random.default_rng(seed)
     reference = rng.normal(0, 3, (images, 5)).astype(np.float32)
     return reference, reference + rng.normal(0, 1, reference.shape).astype(np.float32), rng.integers(0, 5, images)
 
 
-def test_drift_is_of_each_models_own_top_class():
+def test_drift_compares_each_models_own_top_class():
     reference = np.array([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1]])
-    candidate = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3]])  # the second image flips and stays as sure
+    candidate = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3]])  # the second image flips with the same confidence
     drift = confidence_drift(reference, candidate, "probabilities", None)
     assert drift.mean == pytest.approx(0.05)
-    assert drift.p99 == pytest.approx(0.099)  # linear between 0 and 0.1
+    assert drift.p99 == pytest.approx(0.099)  # interpolated between 0 and 0.1
     assert drift.reference_ece is None and drift.ece is None
 
 
-def test_p99_leaves_one_image_in_a_hundred_out():
+def test_p99_ignores_one_image_in_a_hundred():
     reference = np.tile([1.0, 0.0], (1001, 1))
     candidate = reference.copy()
     candidate[:10, 0] = 0.5
@@ -37,7 +37,7 @@ def test_p99_leaves_one_image_in_a_hundred_out():
 
 def test_calibration_before_and_after_in_that_order():
     reference = np.array([[0.9, 0.1], [0.9, 0.1]])
-    candidate = np.array([[0.4, 0.6], [0.4, 0.6]])  # all wrong where the reference was all right
+    candidate = np.array([[0.4, 0.6], [0.4, 0.6]])  # all wrong; the reference is all right
     drift = confidence_drift(reference, candidate, "probabilities", np.array([0, 0]))
     assert drift.reference_ece == pytest.approx(0.1)
     assert drift.ece == pytest.approx(0.6)
@@ -95,7 +95,7 @@ def test_flips_by_class_add_up_to_all_flips(seed):
     )
 
 
-def test_without_labels_what_needs_them_is_none():
+def test_without_labels_accuracy_and_calibration_are_none():
     reference, candidate, _ = pairs(1)
     found = statistics_of(reference, candidate, margin=0.005)
     assert found.accuracy is None

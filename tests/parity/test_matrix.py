@@ -1,4 +1,4 @@
-"""The engine matrix: what a cell's process may do, how answers are compared, what the command says of it."""
+"""The engine matrix: cells in child processes, the comparison of scores, the tables and the command."""
 
 import json
 import sys
@@ -11,6 +11,7 @@ from support.linear import with_manifest
 from support.stand_ins import script
 
 from fmnist_edge.artifact import Artifact
+from fmnist_edge.catalog.precisions import precision_named
 from fmnist_edge.cli import main
 from fmnist_edge.errors import InputError
 from fmnist_edge.parity.matrix import cell, suite, tables
@@ -50,7 +51,7 @@ class TestCell:
         assert answer["status"] == "failed" and "image shape" in answer["reason"]
 
     def test_another_interpreter(self, linear_models, tmp_path):
-        """A Python that has tflite_runtime, as ours does not."""
+        """A Python that has tflite_runtime, which ours does not have."""
         package = tmp_path / "tflite_runtime"
         package.mkdir()
         (package / "__init__.py").write_text("")
@@ -70,12 +71,12 @@ class TestCell:
             ("exec sleep 60", "no progress for 1 s"),
         ],
     )
-    def test_whatever_its_process_does_is_a_reason(self, tmp_path, code, reason):
+    def test_any_failure_of_the_process_is_a_reason(self, tmp_path, code, reason):
         work = task(tmp_path, tmp_path / "unread.tflite")
         answer = cell.run(work, script(tmp_path, code), silent, stall_s=1)
         assert answer == {"status": "crashed", "reason": reason}
 
-    def test_a_python_that_is_not_there(self, tmp_path):
+    def test_a_missing_python(self, tmp_path):
         answer = cell.run(task(tmp_path, tmp_path / "unread.tflite"), str(tmp_path / "none"), silent)
         assert answer["status"] == "unavailable" and "did not start (No such file" in answer["reason"]
 
@@ -91,7 +92,7 @@ class TestAgreement:
         assert suite.agreement(expected, scores, gate=0.75)["passed"] is True, "a tie is no disagreement"
         assert suite.agreement(expected, scores, gate=0.76)["passed"] is False
 
-    def test_fewer_scores_are_compared_with_as_many(self):
+    def test_fewer_scores_are_compared_on_their_images(self):
         expected = np.eye(5, dtype=np.float32)
         found = suite.agreement(expected, expected[:3], 1.0)
         assert found["images"] == 3 and found["bit_equal"] is True and found["passed"] is True
@@ -109,18 +110,19 @@ class TestAgreement:
 
 
 def wrong_on(count: int):
-    """Scores whose top class is 1 on the first `count` images and 0 on the others."""
+    """Scores with top class 1 on the first `count` images and 0 on the others."""
     return lambda images: np.eye(10, dtype=np.float32)[(np.arange(images) < count).astype(int)]
 
 
 def artifact(folder: Path, precision: str, suffix: str = ".tflite") -> Artifact:
     path = with_manifest(folder / f"{precision}{suffix}", b"no engine reads it")
     found = Artifact.open(path)
-    return Artifact(path, found.manifest.with_sections({"precision": precision}))
+    recipe = precision_named(suffix.removeprefix("."), precision).recipe()
+    return Artifact(path, found.manifest.with_sections({"precision": precision, "recipe": recipe}))
 
 
 def run(monkeypatch, artifacts, answers, images: int = 4, **choice):
-    """The suite on engines that answer as told: scores by number of images, or a reason why not."""
+    """Run the suite with fake engines; each gives scores for a number of images, or a reason why not."""
     asked = []
 
     def cell_run(task, python, progress):
@@ -145,7 +147,7 @@ def run(monkeypatch, artifacts, answers, images: int = 4, **choice):
 
 
 class TestSuite:
-    def test_cells_are_the_engines_that_claim_the_format_default_first(self):
+    def test_cells_are_the_engines_of_the_format_default_first(self):
         names = Choice().engines_of(Path("a.tflite"))
         assert names == [
             "litert",
@@ -160,7 +162,7 @@ class TestSuite:
         assert Choice().engines_of(Path("a.onnx"))[0] == "onnxruntime" and len(Choice().engines_of(Path("a.onnx"))) == 5
         assert Choice(("tflite-micro", "onnxruntime-basic")).engines_of(Path("a.tflite")) == ["litert", "tflite-micro"]
 
-    def test_one_engines_reason_costs_no_other(self, monkeypatch, tmp_path):
+    def test_one_engines_failure_does_not_affect_the_others(self, monkeypatch, tmp_path):
         answers = {"litert": wrong_on(0), "litert-builtin": "no kernel for LRN", "litert-compiled": wrong_on(0)}
         result = run(monkeypatch, [artifact(tmp_path, "int8")], answers)
         reference, refused, same = result["rows"][0]["cells"]
@@ -170,7 +172,7 @@ class TestSuite:
         assert result["engines"] == {"litert": "litert 1", "litert-compiled": "litert-compiled 1"}
 
     @pytest.mark.parametrize("engine", ["litert", "litert-builtin"])
-    def test_a_crash_fails_in_whatever_engine(self, monkeypatch, tmp_path, engine):
+    def test_a_crash_in_any_engine_is_a_failure(self, monkeypatch, tmp_path, engine):
         answers = {"litert": wrong_on(0), "litert-builtin": wrong_on(0), engine: "crashed (SIGSEGV)"}
         (line,) = suite.failures(run(monkeypatch, [artifact(tmp_path, "int8")], answers))
         assert f"int8.tflite in {engine}" in line and line.endswith("crashed (SIGSEGV)")
@@ -184,7 +186,7 @@ class TestSuite:
         answers = {"litert": wrong_on(0), "onnxruntime": wrong_on(0), "onnxruntime-basic": wrong_on(0)}
         assert [len(row["cells"]) for row in run(monkeypatch, both, answers)["rows"]] == [1, 2]
 
-    def test_without_its_reference_nothing_else_is_run_and_the_artifact_fails(self, monkeypatch, tmp_path):
+    def test_without_its_reference_no_other_engine_runs_and_the_artifact_fails(self, monkeypatch, tmp_path):
         answers = {"litert": "truncated or altered", "litert-builtin": wrong_on(0)}
         result = run(monkeypatch, [artifact(tmp_path, "int8")], answers)
         assert [engine for engine, _ in result["asked"]] == ["litert"]
@@ -238,7 +240,7 @@ class TestTables:
         assert code.lines() == ["[1] tflite-micro 7 refuses the file (LRN)", "[2] onnxruntime-basic: crashed"]
         assert tables.arena_rows(result) == []
 
-    def test_a_share_is_never_rounded_up_to_all(self):
+    def test_a_share_is_never_rounded_up_to_100(self):
         entry = {"engine": "b", "reason": None, "bit_equal": False, "agreement": 99_999 / 100_000}
         entry |= {"ties": 0, "passed": True}
         assert tables.shown(entry, {"reference": "a"}, tables.Codes()) == "99.99"

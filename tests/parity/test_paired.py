@@ -1,4 +1,4 @@
-"""Paired accuracy against scipy, statsmodels, published examples, its own definitions and simulation."""
+"""Paired accuracy, compared with scipy, statsmodels, published examples, definitions and simulations."""
 
 import json
 from dataclasses import asdict
@@ -21,7 +21,7 @@ from fmnist_edge.parity.paired import (
 )
 
 Z = stats.norm.ppf(0.975)
-# (gained, lost, images): at least one image, any share of them discordant.
+# (gained, lost, images): at least one image, any share discordant.
 TABLES = st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 2000)).map(
     lambda counts: (counts[0], counts[1], max(1, sum(counts)))
 )
@@ -29,7 +29,7 @@ MARGINS = st.sampled_from([0.001, 0.005, 0.05, 0.5])
 
 
 def right(gained: int, lost: int, images: int) -> tuple[np.ndarray, np.ndarray]:
-    """Who is right on which image: gained first, then lost, then images that both get right."""
+    """Which images each model gets right: first the gained images, then the lost ones, then those both get right."""
     reference, candidate = np.ones(images, bool), np.ones(images, bool)
     reference[:gained] = False
     candidate[gained : gained + lost] = False
@@ -41,7 +41,7 @@ def compared(gained: int, lost: int, images: int, margin: float | None = None) -
 
 
 def score(difference: float, gained: int, lost: int, images: int) -> float:
-    """Tango's statistic by its definition, the likelihood of the table maximised numerically."""
+    """Tango's statistic by its definition, with the likelihood of the table maximised numerically."""
 
     def unlikelihood(lost_share):
         shares = np.array([lost_share + difference, lost_share, 1 - difference - 2 * lost_share])
@@ -64,7 +64,7 @@ def test_mcnemar_is_the_binomial_test_of_the_discordant_images(gained, lost):
 
 @pytest.mark.parametrize(("gained", "lost", "p"), [(1, 7, 0.0703125), (6, 16, 0.052479), (0, 0, 1.0), (1, 0, 1.0)])
 def test_mcnemar_of_worked_examples(gained, lost, p):
-    """The first two: Fagerland, Lydersen and Laake, Statistics in Medicine 33 (2014) 2850-2875."""
+    """The first two are from Fagerland, Lydersen and Laake, Statistics in Medicine 33 (2014) 2850-2875."""
     assert mcnemar_exact(gained, lost) == pytest.approx(p, abs=5e-7)
 
 
@@ -81,7 +81,7 @@ def test_mcnemar_of_thousands_is_neither_zero_nor_nan():
     ],
 )
 def test_interval_of_published_examples(gained, lost, images, lower, upper):
-    """As Fagerland, Lydersen and Laake (2014) and their book (2017, chapter 8) report Tango's interval."""
+    """Tango's interval as reported by Fagerland, Lydersen and Laake (2014) and in their book (2017, chapter 8)."""
     assert tango_interval(gained, lost, images) == pytest.approx((lower, upper), abs=6e-4 if images < 99 else 6e-5)
 
 
@@ -128,7 +128,7 @@ def test_image_order_does_not_matter(table, margin, seed):
 
 
 @given(TABLES, MARGINS)
-def test_verdict_is_where_the_interval_lies(table, margin):
+def test_verdict_follows_from_the_interval(table, margin):
     found = compared(*table, margin)
     assert (found.lower > -margin) is (found.verdict == "non-inferior")
     assert (found.upper < -margin) is (found.verdict == "inferior")
@@ -137,7 +137,7 @@ def test_verdict_is_where_the_interval_lies(table, margin):
     elif found.images_needed is None:
         assert found.difference <= -margin
     else:
-        assert found.images_needed > found.images  # an open verdict never asks for fewer than it had
+        assert found.images_needed > found.images  # an inconclusive verdict needs more images than it had
     json.dumps(asdict(found), allow_nan=False)
 
 
@@ -148,13 +148,13 @@ def test_verdicts_worked_out_by_hand():
     assert compared(30, 70, 10_000, 0.005).verdict == "inconclusive"  # -0.40 +- 0.20 pp
     assert compared(10, 110, 10_000, 0.005).verdict == "inferior"  # -1.00 +- 0.21 pp
     assert compared(10, 110, 10_000).verdict is None
-    # An interval that ends on the margin proves nothing.
+    # An interval that ends at the margin is inconclusive.
     assert verdict_of(-0.005, 0.1, 0.005) == verdict_of(-0.1, -0.005, 0.005) == "inconclusive"
 
 
 @pytest.mark.parametrize("table", [(0, 0, 1), (1, 0, 1), (0, 1, 1)])
 @pytest.mark.parametrize("margin", [None, 0.001])
-def test_one_image_is_enough_to_say_that_nothing_is_known(table, margin):
+def test_one_image_is_inconclusive(table, margin):
     found = compared(*table, margin)
     assert found.mcnemar_p == 1.0
     assert found.upper - found.lower > 1
@@ -164,8 +164,8 @@ def test_one_image_is_enough_to_say_that_nothing_is_known(table, margin):
 @pytest.mark.parametrize(
     ("gained", "lost", "margin"), [(6, 6, 0.005), (30, 30, 0.005), (5, 6, 0.005), (4, 8, 0.01), (50, 50, 0.02)]
 )
-def test_the_images_asked_for_give_the_promised_power(gained, lost, margin):
-    """Simulated with the shares planned on, per thousand images; half the images fall clearly short."""
+def test_images_needed_give_the_planned_power(gained, lost, margin):
+    """Simulated with the planned shares, per thousand images; half the images have clearly less power."""
     rng = np.random.default_rng(0)
 
     def power(images):
@@ -178,7 +178,7 @@ def test_the_images_asked_for_give_the_promised_power(gained, lost, margin):
 
 
 def test_images_needed_by_hand():
-    assert images_needed(0, 0, 400, 0.001) == 3838  # no variance but the null's: where the interval clears the margin
+    assert images_needed(0, 0, 400, 0.001) == 3838  # only the null has variance: the interval is just above the margin
     # 60 discordant of 10,000, d = 0, margin 0.5 pp: under the null the lost share is the root of 2x² + bx + c.
     b, c = -0.006 - 2 * 0.005, 0.003 * 0.005 * 1.005
     null = 2 * (np.sqrt(b * b - 8 * c) - b) / 4 - 0.005 * 1.005
@@ -189,14 +189,14 @@ def test_images_needed_by_hand():
     null = 2 * (np.sqrt(b * b - 8 * c) - b) / 4 - 0.5 * 1.5
     by_hand = ((Z * np.sqrt(null) + stats.norm.ppf(0.8) * np.sqrt(0.6 - 0.4**2)) / 0.1) ** 2
     assert images_needed(10, 50, 100, 0.5) == np.ceil(by_hand)
-    assert images_needed(0, 2, 400, 0.005) is None  # the loss seen is the margin
+    assert images_needed(0, 2, 400, 0.005) is None  # the observed loss equals the margin
     assert images_needed(0, 4, 400, 0.005) is None
-    # A gain is planned as no difference: the same number as for its discordant images shared evenly.
+    # A gain counts as no difference: the same number as for evenly divided discordant images.
     assert images_needed(4, 0, 400, 0.005) == images_needed(2, 2, 400, 0.005)
     assert images_needed(1, 2, 400, 0.005) > images_needed(3, 3, 800, 0.005)
 
 
-def test_findings_say_what_was_seen_what_was_expected_and_what_would_settle_it():
+def test_findings_have_the_result_the_expectation_and_the_images_needed():
     assert compared(10, 110, 10_000, 0.005).finding == (
         "inferior: accuracy differs by -1.00 pp, 95 % interval [-1.23, -0.80] pp on 10,000 images; "
         "expected all of it above -0.5 pp"
@@ -211,7 +211,7 @@ def test_findings_say_what_was_seen_what_was_expected_and_what_would_settle_it()
 
 
 def test_a_gated_precision_can_be_shown_non_inferior_on_the_test_set():
-    """Margins are no finer than 10,000 images can show, even with some flips."""
+    """10,000 images are enough to show non-inferiority for every margin, even with some flips."""
     for precision in PRECISIONS:
         flips = 40 if precision.kind == "integer" else 6
         found = compared(flips, flips, 10_000, precision.gate.non_inferiority_margin)

@@ -1,4 +1,4 @@
-"""Parity is pure arithmetic: hand-made cases for each gate, properties for the rest."""
+"""The parity report: hand-made cases for each gate, properties for the rest."""
 
 import json
 
@@ -46,7 +46,7 @@ def test_figures_do_not_depend_on_image_order_or_direction(array, seed):
     assert report.max_abs_delta >= report.mean_abs_delta >= 0
     flipped = array.argmax(axis=1) != other.argmax(axis=1)
     damage = list(zip(flipped, np.abs(other.astype(float) - array).max(axis=1), strict=True))
-    worst = sorted(damage, reverse=True)[:10]  # not their indices: images may be damaged alike
+    worst = sorted(damage, reverse=True)[:10]  # not indices: differences may be equal
     assert [damage[image] for image in report.worst_images] == worst
     assert [damage[order[image]] for image in shuffled.worst_images] == worst
 
@@ -55,7 +55,7 @@ def test_known_figures():
     reference = np.array([[3.0, 1.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 5.0], [1.0, 0.0, 0.0]], np.float32)
     candidate = reference.copy()
     candidate[1, 2] = 2.5  # image 1 flips from class 1 to class 2
-    candidate[3, 0] = 5.0  # image 3 moves most and does not flip
+    candidate[3, 0] = 5.0  # image 3 changes most and does not flip
     report = compare(reference, candidate, OPEN, labels=np.array([0, 1, 2, 1]))
     assert report.agreement == 0.75
     assert report.max_abs_delta == 4.0
@@ -106,7 +106,7 @@ def test_an_accuracy_gate_without_labels_does_not_pass_silently():
 
 
 @pytest.mark.parametrize(("wrong", "verdict", "passes"), [(4, "inconclusive", True), (12, "inferior", False)])
-def test_only_a_loss_beyond_the_margin_that_the_images_prove_fails(wrong, verdict, passes):
+def test_only_a_significant_loss_beyond_the_margin_fails(wrong, verdict, passes):
     labels = np.zeros(400, int)
     candidate = one_hot([1] * wrong + [0] * (400 - wrong))
     report = compare(one_hot([0] * 400), candidate, Gate(non_inferiority_margin=0.01), labels=labels)
@@ -115,7 +115,7 @@ def test_only_a_loss_beyond_the_margin_that_the_images_prove_fails(wrong, verdic
     assert report.failures == ([] if passes else [report.statistics.accuracy.finding])
 
 
-def test_output_kind_reaches_the_confidence():
+def test_output_kind_is_used_for_the_confidence():
     reference, candidate = one_hot([0, 1]), one_hot([0, 1]) / 2
     assert compare(reference, candidate, OPEN, output="probabilities").statistics.confidence.mean == 0.5
     assert compare(reference, candidate, OPEN).statistics.confidence.mean == pytest.approx(
@@ -138,7 +138,7 @@ def test_a_report_is_json_without_nan(array, labelled, seed):
 
 
 @pytest.mark.parametrize(
-    ("reference", "candidate", "labels", "said"),
+    ("reference", "candidate", "labels", "message"),
     [
         (np.zeros((2, 3)), np.zeros((2, 4)), None, "expected the same"),
         (np.zeros((0, 3)), np.zeros((0, 3)), None, "n >= 1"),
@@ -150,10 +150,10 @@ def test_a_report_is_json_without_nan(array, labelled, seed):
         (np.zeros((2, 3)), np.zeros((2, 3)), np.array([-1, 0]), "-1 to 0; expected class indices 0 to 2"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(reference, candidate, labels, said):
+def test_scores_that_cannot_be_compared_are_refused(reference, candidate, labels, message):
     with pytest.raises(InputError) as refusal:
         compare(reference, candidate, OPEN, labels=labels)
-    assert said in str(refusal.value)
+    assert message in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -164,20 +164,20 @@ def test_what_cannot_be_compared_is_refused(reference, candidate, labels, said):
     ],
 )  # fmt: skip
 def test_a_gate_that_nothing_or_everything_passes_is_refused(name, value):
-    """Percent for fractions, above all."""
+    """The most likely mistake is percent instead of fractions."""
     with pytest.raises(InputError, match=f"gate: {name} is .*; expected a f"):
         Gate(**{name: value})
     Gate(1.0, 1e9, 0.0, 1.0)
 
 
-def test_a_loss_is_one_failure_however_it_shows():
+def test_a_loss_of_accuracy_is_one_failure():
     labels = np.zeros(1000, int)
     report = compare(one_hot([0] * 1000), one_hot([1] * 30 + [0] * 970), gate_for("int8"), labels=labels)
     (line,) = report.failures
     assert line.startswith("accuracy drops 3.00 pp, more than 0.50 pp, and is inferior: accuracy differs by -3.00 pp")
 
 
-def test_gates_are_those_that_the_documents_name():
+def test_gates_are_as_documented():
     """README: float32 99.99 % and 1e-3, float16 99.9 %, integers 0.5 pp; margins of 0.1 and 0.5 pp."""
     integer = Gate(max_accuracy_drop=0.005, non_inferiority_margin=0.005)
     assert gate_for("float32") == gate_for("stock_float32") == Gate(0.9999, 1e-3, None, 0.001)

@@ -167,7 +167,7 @@ class TestCommands:
         monkeypatch.setattr(suite.Host, "expected", property(no_room))
         host = suite.Host(suite.Artifact.open(INT8), tmp_path / "images.npy", 1)
         with pytest.raises(TemporaryFileError):
-            suite.measured(host, None, tmp_path, tmp_path, False)
+            suite.emulate_cell(host, None, tmp_path, tmp_path, False)
 
     def test_a_guest_without_room_differs_from_a_failed_guest(self, tmp_path):
         task = Task("x.tflite", "litert", "none.npy", 1)

@@ -1,1 +1,1 @@
-"""64-bit Arm cores without one: the aarch64 wheels under QEMU's user mode. Answers and instructions, never latency."""
+"""Emulate 64-bit Arm cores: run the aarch64 wheels in QEMU's user mode. Gives scores and instructions, no latency."""

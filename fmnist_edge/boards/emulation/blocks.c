@@ -1,14 +1,15 @@
-/* QEMU plugin: how often each block of instructions ran between two marks.
+/* QEMU plugin that counts how often each block of instructions runs between two marks.
  *
- * A mark is the system call getpgid(MARK_START) or getpgid(MARK_STOP), which any guest can make and none makes by
- * chance; it fails, as no such process exists. At every stop a section is appended to the file that `out=` names: a line
- * "blocks", then for each block that ran "executions address instructions-in-hex", then a line "end".
+ * A mark is the system call getpgid(MARK_START) or getpgid(MARK_STOP). Any guest can make it, and none makes it by
+ * chance. It fails, because no such process exists. At every stop mark a section is appended to the file named by
+ * `out=`: a line "blocks", then for each block that ran "executions address instructions-in-hex", then a line "end".
  *
- * A block is what QEMU translates as one: straight code that ends at a branch, at a page's end or after 512
- * instructions. It has one counter, which the translated code adds 1 to: exact for a guest of one thread.
+ * A block is the unit that QEMU translates: straight code that ends at a branch, at the end of a page or after 512
+ * instructions. The translated code adds 1 to the block's counter, which is exact for a guest with one thread.
  *
- * For QEMU 7.2, Debian 12's, by version 1 of its plugin interface (qemu-plugin.h, docs/devel/tcg-plugins.rst). Debian
- * packages no header, so that what is used of it is declared here. Later QEMUs refuse the version and say so.
+ * Written for QEMU 7.2 (Debian 12) and version 1 of its plugin interface (qemu-plugin.h, docs/devel/tcg-plugins.rst).
+ * Debian does not package the header, so its declarations are repeated here. Later QEMUs refuse this version with a
+ * message.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -34,11 +35,11 @@ const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
 #define EXPORTED __attribute__((visibility("default")))
 EXPORTED int qemu_plugin_version = 1;
 
-enum { GETPGID = 155, WIDTH = 4 }; /* of the aarch64 system call table; bytes of an A64 instruction */
+enum { GETPGID = 155, WIDTH = 4 }; /* number in the aarch64 system call table; bytes of an A64 instruction */
 enum { MARK_START = 0x7edc0001, MARK_STOP = 0x7edc0002 };
 
 struct block {
-    uint64_t executions, before; /* in all; up to the last start */
+    uint64_t executions, before; /* in total; up to the last start mark */
     uint64_t address;
     size_t length; /* instructions */
     struct block *next;

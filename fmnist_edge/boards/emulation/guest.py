@@ -1,7 +1,7 @@
-"""What an emulated core runs to be counted: an engine, so many times, between two marks.
+"""The program that an emulated core runs: it calls an engine a number of times between two marks.
 
-`blocks.c` hears the marks. A call is what `bench` times as the engine's: a tensor in, a tensor out, the binding's own
-Python included.
+The QEMU plugin `blocks.c` sees the marks. A call is what `bench` times as the engine's share: from input tensor to
+output tensor, including the binding's Python code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.runtime.runner import Runner, model_input
 
-__all__ = ["START", "STOP", "Task", "marked"]
+__all__ = ["START", "STOP", "Task", "run_marked"]
 
 START, STOP = 0x7EDC0001, 0x7EDC0002  # as in blocks.c
 WARM_UP = 8
@@ -29,9 +29,9 @@ class Task:
     """What to count.
 
     Attributes:
-        images: .npy file whose first image is given to the engine.
-        calls: how many to count at once.
-        sections: how often to count so many.
+        images: .npy file; the engine gets its first image.
+        calls: number of calls in a section.
+        sections: number of sections.
     """
 
     artifact: str
@@ -42,20 +42,23 @@ class Task:
 
 
 def count(request: dict[str, Any], progress: object) -> dict[str, str]:
-    """The child's task; `request`: a Task's fields."""
+    """Run in the child process; `request`: the fields of a Task."""
     task = Task(**request)
     image = np.load(task.images, mmap_mode="r", allow_pickle=False)[:1]
     with Classifier.load(task.artifact, threads=1, engine=task.engine) as classifier:
         batch, _ = model_input(np.array(image), classifier.contract)
         prepared = Runner(classifier.engine, classifier.contract).prepare(batch)
         engine = classifier.engine
-        marked(lambda: engine.run(prepared), task.calls, task.sections, WARM_UP)
+        run_marked(lambda: engine.run(prepared), task.calls, task.sections, WARM_UP)
         return {"engine_version": engine.version}
 
 
-def marked(call: Callable[[], object], calls: int, sections: int, warm_up: int) -> None:
-    """Warm up, then `sections` times: mark, call it so often, mark. The first, which no mark counts, is warm-up too."""
-    for _ in range(warm_up):  # CPython rewrites its own code by what a function's first calls are like
+def run_marked(call: Callable[[], object], calls: int, sections: int, warm_up: int) -> None:
+    """Warm up, then run `sections` sections: start mark, `calls` calls, stop mark.
+
+    The first section has no marks and belongs to the warm-up.
+    """
+    for _ in range(warm_up):  # CPython specialises bytecode during a function's first calls
         call()
     gc.disable()
     for section in range(sections + 1):
@@ -66,5 +69,5 @@ def marked(call: Callable[[], object], calls: int, sections: int, warm_up: int) 
 
 
 def mark(value: int) -> None:
-    with contextlib.suppress(OSError):  # there is no such process: it is the call itself that is heard
+    with contextlib.suppress(OSError):  # the call fails, as there is no such process; the plugin sees it anyway
         os.getpgid(value)

@@ -1,6 +1,6 @@
-"""What an emulated core runs to count one of ncnn's own benchmark networks.
+"""The program that an emulated core runs to count one of ncnn's benchmark networks.
 
-As `benchncnn` does: weights and image of no content, one thread, every other option at its default.
+It does the same as `benchncnn`: empty weights, a constant image, one thread, and defaults for all other options.
 """
 
 from __future__ import annotations
@@ -10,18 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmnist_edge.boards.emulation.guest import marked
+from fmnist_edge.boards.emulation.guest import run_marked
 from fmnist_edge.errors import ArtifactError
 
 __all__ = ["Network"]
 
 SHAPE = re.compile(r"^Input\s.*\s0=(\d+) 1=(\d+) 2=(\d+)", re.MULTILINE)
-VALUE = 0.01  # of every pixel, in benchncnn too
+VALUE = 0.01  # of every pixel, as in benchncnn
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network's description, a .param file; `engine` is ncnn, for messages."""
+    """What to count.
+
+    Attributes:
+        artifact: a network's .param file.
+        engine: for messages.
+        calls, sections: as in guest.Task.
+    """
 
     artifact: str
     engine: str = "ncnn"
@@ -30,12 +36,12 @@ class Network:
 
 
 def count(request: dict[str, Any], progress: object) -> dict[str, str]:
-    """The child's task; `request`: a Network's fields."""
+    """Run in the child process; `request`: the fields of a Network."""
     import ncnn
 
     network = Network(**request)
 
-    width, height, channels = map(int, found(SHAPE, Path(network.artifact).read_text(encoding="ascii"), network))
+    width, height, channels = map(int, search(SHAPE, Path(network.artifact).read_text(encoding="ascii"), network))
     net = ncnn.Net()
     net.opt.num_threads = 1
     if net.load_param(network.artifact) or net.load_model(ncnn.DataReaderFromEmpty()):
@@ -51,12 +57,12 @@ def count(request: dict[str, Any], progress: object) -> dict[str, str]:
         if failed:
             raise ArtifactError(f"{network.artifact}: ncnn {ncnn.__version__} cannot run the network")
 
-    marked(call, network.calls, network.sections, warm_up=0)
+    run_marked(call, network.calls, network.sections, warm_up=0)
     return {"engine_version": f"ncnn {ncnn.__version__}"}
 
 
-def found(pattern: re.Pattern[str], text: str, network: Network) -> tuple[str, ...]:
+def search(pattern: re.Pattern[str], text: str, network: Network) -> tuple[str, ...]:
     match = pattern.search(text)
     if match is None:
-        raise ArtifactError(f"{network.artifact}: no Input layer of width, height and channels in it")
+        raise ArtifactError(f"{network.artifact}: no Input layer with width, height and channels; name a .param file")
     return match.groups()

@@ -1,4 +1,7 @@
-"""Blocks of instructions, and how often an emulated core ran each: compile the plugin, run the guest, read its file."""
+"""Profile a guest on an emulated core, as blocks of instructions and how often each ran.
+
+Compiles the QEMU plugin, runs the guest, and reads the plugin's file.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from fmnist_edge.worker.temporary import check_room, temporary_folder
 __all__ = ["Profile", "collect", "instructions", "load", "plugin", "read", "save"]
 
 SOURCE = Path(__file__).with_name("blocks.c")
-INSTRUCTION = 8  # hexadecimal digits of one
+INSTRUCTION = 8  # hexadecimal digits per instruction
 TIMEOUT_S = 280
 GUEST = "fmnist_edge.boards.emulation.guest:count"
 
@@ -47,7 +50,7 @@ def plugin(folder: Path) -> Path:
 
 
 def collect(task: Any, python: str, library: Path, guest: str = GUEST) -> tuple[list[Profile], dict[str, Any]]:
-    """What `task` ran between its marks, a Profile per section, on the core that `python` starts; and its reply.
+    """Run `task` with the emulated interpreter `python`; returns a Profile per section, and the guest's reply.
 
     Raises ArtifactError with the guest's last line when it fails, UnavailableError when QEMU refuses the plugin.
     """
@@ -56,7 +59,7 @@ def collect(task: Any, python: str, library: Path, guest: str = GUEST) -> tuple[
         environment = {"QEMU_PLUGIN": f"file={library},out={out}"}
         end = call(guest, asdict(task), python=python, timeout_s=TIMEOUT_S, environment=environment)
         if end.status is Status.TIMED_OUT:
-            raise ArtifactError(f"{task.artifact}: not counted within {TIMEOUT_S} s; count fewer calls")
+            raise ArtifactError(f"{task.artifact}: counting took more than {TIMEOUT_S} s; count fewer calls")
         if end.status is not Status.DONE:
             check_room()
             kind = UnavailableError if "plugin" in end.reason.lower() else ArtifactError
@@ -65,7 +68,7 @@ def collect(task: Any, python: str, library: Path, guest: str = GUEST) -> tuple[
 
 
 def read(text: str) -> list[Profile]:
-    """The plugin's sections. The same instructions at two addresses are the same block.
+    """Parse the plugin's sections. Equal instructions at different addresses count as one block.
 
     >>> read("blocks\\n2 ff00 1f2003d5\\n1 ff08 1f2003d51f2003d5\\nend\\n")
     [Counter({'1f2003d5': 2, '1f2003d51f2003d5': 1})]
@@ -81,7 +84,8 @@ def read(text: str) -> list[Profile]:
 
 
 def instructions(profile: Mapping[str, int]) -> int:
-    """
+    """Number of instructions that ran.
+
     >>> instructions({"1f2003d5": 2, "1f2003d51f2003d5": 1})
     4
     """
@@ -89,13 +93,13 @@ def instructions(profile: Mapping[str, int]) -> int:
 
 
 def save(profile: Profile, calls: int, path: Path) -> None:
-    """For `load`: kept so that estimates can be made anew without emulating anything."""
+    """Save a profile for `load`, so that estimates can be repeated without emulation."""
     content = json.dumps({"calls": calls, "blocks": profile}).encode()
     write_atomic(path, gzip.compress(content, mtime=0))
 
 
 def load(path: Path) -> tuple[Profile, int] | None:
-    """A saved profile and how many calls it is of; None where there is none."""
+    """A saved profile and its number of calls; None if there is no such file."""
     if not path.is_file():
         return None
     saved = json.loads(gzip.decompress(path.read_bytes()))

@@ -1,14 +1,17 @@
-"""What `emulate` leaves behind: `<folder>/<core>.json`, a cell an artifact.
+"""The results of `emulate`: `<folder>/<core>.json` with a cell per artifact.
 
-No latency is in it, and none can be: an emulated core has no clock. Fields of a cell:
+They have no latency, because an emulated core has no clock. Fields of a cell:
 
-artifact: last folder and file name; sha256, size_bytes: of the file. status: "ok", or "failed" with a reason.
-parity: against the same engine on this machine, on the first "images" of "source": "agreement" is the share with the
-same top class, "ties" those of the others where two classes score the same, "bit_equal" whether all scores are the same
-bits. instructions: of one inference, one thread. repeatability: how far the counts of two sections of two processes lay
-apart, as a share; attempts: how often they were counted until they did not, at most three times (missing: once). calls:
-how many inferences a count was of. cycles: of one inference by a simulation of the core, see
-estimate/cycles.py; null where llvm-mca was not installed.
+artifact: last folder and file name; sha256, size_bytes: of the file.
+status: "ok", or "failed" with a reason.
+parity: comparison with the same engine on this machine, on the first "images" of "source". "agreement" is the share
+    with the same top class, "ties" counts the other images on which the engines share a top class because one scores
+    two classes the same, "bit_equal" says whether all scores are equal bit for bit.
+instructions: of one inference, one thread.
+repeatability: the spread of the counts of two sections in each of two processes, as a share of their mean.
+attempts: how often they were counted, at most three times, until the spread was small enough; missing means once.
+calls: number of inferences per count.
+cycles: of one inference, by a simulation of the core, see cycles.py; null if llvm-mca was not installed.
 """
 
 from __future__ import annotations
@@ -30,23 +33,27 @@ KIND = "emulated"
 
 
 def folders() -> Sequence[Path]:
-    """Where they are looked for: below the working folder, in the source tree, where the wheel puts them."""
+    """Folders to look in: below the working folder, in the source tree, and where the wheel installs them."""
     source_tree = Path(__file__).resolve().parents[3] / "benchmarks/emulated"
     return Path("benchmarks/emulated"), source_tree, Path(sys.prefix) / "share/fmnist-edge/emulated"
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Raises FileError when it is missing, damaged or something else."""
+    """Read results. Raises FileError when the file is missing, damaged or something else."""
     try:
         result = json.loads(path.read_bytes())
     except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}); `fmnist-edge emulate` writes one") from None
+        raise FileError(f"{path}: cannot be read ({error.strerror}); run `fmnist-edge emulate` to write it") from None
     except ValueError:
-        raise FileError(f"{path}: not JSON; delete it and run `fmnist-edge emulate`") from None
+        raise FileError(f"{path}: not JSON; delete it and run `fmnist-edge emulate` again") from None
     if not isinstance(result, dict) or (result.get("kind"), result.get("schema")) != (KIND, SCHEMA):
-        raise FileError(f"{path}: no results of `fmnist-edge emulate` of schema {SCHEMA}; delete it and run that")
+        raise FileError(
+            f"{path}: not results of `fmnist-edge emulate` with schema {SCHEMA}; delete it and run that again"
+        )
     if not isinstance(result.get("cells"), list) or result.get("core") not in CORES:
-        raise FileError(f"{path}: its cells or its core are missing; delete it and run `fmnist-edge emulate`")
+        raise FileError(
+            f"{path}: its cells are missing or its core is unknown; delete it and run `fmnist-edge emulate` again"
+        )
     return result
 
 

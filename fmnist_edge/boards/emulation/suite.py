@@ -1,4 +1,4 @@
-"""Every artifact on every core: the answers that this machine gives? how many instructions?"""
+"""Emulate every artifact on every core: compare its scores with this machine's, and count its instructions."""
 
 from __future__ import annotations
 
@@ -30,22 +30,23 @@ from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["Choice", "failures", "run"]
 
-PIECE = 100  # images; some seconds to half a minute
-STALL_S = 290  # for a piece of the slowest emulated engine
+PIECE = 100  # images; they take some seconds to half a minute
+STALL_S = 290  # enough for a piece in the slowest emulated engine
 CALLS = 4
-REPEATABLE = 1e-3  # counts of one cell may lie this far apart, as a share
-ATTEMPTS = 3  # to count a cell so that it is
+REPEATABLE = 1e-3  # largest spread of the counts of a cell, as a share
+ATTEMPTS = 3  # at counting a cell until its counts are repeatable
 
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What to do.
+    """What to emulate.
 
     Attributes:
-        images: for parity, the first so many.
-        again: do cells again that are in the results already.
+        cores: names of the cores.
+        images: number of images for parity.
+        again: whether to repeat cells that the results already have.
     """
 
     cores: tuple[str, ...] = tuple(CORES)
@@ -62,15 +63,21 @@ def run(
     out: Path,
     progress: Progress = lambda done, total, text: None,
 ) -> list[dict[str, Any]]:
-    """Emulate `artifacts`; each cell is written into `out`/<core>.json as soon as it is done.
+    """Emulate `artifacts`; each cell is written to `out`/<core>.json as soon as it is done.
 
-    A cell that is there already, of the same file and of as many images, is left as it is.
-    Returns the cells that were asked for. Raises UnavailableError without QEMU, a C compiler or the userland, and
-    InputError for two artifacts of one name, and for results of another QEMU or of other wheels than these.
+    Args:
+        images: uint8 or float (n, *input_shape).
+        source: a name for the images.
+        folder: the userland, see userland.make; intermediate scores and profiles are kept there.
+        progress: called with (cells done, total cells, what is next).
+
+    A cell that is in the results already, for the same file and at least as many images, is not repeated. Returns the
+    cells of `choice`. Raises UnavailableError without QEMU, a C compiler or the userland, InputError for two artifacts
+    of the same name, and for results of another QEMU or other wheels.
     """
     names = Counter(map(name_of, artifacts))
     if twice := [name for name, times in names.items() if times > 1]:
-        raise InputError(f"two artifacts are called {twice[0]}; emulate them one by one, each with an --out of its own")
+        raise InputError(f"two artifacts are called {twice[0]}; emulate them one by one, each with its own --out")
     userland.make(folder)
     library = profile.plugin(folder)
     found = []
@@ -81,13 +88,13 @@ def run(
             for place, name in enumerate(choice.cores):
                 done = number * len(choice.cores) + place
                 progress(done, len(artifacts) * len(choice.cores), f"{name_of(artifact)} on {name}")
-                result = current(out, name)
+                result = load_results(out, name)
                 known = results.cell_of(result, artifact.manifest.sha256)
                 if known is None or choice.again or not covers(known, host.count):
-                    known = measured(host, CORES[name], folder, library, choice.again) | {"source": source}
+                    known = emulate_cell(host, CORES[name], folder, library, choice.again) | {"source": source}
                 if known.get("cycles") is None:
                     ran = known["status"] == "ok"
-                    known = known | {"cycles": simulated(known["sha256"], CORES[name], folder) if ran else None}
+                    known = known | {"cycles": simulate_cycles(known["sha256"], CORES[name], folder) if ran else None}
                     cells = [item for item in result["cells"] if item["artifact"] != known["artifact"]]
                     results.save({**result, "cells": [*cells, known]}, out)
                 found.append({"core": name, **known})
@@ -95,7 +102,7 @@ def run(
 
 
 class Host:
-    """An artifact and what this machine answers, which is asked once and only where it is needed."""
+    """An artifact and its scores on this machine, which are computed once and only if needed."""
 
     def __init__(self, artifact: Artifact, images: Path, count: int) -> None:
         self.artifact, self.images, self.count = artifact, images, count
@@ -103,13 +110,16 @@ class Host:
         self._scores: np.ndarray | None = None
 
     def scores(self, images: Path, count: int, python: str) -> np.ndarray:
-        """float32 (count, classes), from a process of its own. Raises FmnistEdgeError with the engine's reason."""
+        """Scores, float32 (count, classes), computed by `python` in a child process.
+
+        Raises FmnistEdgeError with the engine's reason.
+        """
         answer = images.with_name("scores.npy")
         answer.unlink(missing_ok=True)
         task = cell.Task(str(self.artifact.path.resolve()), self.engine, str(images), count, str(answer), 1)
-        said = cell.run(task, python, lambda done: None, STALL_S)
-        if said["status"] != "ran":
-            raise FmnistEdgeError(said["reason"])
+        reply = cell.run(task, python, lambda done: None, STALL_S)
+        if reply["status"] != "ran":
+            raise FmnistEdgeError(reply["reason"])
         return np.load(answer, allow_pickle=False)
 
     @property
@@ -119,7 +129,7 @@ class Host:
         return self._scores
 
     def emulated(self, core: Core, folder: Path, again: bool) -> np.ndarray:
-        """The same on a core, in pieces that are kept in `folder`: a run that was interrupted goes on there."""
+        """Scores on a core, float32 (count, classes). Pieces are kept in `folder`, so an interrupted run continues."""
         images, found = np.load(self.images, mmap_mode="r", allow_pickle=False), []
         for start in range(0, self.count, PIECE):
             piece = np.array(images[start : start + PIECE])
@@ -135,32 +145,35 @@ class Host:
         return np.concatenate(found)
 
 
-def current(out: Path, core: str) -> dict[str, Any]:
-    """The results of `core` so far, with what made them. Raises InputError where something else did."""
+def load_results(out: Path, core: str) -> dict[str, Any]:
+    """The results of `core` so far, with the versions of QEMU and the wheels.
+
+    Raises InputError when other versions made them.
+    """
     path = out / f"{core}.json"
     made = {"schema": results.SCHEMA, "kind": results.KIND, "core": core, **versions()}
     if not path.is_file():
         return {**made, "cells": []}
     known = results.load(path)
     if other := [f"{key} {known.get(key)}, here {made[key]}" for key in made if known.get(key) != made[key]]:
-        raise InputError(f"{path}: made by {'; '.join(other)}; name another --out, or delete it to begin anew")
+        raise InputError(f"{path}: made by {'; '.join(other)}; name another --out, or delete it to start again")
     return {**made, "cells": known["cells"]}
 
 
 def versions() -> dict[str, Any]:
-    said = program(["qemu-aarch64", "--version"]).result(UnavailableError, "qemu-aarch64: ")
+    reply = program(["qemu-aarch64", "--version"]).result(UnavailableError, "qemu-aarch64: ")
     lines = [line.split()[0].partition("==")[::2] for line in userland.WHEELS.read_text().splitlines() if "==" in line]
-    return {"qemu": said.split("version ")[-1].split()[0], "packages": dict(lines)}
+    return {"qemu": reply.split("version ")[-1].split()[0], "packages": dict(lines)}
 
 
 def covers(known: dict[str, Any], images: int) -> bool:
     return known["status"] == "ok" and known["parity"]["images"] >= images
 
 
-def measured(host: Host, core: Core, folder: Path, library: Path, again: bool) -> dict[str, Any]:
-    """One cell; what goes wrong in it is its reason."""
+def emulate_cell(host: Host, core: Core, folder: Path, library: Path, again: bool) -> dict[str, Any]:
+    """Emulate one cell; if that fails, the cell has the reason."""
     artifact = host.artifact
-    about = {
+    identity = {
         "artifact": name_of(artifact),
         "sha256": artifact.manifest.sha256,
         "model": artifact.model,
@@ -171,20 +184,20 @@ def measured(host: Host, core: Core, folder: Path, library: Path, again: bool) -
     try:
         expected = host.expected
         gate = ENGINE_AGREEMENT[artifact.manifest.kind]
-        alike = agreement(expected, host.emulated(core, folder, again), gate)
+        parity = agreement(expected, host.emulated(core, folder, again), gate)
         counted = count(host, core, folder, library)
-    except (UnavailableError, TemporaryFileError):  # this machine lacks something, whatever the artifact
+    except (UnavailableError, TemporaryFileError):  # something is missing on this machine, for all artifacts
         raise
     except FmnistEdgeError as error:
         nothing = dict.fromkeys(("parity", "engine_version", "instructions", "repeatability", "calls"))
-        return {**about, "status": "failed", "reason": one_line(error), **nothing}
-    return {**about, "status": "ok", "reason": None, "parity": alike, **counted}
+        return {**identity, "status": "failed", "reason": one_line(error), **nothing}
+    return {**identity, "status": "ok", "reason": None, "parity": parity, **counted}
 
 
 def count(host: Host, core: Core, folder: Path, library: Path) -> dict[str, Any]:
-    """Instructions of one inference, from two sections in each of two processes.
+    """Count the instructions of one inference, in two sections in each of two processes.
 
-    Counted again where they do not agree: on a crowded machine something else of an engine may wake in a section.
+    They are counted again if they differ too much: on a busy machine, an engine's other threads may run in a section.
     """
     python = userland.interpreter(folder, core)
     task = profile.task_for(host.artifact.path, host.engine, host.images, CALLS)
@@ -202,8 +215,8 @@ def count(host: Host, core: Core, folder: Path, library: Path) -> dict[str, Any]
     return {**reply, "instructions": round(mean), "repeatability": apart, "calls": CALLS, "attempts": attempts}
 
 
-def simulated(sha256: str, core: Core, folder: Path) -> dict[str, Any] | None:
-    """Cycles of one inference, see `cycles_of`; None where nothing was counted or llvm-mca is not installed."""
+def simulate_cycles(sha256: str, core: Core, folder: Path) -> dict[str, Any] | None:
+    """Cycles of one inference, see `cycles_of`; None if there is no profile or llvm-mca is not installed."""
     saved = profile.load(profile_path(folder, core.name, sha256))
     if saved is None:
         return None
@@ -220,15 +233,15 @@ def profile_path(folder: Path, core: str, name: str) -> Path:
 
 
 def failures(cells: Sequence[dict[str, Any]]) -> list[str]:
-    """A line for each cell that failed, missed its gate or cannot be repeated."""
+    """One line for each cell that failed, missed its gate or is not repeatable."""
     lines = []
     for item in cells:
         where = f"{item['artifact']} on {item['core']}: "
         if item["status"] != "ok":
             lines.append(where + item["reason"])
         elif not item["parity"]["passed"]:
-            alike = item["parity"]
-            lines.append(f"{where}{alike['differing']} of {alike['images']} images have another top class than here")
+            parity = item["parity"]
+            lines.append(f"{where}{parity['differing']} of {parity['images']} images have another top class than here")
         elif item["repeatability"] > REPEATABLE:
             lines.append(f"{where}instruction counts lie {item['repeatability']:.2%} apart; at most {REPEATABLE:.1%}")
     return lines

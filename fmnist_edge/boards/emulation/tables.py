@@ -1,4 +1,4 @@
-"""Results of emulation as tables."""
+"""Format the results of emulation as tables."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def rows(cells: Sequence[dict[str, Any]]) -> list[list[str]]:
 def row(cell: dict[str, Any]) -> list[str]:
     if cell["status"] != "ok":
         return [cell["artifact"], cell["core"], cell["reason"], *[""] * 5]
-    alike = cell["parity"]
-    tied = f" ({alike['ties']} tied)" if alike["ties"] else ""
-    same = "same bits" if alike["bit_equal"] else "differ"
+    parity = cell["parity"]
+    tied = f" ({parity['ties']} tied)" if parity["ties"] else ""
+    same = "same bits" if parity["bit_equal"] else "differ"
     return [
         cell["artifact"],
         cell["core"],
-        f"{alike['images']:,}",
-        f"{alike['agreement'] * 100:.2f}{tied}{'' if alike['passed'] else ' FAIL'}",
+        f"{parity['images']:,}",
+        f"{parity['agreement'] * 100:.2f}{tied}{'' if parity['passed'] else ' FAIL'}",
         same,
-        f"{alike['max_abs_delta']:.1e}" if alike["max_abs_delta"] else "0",
+        f"{parity['max_abs_delta']:.1e}" if parity["max_abs_delta"] else "0",
         f"{cell['instructions'] / 1e6:,.2f}",
         f"{cell['repeatability'] * 100:.3f}",
     ]
@@ -46,7 +46,7 @@ def shown(cells: Sequence[dict[str, Any]]) -> str:
 
 
 def document(results: Sequence[dict[str, Any]]) -> str:
-    """All cores' results as one Markdown file: artifacts down, cores beside one another."""
+    """The results of all cores as one Markdown page, with a row per artifact and core, sorted by artifact."""
     cells = [{"core": result["core"], **cell} for result in results for cell in result["cells"]]
     cells.sort(key=lambda cell: cell["artifact"])
     made = ", ".join(f"{name} {version}" for name, version in results[0]["packages"].items()) if results else ""

@@ -1,9 +1,9 @@
-"""A 64-bit Arm board's userland in a folder: Debian's arm64 Python and the aarch64 wheels, run by QEMU's user mode.
+"""Make a 64-bit Arm userland in a folder: Debian's arm64 Python and the aarch64 wheels, run by QEMU's user mode.
 
-Needs no root, no chroot and no container: `qemu-aarch64 -L FOLDER` looks a program's files up there first. apt verifies
-its packages by Debian's signed lists, pip its wheels by the hashes in wheels.txt.
+It needs no root, chroot or container: `qemu-aarch64 -L FOLDER` looks for a program's files in the folder first. apt
+verifies its packages by Debian's signed lists, pip its wheels by the hashes in wheels.txt.
 
-`python -m fmnist_edge.boards.emulation.userland FOLDER` makes one and prints the interpreters it has.
+`python -m fmnist_edge.boards.emulation.userland FOLDER` makes one and prints the paths of its interpreters.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import fmnist_edge
+from fmnist_edge.catalog import boards
 from fmnist_edge.catalog.boards import CORES, Core
 from fmnist_edge.errors import UnavailableError
 from fmnist_edge.files import check_writable, write_atomic
@@ -32,22 +33,22 @@ PACKAGES = (
     "libc6", "libgcc-s1", "libstdc++6", "libgomp1", "zlib1g", "libexpat1", "libffi8", "libbz2-1.0", "liblzma5",
     "libssl3", "libuuid1", f"python{PYTHON}-minimal", f"libpython{PYTHON}-minimal", f"libpython{PYTHON}-stdlib",
 )  # fmt: skip
-GLIBC = range(17, 37)  # minor versions that Debian 12's covers
-CORE_COUNT = 4  # of every Raspberry Pi from 2 on; not the host's, so that all hosts emulate the same
+GLIBC = range(17, 37)  # minor versions that Debian 12's glibc supports
+CORE_COUNT = 4  # as on every Raspberry Pi from 2 on; not the host's count, so that all hosts emulate the same
 ARM = "0x41"  # CPU implementer
 
-# No SVE or SME: `-cpu max` gives wrong int8 results. An emulated core has what the real one has.
+# The emulated core has the features of the real one. `-cpu max`, with SVE and SME, gives wrong int8 results.
 INTERPRETER = """#!/bin/sh
 export PYTHONPATH="${{FMNIST_EDGE_PACKAGE:-{package}}}:{site}" PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0
 exec env -u PYTHONHOME -u LD_LIBRARY_PATH '{qemu}' -cpu {core} -L '{root}' '{python}' "$@"
 """
 
 
-def make(folder: Path, say: Callable[[str], object] = lambda line: None) -> None:
-    """Fill `folder` unless it is there already: 75 MB to download, 280 MB on disk, under a minute. One at a time.
+def make(folder: Path, report: Callable[[str], object] = lambda line: None) -> None:
+    """Make the userland in `folder` unless it exists: 75 MB to download, 280 MB on disk, under a minute.
 
-    Raises UnavailableError for what is missing on this machine or cannot be fetched, FileError for a folder that
-    cannot be written.
+    A lock file lets one process at a time make it. `report` is called with a line per step. Raises UnavailableError
+    when a program is missing on this machine or a package cannot be fetched, FileError when `folder` cannot be written.
     """
     folder = folder.resolve()
     for name, package in PROGRAMS.items():
@@ -59,38 +60,38 @@ def make(folder: Path, say: Callable[[str], object] = lambda line: None) -> None
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.is_file() or stamp.read_text() != wanted:
             stamp.unlink(missing_ok=True)
-            fill(folder, say)
+            fill(folder, report)
             write_atomic(stamp, wanted)
 
 
-def fill(folder: Path, say: Callable[[str], object]) -> None:
+def fill(folder: Path, report: Callable[[str], object]) -> None:
     for part in ("debian", "root", "site", "cores", "package", "answers"):
         shutil.rmtree(folder / part, ignore_errors=True)
-    say("fetching Debian's arm64 Python")
+    report("fetching Debian's arm64 Python")
     unpack_packages(folder)
-    say("fetching the aarch64 wheels")
+    report("fetching the aarch64 wheels")
     install_wheels(folder / "site")
     ours = folder / "package"
     ours.mkdir()
     (ours / "fmnist_edge").symlink_to(Path(fmnist_edge.__file__).parent)
     for core in CORES.values():
-        describe(folder, core)
+        write_core_files(folder, core)
 
 
 def interpreter(folder: Path, core: Core) -> str:
-    """The program that starts the userland's Python on `core`; takes arguments and environment as Python does."""
+    """Path of a program that runs the userland's Python on `core`, with Python's arguments and environment."""
     return str(folder.resolve() / "cores" / core.name / "python")
 
 
 def recipe() -> str:
-    """Changes when a userland must be made anew: with what goes into one, and with where this package is."""
-    files = (Path(__file__), Path(__file__).with_name("cores.py"), WHEELS)
+    """A text that changes when the userland must be made again: with its contents, and with this package's path."""
+    files = (Path(__file__), Path(boards.__file__), WHEELS)
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
     return f"{digest.hexdigest()} {Path(fmnist_edge.__file__).parent}\n"
 
 
 def unpack_packages(folder: Path) -> None:
-    """Debian's packages into `folder`/root, by an apt whose whole state is in `folder`/debian."""
+    """Unpack Debian's packages into `folder`/root. apt keeps its whole state in `folder`/debian."""
     state, root = folder / "debian", folder / "root"
     for inside in ("lists/partial", "cache/archives/partial", "packages"):
         (state / inside).mkdir(parents=True)
@@ -100,10 +101,10 @@ def unpack_packages(folder: Path) -> None:
         "Dir::State::Lists": state / "lists", "Dir::Cache": state / "cache", "Dir::State::status": "/dev/null",
     }  # fmt: skip
     apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in settings.items())]
-    call([*apt, "update"], "Debian's package lists")
-    call([*apt, "download", *PACKAGES], "Debian's arm64 packages", state / "packages")
+    run_program([*apt, "update"], "Debian's package lists")
+    run_program([*apt, "download", *PACKAGES], "Debian's arm64 packages", state / "packages")
     for package in sorted((state / "packages").glob("*.deb")):
-        call(["dpkg-deb", "-x", str(package), str(root)], package.name)
+        run_program(["dpkg-deb", "-x", str(package), str(root)], package.name)
 
 
 def install_wheels(site: Path) -> None:
@@ -111,13 +112,14 @@ def install_wheels(site: Path) -> None:
     options = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--implementation=cp"]
     command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", *options]
     command += [f"--python-version={PYTHON}", *(f"--platform={name}" for name in platforms)]
-    call([*command, f"--target={site}", "-r", str(WHEELS)], "the aarch64 wheels")
+    run_program([*command, f"--target={site}", "-r", str(WHEELS)], "the aarch64 wheels")
 
 
-def describe(folder: Path, core: Core) -> None:
-    """The files that a core's programs see: all share one Python, and each is told of the core that it runs on.
+def write_core_files(folder: Path, core: Core) -> None:
+    """Write the files that programs see on a core: links to the shared Python, and a description of the core.
 
-    Without them XNNPACK's CPU detection reads the host's and crashes; with another core's it chooses other kernels.
+    Without the description XNNPACK's CPU detection reads the host's and crashes. With another core's description it
+    chooses other kernels.
     """
     root, own = folder / "root", folder / "cores" / core.name
     own.mkdir(parents=True)
@@ -142,8 +144,8 @@ def describe(folder: Path, core: Core) -> None:
     write_atomic(own / "python", start).chmod(0o755)
 
 
-def call(command: Sequence[str], what: str, folder: Path | None = None) -> None:
-    """Raises UnavailableError with the last line that the program said, unless it succeeds."""
+def run_program(command: Sequence[str], what: str, folder: Path | None = None) -> None:
+    """Run a program that fetches `what`. Raises UnavailableError with the last line it printed if it fails."""
     end = program(command, folder=folder)
     if end.status is not Status.DONE:
         hint = "an emulated board needs Debian 12's package sources, PyPI and a network"

@@ -1,7 +1,7 @@
-"""Fits every board's constant on single-thread latencies that ncnn published of its own benchmark networks.
+"""Fit every board's constant to the single-thread latencies that ncnn published for its benchmark networks.
 
-`python -m fmnist_edge.boards.estimate.calibration FIGURES.json NETWORKS USERLAND` emulates the networks (.param
-files of the folder NETWORKS; what USERLAND has counted already is not counted again) and writes boards.json.
+`python -m fmnist_edge.boards.estimate.calibration FIGURES.json NETWORKS USERLAND` emulates the networks and writes
+boards.json. NETWORKS: a folder of .param files. USERLAND: see emulation.userland; profiles in it are not counted again.
 FIGURES.json: "source", and "boards": name -> "name", "core", "ghz", "published_ms" by network.
 """
 
@@ -21,16 +21,17 @@ from fmnist_edge.boards.estimate.fitting import constant, leave_one_out, mean_er
 from fmnist_edge.catalog.boards import CORES, DATA, Core
 from fmnist_edge.files import write_json
 
-__all__ = ["fitted", "weights"]
+__all__ = ["fit_board", "weights"]
 
 GUEST = "fmnist_edge.boards.emulation.ncnn_guest:count"
-# Weights of a layer: a convolution's and a matrix product's own count of them.
+# The weight counts in the lines of convolutions and matrix products.
 WEIGHTS = re.compile(r"^(?:Convolution\w*\s.*?\s6|InnerProduct\s.*?\s2)=(\d+)", re.MULTILINE)
 INT8 = "_int8"
 
 
 def weights(network: str) -> int:
-    """
+    """Number of weights of a network, from the text of its .param file.
+
     >>> weights("Convolution c 1 1 a b 0=8 1=3 6=216\\nInnerProduct f 1 1 b c 0=10 1=1 2=80")
     296
     """
@@ -38,13 +39,13 @@ def weights(network: str) -> int:
 
 
 def weight_bytes(path: Path, core: Core) -> int:
-    """As ncnn keeps them: bytes in integer networks, else float16 where the core computes in it, else float32."""
+    """Bytes of weights as ncnn stores them: int8 in integer networks; else float16 if the core has it, or float32."""
     width = 1 if path.stem.endswith(INT8) else 2 if "asimdhp" in core.features else 4
     return weights(path.read_text(encoding="ascii")) * width
 
 
-def simulated(path: Path, core: Core, folder: Path) -> dict[str, Any]:
-    """Instructions and cycles of a network on a core."""
+def simulate_network(path: Path, core: Core, folder: Path) -> dict[str, Any]:
+    """Instructions, cycles and bytes of weights of a network on a core."""
     saved = folder / "profiles" / core.name / f"ncnn-{path.stem}.json.gz"
     known = profile.load(saved)
     if known is None:
@@ -61,18 +62,18 @@ def simulated(path: Path, core: Core, folder: Path) -> dict[str, Any]:
     }
 
 
-def fitted(figures: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """A board's entry of boards.json; `counts`: what `simulated` says of each network on the board's core.
+def fit_board(figures: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A board's entry in boards.json; `counts`: the result of `simulate_network` for each network on the board's core.
 
-    "networks": each with its leave-one-out error. "floats": a constant of the float networks alone, and what it makes
-    of the integer ones, which it has not seen.
+    "networks" has each network with its leave-one-out error. "floats" has a constant fitted on the float networks
+    alone, and its errors on the integer networks.
     """
     published = figures["published_ms"]
     times = {name: counts[name]["cycles"] / (figures["ghz"] * 1e6) for name in published}
     pairs = [(times[name], published[name]) for name in published]
     errors = leave_one_out(pairs)
-    floats = constant([(times[name], published[name]) for name in published if not name.endswith(INT8)])
-    unseen = {name: floats * times[name] / published[name] - 1 for name in published if name.endswith(INT8)}
+    float_constant = constant([(times[name], published[name]) for name in published if not name.endswith(INT8)])
+    unseen = {name: float_constant * times[name] / published[name] - 1 for name in published if name.endswith(INT8)}
     return {
         "title": figures["name"],
         "core": figures["core"],
@@ -84,7 +85,7 @@ def fitted(figures: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]]) 
             name: {**counts[name], "published_ms": published[name], "error": round(error, 4)}
             for name, error in zip(published, errors, strict=True)
         },
-        "floats": {"constant": floats, "errors": {name: round(error, 4) for name, error in unseen.items()}},
+        "floats": {"constant": float_constant, "errors": {name: round(error, 4) for name, error in unseen.items()}},
     }
 
 
@@ -94,8 +95,8 @@ def main(figures_file: str, networks: str, userland_folder: str) -> None:
     found = {}
     for name, board in figures["boards"].items():
         core = CORES[board["core"]]
-        counts = {net: simulated(Path(networks) / f"{net}.param", core, folder) for net in board["published_ms"]}
-        found[name] = fitted(board, counts)
+        counts = {net: simulate_network(Path(networks) / f"{net}.param", core, folder) for net in board["published_ms"]}
+        found[name] = fit_board(board, counts)
         print(f"{board['name']}: constant {found[name]['constant']:.3f}, mean error {found[name]['error']:.1%}")
     lines = userland.WHEELS.read_text().splitlines()
     engine = next(line.split()[0] for line in lines if line.startswith("ncnn=="))

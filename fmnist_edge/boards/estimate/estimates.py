@@ -1,4 +1,4 @@
-"""What one inference of an artifact would take on a board: its emulated cycles times the board's constant."""
+"""Estimate the latency of an artifact on a board: its emulated cycles times the board's constant."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ from fmnist_edge.artifact import Artifact
 from fmnist_edge.boards.emulation import results
 from fmnist_edge.catalog.boards import ACROSS_RUNTIMES, Board
 
-__all__ = ["Estimate", "committed", "estimate", "of_cell", "text"]
+__all__ = ["Estimate", "cell_figures", "committed", "estimate", "text"]
 
-BEYOND = 2.0  # times as many weight bytes a cycle as in any network that the constant is fitted on
+MAX_INTENSITY_RATIO = (
+    2.0  # weight bytes per cycle, relative to the largest among the networks that the constant is fitted on
+)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Latency of one inference, one thread; or why there is none.
+    """The estimated latency of one inference in one thread, or the reason why there is none.
 
     Attributes:
-        milliseconds: None with a reason.
-        error: how far off it may be, as a share.
-        note: what else speaks against it.
+        engine: None without an estimate.
+        instructions: of one inference; None without an estimate.
+        milliseconds: None without an estimate.
+        error: how far the estimate may be off, as a share.
+        reason: why there is no estimate, and what to run.
+        note: why the estimate may be less accurate than `error` says.
     """
 
     artifact: str
@@ -42,7 +47,8 @@ class Estimate:
 
 
 def text(milliseconds: float, error: float) -> str:
-    """
+    """An estimate with its error, for people.
+
     >>> text(5.284, 0.3), text(0.5284, 0.098)
     ('≈ 5.28 ms ± 30 %', '≈ 0.528 ms ± 10 %')
     """
@@ -51,12 +57,12 @@ def text(milliseconds: float, error: float) -> str:
 
 
 def committed() -> list[dict[str, Any]]:
-    """The emulated results of every core, from all of `results.folders()`: those of an earlier one come first."""
+    """The emulated results of every core in all of `results.folders()`; results of the first folder come first."""
     return [result for folder in results.folders() for result in results.load_all(folder)]
 
 
 def estimate(artifact: Artifact, board: Board, emulated: Sequence[dict[str, Any]], error: float) -> Estimate:
-    """By the emulated cell of this very file, else of one of the same model, precision and format."""
+    """Estimate from the emulated cell of the same file, else of a file of the same model, precision and format."""
     name = "/".join(artifact.path.parts[-2:])
     cells = [cell for result in emulated if result["core"] == board.core for cell in result["cells"]]
     alike = [cell for cell in cells if is_alike(cell, artifact)]
@@ -64,7 +70,7 @@ def estimate(artifact: Artifact, board: Board, emulated: Sequence[dict[str, Any]
     found, note = cell, None
     if cell is None and alike:
         found, note = alike[0], "of another file of this model and precision"
-    about = partial(
+    identity = partial(
         Estimate,
         artifact=name,
         sha256=artifact.manifest.sha256,
@@ -76,10 +82,10 @@ def estimate(artifact: Artifact, board: Board, emulated: Sequence[dict[str, Any]
     if found is None or not found.get("cycles"):
         without = "never emulated" if found is None else "emulated without llvm-mca (on Debian: apt-get install llvm)"
         reason = f"{without}; run: fmnist-edge emulate {artifact.path} --core {board.core}"
-        return about(engine=None, instructions=None, milliseconds=None, error=error, reason=reason)
-    made = of_cell(found, board, artifact.size_bytes, error)
+        return identity(engine=None, instructions=None, milliseconds=None, error=error, reason=reason)
+    made = cell_figures(found, board, artifact.size_bytes, error)
     notes = "; ".join(filter(None, (note, made["note"])))
-    return about(engine=found["engine"], **{**made, "note": notes or None})
+    return identity(engine=found["engine"], **{**made, "note": notes or None})
 
 
 def is_alike(cell: dict[str, Any], artifact: Artifact) -> bool:
@@ -87,14 +93,17 @@ def is_alike(cell: dict[str, Any], artifact: Artifact) -> bool:
     return same_format and (cell["model"], cell["precision"]) == (artifact.model, artifact.precision)
 
 
-def of_cell(
+def cell_figures(
     cell: dict[str, Any], board: Board, size_bytes: int | None = None, error: float = ACROSS_RUNTIMES
 ) -> dict[str, Any]:
-    """The figures of an emulated cell that has cycles, whose artifact has `size_bytes`."""
+    """The estimate from an emulated cell with cycles: instructions, milliseconds, error, note.
+
+    `size_bytes`: of the artifact, as an upper bound of its weights.
+    """
     cycles = cell["cycles"]["cycles"]
     intensity = (size_bytes or 0) / cycles
     note = None
-    if intensity > BEYOND * board.bytes_per_cycle:
+    if intensity > MAX_INTENSITY_RATIO * board.bytes_per_cycle:
         note = (
             f"probably slower: {intensity:.1f} bytes of weights a cycle, at most {board.bytes_per_cycle:.1f} in what "
             "the constant is fitted on"

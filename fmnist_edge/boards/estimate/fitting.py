@@ -1,4 +1,4 @@
-"""One constant from pairs of (simulated, published) times. Pure."""
+"""Fit a constant to pairs of (simulated, published) times, and compute its errors."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 __all__ = ["constant", "leave_one_out", "mean_error"]
 
-Pair = tuple[float, float]  # simulated, published; of the same unit
+Pair = tuple[float, float]  # simulated, published; in the same unit
 
 
 def constant(pairs: Sequence[Pair]) -> float:
-    """What simulated times are to be multiplied by: the geometric mean of the ratios, as errors are factors.
+    """The factor from simulated to published times: the geometric mean of their ratios, because errors are factors.
 
     >>> constant([(1.0, 2.0), (1.0, 8.0)])
     4.0
@@ -20,7 +20,7 @@ def constant(pairs: Sequence[Pair]) -> float:
 
 
 def leave_one_out(pairs: Sequence[Pair]) -> list[float]:
-    """For each pair, what the constant of the others makes of it, as a share off the published time.
+    """For each pair, the relative error of the published time that the constant of all other pairs predicts.
 
     >>> leave_one_out([(1.0, 2.0), (1.0, 4.0)])
     [1.0, -0.5]
@@ -32,7 +32,8 @@ def leave_one_out(pairs: Sequence[Pair]) -> list[float]:
 
 
 def mean_error(errors: Sequence[float]) -> float:
-    """
+    """Mean absolute error.
+
     >>> mean_error([0.1, -0.3])
     0.2
     """

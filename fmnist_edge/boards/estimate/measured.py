@@ -1,4 +1,4 @@
-"""A user's own measurements on a real board against the estimates, and the constant that they give."""
+"""Compare estimates with a user's measurements on a real board, and refit the board's constant to them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from fmnist_edge.errors import InputError
 __all__ = ["Comparison", "compare", "refit"]
 
 ARM = ("aarch64", "arm64")
-FEWEST = 3  # measured cells that an error can be told from
+MIN_CELLS = 3  # measured cells needed to estimate an error
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A measured cell beside its estimate. off: estimate over measurement, less 1."""
+    """A measured cell and its estimate. `off`: estimate / measurement - 1. `valid`: the measurement's verdict."""
 
     artifact: str
     engine: str
@@ -35,16 +35,17 @@ class Comparison:
 
 
 def compare(result: Result, estimates: Sequence[Estimate], board: Board) -> list[Comparison]:
-    """Every measured cell of one image and one thread that has an estimate for `board`: p50 of the engine alone.
+    """Compare every measured cell of one image and one thread that has an estimate for `board`.
 
-    Raises InputError for what was measured on another architecture or another core, and where there is no such cell.
+    The measured latency is the p50 of the engine alone, in ms. Raises InputError when the results are from another
+    architecture or core, and when there is no such cell.
     """
     architecture = result["machine"].get("architecture")
     if architecture not in ARM:
-        raise InputError(f"these results are of {architecture!r}; expected a 64-bit Arm board's (aarch64)")
+        raise InputError(f"these results are from {architecture!r}; expected a 64-bit Arm board (aarch64)")
     core = str(result["machine"].get("cpu"))
     if core.startswith("ARM ") and core[4:].lower() != board.core:
-        raise InputError(f"these results are of an {core}; {board.title} has a {board.core}")
+        raise InputError(f"these results are from an {core}; {board.title} has a {board.core}")
     known = {(item.sha256, item.engine or ""): item for item in estimates if item.milliseconds is not None}
     found = []
     for cell in result["cells"]:
@@ -66,11 +67,11 @@ def name(cell: Any) -> str:
 
 
 def refit(board: Board, compared: Sequence[Comparison]) -> tuple[Board, float | None]:
-    """The board with the constant that these measurements give, and its mean leave-one-out error, None for too few.
+    """Fit the board's constant to these measurements; only to the valid ones if there are any.
 
-    Of the valid ones, where there are some.
+    Returns the board with that constant, and the mean leave-one-out error; None for fewer than MIN_CELLS measurements.
     """
     trusted = [item for item in compared if item.valid] or compared
     pairs = [(item.estimated_ms, item.measured_ms) for item in trusted]
     own = replace(board, constant=board.constant * constant(pairs))
-    return own, mean_error(leave_one_out(pairs)) if len(pairs) >= FEWEST else None
+    return own, mean_error(leave_one_out(pairs)) if len(pairs) >= MIN_CELLS else None

@@ -1,4 +1,4 @@
-"""Estimates, and what their constants are worth, as tables."""
+"""Format estimates, and the accuracy of the boards' constants, as tables."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ The estimates on this page are by a constant that was refit on {file}: {refit:.3
 
 
 def shown(estimates: Sequence[Estimate], boards: Sequence[Board]) -> str:
-    """An artifact a line, a board a column."""
+    """A table with a row per artifact and a column per board."""
     header = ["artifact", "engine", *(board.title for board in boards)]
     rows = []
     for name in dict.fromkeys(item.artifact for item in estimates):
@@ -59,7 +59,7 @@ def cell(item: Estimate) -> str:
 
 
 def notes(estimates: Sequence[Estimate]) -> list[str]:
-    """A line for each artifact and core without an estimate, or with one that something speaks against."""
+    """One line for each artifact and core without an estimate, and for each estimate with a note."""
     missing = [f"{item.artifact} on {item.core}: unavailable, {item.reason}" for item in estimates if item.reason]
     doubtful = [f"{item.artifact} on {item.board}: {item.note}" for item in estimates if item.note]
     return list(dict.fromkeys([*missing, *doubtful]))
@@ -80,7 +80,7 @@ def compared(items: Sequence[Comparison]) -> str:
 
 
 def fits(data: Mapping[str, Any]) -> str:
-    """Every network on every board: published, predicted, off by."""
+    """A table of every network on every board: published latency, predicted latency, error."""
     entries = fitted_boards(data)
     header = ["network"]
     for entry in entries:
@@ -121,7 +121,7 @@ def document(
     data: Mapping[str, Any],
     measured: Mapping[str, Any] | None = None,
 ) -> str:
-    """The whole page. `measured`: the report's section of that name, where the board's constant was refit."""
+    """The whole Markdown page. `measured`: the report's section of that name if the board's constant was refit."""
     lines = "".join(f"- {line}\n" for line in notes(estimates))
     return PAGE.format(
         simulator=data["simulator"],

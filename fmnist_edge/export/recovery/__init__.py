@@ -1,1 +1,1 @@
-"""Win back what an integer precision loses: model in, model out, tried rung by rung until a gate is met."""
+"""Recover the accuracy that an integer precision loses: try remedies on the model until its export meets the gate."""

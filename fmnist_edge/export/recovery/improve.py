@@ -1,4 +1,4 @@
-"""What makes an integer export better: equal channels, corrected biases, fine-tuned weights. Model in, model out."""
+"""Improve a model for integer export: channel equalisation, bias correction, fine-tuning. Model in, model out."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.export.lowering import of_last_axis
-from fmnist_edge.export.recovery.simulate import activation_ranges, is_relu, one_to_one, outputs_of, simulated
+from fmnist_edge.export.lowering import normalizes_last_axis
+from fmnist_edge.export.recovery.simulate import (
+    activation_ranges,
+    is_relu,
+    layer_outputs,
+    simulate_int8,
+    single_input_model,
+)
 
 __all__ = ["correct_biases", "equalise", "fine_tune"]
 
@@ -15,9 +21,11 @@ LEARNING_RATE = 1e-4
 BATCH = 50
 
 
-def copy_of(model: Any) -> Any:
-    """Layers and weights alike, and a functional model in which each layer has the calls of this model and no others:
-    adding layers to a Sequential one by one leaves some of every stage."""
+def copy_model(model: Any) -> Any:
+    """A functional copy of `model`, weights included, in which each layer is called only as in this model.
+
+    Building a Sequential layer by layer leaves additional calls of its layers.
+    """
     import keras
 
     def clone(layer: Any) -> Any:
@@ -25,37 +33,38 @@ def copy_of(model: Any) -> Any:
 
     copy = keras.models.clone_model(model, clone_function=clone)
     copy.set_weights(model.get_weights())
-    return one_to_one(copy)
+    return single_input_model(copy)
 
 
 def equalise(model: Any, images: np.ndarray) -> Any:
-    """Share the spread of the channels between two layers out to both, where only ReLU or max pooling lies between.
+    """Equalise the channel ranges of two consecutive layers with only ReLU, max pooling or dropout between them.
 
-    A channel made smaller in one layer and larger by the same factor in the next leaves the function as it is. With
-    s = sqrt(r / w) both ends up with sqrt(r · w): Nagel et al. 2019, section 4.1, with r the largest activation of the
-    channel over `images`, float32 (n, *input_shape), in place of the first layer's weights, because engines have a
-    scale for each of its channels but one for what flows between.
+    Dividing a channel by s in one layer and multiplying it by s in the next does not change the function. With
+    s = sqrt(r / w), both ranges become sqrt(r · w): Nagel et al. 2019 (arXiv:1906.04721), section 4.1. w is the range
+    of the channel's weights in the second layer. r is its largest activation over `images`, float32 (n, *input_shape).
+    The paper uses the range of the first layer's weights as r, but engines have a scale for each of their channels and
+    only one scale for the activations.
     """
-    better = copy_of(model)
+    better = copy_model(model)
     for first in better.layers:
         second = next_kernel(first)
         if second is None:
             continue
-        (activation,) = outputs_of(better, [first.name], images)
+        (activation,) = layer_outputs(better, [first.name], images)
         largest = np.abs(activation).max(axis=tuple(range(activation.ndim - 1)))
         kernel, *bias = first.get_weights()
-        behind, *rest = second.get_weights()
-        weight = np.abs(behind).max(axis=(*range(behind.ndim - 2), behind.ndim - 1))
+        next_weights, *rest = second.get_weights()
+        weight = np.abs(next_weights).max(axis=(*range(next_weights.ndim - 2), next_weights.ndim - 1))
         alive = (largest > 0) & (weight > 0)
         scale = np.where(alive, np.sqrt(np.where(alive, largest, 1) / np.where(alive, weight, 1)), 1)
-        scale /= np.exp(np.log(scale).mean())  # what all channels have in common changes nothing
+        scale /= np.exp(np.log(scale).mean())  # a factor that all channels share has no effect
         first.set_weights([kernel / scale, *(part / scale for part in bias)])
-        second.set_weights([behind * scale[:, None], *rest])
+        second.set_weights([next_weights * scale[:, None], *rest])
     return better
 
 
 def next_kernel(layer: Any) -> Any | None:
-    """The Conv2D or Dense that alone reads what `layer`, one of those, makes; None with anything else in between."""
+    """The Conv2D or Dense that is the only reader of `layer`, itself one of these; None if another layer is between."""
     from keras import activations, layers
 
     kernels, between = (layers.Conv2D, layers.Dense), (layers.MaxPooling2D, layers.Dropout)
@@ -68,49 +77,49 @@ def next_kernel(layer: Any) -> Any | None:
         (layer,) = readers
         if type(layer) in kernels:
             return layer if getattr(layer, "groups", 1) == 1 else None
-        if type(layer) not in between and not (is_relu(layer) and scales(layer)):
+        if type(layer) not in between and not (is_relu(layer) and is_homogeneous(layer)):
             return None
 
 
-def scales(relu: Any) -> bool:
-    """Whether f(a · x) = a · f(x) for a > 0; a cap or a threshold would have to move too."""
+def is_homogeneous(relu: Any) -> bool:
+    """Whether f(a · x) = a · f(x) for a > 0: a ReLU without a maximum and a threshold."""
     return getattr(relu, "max_value", None) is None and not getattr(relu, "threshold", 0)
 
 
-def shift_of(layer: Any) -> Any | None:
-    """The variable that a layer adds to each channel, the last axis: a bias, or beta of a BatchNormalization."""
+def shift_variable(layer: Any) -> Any | None:
+    """The variable that a layer adds to each channel (last axis): its bias, or a BatchNormalization's beta."""
     from keras import layers
 
     if isinstance(layer, layers.BatchNormalization):
-        return layer.beta if len(layer._inbound_nodes) == 1 and of_last_axis(layer) else None
+        return layer.beta if len(layer._inbound_nodes) == 1 and normalizes_last_axis(layer) else None
     return layer.bias if isinstance(layer, layers.Dense | layers.Conv2D | layers.DepthwiseConv2D) else None
 
 
 def correct_biases(model: Any, images: np.ndarray) -> Any:
-    """Shift each bias by the mean error that rounding causes behind it, per channel, front to back.
+    """Subtract from each bias the mean error that rounding causes in the layer's output, per channel, front to back.
 
-    Nagel et al. 2019 (arXiv:1906.04721), section 4.2, with the means measured on `images`, float32 (n, *input_shape).
+    Nagel et al. 2019 (arXiv:1906.04721), section 4.2, with means measured on `images`, float32 (n, *input_shape).
     """
-    model, better = copy_of(model), copy_of(model)
+    model, better = copy_model(model), copy_model(model)
     ranges = activation_ranges(model, images)
-    rounded = simulated(better, ranges)
+    rounded = simulate_int8(better, ranges)
     for layer in better.layers:
-        if shift_of(layer) is None or layer.name not in ranges:
+        if shift_variable(layer) is None or layer.name not in ranges:
             continue
-        (exact,), (found,) = outputs_of(model, [layer.name], images), outputs_of(rounded, [layer.name], images)
+        (exact,), (found,) = layer_outputs(model, [layer.name], images), layer_outputs(rounded, [layer.name], images)
         error = np.mean(found.astype(np.float64) - exact, axis=tuple(range(exact.ndim - 1)))
         for changed in (layer, rounded.get_layer(layer.name)):
-            shift: Any = shift_of(changed)
+            shift: Any = shift_variable(changed)
             shift.assign(np.asarray(shift) - error)
     return better
 
 
 def fine_tune(model: Any, images: np.ndarray, *, logits: bool, epochs: int, seed: int = 0) -> Any:
-    """Train the rounded model to answer as `model` does: quantisation-aware distillation, no labels needed.
+    """Train the rounded model to reproduce the outputs of `model`: quantisation-aware distillation without labels.
 
     Args:
         images: preprocessed, float32 (n, *input_shape).
-        logits: whether the model ends in logits, not in probabilities.
+        logits: whether the model's output is logits; otherwise it is probabilities.
     """
     import keras
     from keras import ops
@@ -121,15 +130,15 @@ def fine_tune(model: Any, images: np.ndarray, *, logits: bool, epochs: int, seed
         return keras.losses.kl_divergence(teacher, student)
 
     keras.utils.set_random_seed(seed)
-    model = copy_of(model)
+    model = copy_model(model)
     answers = model.predict(images, batch_size=BATCH, verbose=0)
-    student = simulated(model, activation_ranges(model, images))
-    for layer in student.layers:  # their statistics are the model's; rounding has no say in them
+    student = simulate_int8(model, activation_ranges(model, images))
+    for layer in student.layers:  # rounding must not change BatchNorm statistics
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
     steps = epochs * -(-len(images) // BATCH)
     student.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)), loss)
     student.fit(images, answers, batch_size=BATCH, epochs=epochs, verbose=0)
-    better = copy_of(model)
+    better = copy_model(model)
     for layer in better.layers:
         if layer.weights:
             layer.set_weights(student.get_layer(layer.name).get_weights())

@@ -1,4 +1,4 @@
-"""Try what may win accuracy back, cheapest first, and stop at the first that passes the gate."""
+"""The ladder of remedies for lost accuracy: try the cheapest first, and stop at the first that passes the gate."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.recovery.improve import correct_biases, equalise, fine_tune
 
-__all__ = ["LADDER", "Candidate", "Material", "Rung", "Step", "climb"]
+__all__ = ["LADDER", "Attempt", "Candidate", "RecoveryData", "Rung", "try_rungs"]
 
 KEPT_LAYERS = (1, 2, 4)
 EPOCHS = 5
-SLACK = 1e-9  # fractions of images; binary floats only come near 0.005
+SLACK = 1e-9  # fractions of images are not exact in binary
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Material:
-    """What a rung may use beside the model.
+class RecoveryData:
+    """What a rung may use besides the model.
 
     Attributes:
         images: preprocessed calibration images, float32 (n, *input_shape).
-        fine_tuning_images: likewise, as many as there are, to fine-tune with.
-        logits: whether the model ends in logits, not in probabilities.
-        weakest: names the layers of an exported candidate that rounding hurts, worst first.
+        fine_tuning_images: preprocessed images for fine-tuning, float32 (n, *input_shape).
+        logits: whether the model's output is logits; otherwise it is probabilities.
+        weakest: exports a candidate and returns the names of the layers that rounding hurts, worst first.
     """
 
     images: np.ndarray
@@ -47,19 +47,21 @@ class Material:
 
 @dataclass(frozen=True)
 class Rung:
-    """One remedy: what it makes of the original candidate, None where it has nothing to offer.
+    """One remedy.
 
-    A `selective` one keeps layers in float.
+    Attributes:
+        apply: makes a new candidate from the original one; None if the remedy does not apply.
+        selective: whether it keeps layers in float.
     """
 
     name: str
-    apply: Callable[[Candidate, Material], Candidate | None]
+    apply: Callable[[Candidate, RecoveryData], Candidate | None]
     selective: bool = False
 
 
 @dataclass(frozen=True)
-class Step:
-    """A rung that was tried: what accuracy is lost with it, as a fraction, and how long it took."""
+class Attempt:
+    """A rung that was tried: the accuracy that is lost with it, as a fraction, and how long it took."""
 
     rung: str
     accuracy_drop: float
@@ -67,62 +69,66 @@ class Step:
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Without the seconds: they are another time others, and a manifest is not."""
+        """The fields without `seconds`, which change from run to run; a manifest must not."""
         return {name: value for name, value in asdict(self).items() if name != "seconds"}
 
 
-def equalised(start: Candidate, material: Material) -> Candidate:
-    return Candidate(equalise(start.model, material.images))
+def with_equalisation(start: Candidate, data: RecoveryData) -> Candidate:
+    return Candidate(equalise(start.model, data.images))
 
 
-def corrected(start: Candidate, material: Material) -> Candidate:
-    return Candidate(correct_biases(equalise(start.model, material.images), material.images))
+def with_bias_correction(start: Candidate, data: RecoveryData) -> Candidate:
+    return Candidate(correct_biases(equalise(start.model, data.images), data.images))
 
 
-def tuned(start: Candidate, material: Material) -> Candidate:
-    even = equalise(start.model, material.images)
-    return Candidate(fine_tune(even, material.fine_tuning_images, logits=material.logits, epochs=EPOCHS))
+def with_fine_tuning(start: Candidate, data: RecoveryData) -> Candidate:
+    equalised = equalise(start.model, data.images)
+    return Candidate(fine_tune(equalised, data.fine_tuning_images, logits=data.logits, epochs=EPOCHS))
 
 
-def keeping(count: int, before: int) -> Callable[[Candidate, Material], Candidate | None]:
-    """The `count` weakest layers in float, or all there are; nothing where that is the `before` of the last rung."""
+def keep_weakest(count: int, before: int) -> Callable[[Candidate, RecoveryData], Candidate | None]:
+    """A remedy that keeps the `count` weakest layers in float, or fewer if there are not so many.
 
-    def apply(start: Candidate, material: Material) -> Candidate | None:
-        layers = tuple(material.weakest(start)[:count])
+    It does not apply if that is no more than `before`, the count of the rung before.
+    """
+
+    def apply(start: Candidate, data: RecoveryData) -> Candidate | None:
+        layers = tuple(data.weakest(start)[:count])
         return Candidate(start.model, layers) if len(layers) > before else None
 
     return apply
 
 
-# Fine-tuning comes before keeping layers in float: it costs minutes once, they cost time at every inference.
+# Fine-tuning comes before layers in float: it costs minutes once, they cost time in every inference.
 LADDER = (
-    Rung("as it is", lambda start, material: start),
-    Rung("equalisation", equalised),
-    Rung("equalisation, bias correction", corrected),
-    Rung("equalisation, fine-tuning", tuned),
+    Rung("as it is", lambda start, data: start),
+    Rung("equalisation", with_equalisation),
+    Rung("equalisation, bias correction", with_bias_correction),
+    Rung("equalisation, fine-tuning", with_fine_tuning),
     *(
-        Rung(f"{count} layer{'s' * (count > 1)} in float", keeping(count, before), selective=True)
+        Rung(f"{count} layer{'s' * (count > 1)} in float", keep_weakest(count, before), selective=True)
         for before, count in pairwise((0, *KEPT_LAYERS))
     ),
 )
 
 
-def climb(
+def try_rungs(
     start: Candidate,
-    material: Material,
+    data: RecoveryData,
     loss_of: Callable[[Candidate], float],
     *,
     allowed: float,
     budget_s: float,
     selective: bool = True,
-) -> Iterator[tuple[Step, Candidate]]:
-    """Try LADDER's rungs until one loses at most `allowed`, or `budget_s` seconds are over; yields each as it is done.
+) -> Iterator[tuple[Attempt, Candidate]]:
+    """Try LADDER's rungs until one loses at most `allowed`, or `budget_s` seconds are over; yields each when done.
 
-    The first one is tried whatever the budget.
+    The first rung is always tried.
 
     Args:
-        loss_of: exports a candidate and measures the accuracy it loses, as a fraction.
-        selective: whether layers can be kept in float.
+        loss_of: exports a candidate and measures the accuracy that it loses, as a fraction.
+        allowed: the largest loss that passes, as a fraction.
+        selective: whether the precision can keep layers in float.
     """
     begun = time.monotonic()
     for rung in LADDER:
@@ -131,7 +137,7 @@ def climb(
         if rung is not LADDER[0] and time.monotonic() - begun > budget_s:
             return
         tried = time.monotonic()
-        candidate = rung.apply(start, material)
+        candidate = rung.apply(start, data)
         if candidate is None:
             continue
         try:
@@ -139,8 +145,8 @@ def climb(
         except ExportError:
             if not rung.selective:
                 raise
-            continue  # one of the layers has no op of its own to keep in float
+            continue  # one of the layers has no op of its own that could stay in float
         passed = drop <= allowed + SLACK
-        yield Step(rung.name, drop, passed, round(time.monotonic() - tried, 1)), candidate
+        yield Attempt(rung.name, drop, passed, round(time.monotonic() - tried, 1)), candidate
         if passed:
             return

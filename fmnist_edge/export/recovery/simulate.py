@@ -1,8 +1,8 @@
-"""A Keras model that computes as its int8 export will, with gradients: what to correct and to fine-tune.
+"""Simulate an int8 export as a Keras model with gradients, for bias correction and fine-tuning.
 
-Weights are rounded symmetrically per output channel, activations per tensor over the range that calibration images
-have, as the converters do it (Jacob et al. 2018, arXiv:1712.05877). Gradients pass the rounding as if it were not
-there (Bengio et al. 2013, arXiv:1308.3432).
+Like the converters (Jacob et al. 2018, arXiv:1712.05877), it rounds weights symmetrically per output channel, and
+activations per tensor over their range on calibration images. Gradients ignore the rounding: the straight-through
+estimator (Bengio et al. 2013, arXiv:1308.3432).
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["activation_ranges", "is_relu", "one_to_one", "outputs_of", "simulated"]
+__all__ = ["activation_ranges", "is_relu", "layer_outputs", "simulate_int8", "single_input_model"]
 
 BATCH = 100
-# Layers whose output is on their input's grid already.
-PASSING = ("Dropout", "Flatten", "GlobalMaxPooling2D", "InputLayer", "MaxPooling2D", "Permute", "Reshape")
+# Layers whose output values are all input values, which are rounded already.
+PASS_THROUGH = ("Dropout", "Flatten", "GlobalMaxPooling2D", "InputLayer", "MaxPooling2D", "Permute", "Reshape")
 
 Ranges = dict[str, tuple[float, float]]
 
 
-def outputs_of(model: Any, names: list[str], images: np.ndarray) -> list[np.ndarray]:
-    """What some layers answer to preprocessed `images`, float32 (n, ...) each."""
+def layer_outputs(model: Any, names: list[str], images: np.ndarray) -> list[np.ndarray]:
+    """The outputs of some layers, float32 (n, ...) each, for preprocessed `images`."""
     import keras
 
     probe = keras.Model(model.inputs[0], [model.get_layer(name).output for name in names])
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-    # Called, not predicted: a probe is used once, and compiling it takes longer than that.
+    # Not `predict`: the probe is used once, and compiling it would take longer.
     parts = [[np.asarray(output) for output in as_list(probe(batch, training=False))] for batch in batches]
     return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
 
@@ -37,31 +37,35 @@ def as_list(outputs: Any) -> list[Any]:
 
 
 def activation_ranges(model: Any, images: np.ndarray) -> Ranges:
-    """(least, largest) output of each layer over `images`, widened to hold 0, by layer name.
+    """(minimum, maximum) output of each layer over `images`, extended to contain 0, by layer name.
 
-    Left out: layers that are called more than once, which have no one output.
+    Layers that are called more than once are left out, as they have several outputs.
     """
     names = [layer.name for layer in model.layers if len(layer._inbound_nodes) == 1]
     ranges: Ranges = dict.fromkeys(names, (0.0, 0.0))
     for start in range(0, len(images), BATCH):  # one batch's activations at a time
-        for name, output in zip(names, outputs_of(model, names, images[start : start + BATCH]), strict=True):
+        for name, output in zip(names, layer_outputs(model, names, images[start : start + BATCH]), strict=True):
             low, high = ranges[name]
             ranges[name] = min(low, float(output.min())), max(high, float(output.max()))
     return ranges
 
 
-def simulated(model: Any, ranges: Ranges) -> Any:
-    """A copy of `model`, layers and weights by the same names, that rounds what its int8 export rounds.
+def simulate_int8(model: Any, ranges: Ranges) -> Any:
+    """A copy of `model`, with the same names of layers and weights, that rounds what its int8 export rounds.
 
     Args:
-        ranges: see `activation_ranges`. What is not in it, like operations (`x + y`) that are no layers, is not
-            rounded.
+        ranges: see `activation_ranges`. Outputs that are not in it are not rounded, such as those of operations
+            (`x + y`), which are not layers.
     """
     import keras
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         output = layer(*args, **kwargs)
-        if layer.name not in ranges or base_of(layer).__name__ in PASSING or is_fused(model.get_layer(layer.name)):
+        if (
+            layer.name not in ranges
+            or original_class(layer).__name__ in PASS_THROUGH
+            or is_fused(model.get_layer(layer.name))
+        ):
             return output
         return rounding_class()(*ranges[layer.name], name=f"{layer.name}_int8")(output)
 
@@ -69,18 +73,18 @@ def simulated(model: Any, ranges: Ranges) -> Any:
     for layer in model.layers:
         if layer.weights:
             copy.get_layer(layer.name).set_weights(layer.get_weights())
-    return one_to_one(copy)
+    return single_input_model(copy)
 
 
-def one_to_one(model: Any) -> Any:
-    """`model` as one that takes an array, not a list of one: a saved one may be either, and Keras warns if mistaken."""
+def single_input_model(model: Any) -> Any:
+    """`model` with an array as input and output. A saved model may use lists of one array; Keras warns about a mix."""
     import keras
 
     return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
 
 
 def is_fused(layer: Any) -> bool:
-    """Whether converters merge the only layer behind this one into it, so that what flows between is never rounded."""
+    """Whether converters fuse the next layer into this one, so that this one's output is never rounded."""
     from keras import layers
 
     behind = [node.operation for node in layer._outbound_nodes]
@@ -88,23 +92,23 @@ def is_fused(layer: Any) -> bool:
 
 
 def is_relu(layer: Any) -> bool:
-    """Whether that is all it does: a ReLU layer, or an Activation with that name."""
+    """Whether `layer` is a ReLU layer, or an Activation("relu")."""
     from keras import activations, layers
 
     return type(layer) is layers.ReLU or (type(layer) is layers.Activation and layer.activation is activations.relu)
 
 
 def rounding_copy(layer: Any) -> Any:
-    """The same layer, not its weights, with a kernel that is rounded if it has one."""
+    """A copy of a layer without its weights; if it has a kernel, that is rounded."""
     return with_rounded_kernel(type(layer)).from_config(layer.get_config())
 
 
-def base_of(layer: Any) -> type:
+def original_class(layer: Any) -> type:
     return getattr(type(layer), "original", type(layer))
 
 
 def with_rounded_kernel(layer_class: Any) -> Any:
-    """A subclass whose kernel is rounded whenever it is read; `layer_class` itself when it has no kernel."""
+    """A subclass whose kernel is rounded whenever it is read; `layer_class` itself if it has no kernel."""
     from keras import layers
 
     if not issubclass(layer_class, layers.Dense | layers.Conv2D | layers.DepthwiseConv2D):
@@ -121,11 +125,11 @@ def with_rounded_kernel(layer_class: Any) -> Any:
 
 
 def round_weights(kernel: Any, axes: tuple[int, ...]) -> Any:
-    """To -127..127 steps of a scale of its own per channel; `axes` are those that share one."""
+    """Round to -127..127 steps of a scale per channel; weights along `axes` share a scale."""
     from keras import ops
 
     scale = ops.maximum(ops.max(ops.abs(kernel), axis=axes, keepdims=True) / 127.0, 1e-12)
-    return through(kernel, ops.round(kernel / scale) * scale)
+    return straight_through(kernel, ops.round(kernel / scale) * scale)
 
 
 @cache
@@ -134,7 +138,7 @@ def rounding_class() -> type:
     from keras import ops
 
     class Rounding(keras.layers.Layer):
-        """To 256 levels of one range, of which 0 is one."""
+        """Rounds to 256 levels of a range; 0 is one of the levels."""
 
         def __init__(self, low: float, high: float, **kwargs: Any):
             super().__init__(**kwargs)
@@ -143,13 +147,13 @@ def rounding_class() -> type:
 
         def call(self, x):
             inside = ops.clip(x, self.low, self.high)
-            return through(inside, ops.round(inside / self.scale) * self.scale)
+            return straight_through(inside, ops.round(inside / self.scale) * self.scale)
 
     return Rounding
 
 
-def through(exact: Any, rounded: Any) -> Any:
-    """`rounded` with the gradient of `exact`."""
+def straight_through(exact: Any, rounded: Any) -> Any:
+    """The value of `rounded` with the gradient of `exact`."""
     from keras import ops
 
     return exact + ops.stop_gradient(rounded - exact)

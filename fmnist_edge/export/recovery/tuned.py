@@ -1,4 +1,4 @@
-"""Export with the accuracy won back: climb the ladder with real exports, judged by images of their own."""
+"""Export with accuracy recovery: try the ladder with real exports, and measure each on validation images."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.pipeline import export
-from fmnist_edge.export.recovery.judge import Judge
-from fmnist_edge.export.recovery.ladder import Candidate, Material, Step, climb
-from fmnist_edge.export.recovery.simulate import one_to_one
+from fmnist_edge.export.recovery.ladder import Attempt, Candidate, RecoveryData, try_rungs
+from fmnist_edge.export.recovery.simulate import single_input_model
+from fmnist_edge.export.recovery.validation import ValidationImages
 from fmnist_edge.files import check_writable
 from fmnist_edge.runtime import Classifier
 from fmnist_edge.runtime.contract import Contract
@@ -24,7 +24,7 @@ from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["export_tuned"]
 
-EXPLAINED = 64  # images that the weakest layers are found with
+EXPLAINED_IMAGES = 64  # images used to find the weakest layers
 
 
 def export_tuned(
@@ -35,63 +35,69 @@ def export_tuned(
     *,
     batch: int | None,
     calibration: Calibration,
-    judge: Judge,
+    validation: ValidationImages,
     weakest_layers: Callable[[Artifact, Checkpoint, np.ndarray], list[str]],
     allowed: float,
     budget_s: float,
-    report: Callable[[int, Step], None] = lambda count, step: None,
-) -> tuple[Artifact, list[Step]]:
-    """Like `export`, with what it takes to lose at most `allowed`, a fraction, of accuracy; else with what loses least.
+    report: Callable[[int, Attempt], None] = lambda count, attempt: None,
+) -> tuple[Artifact, list[Attempt]]:
+    """Like `export`, with the first remedy that loses at most `allowed` accuracy, else the one that loses least.
 
-    `weakest_layers(artifact, checkpoint, images)` names the layers that rounding hurts, worst first.
-    `report(how many, the last one)` is told of the steps as they are done. Returns the artifact, its manifest with the
-    ladder under "recovery", and the steps that were tried. Raises what `export` raises.
+    Args:
+        weakest_layers: called with (artifact, checkpoint, images); returns the layers that rounding hurts, worst first.
+        allowed: the accuracy that may be lost, as a fraction.
+        budget_s: seconds after which no further rung is tried.
+        report: called after each attempt with (number of attempts so far, the attempt).
+
+    Returns the artifact, whose manifest has the ladder under "recovery", and the attempts. Raises what `export` raises.
     """
     check_writable(out)
     shape = contract.input_shape
-    answers = one_to_one(checkpoint.model).predict(contract.preprocessing.apply(judge.images, shape), verbose=0)
-    labels = answers.argmax(1) if judge.labels is None else judge.labels
+    answers = single_input_model(checkpoint.model).predict(
+        contract.preprocessing.apply(validation.images, shape), verbose=0
+    )
+    labels = answers.argmax(1) if validation.labels is None else validation.labels
     exact = float((answers.argmax(1) == labels).mean())
-    made: dict[Candidate, Artifact] = {}
+    artifacts: dict[Candidate, Artifact] = {}
 
     with temporary_folder() as folder:
 
         def exported(candidate: Candidate) -> Artifact:
-            if candidate not in made:
-                made[candidate] = export(
+            if candidate not in artifacts:
+                artifacts[candidate] = export(
                     replace(checkpoint, model=candidate.model),
                     precision,
                     contract,
-                    folder / str(len(made)),
+                    folder / str(len(artifacts)),
                     batch=batch,
                     calibration=calibration,
                     keep_float=candidate.keep_float,
                 )
-            return made[candidate]
+            return artifacts[candidate]
 
         def loss_of(candidate: Candidate) -> float:
             with Classifier.load(exported(candidate).path) as classifier:
-                return exact - float((classifier.scores(judge.images).argmax(1) == labels).mean())
+                return exact - float((classifier.scores(validation.images).argmax(1) == labels).mean())
 
         @cache
         def weakest(candidate: Candidate) -> list[str]:
-            images = calibration.images[:EXPLAINED]
+            images = calibration.images[:EXPLAINED_IMAGES]
             of = replace(checkpoint, model=candidate.model)
             return weakest_layers(exported(candidate), of, images)
 
-        material = Material(
+        data = RecoveryData(
             contract.preprocessing.apply(calibration.images, shape),
-            contract.preprocessing.apply(judge.fine_tuning_images, shape),
+            contract.preprocessing.apply(validation.fine_tuning_images, shape),
             contract.output == "logits",
             weakest,
         )
         start = Candidate(checkpoint.model)
         tried = []
-        for step, candidate in climb(
-            start, material, loss_of, allowed=allowed, budget_s=budget_s, selective=precision.selective
+        for attempt, candidate in try_rungs(
+            start, data, loss_of, allowed=allowed, budget_s=budget_s, selective=precision.selective
         ):
-            tried.append((step, candidate))
-            report(len(tried), step)
+            tried.append((attempt, candidate))
+            report(len(tried), attempt)
         best, candidate = min(tried, key=lambda item: item[0].accuracy_drop)
         chosen = exported(candidate)
         recovery = {
@@ -99,11 +105,11 @@ def export_tuned(
             "passed": best.passed,
             "allowed_drop": allowed,
             "weights_changed": candidate.model is not checkpoint.model,
-            "images": len(judge.images),
-            "source": judge.source,
-            "ladder": [step.as_dict() for step, _ in tried],
+            "images": len(validation.images),
+            "source": validation.source,
+            "ladder": [attempt.as_dict() for attempt, _ in tried],
         }
         content = chosen.path.read_bytes()
-    steps = [step for step, _ in tried]
+    attempts = [attempt for attempt, _ in tried]
     manifest = chosen.manifest.with_sections({"recovery": recovery})
-    return Artifact.write(out / precision.filename, content, manifest), steps
+    return Artifact.write(out / precision.filename, content, manifest), attempts

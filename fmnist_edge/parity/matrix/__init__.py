@@ -1,1 +1,1 @@
-"""Every artifact in every engine that claims it: do they all give the same answers?"""
+"""The engine matrix: run every artifact in every engine that supports it, and compare the results."""

@@ -1,6 +1,6 @@
-"""One cell, an artifact in an engine, in a process of its own: a crash or a hang is that cell's reason and no more.
+"""Run one cell of the matrix, an artifact in an engine, in a child process. A crash or hang only fails that cell.
 
-Any Python with NumPy and an engine can be that process.
+The child can be any Python with NumPy and the engine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fmnist_edge.worker.temporary import write_temporary
 
 __all__ = ["Task", "classify", "run"]
 
-STALL_S = 180  # without a sign of life; loading and each CHUNK of images give one
+STALL_S = 180  # without progress; loading and every CHUNK of images report progress
 CHUNK = 100  # images; 2 s of the slowest engine here
 # "crashed" for any other status.
 STATUS = {Status.REFUSED: "failed", Status.FAILED: "failed", Status.NOT_STARTED: "unavailable"}
@@ -29,13 +29,13 @@ STATUS = {Status.REFUSED: "failed", Status.FAILED: "failed", Status.NOT_STARTED:
 
 @dataclass(frozen=True)
 class Task:
-    """What the child is to do.
+    """The task of the child process.
 
     Attributes:
         images: .npy file, uint8 or float (n, *input_shape).
-        limit: how many of them to classify.
+        limit: number of images to classify.
         scores: .npy file to write, float32 (limit, classes).
-        threads: of the engine; None for its own choice.
+        threads: of the engine; None for the engine's default.
     """
 
     artifact: str
@@ -47,13 +47,13 @@ class Task:
 
 
 def run(task: Task, python: str, progress: Callable[[int], None], stall_s: float = STALL_S) -> dict[str, Any]:
-    """Do `task` in a child of the interpreter `python`; `progress(images done)` is called as it goes.
+    """Run `task` in a child process of the interpreter `python`; `progress(images done)` is called repeatedly.
 
-    The reply's "status" is "ran", with "engine_version" and "arena" (see runtime.tflite_micro, None for other
-    engines), or one of these, with one line under "reason": "failed" where the engine refuses the file, "crashed" where
-    its process ended or stalled without an answer, "unavailable" where there is something to install.
+    The reply's "status" is "ran", with "engine_version" and "arena" (see runtime.tflite_micro; None for other engines).
+    Otherwise it has one line under "reason", and "status" is "failed" if the engine refuses the file, "crashed" if the
+    process ended or stalled without a result, "unavailable" if something has to be installed.
 
-    Raises TemporaryFileError alone: `scores` cannot be written, whatever the engine.
+    Raises TemporaryFileError when `scores` cannot be written, and nothing else.
     """
     end = call(
         "fmnist_edge.parity.matrix.cell:classify", asdict(task), python=python, stall_s=stall_s, on_progress=progress
@@ -67,7 +67,7 @@ def run(task: Task, python: str, progress: Callable[[int], None], stall_s: float
 
 
 def classify(request: dict[str, Any], progress: Callable[[int], None]) -> dict[str, Any]:
-    """The child's task; `request`: a Task's fields. Raises what Classifier raises, and whatever the engine does."""
+    """Run in the child process; `request`: the fields of a Task. Raises what Classifier and the engine raise."""
     task = Task(**request)
     images = np.load(task.images, mmap_mode="r", allow_pickle=False)[: task.limit]
     with Classifier.load(task.artifact, threads=task.threads, engine=task.engine) as classifier:

@@ -1,4 +1,4 @@
-"""All cells, one after another, each compared with the artifact's default engine."""
+"""Run all cells of the matrix one after another, and compare each with the artifact's default engine."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["SCHEMA", "Choice", "failures", "run"]
 
-COMPARED = ("agreement", "differing", "ties", "first_differing", "bit_equal", "max_abs_delta", "passed")
-SCHEMA = 2  # of the result; 1: the first; 2: status "crashed" beside "failed"
+AGREEMENT_FIELDS = ("agreement", "differing", "ties", "first_differing", "bit_equal", "max_abs_delta", "passed")
+SCHEMA = 2  # of the result; 1: first version; 2: adds status "crashed"
 
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which cells there are.
+    """Which cells to run.
 
     Attributes:
-        engines: keep to these, and to the default engine of each artifact; None for all that are `compared`.
-        micro_images: how many images the `slow` engines get, which take 10 to 20 ms each.
-        tflite_runtime: a Python that has tflite-runtime, which is seldom installable beside the rest; None for ours.
+        engines: run these besides each artifact's default engine; None means all engines that are `compared`.
+        micro_images: number of images for the `slow` engines, which take 10 to 20 ms per image.
+        tflite_runtime: a Python with tflite-runtime, which can rarely be installed together with the other engines;
+            None means this Python.
     """
 
     engines: tuple[str, ...] | None = None
@@ -43,7 +44,7 @@ class Choice:
     tflite_runtime: str | None = None
 
     def engines_of(self, path: Path) -> list[str]:
-        """The default engine of a file, then the others."""
+        """The engines for a file, the default engine first."""
         reference, *others = engines_for(path)
         if self.engines is None:
             return [reference, *(name for name in others if ENGINES[name].compared)]
@@ -60,18 +61,18 @@ def run(
     artifacts: Sequence[Artifact],
     images: np.ndarray,
     choice: Choice,
-    progress: Progress = lambda done, total, text: None,
+    progress: Progress = lambda done, total_images, text: None,
 ) -> dict[str, Any]:
     """Classify `images`, uint8 or float (n, *input_shape), with every artifact in every engine of `choice`.
 
-    `progress(images done, of how many, what is next)` is called as it goes.
-    Returns the result that `fmnist-edge matrix` writes as JSON. Raises InputError on no images, and on a choice of
-    engines that leaves each artifact its default one alone.
+    `progress(images done, total images, what is next)` is called repeatedly.
+    Returns the result that `fmnist-edge matrix` writes as JSON. Raises InputError without images, and when no artifact
+    has an engine in `choice` besides its default one.
     """
     if not len(images):
         raise InputError("no images to compare on; expected at least 1")
     check_choice(artifacts, choice)
-    bar = Bar(progress, total(artifacts, choice, len(images)))
+    bar = CellProgress(progress, total_images(artifacts, choice, len(images)))
     with temporary_folder("matrix") as folder:
         file = save_images(folder / "images.npy", images)
         rows = [row_for(artifact, file, len(images), choice, bar) for artifact in artifacts]
@@ -87,19 +88,19 @@ def run(
 
 
 def check_choice(artifacts: Sequence[Artifact], choice: Choice) -> None:
-    """Raises InputError where no artifact has an engine to be compared in."""
+    """Raises InputError when no artifact has an engine to compare with its default one."""
     others = {name for artifact in artifacts for name in engines_for(artifact.path)[1:]}
     if choice.engines is not None and others.isdisjoint(choice.engines):
         raise InputError(
             f"--engine {', '.join(choice.engines)}: nothing to compare; each artifact is compared with its default "
-            f"engine, and these can run it beside that one: {', '.join(sorted(others))}"
+            f"engine, and these other engines can run it: {', '.join(sorted(others))}"
         )
 
 
 def failures(result: dict[str, Any]) -> list[str]:
-    """One line per cell that missed its gate or crashed, and per artifact that its own default engine refuses.
+    """One line per cell that missed its gate or crashed, and per artifact that its default engine refuses.
 
-    Another engine may refuse a file, for want of an op say: that is an answer, and no failure.
+    It is no failure when another engine refuses a file, for example because it lacks an op.
     """
     found = []
     for row in result["rows"]:
@@ -110,25 +111,25 @@ def failures(result: dict[str, Any]) -> list[str]:
             if entry["status"] == "crashed":
                 found.append(f"{row['artifact']} in {entry['engine']}: {entry['reason']}")
             elif entry["passed"] is False:
-                found.append(missed(entry, row))
+                found.append(gate_failure(entry, row))
     return found
 
 
-def missed(entry: dict[str, Any], row: dict[str, Any]) -> str:
+def gate_failure(entry: dict[str, Any], row: dict[str, Any]) -> str:
     apart = entry["differing"] - entry["ties"]
     found = f"{apart:,} of {entry['images']:,} images have another top class than in {row['reference']}"
     wanted = f"expected the same, or a tie, for {row['gate'] * 100:g} %"
     return f"{row['artifact']} in {entry['engine']}: {found} ({entry['ties']:,} more by a tie); {wanted}"
 
 
-class Bar:
-    """Progress over all cells, in images."""
+class CellProgress:
+    """Reports progress over all cells, in images."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
-        self.progress, self.total, self.before = progress, total, 0
+    def __init__(self, progress: Progress, total_images: int) -> None:
+        self.progress, self.total, self.before = progress, total_images, 0
 
     def cell(self, images: int, text: str) -> Callable[[int], None]:
-        """Begin a cell of so many images; what is returned takes the number that are done."""
+        """Start a cell with `images` images; returns a function to call with the number that are done."""
         start, self.before = self.before, self.before + images
 
         def done(count: int) -> None:
@@ -138,14 +139,14 @@ class Bar:
         return done
 
 
-def total(artifacts: Sequence[Artifact], choice: Choice, images: int) -> int:
+def total_images(artifacts: Sequence[Artifact], choice: Choice, images: int) -> int:
     return sum(
         choice.images_for(engine, images) for artifact in artifacts for engine in choice.engines_of(artifact.path)
     )
 
 
-def row_for(artifact: Artifact, images: Path, count: int, choice: Choice, bar: Bar) -> dict[str, Any]:
-    """One artifact in all its engines, the default one first."""
+def row_for(artifact: Artifact, images: Path, count: int, choice: Choice, bar: CellProgress) -> dict[str, Any]:
+    """The row of one artifact: its cells in all engines, the default engine first."""
     engines = choice.engines_of(artifact.path)
     gate = ENGINE_AGREEMENT[artifact.manifest.kind]
     expected: np.ndarray | None = None
@@ -176,7 +177,7 @@ def row_for(artifact: Artifact, images: Path, count: int, choice: Choice, bar: B
 def scores_from(
     entry: dict[str, Any], artifact: Artifact, images: Path, limit: int, choice: Choice, done: Callable[[int], None]
 ) -> np.ndarray | None:
-    """Run one cell and note in `entry` how it went; its scores, float32 (limit, classes), None when it has none."""
+    """Run one cell and update `entry` with its status; returns the scores, float32 (limit, classes), or None."""
     answer = images.with_name("scores.npy")
     task = cell.Task(str(artifact.path), entry["engine"], str(images), limit, str(answer))
     entry.update(cell.run(task, choice.python_for(entry["engine"]), done))
@@ -186,14 +187,14 @@ def scores_from(
 
 
 def agreement(expected: np.ndarray | None, scores: np.ndarray | None, gate: float) -> dict[str, Any]:
-    """How alike two engines answer the same images, on as many as there are scores; nulls where one gave none.
+    """Compare the scores of two engines on the same images, as many as `scores` has. All None if either has no scores.
 
-    Scores of few bits tie, and then argmax is but the lower index. "ties" counts the images among "differing" on which
-    the engines share a top class all the same, because one of them or both has several: they miss no gate.
+    Scores of few bits may tie, and argmax then returns the lowest index. "ties" counts those "differing" images on
+    which the engines still share a top class, because at least one of them has several. Ties pass the gate.
     """
     if expected is None or scores is None:
         images = None if scores is None else len(scores)
-        return {"images": images, **dict.fromkeys(COMPARED)}
+        return {"images": images, **dict.fromkeys(AGREEMENT_FIELDS)}
     expected = expected[: len(scores)]
     differing = np.flatnonzero(expected.argmax(axis=1) != scores.argmax(axis=1))
     ties = (is_top(expected[differing]) & is_top(scores[differing])).any(axis=1)
@@ -210,16 +211,16 @@ def agreement(expected: np.ndarray | None, scores: np.ndarray | None, gate: floa
 
 
 def is_top(scores: np.ndarray) -> np.ndarray:
-    """bool (n, classes): which scores no other exceeds."""
+    """Which scores are the maximum of their image: bool (n, classes)."""
     return scores == scores.max(axis=1, keepdims=True)
 
 
 def name_of(artifact: Artifact) -> str:
-    """The last folder and file name: results travel between machines, so no absolute path."""
+    """The last folder and the file name. Results move between machines, so they hold no absolute paths."""
     return "/".join(artifact.path.parts[-2:])
 
 
 def versions(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Version of each engine that ran."""
+    """The version of each engine that ran."""
     ran = [entry for row in rows for entry in row["cells"] if entry["status"] == "ran"]
     return {entry["engine"]: entry["engine_version"] for entry in ran}

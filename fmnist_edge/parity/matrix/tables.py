@@ -1,4 +1,4 @@
-"""A result as lines of text: tables of rows and columns, and what their codes mean."""
+"""Format a matrix result as text: tables, and the reasons that their codes stand for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEGEND = (
 
 
 class Codes:
-    """Numbers for reasons, in the order in which they are met; the same reason keeps its number."""
+    """Numbers reasons in order of first use; equal reasons share a number."""
 
     def __init__(self) -> None:
         self.reasons: list[str] = []
@@ -33,7 +33,7 @@ class Codes:
 
 
 def grids(result: dict[str, Any], code: Callable[[str, str], str]) -> Iterator[tuple[list[str], list[list[str]]]]:
-    """(header, rows) per format, because formats share no engine: artifacts down, engines across."""
+    """(header, rows) for each format: a row per artifact, a column per engine. Formats do not share engines."""
     for format in dict.fromkeys(row["format"] for row in result["rows"]):
         rows = [row for row in result["rows"] if row["format"] == format]
         engines = [entry["engine"] for entry in rows[0]["cells"]]
@@ -42,7 +42,7 @@ def grids(result: dict[str, Any], code: Callable[[str, str], str]) -> Iterator[t
 
 
 def heading(engine: str, rows: Sequence[dict[str, Any]], images: int) -> str:
-    """The engine's name, and its number of images where that is not everyone's."""
+    """The engine's name, with its number of images if that differs from the other engines'."""
     counts = {entry["images"] for row in rows for entry in row["cells"] if entry["engine"] == engine} - {None, images}
     return f"{engine} ({counts.pop():,})" if counts else engine
 
@@ -54,19 +54,19 @@ def shown(entry: dict[str, Any], row: dict[str, Any], code: Callable[[str, str],
         return "reference"
     if entry["bit_equal"]:
         return "="
-    share = f"{floor(entry['agreement'] * 10_000 + 1e-6) / 100:.2f}"  # never rounded up to 100
+    share = f"{floor(entry['agreement'] * 10_000 + 1e-6) / 100:.2f}"  # rounded down, so that 100 means all
     tied = f" ({entry['ties']:,} tied)" if entry["ties"] else ""
     return f"{share}{tied}" if entry["passed"] else f"{share}{tied} FAIL"
 
 
 def arena_rows(result: dict[str, Any]) -> list[list[str]]:
-    """Bytes of the tensor arena per artifact that ran in TensorFlow Lite Micro."""
+    """Bytes of tensor arena for each artifact that ran in TensorFlow Lite Micro."""
     arenas = [(row["artifact"], entry["arena"]) for row in result["rows"] for entry in row["cells"]]
     return [[name, *(f"{arena[part]:,}" for part in ("total", "head", "tail"))] for name, arena in arenas if arena]
 
 
 def versions(result: dict[str, Any]) -> str:
-    """One line: each version and the engines that are of it."""
+    """One line with each version and its engines."""
     engines: dict[str, list[str]] = {}
     for engine, version in result["engines"].items():
         engines.setdefault(version, []).append(engine)

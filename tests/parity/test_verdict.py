@@ -1,4 +1,4 @@
-"""The parity verdict in the manifest: written when asked, the same bytes each time, shown and heeded by doctor."""
+"""The parity verdict in the manifest: written on request, with the same bytes every time; `doctor` obeys it."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from fmnist_edge.cli import main
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.files import sha256_of
 from fmnist_edge.parity import compare, gate_for
-from fmnist_edge.parity.passport import ParityVerdict
+from fmnist_edge.parity.verdict import ParityVerdict
 from fmnist_edge.runtime.manifest import manifest_path
 
 GOOD = ParityVerdict("0" * 64, "engine 1", 100, "a set", 0.93, 0.94, 0.99, 2.0, "non-inferior", True, ())
@@ -36,19 +36,19 @@ def report(lost: int, images: int = 1000):
 @pytest.mark.parametrize(
     "versions", [None, [], "1.0", {"numpy": 2}, {"numpy": float("nan")}, {"numpy": "\x1b[2J"}, {"\x07": "1"}]
 )
-def test_versions_that_are_none_are_a_damaged_manifest(tmp_path, capsys, versions):
+def test_invalid_versions_are_a_damaged_manifest(tmp_path, capsys, versions):
     for suffix in ("", ".json"):
         shutil.copy(f"{ROOT}/exported/compact_cnn/int8.tflite{suffix}", tmp_path)
     manifest = manifest_path(tmp_path / "int8.tflite")
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "versions": versions}))
     assert main(["doctor", str(tmp_path / "int8.tflite"), "--report", str(tmp_path / "doctor.json")]) == 2
-    said = capsys.readouterr()
-    assert said.err.count("\n") == 1 and "manifest" in said.err and "\x1b" not in said.err + said.out
+    output = capsys.readouterr()
+    assert output.err.count("\n") == 1 and "manifest" in output.err and "\x1b" not in output.err + output.out
 
 
 class TestVerdict:
     @pytest.mark.parametrize(("lost", "verdict", "passed"), [(0, "non-inferior", True), (90, "inferior", False)])
-    def test_it_says_what_the_report_says(self, lost, verdict, passed):
+    def test_has_the_figures_of_the_report(self, lost, verdict, passed):
         found = ParityVerdict.of(report(lost), sha256="1" * 64, engine="e 1", source="a set")
         assert (found.verdict, found.passed, found.images) == (verdict, passed, 1000)
         assert (
@@ -64,7 +64,7 @@ class TestVerdict:
         assert found.line == "pass, 99.00 % agreement on 100 images of a set, by engine 1"
 
     @given(st.sampled_from(sorted(GOOD.as_dict())), json_values)
-    def test_any_value_in_any_field_is_used_or_refused(self, field, value):
+    def test_any_value_in_any_field_is_read_or_refused(self, field, value):
         try:
             assert "\n" not in ParityVerdict.from_dict(GOOD.as_dict() | {field: value}).line or "\n" in str(value)
         except ArtifactError as error:
@@ -81,12 +81,12 @@ class TestVerdict:
             ("engine", None),
         ],
     )
-    def test_what_is_nearly_right(self, field, value):
+    def test_nearly_valid_values_are_refused(self, field, value):
         with pytest.raises(ArtifactError, match=f"{field} damaged"):
             ParityVerdict.from_dict(GOOD.as_dict() | {field: value})
 
     @pytest.mark.parametrize("value", [None, [], 5, "x", {}])
-    def test_what_is_no_verdict_at_all(self, value):
+    def test_anything_but_an_object_is_refused(self, value):
         with pytest.raises(ArtifactError, match="sha256, engine, images"):
             ParityVerdict.from_dict(value)
 
@@ -115,7 +115,7 @@ class TestDoctor:
         assert "parity: pass, 93.00 % accuracy (Keras 94.00 %), non-inferior" in capsys.readouterr().out
         assert json.loads((tmp_path / "doctor.json").read_text())["artifacts"][0]["parity"]["images"] == 100
 
-    def test_fails_what_failed_at_home(self, artifact, tmp_path, capsys):
+    def test_fails_with_a_failed_verdict(self, artifact, tmp_path, capsys):
         recorded(artifact, passed=False, failures=("accuracy drops 9 pp",))
         assert doctor(artifact, tmp_path) == 1
         shown = capsys.readouterr()
@@ -123,7 +123,7 @@ class TestDoctor:
         assert f"FAILED {artifact}: it failed its parity check (accuracy drops 9 pp)" in shown.err
         assert "1 of 1 artifacts" in shown.err
 
-    def test_says_when_there_is_none_or_one_of_another_file(self, artifact, tmp_path, capsys):
+    def test_reports_a_missing_verdict_and_one_of_another_file(self, artifact, tmp_path, capsys):
         manifest = json.loads(manifest_path(artifact).read_text())
         manifest.pop("parity", None)
         manifest_path(artifact).write_text(json.dumps(manifest))
@@ -138,7 +138,7 @@ class TestDoctor:
         assert "parity: sha256, engine" in capsys.readouterr().err
 
 
-def test_check_records_when_asked_and_only_then(artifact, tmp_path, capsys):
+def test_check_records_only_on_request(artifact, tmp_path, capsys):
     before, manifest = sha256_of(artifact), manifest_path(artifact).read_text()
     check = ["check", str(artifact), "--limit", "50", "--report", str(tmp_path / "parity.json")]
     check += ["--trained", str(ROOT / "trained_model")]
@@ -158,7 +158,7 @@ def test_check_records_when_asked_and_only_then(artifact, tmp_path, capsys):
     assert doctor(artifact, tmp_path) == 0
 
 
-def test_a_verdict_on_a_file_that_was_exported_again_meanwhile_is_not_recorded(artifact):
+def test_a_verdict_is_not_recorded_if_the_file_was_exported_again_meanwhile(artifact):
     opened = Artifact.open(artifact)
     manifest = json.loads(manifest_path(artifact).read_text()) | {"sha256": "0" * 64}
     manifest_path(artifact).write_text(json.dumps(manifest))
@@ -167,12 +167,12 @@ def test_a_verdict_on_a_file_that_was_exported_again_meanwhile_is_not_recorded(a
     assert json.loads(manifest_path(artifact).read_text()) == manifest
 
 
-def test_what_others_recorded_meanwhile_stays(artifact):
+def test_concurrent_changes_of_the_manifest_are_kept(artifact):
     opened = Artifact.open(artifact)
     Artifact.open(artifact).record("note", {"by": "another"})
     assert opened.record("parity", GOOD.as_dict()).manifest.as_dict()["note"] == {"by": "another"}
 
 
-def test_what_a_killed_run_left_is_no_artifact(artifact):
+def test_leftovers_of_a_killed_run_are_not_artifacts(artifact):
     (artifact.parent / ".int8.abcd1234.tflite").write_bytes(b"half of a file")
     assert [item.path for item in collect([artifact.parent])] == [artifact]

@@ -1,4 +1,4 @@
-"""What an artifact's manifest keeps of its parity check, so that it travels with the file."""
+"""The parity verdict: the result of a parity check that is stored in the artifact's manifest."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ __all__ = ["ParityVerdict"]
 
 @dataclass(frozen=True)
 class ParityVerdict:
-    """The outcome of a check. No date: the same check writes the same bytes.
+    """The result of a parity check. It has no date, so the same check writes the same bytes.
 
     Attributes:
         sha256: of the file that was checked.
-        engine: which ran it, name and version.
-        images, source: on how many of what.
-        accuracy, reference_accuracy: fractions, None without labels.
+        engine: name and version of the engine that ran it.
+        images, source: number of images, and what they are.
+        accuracy, reference_accuracy: fractions; None without labels.
         agreement: share of images with the same top class as the Keras model.
         max_abs_delta: largest difference of a score.
-        verdict: of the accuracy's interval: "non-inferior", "inferior" or "inconclusive"; None where it was not asked.
-        passed, failures: whether it met its precision's gate, and one line for each part that it did not meet.
+        verdict: "non-inferior", "inferior" or "inconclusive", see PairedAccuracy; None without labels or a margin.
+        passed: whether the artifact passed its precision's gate.
+        failures: one line for each part of the gate that it missed.
     """
 
     sha256: str
@@ -62,7 +63,7 @@ class ParityVerdict:
     @classmethod
     def from_dict(cls, value: Any) -> ParityVerdict:
         """Raises ArtifactError when `value` is not what `as_dict` writes."""
-        wrong = [item.name for item in fields(cls) if not fits(value, item.name, str(item.type))]
+        wrong = [item.name for item in fields(cls) if not has_field(value, item.name, str(item.type))]
         if wrong:
             raise ArtifactError(f"parity: {', '.join(wrong)} damaged in the manifest; run `fmnist-edge check --record`")
         known = {item.name: value[item.name] for item in fields(cls)}
@@ -70,7 +71,7 @@ class ParityVerdict:
 
     @property
     def line(self) -> str:
-        """All that matters of it in one line.
+        """A summary in one line.
 
         >>> ParityVerdict("0" * 64, "e 1", 10_000, "a set", 0.9317, 0.9324, 0.996, 2.6, "non-inferior", True, ()).line
         'pass, 93.17 % accuracy (Keras 93.24 %), non-inferior, 99.60 % agreement on 10,000 images of a set, by e 1'
@@ -84,7 +85,7 @@ class ParityVerdict:
         return f"{', '.join(parts)}, by {self.engine}"
 
 
-KINDS: dict[str, tuple[type, ...]] = {
+TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "int": (int,),
     "float": (int, float),
@@ -95,9 +96,9 @@ KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def fits(value: Any, name: str, kind: str) -> bool:
-    """Whether a JSON object has a field of that kind, as a dataclass annotates it."""
+def has_field(value: Any, name: str, kind: str) -> bool:
+    """Whether a JSON object has the field `name` with the type `kind`, written as in a dataclass annotation."""
     found = value.get(name, ...) if isinstance(value, dict) else ...
-    if type(found) not in KINDS[kind] or (type(found) is list and any(type(item) is not str for item in found)):
+    if type(found) not in TYPES[kind] or (type(found) is list and any(type(item) is not str for item in found)):
         return False
     return not isinstance(found, float) or math.isfinite(found)

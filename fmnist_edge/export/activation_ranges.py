@@ -1,4 +1,4 @@
-"""The ranges that calibration images give to the tensors of a float TFLite graph."""
+"""Measure the activation ranges of a float TFLite graph on calibration images."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ import numpy as np
 
 from fmnist_edge.export.flatbuffer import pack, unpack
 
-__all__ = ["calibrated"]
+__all__ = ["measure_ranges"]
 
 
-def calibrated(content: bytes, batches: Iterable[np.ndarray]) -> bytes:
-    """`content`, a float file with the minima and maxima that the converter found, with those that the images cause.
+def measure_ranges(content: bytes, batches: Iterable[np.ndarray]) -> bytes:
+    """Replace the ranges in a float file by the minima and maxima that `batches` produce.
 
-    The converter's calibrator looks at an op's inputs once more after the op has run, when an op that works in place
-    has overwritten them: in a chain of MUL and ADD each tensor gets its reader's range as well as its own
-    (https://github.com/tensorflow/tensorflow/issues/127842). Here every tensor keeps its memory.
+    The converter's calibrator reads an op's inputs again after the op has run. An op that works in place has
+    overwritten them by then: in a chain of MUL and ADD each tensor's range also covers the values of the next tensor
+    (https://github.com/tensorflow/tensorflow/issues/127842). Here every tensor has its own memory.
 
     Args:
-        batches: float32, of the shape of the graph's input.
+        content: a `.tflite` file that the converter has calibrated but not quantised.
+        batches: float32, each of the shape of the graph's input.
     """
     model = unpack(content)
     tensors = model.subgraphs[0].tensors
     found = [index for index, tensor in enumerate(tensors) if has_range(tensor)]
     lows, highs = np.full(len(found), np.inf), np.full(len(found), -np.inf)
-    interpreter = keeping_interpreter(content)
+    interpreter = preserving_interpreter(content)
     image = interpreter.get_input_details()[0]["index"]
     for batch in batches:
         interpreter.set_tensor(image, batch)
@@ -41,12 +42,12 @@ def calibrated(content: bytes, batches: Iterable[np.ndarray]) -> bytes:
 
 
 def has_range(tensor: Any) -> bool:
-    """Whether the calibrator gave a TensorT a range."""
+    """Whether the converter's calibrator gave a TensorT a range."""
     return tensor.quantization is not None and tensor.quantization.min is not None
 
 
-def keeping_interpreter(content: bytes) -> Any:
-    """An interpreter in which every tensor can be read after a run, ready to run."""
+def preserving_interpreter(content: bytes) -> Any:
+    """An interpreter, ready to run, in which every tensor can be read after a run."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(

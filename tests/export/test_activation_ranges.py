@@ -1,17 +1,17 @@
-"""The ranges of an int8 export are those that the calibration images cause, of every tensor."""
+"""Every tensor of an int8 export has the range that the calibration images produce in it."""
 
 import numpy as np
 import pytest
 
 from fmnist_edge.catalog.precisions import select
-from fmnist_edge.export.calibration import calibrated
+from fmnist_edge.export.activation_ranges import measure_ranges
 from fmnist_edge.export.flatbuffer import schema_module, unpack
-from fmnist_edge.export.tflite import EXPORTER, configured, fixed_batch
+from fmnist_edge.export.tflite import EXPORTER, fixed_batch, make_converter
 
 
 @pytest.fixture(scope="module")
 def chain():
-    """Elementwise ops, each of which can work in the memory of the one before, with ranges far from one another."""
+    """Elementwise ops with very different ranges; each can reuse the memory of the op before."""
     import keras
 
     class Chain(keras.layers.Layer):
@@ -30,7 +30,7 @@ def images():
 
 
 def ranges(content):
-    """(op, its output's smallest and largest number) of an int8 file."""
+    """(op, smallest and largest number that its output can represent) for each op of an int8 file."""
     schema, model = schema_module(), unpack(content)
     names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
     graph, found = model.subgraphs[0], []
@@ -48,17 +48,17 @@ def test_no_tensor_gets_the_range_of_its_reader(chain, images):
     (conv, sigmoid, small, more, large) = ranges(EXPORTER.convert(chain, precision, 1, images))
     top = 1 / (1 + np.exp(-1.0))
     assert [kind for kind, _, _ in (conv, sigmoid, small, more, large)] == ["CONV_2D", "LOGISTIC", "MUL", "ADD", "MUL"]
-    assert small[2] == pytest.approx(0.02 * top, rel=0.02)  # of the converter's own: 0.0246, then 1.23
+    assert small[2] == pytest.approx(0.02 * top, rel=0.02)  # the converter's calibrator gives 0.0246, then 1.23
     assert more[2] == pytest.approx(0.01 + 0.02 * top, rel=0.02)
     assert large[2] == pytest.approx(0.5 + top, rel=0.02)
 
 
 @pytest.mark.filterwarnings("ignore:Statistics for quantized inputs")
-def test_ranges_are_those_of_all_images_and_not_of_the_converters_one(chain, images):
-    converter = configured(fixed_batch(chain, 1), select("tflite", ["int8"])[0], images[:1])
+def test_ranges_cover_all_images_not_only_the_converters_one(chain, images):
+    converter = make_converter(fixed_batch(chain, 1), select("tflite", ["int8"])[0], images[:1])
     converter._experimental_calibrate_only = True
     content = converter.convert()
-    tensors = unpack(calibrated(content, (image[None] for image in images))).subgraphs[0].tensors
+    tensors = unpack(measure_ranges(content, (image[None] for image in images))).subgraphs[0].tensors
     before = {tensor.name: tensor.quantization for tensor in unpack(content).subgraphs[0].tensors}
     (conv,) = (tensor for tensor in tensors if b"conv" in tensor.name and len(tensor.shape) == 4 and has_range(tensor))
     assert (conv.quantization.min[0], conv.quantization.max[0]) == (-1, 1)
