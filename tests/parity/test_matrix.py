@@ -11,7 +11,7 @@ from support.linear import with_manifest
 from support.stand_ins import script
 
 from fmnist_edge.artifact import Artifact
-from fmnist_edge.catalog.precisions import precision_named
+from fmnist_edge.catalog.precisions import get_precision
 from fmnist_edge.cli import main
 from fmnist_edge.errors import InputError
 from fmnist_edge.parity.matrix import cell, suite, tables
@@ -117,7 +117,7 @@ def wrong_on(count: int):
 def artifact(folder: Path, precision: str, suffix: str = ".tflite") -> Artifact:
     path = with_manifest(folder / f"{precision}{suffix}", b"no engine reads it")
     found = Artifact.open(path)
-    recipe = precision_named(suffix.removeprefix("."), precision).recipe()
+    recipe = get_precision(suffix.removeprefix("."), precision).recipe()
     return Artifact(path, found.manifest.with_sections({"precision": precision, "recipe": recipe}))
 
 
