@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,8 @@ class Checkpoint:
         sha256: of the file's content; for a SavedModel of its files' contents, sorted by path.
         model: one float32 input (n, *input_shape), one float32 output (n, classes); weights are finite.
         output: what the model answers with: "logits" or "probabilities".
+        names: of its layers in the file, by what they are called here, where that differs.
+        widths: floating-point types, other than float32, in which the file holds weights.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Checkpoint:
     sha256: str
     model: keras.Model
     output: str
+    names: dict[str, str] = field(default_factory=dict)
+    widths: list[str] = field(default_factory=list)
 
 
 def load(name_or_path: str | Path, *, folder: Path = Path("trained_model")) -> Checkpoint:
@@ -58,14 +62,14 @@ def load(name_or_path: str | Path, *, folder: Path = Path("trained_model")) -> C
     require("keras", "h5py")
     try:
         contents, digest = read(path)
-        model = model_of(contents)
+        model, names = model_of(contents)
         check_model(model)
     except FmnistEdgeError as error:
         raise CheckpointError(f"{printable(str(path))}: {error}") from error
     except Exception as error:  # h5py, zipfile, protobuf and Keras raise what they like on hostile files
         reason = printable(f"{path}: cannot be read as a Keras model ({one_line(error)})")
         raise CheckpointError(reason) from error
-    return Checkpoint(name, path, digest, model, output_of(model))
+    return Checkpoint(name, path, digest, model, output_of(model), names, contents.widths)
 
 
 def require(*modules: str) -> None:

@@ -1,0 +1,246 @@
+"""A clean config -> one flat Keras model: nested models are unfolded, each layer is made once, called as said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fmnist_edge.checkpoints.contents import shown
+from fmnist_edge.checkpoints.graph import Call, Graph, Ref, graph_of, name_of, references
+from fmnist_edge.checkpoints.names import Labels, safe
+from fmnist_edge.checkpoints.refusals import ConfigRefusedError
+from fmnist_edge.checkpoints.tf_operations import translated
+from fmnist_edge.checkpoints.tf_settings import node_call
+
+__all__ = ["Part", "Plan", "assembled", "leaves_of", "plan_of"]
+
+MAX_CALLS = 20_000  # models that hold models twice grow by doubling
+MAX_DEPTH = 20
+CASTS = ("Rescaling", "Cast", "Embedding", "CategoryEncoding", "Discretization")
+
+
+@dataclass
+class Part:
+    """A layer of a config, or a model in it.
+
+    Attributes:
+        name: in the file.
+        class_name: in the file, which names groups of weights after it.
+        node: its clean config.
+        label: what the rebuilt layer is called.
+        graph: of a functional model.
+        parts: of a model, in the file's order.
+        layer: the Keras layer, once it is made; None for models, TensorFlow's functions, and inputs inside.
+    """
+
+    name: str
+    class_name: str
+    node: dict[str, Any]
+    label: str = ""
+    graph: Graph | None = None
+    parts: list[Part] | None = None
+    layer: Any = None
+    called: int = 0
+
+    @property
+    def is_model(self) -> bool:
+        return self.parts is not None
+
+
+@dataclass
+class Plan:
+    """What a config asks for, before anything is made."""
+
+    root: Part
+    labels: Labels = field(default_factory=Labels)
+
+
+def plan_of(config: dict[str, Any]) -> Plan:
+    """Read a clean config's calls and label its layers, those outside first: they keep their names."""
+    plan = Plan(part_of(config, 0))
+    level: list[tuple[tuple[str, ...], Part]] = [((), plan.root)]
+    while level:
+        inner = []
+        for path, model in level:
+            for part in model.parts or ():
+                where = (*path, part.name)
+                if part.is_model:
+                    inner.append((where, part))
+                elif part.class_name != "InputLayer" or model is plan.root:
+                    part.label = plan.labels.of(where, snake(part.class_name))
+        level = inner
+    return plan
+
+
+def part_of(node: dict[str, Any], depth: int) -> Part:
+    if depth > MAX_DEPTH:
+        raise ConfigRefusedError(f"its models are nested more than {MAX_DEPTH} deep")
+    part = Part(name_of(node), node.get("written", node["class_name"]), node)
+    if node["module"] == "keras" or node["module"].startswith("keras.src.models"):
+        part.parts = [part_of(layer, depth + 1) for layer in layers_in(node)]
+        if node["class_name"] == "Functional":
+            part.graph = graph_of(node["config"])
+    return part
+
+
+def layers_in(node: dict[str, Any]) -> list[dict[str, Any]]:
+    layers = node["config"].get("layers")
+    if not isinstance(layers, list) or not all(isinstance(item, dict) and "module" in item for item in layers):
+        raise ConfigRefusedError(f"model {shown(name_of(node))} has no list of layers")
+    return layers
+
+
+def snake(class_name: str) -> str:
+    """Keras's name for the first layer of a class: "Conv2DTranspose" -> "conv2d_transpose"."""
+    import re
+
+    name = re.sub(r"\W+", "", class_name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def leaves_of(part: Part) -> list[Part]:
+    """The layers of a model and of those in it, in the file's order."""
+    return [leaf for inner in part.parts for leaf in leaves_of(inner)] if part.parts is not None else [part]
+
+
+class Assembly:
+    """Makes the layers of a plan and calls them."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def run(self, part: Part, tensors: list[Any], kwargs: dict[str, Any] | None = None) -> list[Any]:
+        """The outputs of a model that is called with `tensors`."""
+        return self.run_graph(part, tensors) if part.graph is not None else self.run_chain(part, tensors)
+
+    def run_chain(self, part: Part, tensors: list[Any]) -> list[Any]:
+        for inner in part.parts or ():
+            if inner.node["class_name"] != "InputLayer":
+                tensors = self.call(inner, Call(tensors if len(tensors) == 1 else [tensors], {}))
+        return tensors
+
+    def run_graph(self, part: Part, tensors: list[Any]) -> list[Any]:
+        graph = part.graph
+        by_name = {inner.name: inner for inner in part.parts or ()}
+        if graph is None or len(graph.inputs) != len(tensors):
+            raise ConfigRefusedError(f"model {shown(part.name)} is called with {len(tensors)} tensors")
+        made: dict[tuple[str, int], list[Any]] = {
+            (ref.layer, ref.call): [tensor] for ref, tensor in zip(graph.inputs, tensors, strict=True)
+        }
+        waiting = [(name, index, call) for name in graph.order for index, call in enumerate(graph.calls[name])]
+        while waiting:
+            later = []
+            for name, index, call in waiting:
+                needed = references([call.args, call.kwargs])
+                if all((ref.layer, ref.call) in made for ref in needed):
+                    ready = Call(filled(call.args, made), filled(call.kwargs, made))
+                    made[name, index] = self.call(by_name[name], ready)
+                else:
+                    later.append((name, index, call))
+            if len(later) == len(waiting):
+                raise ConfigRefusedError(f"layer {shown(later[0][0])} of model {shown(part.name)} is never reached")
+            waiting = later
+        return [filled(ref, made) for ref in graph.outputs]
+
+    def call(self, part: Part, call: Call) -> list[Any]:
+        """What one layer answers, as a list of tensors."""
+        import keras
+
+        self.calls += 1
+        if self.calls > MAX_CALLS:
+            raise ConfigRefusedError(f"it calls more than {MAX_CALLS:,} layers")
+        if part.is_model:
+            tensors = [item for item in keras.tree.flatten(call.args) if isinstance(item, keras.KerasTensor)]
+            return self.run(part, tensors)
+        if part.node["module"] == "tensorflow":
+            return keras.tree.flatten(self.call_tensorflow(part, call))
+        if part.layer is None:
+            part.layer = layer_from(part.node, part.label)
+        args = call.args
+        if part.class_name == "GetItem" and len(args) == 2 and isinstance(args[1], list):
+            args = [args[0], tuple(args[1])]
+        return keras.tree.flatten(part.layer(*args, **call.kwargs))
+
+    def call_tensorflow(self, part: Part, call: Call) -> Any:
+        config, args, kwargs = part.node["config"], call.args, call.kwargs
+        symbol = config.get("function")
+        if part.class_name == "TensorFlowOpLayer":
+            symbol, kwargs = node_call(config, args, part.name)
+            args = []
+        row, settings, called = translated(symbol, args, kwargs, part.name)
+        if row.operation == "numpy.GetItem" and isinstance(called[1], list):
+            called[1] = tuple(called[1])
+        home, _, class_name = row.operation.partition(".")
+        name = part.label if not part.called else f"{part.label}.{part.called}"
+        part.called += 1
+        node = {"module": f"keras.src.ops.{home}", "class_name": class_name, "registered_name": None}
+        if home == "layers":
+            node["module"] = "keras.layers"
+        if class_name == "LocalResponseNormalization":
+            node |= {"module": "fmnist_edge.models.layers", "registered_name": f"fmnist_edge>{class_name}"}
+        return layer_from({**node, "config": settings}, name)(*called)
+
+
+def filled(value: Any, made: dict[tuple[str, int], list[Any]]) -> Any:
+    """`value` with each Ref replaced by the tensor it means."""
+    if isinstance(value, Ref):
+        outputs = made[value.layer, value.call]
+        if not 0 <= value.tensor < len(outputs):
+            raise ConfigRefusedError(f"layer {shown(value.layer)} has no output {value.tensor}")
+        return outputs[value.tensor]
+    if isinstance(value, slice):
+        return slice(*(filled(item, made) for item in (value.start, value.stop, value.step)))
+    if isinstance(value, dict):
+        return {key: filled(item, made) for key, item in value.items()}
+    return type(value)(filled(item, made) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+def layer_from(node: dict[str, Any], label: str) -> Any:
+    """The Keras layer or operation of a clean config, under its label."""
+    import keras
+
+    config = {**node["config"], "name": label}
+    what = {"module": node["module"], "class_name": node["class_name"], "registered_name": node["registered_name"]}
+    return keras.saving.deserialize_keras_object({**what, "config": config}, safe_mode=True)
+
+
+def assembled(plan: Plan) -> Any:
+    """A functional Keras model, uncompiled and with fresh weights. Its layers are left in the plan's parts."""
+    import keras
+
+    root = plan.root
+    for leaf in leaves_of(root):
+        leaf.layer, leaf.called = None, 0
+    inputs = [input_from(part) for part in inputs_of(root)]
+    outputs = Assembly().run(root, inputs)
+    name = safe(root.name, "model") if root.name else None
+    return keras.Model(
+        inputs[0] if len(inputs) == 1 else inputs, outputs[0] if len(outputs) == 1 else outputs, name=name
+    )
+
+
+def inputs_of(root: Part) -> list[Part]:
+    """The parts that tell the shapes of a model's inputs, in the order in which it takes them."""
+    if root.graph is not None:
+        by_name = {part.name: part for part in root.parts or ()}
+        return [by_name[ref.layer] for ref in root.graph.inputs]
+    first = next(iter(root.parts or ()), None)
+    if first is not None and first.node["class_name"] == "InputLayer":
+        return [first]
+    if first is not None and first.is_model:
+        return inputs_of(first)
+    raise ConfigRefusedError(
+        "it does not say which shape it takes",
+        "call the model once on a batch, or give it keras.Input, and save it again",
+    )
+
+
+def input_from(part: Part) -> Any:
+    import keras
+
+    config = part.node["config"]
+    shape = config.get("batch_shape")
+    if not isinstance(shape, list) or not shape:
+        raise ConfigRefusedError(f"input {shown(part.name)} has no shape")
+    return keras.Input(batch_shape=[None, *shape[1:]], dtype="float32", name=part.label or safe(part.name, "image"))
