@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from fmnist_edge.checkpoints.contents import shown
 from fmnist_edge.checkpoints.graph import Call, Graph, Ref, graph_of, name_of, references
@@ -56,20 +59,21 @@ class Plan:
 
 
 def plan_of(config: dict[str, Any]) -> Plan:
-    """Read a clean config's calls and label its layers, those outside first: they keep their names."""
+    """Read a clean config's calls and label its layers, those outside and those with safe names first: they keep them."""
     plan = Plan(part_of(config, 0))
     level: list[tuple[tuple[str, ...], Part]] = [((), plan.root)]
     while level:
-        inner = []
-        for path, model in level:
-            for part in model.parts or ():
-                where = (*path, part.name)
-                if part.is_model:
-                    inner.append((where, part))
-                elif part.class_name != "InputLayer" or model is plan.root:
-                    part.label = plan.labels.of(where, snake(part.class_name))
-        level = inner
+        inside = [((*path, part.name), part, model) for path, model in level for part in model.parts or ()]
+        named = [item for item in inside if not item[1].is_model and labelled(item[1], item[2] is plan.root)]
+        for path, part, _ in sorted(named, key=lambda item: safe(item[1].name) != item[1].name):
+            part.label = plan.labels.of(path, snake(part.class_name))
+        level = [(path, part) for path, part, _ in inside if part.is_model]
     return plan
+
+
+def labelled(part: Part, outside: bool) -> bool:
+    """Whether a part becomes a layer: the inputs of models inside do not."""
+    return outside or part.node["class_name"] != "InputLayer"
 
 
 def part_of(node: dict[str, Any], depth: int) -> Part:
@@ -171,6 +175,7 @@ class Assembly:
         row, settings, called = translated(symbol, args, kwargs, part.name)
         if row.operation == "numpy.GetItem" and isinstance(called[1], list):
             called[1] = tuple(called[1])
+        called = [as_array(value) for value in called]
         home, _, class_name = row.operation.partition(".")
         name = part.label if not part.called else f"{part.label}.{part.called}"
         part.called += 1
@@ -180,6 +185,16 @@ class Assembly:
         if class_name == "LocalResponseNormalization":
             node |= {"module": "fmnist_edge.models.layers", "registered_name": f"fmnist_edge>{class_name}"}
         return layer_from({**node, "config": settings}, name)(*called)
+
+
+def as_array(value: Any) -> Any:
+    """A constant tensor, which Keras 2 writes as lists of numbers."""
+    import keras
+
+    numbers = keras.tree.flatten(value) if isinstance(value, list) else []
+    if not numbers or not all(isinstance(number, (bool, int, float)) for number in numbers):
+        return value
+    return np.asarray(value, "float32" if any(isinstance(number, float) for number in numbers) else "int32")
 
 
 def filled(value: Any, made: dict[tuple[str, int], list[Any]]) -> Any:
@@ -200,7 +215,7 @@ def layer_from(node: dict[str, Any], label: str) -> Any:
     """The Keras layer or operation of a clean config, under its label."""
     import keras
 
-    config = {**node["config"], "name": label}
+    config = {**copy.deepcopy(node["config"]), "name": label}  # some of Keras's from_config take it apart
     what = {"module": node["module"], "class_name": node["class_name"], "registered_name": node["registered_name"]}
     return keras.saving.deserialize_keras_object({**what, "config": config}, safe_mode=True)
 

@@ -82,6 +82,8 @@ def call_of(node: Any, known: set[str], layer: str) -> Call:
     if not isinstance(args, (list, tuple)) or not isinstance(kwargs, dict):
         raise ConfigRefusedError(f"layer {shown(layer)} is called with {shown(node)}")
     kept = {key: value for key, value in kwargs.items() if key not in SILENT or not silent(key, value)}
+    if isinstance(node, dict):
+        kept.pop("training", None)  # in inference Keras 3 overrules it, Keras 2 obeys it
     if kept.get("training"):
         raise ConfigRefusedError(
             f"layer {shown(layer)} is called with training=True, which answers differently each time; "
@@ -124,11 +126,7 @@ def with_refs(value: Any, known: set[str]) -> Any:
         return ref_of(value, known)
     if isinstance(value, list):
         return [with_refs(item, known) for item in value]
-    if isinstance(value, dict) and set(value) == {"start", "stop", "step"}:
-        return slice(*(with_refs(value[key], known) for key in ("start", "stop", "step")))
-    if isinstance(value, dict):
-        return revived(value, known)
-    return value
+    return revived(value, known) if isinstance(value, dict) else value
 
 
 def revived(value: Any, known: set[str]) -> Any:
@@ -137,6 +135,8 @@ def revived(value: Any, known: set[str]) -> Any:
         return [revived(item, known) for item in value]
     if not isinstance(value, dict):
         return value
+    if set(value) == {"start", "stop", "step"}:  # Keras 2's slice
+        return slice(*(with_refs(value[key], known) for key in ("start", "stop", "step")))
     kind, config = value.get("class_name"), value.get("config")
     if not isinstance(kind, str) or not {"config", "items"} & set(value):
         return {str(key): revived(item, known) for key, item in value.items()}

@@ -20,10 +20,12 @@ class Source:
 
     own: list[Weight] = field(default_factory=list)
     children: dict[str, Source] = field(default_factory=dict)
+    listed: list[Source] = field(default_factory=list)  # those of layers in a list that does not name them
 
     @property
     def all(self) -> list[Weight]:
-        return [*self.own, *(weight for child in self.children.values() for weight in child.all)]
+        inner = (*self.children.values(), *self.listed)
+        return [*self.own, *(weight for child in inner for weight in child.all)]
 
 
 def paired(variables: Sequence[Any], weights: Sequence[Weight], what: str) -> list[np.ndarray | None]:
@@ -187,6 +189,13 @@ def attributes_of(layer: Any) -> dict[str, Any]:
 def load_listed(layers: list[Any], source: Source, what: str) -> Given:
     """Layers in a list, which files name after their classes: "lstm_cell", "lstm_cell_1"."""
     values: Given = {}
+    if source.listed:
+        layers = [layer for layer in layers if layer.weights]
+        if len(layers) != len(source.listed):
+            raise ValueError(f"{what} holds {len(source.listed)} layers with weights, its config {len(layers)}")
+        for layer, child in zip(layers, source.listed, strict=True):
+            values |= load_layer(layer, child, what)
+        return values
     names = numbered([type(layer).__name__ for layer in layers])
     if not set(source.children) <= set(names) or source.own:
         raise ValueError(f"{what} holds weights that its layer does not ask for")

@@ -21,7 +21,7 @@ KERAS = "_tf_keras_"
 LAYER = re.compile(r"layer-(\d+)")
 # Children of a layer that repeat what its attributes hold.
 REPEATS = re.compile(
-    r"(?:trainable_|non_trainable_|state_)?variables|keras_api|_?layers?|_?metrics|layer_metrics|"
+    r"(?:trainable_|non_trainable_|state_)?variables|keras_api|_?layers|_?metrics|layer_metrics|"
     r"layer-\d+|layer_with_weights-\d+|(?:layer_)?regularization_losses|_callable_losses|_updates|signatures|"
     r"__call__|_default_save_signature|call_and_return.*|_?random_generator|_?rng|_?seed_generator"
 )
@@ -89,8 +89,14 @@ class ObjectGraph:
                 own.setdefault(child, weight)
             else:
                 found = self.source(child, depth + 1, seen | {number})
-                if found.own or found.children:
+                if found.all:
                     inner[name] = found
+        if inner and all(name.isdigit() for name in inner):
+            return Source(listed=[inner[name] for name in sorted(inner, key=int)])
+        layers = numbered_layers(children)
+        if layers:  # a model inside a layer, such as TimeDistributed's
+            sources = [self.source(child, depth + 1, seen | {number}) for child in layers]
+            inner["layers"] = Source(listed=[source for source in sources if source.all])
         listed = self.children(children["variables"]) if "variables" in children else {}
         order = [child for _, child in sorted(listed.items(), key=position)]
         ranks = {child: rank for rank, child in enumerate(order)}
@@ -102,14 +108,19 @@ def position(item: tuple[str, int]) -> int:
     return int(item[0]) if item[0].isdigit() else 0
 
 
+def numbered_layers(children: dict[str, int]) -> list[int]:
+    """The objects "layer-0", "layer-1", … of a model, in order."""
+    layers = {int(match[1]): child for name, child in children.items() if (match := LAYER.fullmatch(name))}
+    return [layers[index] for index in sorted(layers)]
+
+
 def load_saved(part: Part, graph: ObjectGraph, number: int, depth: int = 0) -> Given:
     """Give a model's layers their variables: the object "layer-3" is its fourth layer."""
     children = graph.children(number)
-    layers = {int(match[1]): child for name, child in children.items() if (match := LAYER.fullmatch(name))}
+    numbers = numbered_layers(children)
     parts = part.parts or []
-    if len(layers) != len(parts):
+    if len(numbers) != len(parts):
         parts = [inner for inner in parts if inner.class_name != "InputLayer"]
-    numbers = [layers[index] for index in sorted(layers)]
     if part.graph is None and len(numbers) == len(parts) + 1:  # an InputLayer that TensorFlow 1.15's config leaves out
         numbers = numbers[1:]
     if len(numbers) != len(parts) or depth > MAX_DEPTH:

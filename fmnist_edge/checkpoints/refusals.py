@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fmnist_edge.checkpoints.allowed import REFUSED_LAYERS, REFUSED_OPERATIONS
@@ -26,6 +27,10 @@ WAYS_OUT = {
     "TFSMLayer": "save the Keras model itself with model.save('model.keras'), not a layer around its SavedModel",
     "KerasLayer": "TensorFlow Hub layers hold a graph; build the network with keras.applications and copy the weights",
 }
+
+
+# Lines of Keras's messages that wrap what was wrong, or print whole configs.
+NOISE = ("Exception encountered when calling", "Received:", "Full ", "Arguments received", "•", "{", "config=")
 
 
 class ConfigRefusedError(ValueError):
@@ -55,11 +60,11 @@ def way_out_of(class_name: Any) -> str:
 
 def cause_of(error: Exception, limit: int = 240) -> str:
     """The line of a Keras message that says what is wrong: after what it wraps, without the configs it prints."""
-    text = str(error).rpartition("Exception encountered: ")[2]
+    text = re.sub(r"\x1b\[\d*m", "", str(error))
+    for wrapper in ("Exception encountered: ", "Error encountered:"):
+        text = text.rpartition(wrapper)[2]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    useful = [
-        line for line in lines if not line.startswith(("Received:", "Full ", "Arguments received", "•", "{", "config="))
-    ]
+    useful = [line for line in lines if not line.startswith(NOISE)]
     line = next((line for line in useful if not line.endswith(":")), (useful or lines or [type(error).__name__])[0])
     line = "".join(letter if letter.isprintable() else "?" for letter in line)
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -40,6 +40,7 @@ def row(operation: str, takes: str, settings: str = "", ignored: dict[str, Any] 
 
 REDUCED = "axis keepdims"
 CHANNELS = {"data_format": ("NHWC", "channels_last", None)}
+LAST = "channels_last"
 LRN = "depth_radius=radius bias alpha beta"
 # By TensorFlow's name without its module: `tf.math.add`, `tf.add` and `tf.__operators__.add` are one.
 FUNCTIONS: dict[str, Row] = {
@@ -48,17 +49,17 @@ FUNCTIONS: dict[str, Row] = {
     "add_n": row("layers.Add", "inputs"),
     "argmax": row("numpy.Argmax", "input", "axis"),
     "argmin": row("numpy.Argmin", "input", "axis"),
-    "avg_pool2d": row("nn.AveragePool", "input", "ksize=pool_size strides padding", CHANNELS),
+    "avg_pool2d": row("nn.AveragePool", "input", "ksize=pool_size strides padding", CHANNELS, data_format=LAST),
     "bias_add": row("numpy.Add", "value bias", "", CHANNELS),
     "cast": row("core.Cast", "x", "dtype"),
     "ceil": row("numpy.Ceil", "x"),
     "clip_by_value": row("numpy.Clip", "t", "clip_value_min=x_min clip_value_max=x_max"),
     "concat": row("numpy.Concatenate", "values", "axis"),
     "concatenate": row("numpy.Concatenate", "tensors", "axis", axis=-1),
-    "conv2d": row("nn.Conv", "input filters", "strides padding dilations=dilation_rate", CHANNELS),
+    "conv2d": row("nn.Conv", "input filters", "strides padding dilations=dilation_rate", CHANNELS, data_format=LAST),
     "cos": row("numpy.Cos", "x"),
     "cumsum": row("numpy.Cumsum", "x", "axis", {"exclusive": False, "reverse": False}, axis=0),
-    "depth_to_space": row("nn.DepthToSpace", "input", "block_size", CHANNELS),
+    "depth_to_space": row("nn.DepthToSpace", "input", "block_size", CHANNELS, data_format=LAST),
     "divide": row("numpy.TrueDivide", "x y"),
     "elu": row("nn.Elu", "features", "alpha"),
     "equal": row("numpy.Equal", "x y"),
@@ -79,9 +80,9 @@ FUNCTIONS: dict[str, Row] = {
         "images",
         "size method=interpolation antialias",
         {"preserve_aspect_ratio": False},
-        data_format="channels_last",
+        data_format=LAST,
     ),
-    "image.rgb_to_grayscale": row("image.RGBToGrayscale", "images", data_format="channels_last"),
+    "image.rgb_to_grayscale": row("image.RGBToGrayscale", "images", data_format=LAST),
     "leaky_relu": row("nn.LeakyRelu", "features", "alpha=negative_slope"),
     "less": row("numpy.Less", "x y"),
     "less_equal": row("numpy.LessEqual", "x y"),
@@ -100,7 +101,7 @@ FUNCTIONS: dict[str, Row] = {
         dict.fromkeys(("transpose_a", "transpose_b", "adjoint_a", "adjoint_b", "a_is_sparse", "b_is_sparse"), (False,))
         | {"output_type": None, "grad_a": False, "grad_b": False},
     ),
-    "max_pool2d": row("nn.MaxPool", "input", "ksize=pool_size strides padding", CHANNELS),
+    "max_pool2d": row("nn.MaxPool", "input", "ksize=pool_size strides padding", CHANNELS, data_format=LAST),
     "maximum": row("numpy.Maximum", "x y"),
     "minimum": row("numpy.Minimum", "x y"),
     "multiply": row("numpy.Multiply", "x y"),
@@ -134,7 +135,7 @@ FUNCTIONS: dict[str, Row] = {
     "softmax": row("nn.Softmax", "logits", "axis"),
     "softplus": row("nn.Softplus", "features"),
     "softsign": row("nn.Softsign", "features"),
-    "space_to_depth": row("nn.SpaceToDepth", "input", "block_size", CHANNELS),
+    "space_to_depth": row("nn.SpaceToDepth", "input", "block_size", CHANNELS, data_format=LAST),
     "split": row("numpy.Split", "value", "num_or_size_splits=indices_or_sections axis", {"num": None}),
     "sqrt": row("numpy.Sqrt", "x"),
     "square": row("numpy.Square", "x"),
