@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -47,6 +47,16 @@ class Checkpoint:
     names: dict[str, str] = field(default_factory=dict)
     widths: list[str] = field(default_factory=list)
 
+    def shown_name(self, layer: str) -> str:
+        """What a layer is called in the file."""
+        return self.names.get(layer, layer)
+
+    def labels(self, names: Iterable[str]) -> tuple[str, ...]:
+        """What layers are called here, given their names in the file; a name that is none stays as it is."""
+        here = {original: label for label, original in self.names.items()}
+        taken = {layer.name for layer in self.model.layers} - set(self.names)
+        return tuple(name if name in taken else here.get(name, name) for name in names)
+
 
 def load(name_or_path: str | Path, *, folder: Path = Path("trained_model")) -> Checkpoint:
     """Load a `.keras`, `.h5` (whole model or weights) or SavedModel, by path or zoo name.
@@ -63,7 +73,7 @@ def load(name_or_path: str | Path, *, folder: Path = Path("trained_model")) -> C
     try:
         contents, digest = read(path)
         model, names = model_of(contents)
-        check_model(model)
+        check_model(model, names)
     except FmnistEdgeError as error:
         raise CheckpointError(f"{printable(str(path))}: {error}") from error
     except Exception as error:  # h5py, zipfile, protobuf and Keras raise what they like on hostile files

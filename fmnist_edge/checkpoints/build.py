@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.checkpoints.assemble import Plan, assembled, plan_of
+from fmnist_edge.checkpoints.assemble import assembled
 from fmnist_edge.checkpoints.config import clean, head_of
 from fmnist_edge.checkpoints.contents import Contents, printable
+from fmnist_edge.checkpoints.parts import Plan, plan_of
 from fmnist_edge.checkpoints.recognise import recognise
 from fmnist_edge.checkpoints.refusals import REBUILD, ConfigRefusedError, cause_of
 from fmnist_edge.errors import CheckpointError, FileError
@@ -87,8 +88,8 @@ def with_head(model: Model, activation: str) -> Model:
     return model
 
 
-def check_model(model: Model) -> None:
-    """Raises CheckpointError unless `model` is one classifier with finite weights."""
+def check_model(model: Model, names: dict[str, str] | None = None) -> None:
+    """Raises CheckpointError unless `model` is one classifier with finite weights. `names`: layers' in the file."""
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
     if len(inputs) != 1 or len(outputs) != 1:
         raise CheckpointError(f"has {len(inputs)} inputs and {len(outputs)} outputs; expected one of each; save a part")
@@ -103,7 +104,9 @@ def check_model(model: Model) -> None:
     for name, output in outputs_of(model):
         values = math.prod(size for size in output[1:] if size is not None)
         if values > LARGEST_OUTPUT:
-            what = f"layer {printable(name)!r} answers with {output}, {values:,} values an image"
+            what = (
+                f"layer {printable((names or {}).get(name, name))!r} answers with {output}, {values:,} values an image"
+            )
             raise CheckpointError(f"{what}; expected at most {LARGEST_OUTPUT:,}: no device has room for more")
     for weight in model.weights:
         if not np.isfinite(np.asarray(weight)).all():

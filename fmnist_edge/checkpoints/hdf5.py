@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.checkpoints.assemble import Part, leaves_of
 from fmnist_edge.checkpoints.contents import Contents, Weight, leaf_of, shown
 from fmnist_edge.checkpoints.matching import Given, Source, check_loaded, load_model, load_together
+from fmnist_edge.checkpoints.parts import Part, leaves_of
 from fmnist_edge.errors import CheckpointError
 
 __all__ = ["SIGNATURE", "read", "read_weights"]

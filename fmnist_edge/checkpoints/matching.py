@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.checkpoints.assemble import Part, leaves_of, snake
 from fmnist_edge.checkpoints.contents import Weight, differs, shown
+from fmnist_edge.checkpoints.parts import Part, leaves_of, snake
 
 __all__ = ["Given", "Source", "check_loaded", "give", "load_layer", "load_model", "load_together"]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.checkpoints.assemble import Part
 from fmnist_edge.checkpoints.contents import Weight, shown
 from fmnist_edge.checkpoints.matching import Given, Source, give, load_layer
+from fmnist_edge.checkpoints.parts import Part
 from fmnist_edge.errors import CheckpointError
 
 __all__ = ["ObjectGraph", "config_of", "load_saved", "position"]

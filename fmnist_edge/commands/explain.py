@@ -11,6 +11,7 @@ from fmnist_edge.console import progress_bar, table
 
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
+    from fmnist_edge.checkpoints import Checkpoint
     from fmnist_edge.explain.explanation import Explanation
     from fmnist_edge.explain.layers import LayerReport
 
@@ -46,16 +47,16 @@ def run(options: argparse.Namespace) -> None:
     written = {"images_source": calibration.source, **explanation.as_dict()}
     write_json(report, written)
     print(f"{artifact.path} against {checkpoint.path}, {explanation.images} images ({calibration.source}):\n")
-    print(table(HEADER, [row(explanation, layer) for layer in explanation.by_damage]))
-    print(f"\n{advice(explanation, options)}")
+    print(table(HEADER, [row(explanation, layer, checkpoint) for layer in explanation.by_damage]))
+    print(f"\n{advice(explanation, options, checkpoint)}")
     draw_layers(written, plot)
     print(f"\nwrote {report} and {plot.name}")
 
 
-def row(explanation: Explanation, report: LayerReport) -> list[str]:
+def row(explanation: Explanation, report: LayerReport, checkpoint: Checkpoint) -> list[str]:
     error, saturation = report.error, report.saturation.share
     return [
-        " + ".join(report.layers),
+        " + ".join(map(checkpoint.shown_name, report.layers)),
         decibels(error.sqnr_db, error.exact),
         "–" if error.cosine is None else f"{error.cosine:.5f}",
         f"{error.max_abs_error:.2g}" if not error.non_finite else "not finite",
@@ -72,7 +73,7 @@ def decibels(value: float | None, exact: bool) -> str:
     return "–" if value is None else f"{value:.1f}"
 
 
-def advice(explanation: Explanation, options: argparse.Namespace) -> str:
+def advice(explanation: Explanation, options: argparse.Namespace, checkpoint: Checkpoint) -> str:
     """What to keep in float and what that is worth, in a sentence and a command."""
     from fmnist_edge.catalog.precisions import PRECISIONS
 
@@ -80,13 +81,13 @@ def advice(explanation: Explanation, options: argparse.Namespace) -> str:
     output = f"Output: SQNR {decibels(error.sqnr_db, error.exact)} dB."
     broken = [report for report in explanation.reports.values() if report.error.non_finite]
     if broken:
-        return f"{output} {broken[0].layer} is the first layer with values that are not finite."
+        return f"{output} {checkpoint.shown_name(broken[0].layer)} is the first layer with values that are not finite."
     if artifact.manifest["recipe"]["weights"] == "float32":
         return f"{output} Nothing is quantised in this file; what differs is the order of sums."
     if not explanation.remedies:
         return f"{output} No layer would make a difference in float."
     best = explanation.remedies[0]
-    name, *others = best.layers
+    name, *others = map(checkpoint.shown_name, best.layers)
     readers = f" with what reads it ({', '.join(others)}), as its error is mostly rounding for that" if others else ""
     share = explanation.share(best.saved)
     sentence = f"{output} Keep {name} in float{readers}: an estimated {share:.0%} of the noise at the output would go."
@@ -97,7 +98,7 @@ def advice(explanation: Explanation, options: argparse.Namespace) -> str:
     command = ["export", options.reference or artifact.model, "--format", format, "--precision", artifact.precision]
     command += as_before(artifact, options)
     for layer in dict.fromkeys([*artifact.manifest.get("keep_float", []), *best.layers]):
-        command += ["--keep-float", layer]
+        command += ["--keep-float", checkpoint.shown_name(layer)]
     return f"{sentence}\n\n  fmnist-edge {shlex.join(command)}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from fmnist_edge.errors import ExportError, UnknownNameError
@@ -59,11 +59,15 @@ def output_layer(model: Any) -> str:
     return model.outputs[0]._keras_history.operation.name
 
 
-def check_layers(model: Any, keep_float: Collection[str]) -> None:
-    """Raises UnknownNameError, with what comes close and the choices, for a name that is no layer of a Keras model."""
-    layers = [layer.name for layer in model.layers if type(layer).__name__ != "InputLayer"]
+def check_layers(model: Any, keep_float: Collection[str], originals: Mapping[str, str] | None = None) -> None:
+    """Raises UnknownNameError, with what comes close and the choices, for a name that is no layer of a Keras model.
+
+    `originals`: what layers are called in the file that the model comes from, where that differs.
+    """
+    known = [layer.name for layer in model.layers if type(layer).__name__ != "InputLayer"]
+    layers = [(originals or {}).get(name, name) for name in known]
     for name in keep_float:
-        if name not in layers:
+        if name not in known:
             close = difflib.get_close_matches(name, layers, n=1)
             hint = f"Did you mean {close[0]!r}? " if close else ""
             raise UnknownNameError(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.export.lowering import of_last_axis
+from fmnist_edge.export.lowering import of_last_axis, set_weights
 from fmnist_edge.export.recovery.simulate import activation_ranges, is_relu, one_to_one, outputs_of, simulated
 
 __all__ = ["correct_biases", "equalise", "fine_tune"]
@@ -24,7 +24,9 @@ def copy_of(model: Any) -> Any:
         return type(layer).from_config(layer.get_config())
 
     copy = keras.models.clone_model(model, clone_function=clone)
-    copy.set_weights(model.get_weights())
+    for layer in model.layers:
+        if layer.weights:
+            set_weights(copy.get_layer(layer.name), layer.get_weights())
     return one_to_one(copy)
 
 
@@ -132,5 +134,5 @@ def fine_tune(model: Any, images: np.ndarray, *, logits: bool, epochs: int, seed
     better = copy_of(model)
     for layer in better.layers:
         if layer.weights:
-            layer.set_weights(student.get_layer(layer.name).get_weights())
+            set_weights(layer, student.get_layer(layer.name).get_weights())
     return better

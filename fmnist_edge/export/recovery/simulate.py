@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_edge.export.lowering import set_weights
+
 __all__ = ["activation_ranges", "is_relu", "one_to_one", "outputs_of", "simulated"]
 
 BATCH = 100
@@ -68,7 +70,7 @@ def simulated(model: Any, ranges: Ranges) -> Any:
     copy = keras.models.clone_model(model, clone_function=rounding_copy, call_function=call)
     for layer in model.layers:
         if layer.weights:
-            copy.get_layer(layer.name).set_weights(layer.get_weights())
+            set_weights(copy.get_layer(layer.name), layer.get_weights())
     return one_to_one(copy)
 
 
