@@ -19,6 +19,7 @@ from fmnist_edge.errors import CheckpointError
 __all__ = ["SIGNATURE", "read", "read_weights"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+STOPPED = "its writer stopped in the middle; save the model again, as model.save('model.keras')"
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 50
 MAX_EXPANSION = 1000  # of a dataset over its bytes in the file
@@ -32,6 +33,8 @@ def read(content: bytes) -> Contents:
         config = config_of(file)
         group = file.get("model_weights", file)
         if "layer_names" not in group.attrs and "layer_names0" not in group.attrs:
+            if not len(group) or (config is not None and not any(name in file for name in TOP_GROUPS)):
+                raise CheckpointError(f"holds no weights: {STOPPED}")
             return read_weights(content, config)
         weights = list(legacy_weights(group))
         version = group.attrs.get("keras_version", file.attrs.get("keras_version", ""))
@@ -158,7 +161,11 @@ def legacy_weights(group: Any) -> Iterator[Weight]:
     """Weights as Keras 2 lists them: by layer, trainable ones first."""
     seen = set()
     for layer in names_of(group, "layer_names"):
+        if layer not in group:
+            raise CheckpointError(f"{shown(layer)}, which it lists, is missing: {STOPPED}")
         for path in names_of(group[layer], "weight_names"):
+            if path not in group[layer]:
+                raise CheckpointError(f"{shown(path)}, which it lists, is missing: {STOPPED}")
             if group[layer][path] in seen:
                 raise CheckpointError(f"lists {shown(path)} twice; save the model again")
             seen.add(group[layer][path])
