@@ -14,7 +14,7 @@ from fmnist_edge.checkpoints.assemble import assembled
 from fmnist_edge.checkpoints.config import clean, head_of
 from fmnist_edge.checkpoints.contents import Contents, printable
 from fmnist_edge.checkpoints.parts import Plan, plan_of
-from fmnist_edge.checkpoints.recognise import recognise
+from fmnist_edge.checkpoints.recognise import nearest, recognise
 from fmnist_edge.checkpoints.refusals import REBUILD, ConfigRefusedError, cause_of
 from fmnist_edge.errors import CheckpointError, FileError
 
@@ -46,7 +46,9 @@ def model_of(contents: Contents) -> tuple[Model, dict[str, str]]:
                 refusal = ConfigRefusedError(f"Keras cannot rebuild it: {cause_of(error)}", AGAIN)
         model = recognise(contents)
     if model is None:
-        raise CheckpointError(printable(f"{refusal}; {refusal.way_out}"))
+        near = nearest(contents)
+        told = f"; its weights are nearly those of {near}, but not in order and shape" if near else ""
+        raise CheckpointError(printable(f"{refusal}{told}; {refusal.way_out}"))
     return with_head(model, contents.head if contents.config is None else head_of(contents.config)), {}
 
 
