@@ -27,7 +27,7 @@ LAYERS = words(
     BatchNormalization Bidirectional CategoryEncoding CenterCrop Concatenate
     ContrastLimitedAdaptiveHistogramEqualization CutMix Dense DepthwiseConv1D DepthwiseConv2D Discretization Dot
     Dropout ELU EinsumDense Embedding Equalization Flatten GRU GRUCell GaussianDropout GaussianNoise
-    GroupNormalization GroupQueryAttention GroupedQueryAttention Identity InputLayer LSTM LSTMCell LayerNormalization LeakyReLU Masking
+    GroupNormalization GroupQueryAttention Identity InputLayer LSTM LSTMCell LayerNormalization LeakyReLU Masking
     Maximum MelSpectrogram Minimum MixUp MultiHeadAttention Multiply Normalization PReLU Permute Pipeline
     RMSNormalization RNN RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast
     RandomCrop RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue
@@ -51,12 +51,14 @@ REFUSED_LAYERS = {
     "Layer": "computes nothing of its own", "Wrapper": "computes nothing of its own",
     "MaxNumBoundingBoxes": "takes boxes, not images",
 }  # fmt: skip
-# Keras 2's classes that Keras 3 does not have -> its own, and settings: theirs -> Keras 3's; None drops all.
+# Classes that keras.layers does not have, Keras 2's most of them -> its own, and settings: theirs -> Keras 3's; None
+# drops all.
 KERAS_2_LAYERS: dict[str, tuple[str, dict[str, str] | None]] = {
     "BatchNormalizationV1": ("BatchNormalization", {}),
     "BatchNormalizationV2": ("BatchNormalization", {}),
     "SyncBatchNormalization": ("BatchNormalization", {}),
     "ThresholdedReLU": ("ReLU", {"theta": "threshold"}),
+    "GroupedQueryAttention": ("GroupQueryAttention", {}),  # what the class calls itself
     "RandomHeight": ("Identity", None),  # both change sizes in training alone
     "RandomWidth": ("Identity", None),
     "UnifiedGRU": ("GRU", {}),

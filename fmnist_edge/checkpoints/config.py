@@ -13,6 +13,7 @@ __all__ = ["ConfigRefusedError", "clean", "head_of", "layers_of"]
 
 PACKAGES = ("keras", "tf_keras", "builtins")  # "builtins" is what Keras 3 wrote for its own functions
 LRN = "fmnist_edge>LocalResponseNormalization"
+INITIALISERS_OF_TENSORFLOW = "tensorflow.python.ops.init_ops"  # as tf-keras's EfficientNetV2 has them
 HARD_SIGMOID = "fmnist_edge>hard_sigmoid_of_keras_2"
 MODELS = ("Functional", "Model", "Network", "Sequential")
 TENSORFLOW = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
@@ -75,7 +76,8 @@ def clean_object(key: str, node: dict[str, Any], layer: str) -> Any:
         )
     for kind, names in HELPERS.items():
         if key.endswith(kind[:-1]):
-            check_origin(node, kind[:-1])
+            if not str(node.get("module")).startswith(INITIALISERS_OF_TENSORFLOW):
+                check_origin(node, kind[:-1])
             if class_name not in names:
                 raise ConfigRefusedError(f"layer {shown(layer)} has the {key} {shown(class_name)}, not a built-in one")
             known = accepted(kind, class_name) or frozenset()
