@@ -7,8 +7,8 @@ the other.
 from __future__ import annotations
 
 __all__ = [
-    "ACTIVATIONS", "DATA", "HELPERS", "KERAS_2_LAYERS", "LAYERS", "OPERATIONS", "POLICIES", "REFUSED_LAYERS",
-    "REFUSED_OPERATIONS",
+    "ACTIVATIONS", "APPLICATION_LAYERS", "DATA", "HELPERS", "KERAS_2_LAYERS", "LAYERS", "OPERATIONS", "POLICIES",
+    "REFUSED_LAYERS", "REFUSED_OPERATIONS",
 ]  # fmt: skip
 
 
@@ -63,6 +63,12 @@ KERAS_2_LAYERS: dict[str, tuple[str, dict[str, str] | None]] = {
     "RandomWidth": ("Identity", None),
     "UnifiedGRU": ("GRU", {}),
     "UnifiedLSTM": ("LSTM", {}),
+}
+# Layers that keras.applications has for itself: where, and exactly which settings of their own they have.
+APPLICATION_LAYERS = {
+    "CustomScaleLayer": ("keras.src.applications.inception_resnet_v2", {"scale"}),
+    "LayerScale": ("keras.src.applications.convnext", {"init_values", "projection_dim"}),
+    "StochasticDepth": ("keras.src.applications.convnext", {"drop_path_rate"}),
 }
 # Operations that `x + 1` or `keras.ops.relu(x)` put into a functional model. None takes a function.
 OPERATIONS = {

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from fmnist_edge.checkpoints.allowed import ACTIVATIONS, DATA, HELPERS, KERAS_2_LAYERS, LAYERS, OPERATIONS, POLICIES
+from fmnist_edge.checkpoints.allowed import (
+    ACTIVATIONS,
+    APPLICATION_LAYERS,
+    DATA,
+    HELPERS,
+    KERAS_2_LAYERS,
+    LAYERS,
+    OPERATIONS,
+    POLICIES,
+)
 from fmnist_edge.checkpoints.contents import shown
 from fmnist_edge.checkpoints.refusals import ConfigRefusedError, foreign, not_built_in
 from fmnist_edge.checkpoints.settings import accepted, dtype_of, modern
@@ -116,7 +125,7 @@ def clean_layer(node: dict[str, Any]) -> dict[str, Any]:
     raw = ("input_layers", "output_layers")
     inner = {key: value if key in raw else clean_value(key, value, name or "") for key, value in config.items()}
     inner["name"] = name
-    written = class_name
+    written = class_name = class_name.removeprefix("Custom>")
     if module == "keras.layers":
         class_name, inner = renamed(class_name, inner)
         inner = modern(class_name, inner)
@@ -163,8 +172,11 @@ def home_of(node: dict[str, Any], label: str) -> tuple[str, str | None]:
     class_name, module = node["class_name"], node.get("module")
     if node.get("registered_name") == LRN and class_name == "LocalResponseNormalization":
         return "fmnist_edge.models.layers", LRN
-    check_origin(node, label)
     config = node.get("config")
+    home = application_of(node)
+    if home is not None:
+        return home, None
+    check_origin(node, label)
     if isinstance(module, str) and class_name in OPERATIONS.get(module, ()):
         return module, None
     if module is None and isinstance(config, dict) and "trainable" not in config and "inbound_nodes" in node:
@@ -178,6 +190,16 @@ def home_of(node: dict[str, Any], label: str) -> tuple[str, str | None]:
     if (class_name in LAYERS or class_name in KERAS_2_LAYERS) and not str(module).startswith("keras.src.ops"):
         return "keras.layers", None
     raise not_built_in(class_name, label)
+
+
+def application_of(node: dict[str, Any]) -> str | None:
+    """The module of a layer that keras.applications has for itself; None when it is not exactly that."""
+    module, config = str(node.get("module") or "keras"), node.get("config")
+    found = APPLICATION_LAYERS.get(str(node["class_name"]).removeprefix("Custom>"))
+    if found is None or not isinstance(config, dict) or module.partition(".")[0] not in PACKAGES:
+        return None
+    own = set(config) - {"name", "trainable", "dtype", "batch_input_shape"}
+    return found[0] if own == found[1] else None
 
 
 def takes_as_operation(node: dict[str, Any]) -> bool:
