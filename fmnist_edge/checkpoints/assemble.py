@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_edge.checkpoints.channels import Channels
 from fmnist_edge.checkpoints.contents import shown
 from fmnist_edge.checkpoints.dtypes import check_input_type
 from fmnist_edge.checkpoints.graph import Call, Ref, references
@@ -24,8 +25,9 @@ MAX_CALLS = 20_000  # models that hold models twice grow by doubling
 class Assembly:
     """Makes the layers of a plan and calls them."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: Channels) -> None:
         self.calls = 0
+        self.channels = channels
 
     def run(self, part: Part, tensors: list[Any], kwargs: dict[str, Any] | None = None) -> list[Any]:
         """The outputs of a model that is called with `tensors`."""
@@ -71,13 +73,15 @@ class Assembly:
             tensors = [item for item in keras.tree.flatten(call.args) if isinstance(item, keras.KerasTensor)]
             return self.run(part, tensors)
         if part.node["module"] == "tensorflow":
-            return keras.tree.flatten(self.call_tensorflow(part, call))
+            said = Call(self.channels.all_as_said(call.args), self.channels.all_as_said(call.kwargs))
+            return keras.tree.flatten(self.call_tensorflow(part, said))
+        config, args, moved = self.channels.settle(part, call.args)
         if part.layer is None:
-            part.layer = layer_from(part.node, part.label)
-        args = call.args
+            part.layer, part.lies_last = layer_from({**part.node, "config": config}, part.label), moved
         if part.class_name == "GetItem" and len(args) == 2 and isinstance(args[1], list):
             args = [args[0], tuple(args[1])]
-        return keras.tree.flatten(part.layer(*args, **call.kwargs))
+        outputs = keras.tree.flatten(part.layer(*args, **self.channels.all_as_said(call.kwargs)))
+        return [self.channels.mark(output) if moved else output for output in outputs]
 
     def call_tensorflow(self, part: Part, call: Call) -> Any:
         config, args, kwargs = part.node["config"], call.args, call.kwargs
@@ -140,8 +144,9 @@ def assembled(plan: Plan) -> Any:
     root = plan.root
     for leaf in leaves_of(root):
         leaf.layer, leaf.called = None, 0
-    inputs = [input_from(part, root) for part in inputs_of(root)]
-    outputs = Assembly().run(root, inputs)
+    channels = Channels(root)
+    inputs = [channels.mark(input_from(part, root, channels)) for part in inputs_of(root)]
+    outputs = [channels.as_said(output) for output in Assembly(channels).run(root, inputs)]
     name = safe(root.name, "model") if root.name else None
     return keras.Model(
         inputs[0] if len(inputs) == 1 else inputs, outputs[0] if len(outputs) == 1 else outputs, name=name
@@ -164,7 +169,7 @@ def inputs_of(root: Part) -> list[Part]:
     )
 
 
-def input_from(part: Part, root: Part) -> Any:
+def input_from(part: Part, root: Part, channels: Channels) -> Any:
     """A float32 input, whatever the file's is: where layers cast it, the same whole numbers arrive as float32."""
     import keras
 
@@ -173,4 +178,5 @@ def input_from(part: Part, root: Part) -> Any:
     shape = config.get("batch_shape")
     if not isinstance(shape, list) or not shape:
         raise ConfigRefusedError(f"input {shown(part.name)} has no shape")
-    return keras.Input(batch_shape=[None, *shape[1:]], dtype="float32", name=part.label or safe(part.name, "image"))
+    name = part.label or safe(part.name, "image")
+    return keras.Input(batch_shape=channels.input_shape([None, *shape[1:]]), dtype="float32", name=name)

@@ -27,6 +27,7 @@ class Part:
         label: what the rebuilt layer is called.
         graph: of a functional model.
         parts: of a model, in the file's order.
+        lies_last: whether the layer was made for tensors with channels last where the file says first.
         layer: the Keras layer, once it is made; None for models, TensorFlow's functions, and inputs inside.
     """
 
@@ -38,6 +39,7 @@ class Part:
     parts: list[Part] | None = None
     layer: Any = None
     called: int = 0
+    lies_last: bool = False
 
     @property
     def is_model(self) -> bool:
