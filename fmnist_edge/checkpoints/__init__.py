@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +42,8 @@ class Checkpoint:
         sha256: of the file's content; for a SavedModel of its files' contents, sorted by path.
         model: one float32 input (n, *input_shape), one float32 output (n, classes); weights are finite.
         output: what the model answers with: "logits" or "probabilities".
+        names: of its layers in the file, by what they are called here, where that differs.
+        widths: floating-point types, other than float32, in which the file holds weights.
     """
 
     name: str
@@ -49,6 +51,18 @@ class Checkpoint:
     sha256: str
     model: keras.Model
     output: str
+    names: dict[str, str] = field(default_factory=dict)
+    widths: list[str] = field(default_factory=list)
+
+    def shown_name(self, layer: str) -> str:
+        """What a layer is called in the file."""
+        return self.names.get(layer, layer)
+
+    def labels(self, names: Iterable[str]) -> tuple[str, ...]:
+        """What layers are called here, given their names in the file; a name that is none stays as it is."""
+        here = {original: label for label, original in self.names.items()}
+        taken = {layer.name for layer in self.model.layers} - set(self.names)
+        return tuple(name if name in taken else here.get(name, name) for name in names)
 
 
 def load(name_or_path: str | Path, *, folder: Path = Path("trained_model")) -> Checkpoint:
@@ -65,8 +79,8 @@ def load(name_or_path: str | Path, *, folder: Path = Path("trained_model")) -> C
     require("keras", "h5py")
     try:
         contents, digest = read(path)
-        model = model_of(contents)
-        check_model(model)
+        model, names = model_of(contents)
+        check_model(model, names)
     except TemporaryFileError:  # no fault of the model
         raise
     except FmnistEdgeError as error:
@@ -74,7 +88,7 @@ def load(name_or_path: str | Path, *, folder: Path = Path("trained_model")) -> C
     except Exception as error:  # h5py, zipfile, protobuf and Keras raise what they like on hostile files
         reason = printable(f"{path}: cannot be read as a Keras model ({one_line(error)})")
         raise CheckpointError(reason) from error
-    return Checkpoint(name, path, digest, model, output_of(model))
+    return Checkpoint(name, path, digest, model, output_of(model), names, contents.widths)
 
 
 def require(*modules: str) -> None:

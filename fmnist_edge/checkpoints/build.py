@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import warnings
 from collections.abc import Iterator
@@ -11,55 +10,59 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.catalog.models import MODELS
-from fmnist_edge.checkpoints.config import ConfigRefusedError, clean, head_of
+from fmnist_edge.checkpoints.assemble import assembled
+from fmnist_edge.checkpoints.config import clean, head_of
 from fmnist_edge.checkpoints.contents import Contents, printable
-from fmnist_edge.checkpoints.recognise import recognise
-from fmnist_edge.errors import CheckpointError, FileError, one_line
+from fmnist_edge.checkpoints.parts import Plan, plan_of
+from fmnist_edge.checkpoints.recognise import nearest, recognise
+from fmnist_edge.checkpoints.refusals import REBUILD, ConfigRefusedError, cause_of
+from fmnist_edge.errors import CheckpointError, FileError
 
 __all__ = ["check_model", "model_of", "output_of"]
 
 Model = Any  # keras.Model, whose import costs seconds
 FREE_ELEMENTS = 1 << 20
 LARGEST_OUTPUT = 1 << 25  # of a layer, for one image: 134 MB
-FIX = "build it from built-in layers and save it again with model.save('model.keras')"
+AGAIN = "load it where it was made and save it again with model.save('model.keras')"
 
 
-def model_of(contents: Contents) -> Model:
-    """The model in `contents`, uncompiled. Raises CheckpointError saying why it is neither ours nor rebuildable."""
+def model_of(contents: Contents) -> tuple[Model, dict[str, str]]:
+    """The model in `contents`, uncompiled, and its layers' names in the file where they differ.
+
+    Raises CheckpointError saying why it is neither ours nor rebuildable.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras's advice to who wrote the file
         if contents.config is None:
-            reason = "it holds weights without a model config"
+            refusal = ConfigRefusedError(*contents.no_config)
         else:
             try:
                 return rebuilt(contents)
             except ConfigRefusedError as error:
-                reason = str(error)
+                refusal = error
             except FileError:  # no fault of the model: its weights found no room on their way to Keras
                 raise
             except Exception as error:  # whatever a layer makes of settings that nobody checked
-                reason = f"Keras cannot rebuild it: {cause_of(error)}"
+                refusal = ConfigRefusedError(f"Keras cannot rebuild it: {cause_of(error)}", AGAIN)
         model = recognise(contents)
     if model is None:
-        raise CheckpointError(f"{printable(reason)}, and its weights are not those of {', '.join(MODELS)}; {FIX}")
-    return with_head(model, contents.head if contents.config is None else head_of(contents.config))
+        near = nearest(contents)
+        told = f"; its weights are nearly those of {near}, but not in order and shape" if near else ""
+        raise CheckpointError(printable(f"{refusal}{told}; {refusal.way_out}"))
+    return with_head(model, contents.head if contents.config is None else head_of(contents.config)), {}
 
 
-def rebuilt(contents: Contents) -> Model:
-    import keras
-
+def rebuilt(contents: Contents) -> tuple[Model, dict[str, str]]:
     import fmnist_edge.models.layers  # noqa: F401  registers our LRN
 
-    if contents.keras_2 and '"hard_sigmoid"' in json.dumps(contents.config):
-        raise ConfigRefusedError("it uses Keras 2's hard_sigmoid, which is another function in Keras 3")
-    check_size(clean(contents.config), contents.elements)
-    model = keras.saving.deserialize_keras_object(clean(contents.config), safe_mode=True)
-    contents.load(model)
-    return model
+    plan = plan_of(clean(contents.config, contents.keras_2))
+    check_size(plan, contents.elements)
+    model = assembled(plan)
+    contents.load(plan.root)
+    return model, plan.labels.originals
 
 
-def check_size(config: dict[str, Any], elements: int) -> None:
+def check_size(plan: Plan, elements: int) -> None:
     """Refuse a config that asks for many more numbers than its file holds, before memory is taken for them."""
     import keras
     from keras.src.backend.common import global_state  # the only way to forget variables that were never made
@@ -67,17 +70,12 @@ def check_size(config: dict[str, Any], elements: int) -> None:
     key = "uninitialized_variables"
     before = list(global_state.get_global_attribute(key) or [])
     with contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
-        keras.saving.deserialize_keras_object(config, safe_mode=True)  # the real thing will raise what this raises
+        assembled(plan)  # the real thing will raise what this raises
     planned = (global_state.get_global_attribute(key) or [])[len(before) :]
     global_state.set_global_attribute(key, before)
     asked = sum(math.prod(variable.shape) for variable in planned)
     if asked > 2 * elements + FREE_ELEMENTS:
-        raise ConfigRefusedError(f"its config asks for {asked:,} weights, but the file holds {elements:,}")
-
-
-def cause_of(error: Exception) -> str:
-    """The end of Keras's message where it wraps a whole config around what a layer said."""
-    return one_line(ValueError(str(error).rpartition("Exception encountered: ")[2]), 160)
+        raise ConfigRefusedError(f"its config asks for {asked:,} weights, but the file holds {elements:,}", AGAIN)
 
 
 def with_head(model: Model, activation: str) -> Model:
@@ -88,12 +86,12 @@ def with_head(model: Model, activation: str) -> Model:
     if activation in heads:
         return keras.Model(model.inputs, heads[activation](name=activation)(model.outputs[0]), name=model.name)
     if activation != "linear":
-        raise CheckpointError(f"its weights are those of {model.name}, but it ends in no activation we know; {FIX}")
+        raise CheckpointError(f"its weights are those of {model.name}, but it ends in no activation we know; {REBUILD}")
     return model
 
 
-def check_model(model: Model) -> None:
-    """Raises CheckpointError unless `model` is one classifier with finite weights."""
+def check_model(model: Model, names: dict[str, str] | None = None) -> None:
+    """Raises CheckpointError unless `model` is one classifier with finite weights. `names`: layers' in the file."""
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
     if len(inputs) != 1 or len(outputs) != 1:
         raise CheckpointError(f"has {len(inputs)} inputs and {len(outputs)} outputs; expected one of each; save a part")
@@ -108,7 +106,9 @@ def check_model(model: Model) -> None:
     for name, output in outputs_of(model):
         values = math.prod(size for size in output[1:] if size is not None)
         if values > LARGEST_OUTPUT:
-            what = f"layer {printable(name)!r} answers with {output}, {values:,} values an image"
+            what = (
+                f"layer {printable((names or {}).get(name, name))!r} answers with {output}, {values:,} values an image"
+            )
             raise CheckpointError(f"{what}; expected at most {LARGEST_OUTPUT:,}: no device has room for more")
     for weight in model.weights:
         if not np.isfinite(np.asarray(weight)).all():

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Contents", "Weight", "copy_in_order", "differs", "leaf_of", "printable", "shown"]
+__all__ = ["Contents", "Weight", "differs", "leaf_of", "printable", "shown"]
 
-LEAVES = {"kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"}  # the same in Keras 2 and 3
+# The same in Keras 2 and 3.
+LEAVES = {
+    "alpha", "beta", "bias", "count", "embeddings", "gamma", "kernel", "mean", "moving_mean", "moving_variance",
+    "pointwise_kernel", "recurrent_kernel", "variance",
+}  # fmt: skip
 
 
 class Weight(NamedTuple):
-    """One array; `layer` and `leaf` ("kernel", "gamma") are empty where the file does not tell."""
+    """One array; `layer`, `leaf` ("kernel", "gamma") and `path` are empty where the file does not tell."""
 
     layer: str
     leaf: str
     value: np.ndarray
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,10 @@ class Contents:
     Attributes:
         config: the JSON of the model; None in a file of weights alone.
         queues: weights in the file's order. Keras 3 keeps an order per layer class only: then one queue per class.
-        load: copies the weights into a model that was built from `config`; raises when they do not fit.
+        load: copies the weights into the layers made for a plan's root; raises when they do not fit.
         keras_2: whether Keras 2 wrote it.
         head: the last activation of a file without `config`, which seldom tells.
+        no_config: why there is no `config` and what helps.
     """
 
     config: Any
@@ -39,6 +45,16 @@ class Contents:
     load: Callable[[Any], None]
     keras_2: bool = False
     head: str = "linear"
+    no_config: tuple[str, str] = (
+        "it holds weights without a model config",
+        "build the model, load the weights into it, and save it whole with model.save('model.keras')",
+    )
+
+    @property
+    def widths(self) -> list[str]:
+        """Floating-point types of its weights, other than float32."""
+        kinds = {weight.value.dtype.name for queue in self.queues for weight in queue if weight.value.dtype.kind == "f"}
+        return sorted(kinds - {"float32"})
 
     @property
     def elements(self) -> int:
@@ -56,20 +72,6 @@ def differs(variable: Any, weight: Weight) -> bool:
     ours = variable.name if variable.name in LEAVES else ""
     renamed = ours != weight.leaf and bool(ours and weight.leaf)
     return tuple(variable.shape) != weight.value.shape or renamed
-
-
-def copy_in_order(variables: Sequence[Any], weights: Sequence[Weight]) -> None:
-    """Assign `weights` to `variables` one by one; ValueError, before any is assigned, when they do not pair up."""
-    if len(variables) != len(weights):
-        raise ValueError(f"the file holds {len(weights)} weights, its config asks for {len(variables)}")
-    for variable, weight in zip(variables, weights, strict=True):
-        if differs(variable, weight):
-            raise ValueError(
-                f"the file holds {weight.leaf or 'a weight'} {weight.value.shape} where its config asks for "
-                f"{variable.name} {tuple(variable.shape)}"
-            )
-    for variable, weight in zip(variables, weights, strict=True):
-        variable.assign(weight.value)
 
 
 def shown(value: Any) -> str:

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.checkpoints.contents import Contents, Weight, copy_in_order, leaf_of, shown
+from fmnist_edge.checkpoints.contents import Contents, Weight, leaf_of, shown
+from fmnist_edge.checkpoints.matching import Given, Source, check_loaded, load_model, load_together
+from fmnist_edge.checkpoints.parts import Part, leaves_of
 from fmnist_edge.errors import CheckpointError
-from fmnist_edge.worker.temporary import temporary_file
 
 __all__ = ["SIGNATURE", "read", "read_weights"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+STOPPED = "its writer stopped in the middle; save the model again, as model.save('model.keras')"
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 50
 MAX_EXPANSION = 1000  # of a dataset over its bytes in the file
@@ -31,16 +33,40 @@ def read(content: bytes) -> Contents:
         config = config_of(file)
         group = file.get("model_weights", file)
         if "layer_names" not in group.attrs and "layer_names0" not in group.attrs:
+            if not len(group) or (config is not None and not any(name in file for name in TOP_GROUPS)):
+                raise CheckpointError(f"holds no weights: {STOPPED}")
             return read_weights(content, config)
         weights = list(legacy_weights(group))
-        version = group.attrs.get("keras_version", "")
+        version = group.attrs.get("keras_version", file.attrs.get("keras_version", ""))
 
-    def load(model: Any) -> None:
-        ordered = [w for layer in model.layers for w in (*layer.trainable_weights, *layer.non_trainable_weights)]
-        copy_in_order(ordered, weights)
-
+    by_layer: dict[str, list[Weight]] = {}
+    for weight in weights:
+        by_layer.setdefault(weight.layer, []).append(weight)
     text = version.decode() if isinstance(version, bytes) else str(version)
-    return Contents(config, [weights], load, text.startswith("2."))
+    keras_2 = text.startswith(("1.", "2.")) or not text
+    return Contents(config, [weights], lambda root: load_legacy(root, by_layer), keras_2)
+
+
+def load_legacy(root: Part, by_layer: dict[str, list[Weight]]) -> None:
+    """Give each of a model's layers the weights listed for it, by its name, or in order where names differ."""
+    asking = [part for part in root.parts or () if asks(part)]
+    names = [part.name for part in asking]
+    if set(names) != set(by_layer):
+        extra = next((name for name in by_layer if name not in names), "")
+        if len(names) != len(by_layer):
+            raise ValueError(
+                f"the file holds weights of {len(by_layer)} layers, its config asks for those of {len(names)}"
+                + (f"; {shown(extra)} is one too many" if extra else "")
+            )
+        names = list(by_layer)
+    values: Given = {}
+    for name, part in zip(names, asking, strict=True):
+        values |= load_together(part, by_layer[name])
+    check_loaded(root, values)
+
+
+def asks(part: Part) -> bool:
+    return any(leaf.layer is not None and getattr(leaf.layer, "weights", None) for leaf in leaves_of(part))
 
 
 def read_weights(content: bytes, config: Any, *, keras_2: bool = False) -> Contents:
@@ -52,12 +78,23 @@ def read_weights(content: bytes, config: Any, *, keras_2: bool = False) -> Conte
         if top is None:
             raise CheckpointError(f"holds {shown(list(file))}; expected the weights of a Keras model")
         queues = queues_of(file[top])
+        source = source_of(file, 0)
 
-    def load(model: Any) -> None:
-        with temporary_file("model.weights.h5", content) as path:
-            model.load_weights(path)
+    def load(root: Part) -> None:
+        check_loaded(root, load_model(root, source))
 
     return Contents(config, queues, load, keras_2)
+
+
+def source_of(group: Any, depth: int) -> Source:
+    """A group's own arrays ("vars/0", "vars/1", …) and the groups in it, random states left out."""
+    import h5py
+
+    own = group.get("vars")
+    arrays = [own[name] for name in sorted(own, key=natural)] if isinstance(own, h5py.Group) else []
+    weights = [Weight("", "", np.asarray(array)) for array in arrays if isinstance(array, h5py.Dataset)]
+    inner = [name for name in group if name not in ("vars", "seed_generator") and isinstance(group[name], h5py.Group)]
+    return Source(weights, {name: source_of(group[name], depth + 1) for name in sorted(inner, key=natural)})
 
 
 def opened(content: bytes) -> Any:
@@ -124,11 +161,15 @@ def legacy_weights(group: Any) -> Iterator[Weight]:
     """Weights as Keras 2 lists them: by layer, trainable ones first."""
     seen = set()
     for layer in names_of(group, "layer_names"):
+        if layer not in group:
+            raise CheckpointError(f"{shown(layer)}, which it lists, is missing: {STOPPED}")
         for path in names_of(group[layer], "weight_names"):
+            if path not in group[layer]:
+                raise CheckpointError(f"{shown(path)}, which it lists, is missing: {STOPPED}")
             if group[layer][path] in seen:
                 raise CheckpointError(f"lists {shown(path)} twice; save the model again")
             seen.add(group[layer][path])
-            yield Weight(layer, leaf_of(path), np.asarray(group[layer][path]))
+            yield Weight(layer, leaf_of(path), np.asarray(group[layer][path]), path)
 
 
 def names_of(group: Any, key: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints.config import layers_of
 from fmnist_edge.checkpoints.contents import Contents, Weight, differs
 
-__all__ = ["recognise"]
+__all__ = ["nearest", "recognise"]
 
 # A file may hold a block as one custom layer, and its layers in another order.
 BLOCK = re.compile(r"(?:unit|module)_\d+[ab]?")
@@ -31,6 +32,18 @@ def recognise(contents: Contents) -> Any | None:
                 for variable, weight in zip(layer.weights, weights, strict=True):
                     variable.assign(weight.value)
             return model
+    return None
+
+
+def nearest(contents: Contents) -> str | None:
+    """The zoo model whose weights nearly are those of `contents`: nine in ten by shape, and as many numbers."""
+    theirs = Counter(weight.value.shape for queue in contents.queues for weight in queue)
+    for name in MODELS:
+        if abs(contents.elements - MODELS[name].parameters) > MODELS[name].parameters / 20:
+            continue
+        ours = Counter(tuple(variable.shape) for variable in MODELS[name].build().weights)
+        if (ours & theirs).total() >= 0.9 * max(ours.total(), theirs.total()):
+            return name
     return None
 
 

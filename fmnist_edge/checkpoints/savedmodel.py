@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from pathlib import Path
 from typing import Any
 
-from fmnist_edge.checkpoints.contents import Contents, Weight, copy_in_order, leaf_of
+from fmnist_edge.checkpoints.contents import Contents, Weight, leaf_of
+from fmnist_edge.checkpoints.matching import check_loaded
+from fmnist_edge.checkpoints.object_graph import ObjectGraph, config_of, load_saved, position
 from fmnist_edge.errors import CheckpointError
 
 __all__ = ["read"]
 
 GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 MAX_FILES = 1000
-FIX = "load it where it was made and save it again with model.save('model.keras')"
+GRAPH_ALONE = (
+    "it holds a graph and no Keras config, as model.export() and tf.saved_model.save() write it, and a graph is not "
+    "run or converted here",
+    "load the model where it was made and save it with model.save('model.keras')",
+)
 
 
 def read(folder: Path, max_bytes: int) -> tuple[Contents, str]:
     """Read a Keras 2 SavedModel or a Keras 3 export, and its SHA-256; raises CheckpointError when it is neither."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
     if not (folder / "saved_model.pb").is_file() or not (folder / "variables" / "variables.index").is_file():
         raise CheckpointError("is a folder without saved_model.pb and variables/; expected a SavedModel, .keras or .h5")
     digest = digest_of(folder, max_bytes)
-    weights = read_weights(folder / "variables")
-    config = read_config(folder / "keras_metadata.pb")
+    objects = read_objects(folder / "variables")
+    weights = list_of(objects)
+    saved_model = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    config = config_of(saved_model, folder / "keras_metadata.pb")
     # With no config to tell the last activation, a graph that mentions Softmax anywhere ends in one: nothing in
     # the zoo has it elsewhere.
-    head = "softmax" if "Softmax" in operations_of(folder / "saved_model.pb") else "linear"
-    return Contents(config, [weights], lambda model: copy_in_order(model.weights, weights), True, head), digest
+    head = "softmax" if "Softmax" in operations_of(saved_model) else "linear"
+
+    def load(root: Any) -> None:
+        check_loaded(root, load_saved(root, objects, 0))
+
+    return Contents(config, [weights], load, True, head, GRAPH_ALONE), digest
 
 
 def digest_of(folder: Path, max_bytes: int) -> str:
@@ -43,8 +56,8 @@ def digest_of(folder: Path, max_bytes: int) -> str:
     return digest.hexdigest()
 
 
-def read_weights(folder: Path) -> list[Weight]:
-    """The root object's `variables`, in its order; optimizer slots and metrics are not among them."""
+def read_objects(folder: Path) -> ObjectGraph:
+    """The checkpoint's objects; its arrays are read when they are asked for."""
     import tensorflow as tf
     from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
@@ -53,39 +66,25 @@ def read_weights(folder: Path) -> list[Weight]:
     stored = sum(path.stat().st_size for path in folder.glob("variables.data-*"))
     if declared > stored:
         raise CheckpointError(f"declares {declared:,} numbers in {stored:,} bytes of data; copy or save it again")
-    nodes = TrackableObjectGraph.FromString(reader.get_tensor(GRAPH)).nodes
-    listed = {child.local_name: child.node_id for child in nodes[0].children}.get("variables")
-    if listed is None:
-        raise CheckpointError(f"has no list of variables, so Keras did not write it; {FIX}")
+    return ObjectGraph(TrackableObjectGraph.FromString(reader.get_tensor(GRAPH)).nodes, reader.get_tensor)
+
+
+def list_of(objects: ObjectGraph) -> list[Weight]:
+    """The root object's `variables`, in its order; optimizer slots and metrics are not among them."""
+    listed = objects.children(0).get("variables")
     weights = []
-    for child in sorted(nodes[listed].children, key=lambda child: int(child.local_name)):
-        attribute = nodes[child.node_id].attributes[0]
-        value = reader.get_tensor(attribute.checkpoint_key)
-        if value.dtype.kind == "f":  # random states are integers
-            weights.append(Weight("", leaf_of(attribute.full_name), value))
+    for _, number in sorted(objects.children(listed).items(), key=position) if listed is not None else ():
+        weight = objects.weight(number, "")
+        if weight is not None and weight.value.dtype.kind == "f":  # random states and counters are integers
+            name = objects.nodes[number].attributes[0].full_name
+            weights.append(weight._replace(leaf=leaf_of(name), path=name))
     return weights
 
 
-def read_config(path: Path) -> Any:
-    """The model's config from Keras 2's metadata; None where there is none."""
-    from tensorflow.python.keras.protobuf.saved_metadata_pb2 import SavedMetadata
-
-    if not path.is_file():
-        return None
-    for node in SavedMetadata.FromString(path.read_bytes()).nodes:
-        if node.node_path == "root":
-            metadata = json.loads(node.metadata)
-            config = metadata.get("model_config") or metadata
-            return config if config.get("config") else None
-    return None
-
-
-def operations_of(path: Path) -> set[str]:
+def operations_of(saved_model: Any) -> set[str]:
     """Names of the operations in a SavedModel's graphs."""
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
     found: set[str] = set()
-    for graph in SavedModel.FromString(path.read_bytes()).meta_graphs:
+    for graph in saved_model.meta_graphs:
         found.update(node.op for node in graph.graph_def.node)
         for function in graph.graph_def.library.function:
             found.update(node.op for node in function.node_def)

@@ -13,6 +13,7 @@ from fmnist_edge.console import progress_bar, table
 
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
+    from fmnist_edge.checkpoints import Checkpoint
     from fmnist_edge.explain.explanation import Explanation
     from fmnist_edge.explain.layers import LayerReport
 
@@ -89,16 +90,16 @@ def run(options: argparse.Namespace) -> None:
     written = {"images_source": calibration.source, **explanation.as_dict()}
     write_json(report, written)
     print(f"{artifact.path} against {checkpoint.path}, {explanation.images} images ({calibration.source}):\n")
-    print(table(HEADER, [row(explanation, layer) for layer in explanation.by_damage]))
-    print(f"\n{advice(explanation, options)}")
+    print(table(HEADER, [row(explanation, layer, checkpoint) for layer in explanation.by_damage]))
+    print(f"\n{advice(explanation, options, checkpoint)}")
     draw_layers(written, plot)
     print(f"\nwrote {report} and {plot.name}")
 
 
-def row(explanation: Explanation, report: LayerReport) -> list[str]:
+def row(explanation: Explanation, report: LayerReport, checkpoint: Checkpoint) -> list[str]:
     error, saturation = report.error, report.saturation.share
     return [
-        " + ".join(report.layers),
+        " + ".join(map(checkpoint.shown_name, report.layers)),
         decibels(error.sqnr_db, error.exact),
         "–" if error.cosine is None else f"{error.cosine:.5f}",
         f"{error.max_abs_error:.2g}" if not error.non_finite else "not finite",
@@ -115,7 +116,7 @@ def decibels(value: float | None, exact: bool) -> str:
     return "–" if value is None else f"{value:.1f}"
 
 
-def advice(explanation: Explanation, options: argparse.Namespace) -> str:
+def advice(explanation: Explanation, options: argparse.Namespace, checkpoint: Checkpoint) -> str:
     """What to keep in float and what that is worth, in a sentence and a command."""
     from fmnist_edge.catalog.precisions import PRECISIONS
     from fmnist_edge.export.recipe import precision_of
@@ -124,14 +125,14 @@ def advice(explanation: Explanation, options: argparse.Namespace) -> str:
     output = f"Output: SQNR {decibels(error.sqnr_db, error.exact)} dB."
     broken = [report for report in explanation.reports.values() if report.error.non_finite]
     if broken:
-        return f"{output} {broken[0].layer} is the first layer whose values are not finite."
+        return f"{output} {checkpoint.shown_name(broken[0].layer)} is the first layer whose values are not finite."
     recipe = precision_of(artifact.manifest)
     if recipe.weights == "float32":
         return f"{output} Nothing in this file is quantised; only the order of sums differs."
     if not explanation.remedies:
         return f"{output} Keeping a layer in float would make no difference."
     best = explanation.remedies[0]
-    name, *others = best.layers
+    name, *others = map(checkpoint.shown_name, best.layers)
     kept, why = name, ""
     if others:
         kept += f" and the layers that read it ({', '.join(others)})"
@@ -145,7 +146,7 @@ def advice(explanation: Explanation, options: argparse.Namespace) -> str:
     command += ["--precision", artifact.precision]
     command += as_before(artifact, options)
     for layer in dict.fromkeys([*artifact.manifest.keep_float, *best.layers]):
-        command += ["--keep-float", layer]
+        command += ["--keep-float", checkpoint.shown_name(layer)]
     return f"{sentence}\n\n  fmnist-edge {shlex.join(command)}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from fmnist_edge.errors import ExportError, UnknownNameError
@@ -59,14 +59,16 @@ def output_layer(model: Any) -> str:
     return model.outputs[0]._keras_history.operation.name
 
 
-def check_layers(model: Any, keep_float: Collection[str]) -> None:
+def check_layers(model: Any, keep_float: Collection[str], originals: Mapping[str, str] | None = None) -> None:
     """Raises UnknownNameError for a name in `keep_float` that is not a layer of a Keras model.
 
-    The message suggests a similar name and lists all layers.
+    The message suggests a similar name and lists all layers. `originals`: what layers are called in the file that the
+    model comes from, where that differs.
     """
-    layers = [layer.name for layer in model.layers if type(layer).__name__ != "InputLayer"]
+    known = [layer.name for layer in model.layers if type(layer).__name__ != "InputLayer"]
+    layers = [(originals or {}).get(name, name) for name in known]
     for name in keep_float:
-        if name not in layers:
+        if name not in known:
             close = difflib.get_close_matches(name, layers, n=1)
             hint = f"Did you mean {close[0]!r}? " if close else ""
             raise UnknownNameError(

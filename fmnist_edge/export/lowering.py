@@ -15,7 +15,7 @@ from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import InputError
 from fmnist_edge.export.lrn import Fit, blocked_layer, fit_layers, fitted_layer, native_layer
 
-__all__ = ["Lowered", "fold_batch_norm", "lower", "with_fits", "with_lrn"]
+__all__ = ["Lowered", "fold_batch_norm", "lower", "set_weights", "with_fits", "with_lrn"]
 
 LRN_LAYERS = {"blocked": blocked_layer, "native": native_layer}
 
@@ -158,8 +158,15 @@ def clone_with(model: Any, replacements: dict[str, Any], weights: Weights) -> An
     copy = keras.models.clone_model(model, clone_function=clone)
     for layer in model.layers:
         if layer.weights and layer.name not in replacements:
-            copy.get_layer(layer.name).set_weights(weights.get(layer.name) or layer.get_weights())
+            set_weights(copy.get_layer(layer.name), weights.get(layer.name) or layer.get_weights())
     return copy
+
+
+def set_weights(layer: Any, values: list[np.ndarray]) -> None:
+    """Set a layer's weights, and what it derives from them: Normalization computes with neither mean nor variance."""
+    layer.set_weights(values)
+    if hasattr(layer, "finalize_state"):
+        layer.finalize_state()
 
 
 def identity_layer(name: str) -> Any:

@@ -69,6 +69,9 @@ def float_model(model: Any, batch: int | None) -> Any:
     import tf2onnx
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    for layer in model.layers:  # what is a tensor outside of the graph would become an input of it
+        if type(layer).__name__ == "Normalization":
+            layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
     signature = [tf.TensorSpec((batch, *model.input_shape[1:]), tf.float32, name="image")]
     function = tf.function(lambda image: model(image, training=False), input_signature=signature)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)

@@ -56,7 +56,8 @@ def export(
     `out` cannot be written.
     """
     if keep_float:
-        check_keep_float(checkpoint.model, precision, keep_float)
+        check_keep_float(checkpoint, precision, keep_float)
+        keep_float = checkpoint.labels(keep_float)
     prepared = None
     if precision.calibrated:
         if calibration is None:
@@ -93,6 +94,7 @@ def export(
             "name": checkpoint.name,
             "sha256": checkpoint.sha256,
             "parameters": int(checkpoint.model.count_params()),
+            **({"widened_from": checkpoint.widths} if checkpoint.widths else {}),
         },
         "batch": inputs["shape"][0],
         "inputs": [inputs],
@@ -115,7 +117,7 @@ def export(
     return Artifact.write_folder(path, sources.files, manifest.with_sections(facts))
 
 
-def check_keep_float(model: Any, precision: Precision, keep_float: tuple[str, ...]) -> None:
+def check_keep_float(checkpoint: Checkpoint, precision: Precision, keep_float: tuple[str, ...]) -> None:
     """Raises InputError when `precision` is all float or integer-only, UnknownNameError for an unknown layer."""
     if not precision.selective:
         able = ", ".join(f"{item.format} {item.name}" for item in PRECISIONS if item.selective and not item.stock)
@@ -123,7 +125,7 @@ def check_keep_float(model: Any, precision: Precision, keep_float: tuple[str, ..
             f"{precision.format} {precision.name} cannot keep single layers in float; these can: {able} "
             "(name one with --format and --precision)"
         )
-    check_layers(model, keep_float)
+    check_layers(checkpoint.model, checkpoint.labels(keep_float), checkpoint.names)
 
 
 def describe_file(

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-__all__ = ["LocalResponseNormalization", "band_matrix"]
+__all__ = ["LocalResponseNormalization", "band_matrix", "hard_sigmoid_of_keras_2"]
 
 
 def band_matrix(channels: int, radius: int) -> np.ndarray:
@@ -46,3 +46,9 @@ class LocalResponseNormalization(keras.layers.Layer):
     def get_config(self):
         config = {"radius": self.radius, "bias": self.bias, "alpha": self.alpha, "beta": self.beta}
         return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable("fmnist_edge")
+def hard_sigmoid_of_keras_2(x):
+    """clip(0.2 x + 0.5, 0, 1), as Keras 1 and 2 define hard_sigmoid; Keras 3's is relu6(x + 3) / 6."""
+    return ops.clip(0.2 * x + 0.5, 0.0, 1.0)

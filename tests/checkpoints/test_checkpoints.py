@@ -333,14 +333,15 @@ def test_a_users_keras_2_model_is_rebuilt_from_its_config(own_legacy, folder, fo
 
 def test_unknown_weights_alone_are_refused_with_a_way_out(own_legacy, folder):
     own_legacy.save_weights(folder / "own_only.h5")
-    refused(folder / "own_only.h5", r"weights without a model config.*tiny_resnet.*model\.save\('model\.keras'\)")
+    refused(folder / "own_only.h5", r"weights without a model config.*model\.save\('model\.keras'\)")
 
 
-def test_an_activation_that_changed_its_meaning_is_refused(folder):
+def test_an_activation_that_changed_its_meaning_keeps_the_old_one(folder):
     from tf_keras import Sequential, layers
 
-    Sequential([layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(3, "hard_sigmoid")]).save(folder / "sigmoid.h5")
-    refused(folder / "sigmoid.h5", "hard_sigmoid")
+    model = Sequential([layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(3, "hard_sigmoid")])
+    model.save(folder / "sigmoid.h5")
+    same(checkpoints.load(folder / "sigmoid.h5"), model, 4 * COLOUR[:, :8, :8, :1] - 2)
 
 
 # Names
@@ -623,11 +624,11 @@ def test_hdf5_that_reaches_out_of_itself_or_lies_about_its_size(small, folder):
         refused(variant(change), saying)
 
 
-def test_a_full_folder_of_temporary_files_is_not_taken_for_a_broken_model(small):
+def test_loading_writes_no_temporary_file(small):
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
         with pytest.raises(FileError, match=r"cannot be written \(File too large\); choose another: TMPDIR=FOLDER"):
             checkpoints.load(small)
@@ -664,8 +665,6 @@ def test_models_that_are_not_one_classifier(folder):
         large = layers.GlobalMaxPooling2D()(layers.UpSampling2D(1000, name="large")(image))
         pooled = keras.Model(image, large)(image) if inside else large
         refused(saved(image, layers.Dense(3)(pooled)), "'large' answers with .*, 64,000,000 values an image")
-    bytes_ = keras.Input((8, 8, 1), dtype="uint8")
-    refused(saved(bytes_, layers.Dense(3)(layers.Flatten()(layers.Rescaling(1 / 255)(bytes_)))), "uint8.*float32")
 
 
 def test_folders_that_are_no_saved_model(folder, tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.export.lowering import normalizes_last_axis
+from fmnist_edge.export.lowering import normalizes_last_axis, set_weights
 from fmnist_edge.export.recovery.simulate import (
     activation_ranges,
     is_relu,
@@ -32,7 +32,9 @@ def copy_model(model: Any) -> Any:
         return type(layer).from_config(layer.get_config())
 
     copy = keras.models.clone_model(model, clone_function=clone)
-    copy.set_weights(model.get_weights())
+    for layer in model.layers:
+        if layer.weights:
+            set_weights(copy.get_layer(layer.name), layer.get_weights())
     return single_input_model(copy)
 
 
@@ -141,5 +143,5 @@ def fine_tune(model: Any, images: np.ndarray, *, logits: bool, epochs: int, seed
     better = copy_model(model)
     for layer in better.layers:
         if layer.weights:
-            layer.set_weights(student.get_layer(layer.name).get_weights())
+            set_weights(layer, student.get_layer(layer.name).get_weights())
     return better

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_edge.export.lowering import set_weights
+
 __all__ = ["activation_ranges", "is_relu", "layer_outputs", "simulate_int8", "single_input_model"]
 
 BATCH = 100
@@ -72,7 +74,7 @@ def simulate_int8(model: Any, ranges: Ranges) -> Any:
     copy = keras.models.clone_model(model, clone_function=rounding_copy, call_function=call)
     for layer in model.layers:
         if layer.weights:
-            copy.get_layer(layer.name).set_weights(layer.get_weights())
+            set_weights(copy.get_layer(layer.name), layer.get_weights())
     return single_input_model(copy)
 
 

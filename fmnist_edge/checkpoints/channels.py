@@ -1,0 +1,119 @@
+"""channels_first models as channels_last ones: tensors lie with channels last as long as layers allow it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fmnist_edge.checkpoints.contents import shown
+from fmnist_edge.checkpoints.parts import Part, leaves_of
+from fmnist_edge.checkpoints.refusals import ConfigRefusedError
+
+__all__ = ["Channels"]
+
+FIRST, LAST = "channels_first", "channels_last"
+# Compute each value alone, so that it does not matter how a tensor lies. Merging ones must have all inputs lie alike.
+ELEMENTWISE = frozenset({
+    "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "Dropout", "ELU", "GaussianDropout",
+    "GaussianNoise", "Identity", "LeakyReLU", "Maximum", "Minimum", "Multiply", "ReLU", "Subtract",
+})  # fmt: skip
+BY_AXIS = frozenset({
+    "BatchNormalization", "Concatenate", "GroupNormalization", "LayerNormalization", "Normalization", "Softmax",
+    "UnitNormalization",
+})  # fmt: skip
+
+
+class Channels:
+    """Which tensors of one model lie with channels last though its file says first.
+
+    Keras's kernels are the same for both; what changes is `data_format`, axes, and the order in which Flatten reads,
+    which Keras itself makes channels_last for its channels_first Flatten.
+    """
+
+    def __init__(self, root: Part) -> None:
+        self.used = any(says_first(leaf.node["config"]) for leaf in leaves_of(root))
+        self.permutations = 0
+        self.moved: dict[int, Any] = {}  # by id; the tensors are kept, so that no id is used again
+
+    def input_shape(self, shape: list[Any]) -> list[Any]:
+        """(batch, channels, rows, columns) -> (batch, rows, columns, channels)."""
+        return [shape[0], *shape[2:], shape[1]] if self.used and len(shape) > 2 else shape
+
+    def mark(self, tensor: Any) -> Any:
+        if self.used and len(tensor.shape) > 2:
+            self.moved[id(tensor)] = tensor
+        return tensor
+
+    def as_said(self, tensor: Any) -> Any:
+        """A tensor as the file has it."""
+        if id(tensor) not in self.moved:
+            return tensor
+        rank = len(tensor.shape)
+        return self.permuted(tensor, (rank - 1, *range(1, rank - 1)))
+
+    def permuted(self, tensor: Any, dims: tuple[int, ...]) -> Any:
+        import keras
+
+        self.permutations += 1
+        return keras.layers.Permute(dims, name=f"channels.{self.permutations}")(tensor)
+
+    def with_last(self, tensor: Any) -> Any:
+        rank = len(getattr(tensor, "shape", ()))
+        if id(tensor) in self.moved or rank < 3:
+            return tensor
+        return self.permuted(tensor, (*range(2, rank), 1))
+
+    def settle(self, part: Part, args: list[Any]) -> tuple[dict[str, Any], list[Any], bool]:
+        """How to call a layer: its config, its arguments, and whether its answers lie with channels last."""
+        import keras
+
+        node, class_name = part.node, part.node["class_name"]
+        config = node["config"]
+        if not self.used:
+            return config, args, False
+        if says_first(config):
+            check_plain(part)
+            return {**config, "data_format": LAST}, keras.tree.map_structure(self.with_last, args), True
+        tensors = [item for item in keras.tree.flatten(args) if isinstance(item, keras.KerasTensor)]
+        alike = bool(tensors) and all(id(tensor) in self.moved for tensor in tensors)
+        if part.layer is not None:  # another call of the same layer: as at the first one
+            move = self.with_last if part.lies_last else self.as_said
+            return config, keras.tree.map_structure(move, args), part.lies_last
+        if node["module"] == "keras.layers" and alike:
+            axis = config.get("axis", -1)
+            if class_name in ELEMENTWISE and not config.get("noise_shape"):
+                return config, args, True
+            if class_name in BY_AXIS and (isinstance(axis, int) or class_name == "Softmax"):
+                return {**config, "axis": moved_axis(axis, len(tensors[0].shape))}, args, True
+        return config, self.all_as_said(args), False
+
+    def all_as_said(self, value: Any) -> Any:
+        import keras
+
+        return keras.tree.map_structure(self.as_said, value) if self.used else value
+
+
+def says_first(config: Any) -> bool:
+    """Whether a layer's config, or one in it, is channels_first."""
+    if isinstance(config, dict):
+        return config.get("data_format") == FIRST or any(map(says_first, config.values()))
+    return isinstance(config, list) and any(map(says_first, config))
+
+
+def check_plain(part: Part) -> None:
+    """Raises ConfigRefusedError where channels do not come right behind the batch."""
+    config = part.node["config"]
+    if config.get("data_format") != FIRST or part.class_name.startswith("ConvLSTM"):
+        raise ConfigRefusedError(
+            f"layer {shown(part.name)}, a {part.class_name}, is channels_first",
+            "build the model with data_format='channels_last', copy the weights, and save it again",
+        )
+
+
+def moved_axis(axis: Any, rank: int) -> Any:
+    """Where an axis of a channels_first tensor is once channels lie last."""
+    if isinstance(axis, list):
+        return [moved_axis(item, rank) for item in axis]
+    if not isinstance(axis, int):
+        return axis
+    place = axis % rank
+    return place if place == 0 else rank - 1 if place == 1 else place - 1

@@ -1,0 +1,11 @@
+"""The long forms of tests run when they are asked for: `pytest -m slow`."""
+
+import pytest
+
+
+def pytest_collection_modifyitems(config, items):
+    if "slow" in (config.option.markexpr or ""):
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="takes long; run it with -m slow"))
