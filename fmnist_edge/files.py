@@ -21,7 +21,7 @@ except ImportError:  # Windows: files are written as anywhere, runs do not notic
 
 __all__ = [
     "check_room", "check_writable", "json_text", "locked", "refusing_temporary", "remove_folder", "sha256_of",
-    "temporary_file", "write_all", "write_atomic", "write_json", "write_via", "writer_of",
+    "write_all", "write_atomic", "write_json", "write_via", "writer_of",
 ]  # fmt: skip
 
 Writer = Callable[[Path], object]
@@ -88,19 +88,6 @@ def refusing_temporary(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise FileError(f"{folder}: cannot be written ({error.strerror or error}); set TMPDIR elsewhere") from None
-
-
-@contextmanager
-def temporary_file(name: str, content: bytes) -> Iterator[Path]:
-    """A file in a temporary folder of its own, for libraries that read from disk only.
-
-    Raises FileError where it cannot be written.
-    """
-    with ExitStack() as stack:
-        with refusing_temporary(Path(tempfile.gettempdir())):
-            path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / name
-            path.write_bytes(content)
-        yield path
 
 
 def temporary_for(path: Path) -> tuple[int | None, Path]:
