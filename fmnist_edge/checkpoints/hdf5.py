@@ -19,7 +19,7 @@ from fmnist_edge.errors import CheckpointError
 __all__ = ["SIGNATURE", "read", "read_weights"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-STOPPED = "its writer stopped in the middle; save the model again, as model.save('model.keras')"
+STOPPED = "its writer stopped in the middle; save the model again with model.save('model.keras')"
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 50
 MAX_EXPANSION = 1000  # of a dataset over its bytes in the file
