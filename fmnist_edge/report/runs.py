@@ -1,7 +1,4 @@
-"""Read results files into a Run per file and a Row per measured cell.
-
-All data of a report pass through here. `values` checks its text and numbers. null becomes None.
-"""
+"""Read results files into a Run per file and a Row per measured cell. `values` checks all text and numbers."""
 
 from __future__ import annotations
 
@@ -112,8 +109,7 @@ class Run:
     Attributes:
         file: the device's folder and the file name.
         machine: (fact, text) for each known fact about the machine.
-        verdict: VALID or INVALID.
-        reasons: (rule, text) for each reason of the verdict.
+        verdict: VALID or INVALID; reasons: (rule, text) for each of its reasons.
         unseen: facts that the machine does not report.
         missing: one line per reason why cells were not measured.
     """
