@@ -1,4 +1,4 @@
-"""channels_first models: the same answers with channels last, reckoned here layer by layer with NumPy's transposes."""
+"""channels_first models answer as their channels_last twins, with transposed weights and images."""
 
 import keras
 import numpy as np
