@@ -41,6 +41,7 @@ def emulated(tmp_path_factory):
     return suite.run([Artifact.open(ARTIFACT)], images, "the test set", choice, FOLDER, out), out
 
 
+@pytest.mark.slow
 class TestOneModel:
     """The short form of `make emulate`, which CI runs."""
 

@@ -1,5 +1,6 @@
 """Export one small trained model with the real converters to every format and precision; test the LRN forms."""
 
+import functools
 import hashlib
 import json
 import sys
@@ -202,6 +203,19 @@ def inputs():
     return CONTRACT.preprocessing.apply(fashion_mnist.load("train").images[:8], (28, 28, 1))
 
 
+@pytest.fixture(scope="module")
+def converted(model, inputs):
+    """A precision's name -> what is lowered for it and its .tflite file; each takes seconds."""
+
+    @functools.cache
+    def convert(name):
+        precision = select("tflite", [name])[0]
+        lowered = lower(model, precision, inputs).model
+        return lowered, FORMATS["tflite"].exporter().convert(lowered, precision, 1, inputs)
+
+    return convert
+
+
 class TestLowering:
     @pytest.mark.parametrize("form", ["blocked", "native"])
     def test_other_forms_compute_the_same(self, model, inputs, form):
@@ -284,27 +298,25 @@ class TestLowering:
             assert ops.get("Conv", ops.get("CONV_2D")) == 32
             assert ops.get("Add", ops.get("ADD")) == 6
 
-    def test_stock_int8_lists_its_float_islands(self, model, inputs):
-        census = census_of(model, "stock_int8", inputs)
+    def test_stock_int8_lists_its_float_islands(self, converted):
+        census = census_of(converted("stock_int8"))
         assert census.ops["LOCAL_RESPONSE_NORMALIZATION"] == 16
         islands = [name.split()[0] for name in census.float_ops]
         assert islands.count("LOCAL_RESPONSE_NORMALIZATION") == 16
         assert set(islands) == {"DEQUANTIZE", "LOCAL_RESPONSE_NORMALIZATION"}
 
-    @pytest.mark.parametrize("precision", ["int8", "int8_only", "int16x8"])
-    def test_integer_forms_of_lrn_have_no_float_op(self, model, inputs, precision):
-        census = census_of(model, precision, inputs)
+    @pytest.mark.parametrize("precision", ["int8", pytest.param("int8_only", marks=pytest.mark.slow), "int16x8"])
+    def test_integer_forms_of_lrn_have_no_float_op(self, converted, precision):
+        census = census_of(converted(precision))
         assert census.float_ops == ()
         assert census.ops["LOGISTIC"] >= 16
         assert not {"RSQRT", "SQUARE", "DEQUANTIZE", "LOCAL_RESPONSE_NORMALIZATION"} & set(census.ops)
 
-    def test_int16x8_rounds_as_little_as_sixteen_bits_do(self, model, inputs):
+    def test_int16x8_rounds_as_little_as_sixteen_bits_do(self, converted, inputs):
         """A bias with another convolution's scale costs 30 dB."""
         from ai_edge_litert.interpreter import Interpreter
 
-        chosen = select("tflite", ["int16x8"])[0]
-        lowered = lower(model, chosen, inputs).model
-        content = FORMATS["tflite"].exporter().convert(lowered, chosen, 1, inputs)
+        lowered, content = converted("int16x8")
         interpreter = Interpreter(model_content=content)
         interpreter.allocate_tensors()
         entry, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
@@ -317,9 +329,8 @@ class TestLowering:
             assert 10 * np.log10(np.square(expected).sum() / np.square(error).sum()) > 30
 
 
-def census_of(model, precision, images):
-    exporter, chosen = FORMATS["tflite"].exporter(), select("tflite", [precision])[0]
-    return exporter.census(exporter.convert(lower(model, chosen, images).model, chosen, 1, images))
+def census_of(converted):
+    return FORMATS["tflite"].exporter().census(converted[1])
 
 
 @pytest.fixture(scope="module")
