@@ -192,7 +192,7 @@ def series(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, lea
     }
 
 
-def calls(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, least: int) -> tuple[array, list[int]]:
+def calls(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, least: int) -> tuple[array[int], list[int]]:
     """Time each `call(item)` in nanoseconds, cycling through `items`.
 
     Stops after `seconds` and `least` calls, whichever comes later. A very slow model stops earlier, see

@@ -18,7 +18,7 @@ import numpy as np
 
 from fmnist_edge.bench import environment, results, validity
 from fmnist_edge.bench.calibration import calibrate
-from fmnist_edge.bench.cells import GPU, Cell, entry_for, order, size_and_sha256
+from fmnist_edge.bench.cells import Cell, entry_for, order, size_and_sha256
 from fmnist_edge.bench.comparison import machine_differences
 from fmnist_edge.bench.journal import SUFFIX, Journal, resume_command
 from fmnist_edge.bench.loop import Request
@@ -30,6 +30,7 @@ from fmnist_edge.bench.state import now, state
 from fmnist_edge.bench.summary import summarize
 from fmnist_edge.bench.validity import THROTTLED_SINCE
 from fmnist_edge.errors import FileError, InputError
+from fmnist_edge.runtime.engine_catalog import GPU
 from fmnist_edge.runtime.placement import Placement
 from fmnist_edge.worker.temporary import temporary_folder, write_temporary
 

@@ -61,7 +61,7 @@ class Recipe:
     fit_validation: bool = False
     build: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.teachers, list):
             object.__setattr__(self, "teachers", tuple(self.teachers))
         hints = typing.get_type_hints(Recipe)

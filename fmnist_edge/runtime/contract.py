@@ -60,7 +60,7 @@ class Contract:
     polarity: str | None = None
     resize: str = "bilinear"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shape = self.input_shape
         if not shape or any(type(size) is not int or size < 1 for size in shape):
             raise ArtifactError(f"contract: input_shape is {reprlib.repr(shape)}; expected positive integers")

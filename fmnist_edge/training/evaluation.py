@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,10 +10,13 @@ from fmnist_edge.data.fashion_mnist import LABELS, Split
 from fmnist_edge.parity.confidence import calibration_error
 from fmnist_edge.training.feed import prepare
 
+if TYPE_CHECKING:
+    import keras
+
 __all__ = ["evaluate", "metrics"]
 
 
-def evaluate(model: Any, split: Split) -> dict[str, Any]:
+def evaluate(model: keras.Model, split: Split) -> dict[str, Any]:
     """`metrics` of a Keras logits model on all images of `split`, and the number of images."""
     logits = np.asarray(model.predict(prepare(split.images), batch_size=500, verbose=0), np.float64)
     return {"images": len(split), **metrics(logits, split.labels)}

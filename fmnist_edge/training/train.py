@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,8 +34,11 @@ from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
 from fmnist_edge.training.curve import Curve, epoch_callback
 from fmnist_edge.training.evaluation import evaluate
-from fmnist_edge.training.feed import TeacherLogits
+from fmnist_edge.training.feed import Feed, TeacherLogits
 from fmnist_edge.training.fit import fit
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["SCHEMA", "train"]
 
@@ -49,7 +52,7 @@ class Run:
     seed: int
     curve: Curve
     file: Path
-    model: Any
+    model: keras.Model
     validation: dict[str, Any] | None
     test: dict[str, Any]
 
@@ -172,7 +175,7 @@ def fit_and_save(
     """Fit, starting after the last finished epoch in `curve.folder`; write the model without its optimizer state."""
     import keras
 
-    def callbacks(fed):
+    def callbacks(fed: Feed) -> list[keras.callbacks.Callback]:
         # The curve is written before the checkpoint. A kill between the two repeats an epoch and overwrites its record.
         return [
             epoch_callback(fed, curve),
@@ -226,7 +229,7 @@ def spread(accuracies: Sequence[float]) -> dict[str, float | int | None]:
     return {"seeds": len(accuracies), "mean": round(statistics.fmean(accuracies), 6), "stdev": deviation}
 
 
-def weights_sha256(model: Any) -> str:
+def weights_sha256(model: keras.Model) -> str:
     """SHA-256 of the float32 weights in the model's order. It does not depend on the file that holds them."""
     digest = hashlib.sha256()
     for weight in model.get_weights():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import optuna
 
 __all__ = ["SPACE", "Range", "space_of", "suggest", "trial_recipe"]
 
@@ -42,7 +45,7 @@ def space_of(spec: ModelSpec) -> Space:
     return {**SPACE, **dict.fromkeys(spec.rates, RATE)}
 
 
-def suggest(trial: Any, name: str, domain: Range | tuple[Any, ...]) -> Any:
+def suggest(trial: optuna.Trial, name: str, domain: Range | tuple[Any, ...]) -> Any:
     if isinstance(domain, tuple):
         return trial.suggest_categorical(name, domain)
     pick = trial.suggest_int if isinstance(domain.low, int) and isinstance(domain.high, int) else trial.suggest_float
