@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from types import ModuleType, TracebackType
 from typing import Any, TypedDict, cast
 
+from fmnist_edge.aliases import JsonObject
+
 __all__ = ["THROTTLED", "Gpu", "GpuDuring", "GpuMonitor", "gpus"]
 
 PERIOD_S = 1.0
@@ -124,7 +126,7 @@ def initialise() -> ModuleType | None:
     return pynvml
 
 
-def reading(nvml: ModuleType, index: int, fields: Iterable[str]) -> dict[str, Any]:
+def reading(nvml: ModuleType, index: int, fields: Iterable[str]) -> JsonObject:
     """`fields` of one GPU now; all None when the GPU is lost."""
     gpu = query(nvml, nvml.nvmlDeviceGetHandleByIndex, index)
     return {field: None if gpu is None else query(nvml, QUERIES[field], nvml, gpu) for field in fields}
@@ -148,7 +150,7 @@ class GpuMonitor:
 
     def __init__(self, period_s: float = PERIOD_S) -> None:
         self._period_s = period_s
-        self._seen: list[dict[str, Any]] = []
+        self._seen: list[JsonObject] = []
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -172,7 +174,7 @@ class GpuMonitor:
                     return
 
 
-def combined(seen: list[dict[str, Any]]) -> GpuDuring | None:
+def combined(seen: list[JsonObject]) -> GpuDuring | None:
     values = {field: [item[field] for item in seen if item[field] is not None] for field in WATCHED}
     if not any(values.values()):
         return None

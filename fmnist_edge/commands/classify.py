@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
@@ -89,7 +90,7 @@ def run(options: argparse.Namespace) -> None:
     print(table(["image", "label", "confidence", "next"], rows))
 
 
-def answer_entry(path: str, prediction: Any, labels: Sequence[str]) -> dict[str, Any]:
+def answer_entry(path: str, prediction: Any, labels: Sequence[str]) -> JsonObject:
     return {
         "image": path,
         "label": prediction.label,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.runtime.engine import TensorSpec
 
 __all__ = ["Comparison", "Saturation"]
@@ -69,7 +70,7 @@ class Comparison:
             return None
         return min(1.0, max(-1.0, self.product / length))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {
             "sqnr_db": self.sqnr_db,
             "exact": self.exact,

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.parity.report import ParityReport
 
@@ -57,7 +58,7 @@ class ParityVerdict:
             failures=tuple(report.failures),
         )
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {**asdict(self), "failures": list(self.failures)}
 
     @classmethod

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench import results
 from fmnist_edge.bench.results import Cell, Result
 from fmnist_edge.bench.tables import unmeasured
@@ -202,7 +203,7 @@ def run_from(number: int, path: Path, result: Result) -> Run:
 
 
 def row_of(id: str, device: str, cell: Cell, against: tuple[tuple[str, str], ...]) -> Row:
-    summary: dict[str, Any] = cell["summary"] or {}
+    summary: JsonObject = cell["summary"] or {}
     engine, own = summary["engine"], cell["verdict"]
     accuracy, memory, roofline = cell["accuracy"] or {}, cell["memory"], summary["roofline"] or {}
     reasons = (*against, *(() if own is None else reasons_of(own["reasons"])))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ArtifactError, InputError, one_line
 from fmnist_edge.runtime.preprocess import Preprocessing
 
@@ -87,7 +88,7 @@ class Contract:
         """`input_shape` in the order of `layout`."""
         return self.input_shape if self.layout == "NHWC" else (self.input_shape[2], *self.input_shape[:2])
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {**asdict(self), "input_shape": list(self.input_shape), "labels": list(self.labels)}
 
     @classmethod

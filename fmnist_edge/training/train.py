@@ -11,11 +11,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fmnist_edge import checkpoints
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.environment import cpu_model
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.data.fashion_mnist import Split
@@ -53,8 +54,8 @@ class Run:
     curve: Curve
     file: Path
     model: keras.Model
-    validation: dict[str, Any] | None
-    test: dict[str, Any]
+    validation: JsonObject | None
+    test: JsonObject
 
 
 def train(
@@ -68,7 +69,7 @@ def train(
     teachers: Path | None = None,
     data_folder: str | Path | None = None,
     limit: int | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Train `spec` with `recipe` once per seed; write `<name>.keras` and `<name>.json`, its card, to `out`.
 
     The seed with the best validation accuracy is released. Of equal seeds it is the first, and so it is when the recipe
@@ -99,7 +100,7 @@ def train_locked(
     teachers: Path | None,
     data_folder: str | Path | None,
     limit: int | None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """`train`, with the lock of `scratch` held."""
     if not resume:
         empty(scratch)
@@ -189,7 +190,7 @@ def fit_and_save(
 
 def card_of(
     spec: ModelSpec, chosen: Run, runs: Sequence[Run], *, fitted_images: int, teachers: dict[str, str]
-) -> dict[str, Any]:
+) -> JsonObject:
     """The card of a released model, ready for JSON."""
     import keras
 

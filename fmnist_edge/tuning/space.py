@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
 
@@ -52,7 +53,7 @@ def suggest(trial: optuna.Trial, name: str, domain: Range | tuple[Any, ...]) -> 
     return pick(name, domain.low, domain.high, log=domain.log)
 
 
-def trial_recipe(spec: ModelSpec, best: Recipe, params: dict[str, Any], epochs: int) -> Recipe:
+def trial_recipe(spec: ModelSpec, best: Recipe, params: JsonObject, epochs: int) -> Recipe:
     """`best` with a trial's values. It is fitted without teachers, and never on validation images."""
     return dataclasses.replace(
         best,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
 from fmnist_edge.tuning.space import trial_recipe
@@ -29,7 +30,7 @@ def best_of(complete: list[optuna.trial.FrozenTrial]) -> optuna.trial.FrozenTria
     return max(complete, key=lambda trial: (trial.value, -trial.number), default=None)
 
 
-def summarize_study(study: optuna.Study, spec: ModelSpec, best: Recipe) -> dict[str, Any]:
+def summarize_study(study: optuna.Study, spec: ModelSpec, best: Recipe) -> JsonObject:
     """The summary of all trials of a study, including those of other workers."""
     trials = study.get_trials(deepcopy=False)
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]

@@ -15,10 +15,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.errors import InputError
@@ -51,7 +52,7 @@ def tune(
     limit: int | None = None,
     data_folder: str | Path | None = None,
     progress: Callable[[int, int, str], None] = lambda done, total, text: None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Run `trials` trials of `epochs` epochs each; returns the summary of the whole study, ready for JSON.
 
     An existing study continues, so many machines can run this with the same `storage`. An interrupted study keeps every
@@ -125,7 +126,7 @@ def tune(
 
 def protocol_of(
     spec: ModelSpec, best: Recipe, epochs: int, limit: int | None, fitted_images: int, validation_images: int
-) -> dict[str, Any]:
+) -> JsonObject:
     """What all trials of a study have in common, with JSON's types. Only scores of one protocol can be compared."""
     space = {name: domain if isinstance(domain, tuple) else vars(domain) for name, domain in space_of(spec).items()}
     protocol = {
@@ -184,7 +185,7 @@ def sampler_for(seed: int) -> optuna.samplers.BaseSampler:
             study: optuna.Study,
             trial: optuna.trial.FrozenTrial,
             search_space: dict[str, optuna.distributions.BaseDistribution],
-        ) -> dict[str, Any]:
+        ) -> JsonObject:
             return self.tpe.sample_relative(study, trial, search_space)
 
         def sample_independent(
@@ -199,7 +200,7 @@ def sampler_for(seed: int) -> optuna.samplers.BaseSampler:
     return Sampler()
 
 
-def check_protocol(study: optuna.Study, protocol: dict[str, Any]) -> None:
+def check_protocol(study: optuna.Study, protocol: JsonObject) -> None:
     """Store the protocol in a new study. Raises InputError when an existing study has another protocol."""
     if PROTOCOL not in study.user_attrs and not study.get_trials(deepcopy=False):
         study.set_user_attr(PROTOCOL, protocol)
