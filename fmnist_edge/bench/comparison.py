@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -108,11 +107,11 @@ def differences(a: Result, b: Result) -> tuple[list[str], list[str]]:
     return wrong, noted
 
 
-def label(result: Result, key: str) -> Any:
+def label(result: Result, key: str) -> object:
     return result["plan"]["name"] if key == "plan" else result["images"].get("sha256", "")[:12]
 
 
-def difference(key: str, a: Any, b: Any) -> str | None:
+def difference(key: str, a: object, b: object) -> str | None:
     if a == b:
         return None
     if isinstance(a, list) and isinstance(b, list):

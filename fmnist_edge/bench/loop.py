@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.runtime.runner import Runner, model_input
 
 __all__ = ["Request", "measure", "reply_to"]
+
+T = TypeVar("T")
 
 WINDOW_S = 1.0
 # A series stops after this many times its seconds, but not before SERIES_LIMIT_S. A very slow model then has fewer
@@ -177,7 +179,7 @@ def prepared(classifier: Classifier, images: np.ndarray) -> np.ndarray:
     return Runner(classifier.engine, classifier.contract).prepare(batch).copy()
 
 
-def series(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, least: int) -> JsonObject:
+def series(call: Callable[[T], object], items: Sequence[T], seconds: float, least: int) -> JsonObject:
     """Time calls as `calls` does; a `results.Series` with this process's CPU time and context switches."""
     before, start = resource.getrusage(resource.RUSAGE_SELF), perf_counter_ns()
     samples, ends = calls(call, items, seconds, least)
@@ -193,7 +195,7 @@ def series(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, lea
     }
 
 
-def calls(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, least: int) -> tuple[array[int], list[int]]:
+def calls(call: Callable[[T], object], items: Sequence[T], seconds: float, least: int) -> tuple[array[int], list[int]]:
     """Time each `call(item)` in nanoseconds, cycling through `items`.
 
     Stops after `seconds` and `least` calls, whichever comes later. A very slow model stops earlier, see

@@ -258,7 +258,7 @@ def upgrade_from_2(result: JsonObject) -> None:
     result["schema"] = SCHEMA
 
 
-def as_list(value: Any) -> list[Any]:
+def as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.gpus import THROTTLED, GpuDuring
@@ -32,7 +31,7 @@ THROTTLED_NOW, THROTTLED_SINCE = 0xF, 0xF0000  # of vcgencmd get_throttled
 # With these drivers "powersave" is the default governor and does not slow the CPU down.
 OWN_GOVERNOR = ("intel_pstate", "amd-pstate", "amd-pstate-epp")
 
-UNSEEN: dict[str, Callable[[Round], Any]] = {
+UNSEEN: dict[str, Callable[[Round], object]] = {
     "other load": lambda part: part["during"]["other_cores"],
     "steal time": lambda part: part["during"]["steal_cores"],
     "frequency": lambda part: part["during"]["frequency_mhz"],

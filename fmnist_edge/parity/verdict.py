@@ -97,7 +97,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def has_field(value: Any, name: str, kind: str) -> bool:
+def has_field(value: object, name: str, kind: str) -> bool:
     """Whether a JSON object has the field `name` with the type `kind`, written as in a dataclass annotation."""
     found = value.get(name, ...) if isinstance(value, dict) else ...
     if type(found) not in TYPES[kind] or (type(found) is list and any(type(item) is not str for item in found)):

@@ -129,7 +129,7 @@ def cells(rows: Sequence[Row], markers: Markers, legend: bool = True) -> alt.Cha
 
     outlined = {"test": "datum.outlined", "value": {"expr": "ink"}}
     bound = [alt.selection_point(name=name, fields=[field], bind="legend") for name, field in LEGENDS.items()]
-    lit: list[Any] = [{"param": name} for name in LEGENDS] if legend else []
+    lit: list[object] = [{"param": name} for name in LEGENDS] if legend else []
     opacity = alt.OpacityValue(0.08, condition={"test": {"and": [*lit, SHOWN]}, "value": 1})
     chart = alt.Chart(alt.NamedData("cells"), name="marks").mark_point(clip=True)
     return chart.add_params(*(bound if legend else [])).encode(

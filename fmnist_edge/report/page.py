@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fmnist_edge import __version__
 from fmnist_edge.aliases import JsonObject
@@ -174,7 +174,7 @@ def sort_key(value: str | float | None) -> str:
     return "" if value is None else str(value)
 
 
-def numeric(column: Column, items: Sequence[Any]) -> bool:
+def numeric(column: Column, items: Sequence[object]) -> bool:
     """Whether a column contains only numbers; it is then aligned to the right."""
     return not any(isinstance(column.value(item), str) for item in items)
 

@@ -123,7 +123,7 @@ def is_plain(text: str) -> bool:
     return not any(code < 32 or 127 <= code < 160 or 0xD800 <= code < 0xE000 for code in codes)
 
 
-def sequence(value: Any) -> tuple[Any, ...]:
+def sequence(value: object) -> tuple[Any, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise TypeError(f"{type(value).__name__}, expected a list")
     return tuple(value)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.console import table
 
@@ -100,5 +98,5 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.2%}"
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.models.recipe import Recipe
@@ -25,7 +25,7 @@ class Range:
     log: bool = False
 
 
-Space = dict[str, Range | tuple[Any, ...]]
+Space = dict[str, Range | tuple[object, ...]]
 
 # Field of the recipe -> its range, or a tuple of choices. Every `best` recipe is inside the space.
 SPACE: Space = {
@@ -46,7 +46,7 @@ def space_of(spec: ModelSpec) -> Space:
     return {**SPACE, **dict.fromkeys(spec.rates, RATE)}
 
 
-def suggest(trial: optuna.Trial, name: str, domain: Range | tuple[Any, ...]) -> Any:
+def suggest(trial: optuna.Trial, name: str, domain: Range | tuple[object, ...]) -> object:
     if isinstance(domain, tuple):
         return trial.suggest_categorical(name, domain)
     pick = trial.suggest_int if isinstance(domain.low, int) and isinstance(domain.high, int) else trial.suggest_float

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -167,7 +166,7 @@ def versions() -> JsonObject:
     return {"qemu": reply.split("version ")[-1].split()[0], "packages": dict(lines)}
 
 
-def covers(known: dict[str, Any], images: int) -> bool:
+def covers(known: JsonObject, images: int) -> bool:
     return known["status"] == "ok" and known["parity"]["images"] >= images
 
 

@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.boards.emulation import profile, userland
@@ -63,7 +62,7 @@ def simulate_network(path: Path, core: Core, folder: Path) -> JsonObject:
     }
 
 
-def fit_board(figures: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]]) -> JsonObject:
+def fit_board(figures: JsonObject, counts: Mapping[str, JsonObject]) -> JsonObject:
     """A board's entry in boards.json; `counts`: the result of `simulate_network` for each network on the board's core.
 
     "networks" has each network with its leave-one-out error. "floats" has a constant fitted on the float networks

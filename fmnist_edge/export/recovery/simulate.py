@@ -145,7 +145,7 @@ def rounding_class() -> type[keras.layers.Layer]:
     class Rounding(keras.layers.Layer):
         """Rounds to 256 levels of a range; 0 is one of the levels."""
 
-        def __init__(self, low: float, high: float, **kwargs: Any):
+        def __init__(self, low: float, high: float, **kwargs: Any) -> None:
             super().__init__(**kwargs)
             self.scale = max((high - low) / 255.0, 1e-12)
             self.low, self.high = low, high
