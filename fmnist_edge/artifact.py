@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from fmnist_edge import __version__
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.files import json_text, locked, write_all, write_atomic, writer_of
 from fmnist_edge.runtime.contract import Contract
@@ -75,7 +75,7 @@ class Artifact:
         write_all({path: writer_of(content), manifest_path(path): writer_of(json_text(complete.as_dict()))})
         return cls(path, complete)
 
-    def record(self, name: str, section: dict[str, Any]) -> Artifact:
+    def record(self, name: str, section: JsonObject) -> Artifact:
         """Write `section` under `name` into the manifest. The model file and its SHA-256 do not change.
 
         Raises ArtifactError when the file was exported again after this was opened: the section is about the old file.
@@ -124,7 +124,7 @@ def collect(paths: Sequence[str | Path]) -> list[Artifact]:
     return found
 
 
-def tensor_entry(spec: TensorSpec) -> dict[str, Any]:
+def tensor_entry(spec: TensorSpec) -> JsonObject:
     return {**asdict(spec), "shape": list(spec.shape)}
 
 

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from fmnist_edge.errors import FileError
 
@@ -181,12 +180,12 @@ def writer_of(content: bytes | str) -> Writer:
     return lambda temporary: temporary.write_bytes(data)
 
 
-def write_json(path: str | Path, value: Any) -> Path:
+def write_json(path: str | Path, value: object) -> Path:
     """Write `value` as indented JSON. Raises ValueError for NaN and infinity, which JSON does not have."""
     return write_atomic(path, json_text(value))
 
 
-def json_text(value: Any) -> str:
+def json_text(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -16,7 +16,8 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-MODULES = ("__init__.py", "errors.py", "lookup.py", "py.typed", "runtime", "worker")  # all that the runtime imports
+# All that the runtime imports.
+MODULES = ("__init__.py", "aliases.py", "errors.py", "lookup.py", "py.typed", "runtime", "worker")
 EXTRAS = ("litert", "onnx", "images")
 
 

@@ -6,10 +6,10 @@ from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.series import encode
 from fmnist_edge.errors import ArtifactError, FmnistEdgeError, one_line
 from fmnist_edge.runtime.classifier import Classifier
@@ -24,7 +24,7 @@ TOLERANCE = {"float": 1e-3, "half": 2e-2, "integer": 0.1}
 MIN_AGREEMENT = 0.95  # share of equal top classes; below 1 because two classes may tie within the tolerance
 
 
-def compare_with_cpu(classifier: Classifier, artifact: str, images: np.ndarray, batch: int) -> dict[str, Any]:
+def compare_with_cpu(classifier: Classifier, artifact: str, images: np.ndarray, batch: int) -> JsonObject:
     """Compare the scores of `classifier` with those of a CPU engine, `batch` images per call.
 
     Returns what `compare_scores` returns, and the CPU engine's name and version as "reference". Raises ArtifactError
@@ -50,7 +50,7 @@ def kind_of(artifact: str) -> str:
     return manifest.kind if manifest else "float"
 
 
-def compare_scores(expected: np.ndarray, found: np.ndarray, kind: str) -> dict[str, Any]:
+def compare_scores(expected: np.ndarray, found: np.ndarray, kind: str) -> JsonObject:
     """Compare two engines' scores, float32 (n, classes) each, and say whether they agree within TOLERANCE[kind].
 
     >>> same = np.eye(3, dtype=np.float32)
@@ -68,7 +68,7 @@ def compare_scores(expected: np.ndarray, found: np.ndarray, kind: str) -> dict[s
     }
 
 
-def device_series(engine: Engine, tensors: Sequence[np.ndarray], seconds: float, least: int) -> dict[str, Any] | None:
+def device_series(engine: Engine, tensors: Sequence[np.ndarray], seconds: float, least: int) -> JsonObject | None:
     """Latency by the device's own clock, like `loop.series` but in one window; None when the engine reports none."""
     if engine.device_ns(tensors[0]) is None:
         return None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
+
+from fmnist_edge.aliases import JsonObject
 
 __all__ = ["BARE_LOOPS", "Loop", "memory", "resident_bytes"]
 
@@ -58,7 +59,7 @@ def resident_bytes() -> int | None:
         return None
 
 
-def memory(question: dict[str, Any], progress: object) -> int | None:
+def memory(question: JsonObject, progress: object) -> int | None:
     """The child's task: run the file "calls" times on zeros, and return the resident memory of the process.
 
     `question`: {"artifact", "engine", "shape", "dtype", "calls", "ours"}. With "ours" true, a Classifier makes the

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.environment import cpu_flags, cpu_info, memory_bytes
 from fmnist_edge.worker.calls import call
 from fmnist_edge.worker.endings import Status
@@ -35,13 +35,13 @@ THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"
 AVX512_KERNELS = {"OPENBLAS_CORETYPE": "SkylakeX"}
 
 
-def calibrate(threads: Sequence[int]) -> dict[str, Any]:
+def calibrate(threads: Sequence[int]) -> JsonObject:
     """Measure the peak for each number of threads.
 
     Returns {"method", "blas", "threads": {"1": {"macs_per_s", "bytes_per_s"}, ...}, "reason"}. A number of threads
     that could not be measured is missing from "threads", and "reason" says why.
     """
-    found: dict[str, Any] = {}
+    found: JsonObject = {}
     reason = None
     for count in sorted(set(threads)):
         limits = dict.fromkeys(THREAD_VARIABLES, str(count))

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.bench import results
 from fmnist_edge.bench.plan import is_count
@@ -119,7 +119,7 @@ def order(cells: int, rounds: int, seed: int) -> Iterator[tuple[int, int]]:
         yield from ((number, index) for index in shuffler.sample(range(cells), cells))
 
 
-def entry_for(cell: Cell, accuracies: Mapping[str, dict[str, Any]]) -> results.Cell:
+def entry_for(cell: Cell, accuracies: Mapping[str, JsonObject]) -> results.Cell:
     """The cell's part of a result before anything is measured.
 
     An unreadable file is no error here; its cell fails when it is measured. `accuracies`: by SHA-256 of the artifact,
@@ -153,7 +153,7 @@ def entry_for(cell: Cell, accuracies: Mapping[str, dict[str, Any]]) -> results.C
     }
 
 
-def accuracies_of(report: Path) -> dict[str, dict[str, Any]]:
+def accuracies_of(report: Path) -> dict[str, JsonObject]:
     """SHA-256 of an artifact -> its accuracy, from a report of `fmnist-edge check`. Raises FileError on other files."""
     try:
         parity = json.loads(report.read_bytes())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.results import Cell, Result, Round, is_software
 from fmnist_edge.bench.series import decode
 
@@ -70,7 +70,7 @@ class Comparison:
     ratios: dict[str, dict[str, Ratio]]
     problem: str | None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         ratios = {
             name: {percentile: {**asdict(ratio), "finding": ratio.finding} for percentile, ratio in item.items()}
             for name, item in self.ratios.items()
@@ -89,7 +89,7 @@ class Comparison:
         return ratio.ratio > 1 + by and ratio.finding == "slower"
 
 
-def machine_differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+def machine_differences(a: JsonObject, b: JsonObject) -> list[str]:
     """One line per reason why latencies of the two machines cannot be compared."""
     return [line for key in MACHINE_FIELDS if (line := difference(key, a.get(key), b.get(key)))]
 
@@ -107,11 +107,11 @@ def differences(a: Result, b: Result) -> tuple[list[str], list[str]]:
     return wrong, noted
 
 
-def label(result: Result, key: str) -> Any:
+def label(result: Result, key: str) -> object:
     return result["plan"]["name"] if key == "plan" else result["images"].get("sha256", "")[:12]
 
 
-def difference(key: str, a: Any, b: Any) -> str | None:
+def difference(key: str, a: object, b: object) -> str | None:
     if a == b:
         return None
     if isinstance(a, list) and isinstance(b, list):

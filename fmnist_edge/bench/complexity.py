@@ -10,11 +10,15 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fmnist_edge.bench.results import Complexity
+
+if TYPE_CHECKING:
+    import keras
+    import onnx
 
 __all__ = [
     "Op", "complexity_of", "convolution_macs", "keras_complexity", "matrix_product_macs", "onnx_complexity",
@@ -192,7 +196,7 @@ ONNX_PRODUCTS = {"MatMul", "MatMulInteger", "Gemm", "QLinearMatMul"}
 TensorInfo = tuple[tuple[int, ...], int]
 
 
-def onnx_op(node: Any, known: dict[str, TensorInfo], constants: dict[str, TensorInfo]) -> Op | None:
+def onnx_op(node: onnx.NodeProto, known: dict[str, TensorInfo], constants: dict[str, TensorInfo]) -> Op | None:
     """Count one node; None when a shape that it needs is unknown.
 
     A node on constants alone, such as DequantizeLinear of int8 weights, adds its outputs to `constants`, with 0 bytes.
@@ -215,7 +219,7 @@ def onnx_op(node: Any, known: dict[str, TensorInfo], constants: dict[str, Tensor
     return Op(macs, held, 0 if views else sum(math.prod(shape) * width for shape, width in flowing))
 
 
-def onnx_macs(node: Any, shapes: dict[str, TensorInfo]) -> int | None:
+def onnx_macs(node: onnx.NodeProto, shapes: dict[str, TensorInfo]) -> int | None:
     """MACs of a node; None when a shape is unknown."""
     kind = node.op_type
     try:
@@ -232,7 +236,7 @@ def onnx_macs(node: Any, shapes: dict[str, TensorInfo]) -> int | None:
     return 0
 
 
-def tensor_info(tensor: Any) -> TensorInfo:
+def tensor_info(tensor: onnx.ValueInfoProto) -> TensorInfo:
     return tuple(axis.dim_value for axis in tensor.shape.dim), itemsize(tensor.elem_type)
 
 
@@ -248,7 +252,7 @@ def keras_complexity(path: Path) -> Complexity:
     return keras_model_complexity(load(path).model)
 
 
-def keras_model_complexity(model: Any) -> Complexity:
+def keras_model_complexity(model: keras.Model) -> Complexity:
     """Layer by layer. Layers that are no convolution and not Dense, such as LRN, have no MACs."""
     ops = []
     for layer in model.layers:

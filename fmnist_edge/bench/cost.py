@@ -9,9 +9,9 @@ import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import fmnist_edge
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.overhead import Overhead, measure_overhead
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.engine import TensorSpec
@@ -57,7 +57,7 @@ class Figure:
     def passed(self) -> bool:
         return self.value <= LIMITS[self.kind]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {**vars(self), "limit": LIMITS[self.kind], "passed": self.passed}
 
 
@@ -74,7 +74,7 @@ def package_figures() -> list[Figure]:
     ]
 
 
-def measure_import() -> dict[str, Any]:
+def measure_import() -> JsonObject:
     """Run IMPORT_PROGRAM once, and return what it prints."""
     command = [sys.executable, "-c", IMPORT_PROGRAM]
     end = program(command, timeout_s=TIMEOUT_S, environment=child_environment())
@@ -104,7 +104,7 @@ def artifact_figures(artifact: Path, engine: str, tensor: TensorSpec, images: Pa
     ]
 
 
-def resident_bytes_of(question: dict[str, Any]) -> float:
+def resident_bytes_of(question: JsonObject) -> float:
     """Resident bytes of a process that runs the file; the median of MEMORY_ROUNDS processes."""
     ends = [call("fmnist_edge.bench.bare:memory", question, timeout_s=TIMEOUT_S) for _ in range(MEMORY_ROUNDS)]
     found = [end.result(ArtifactError, f"{question['engine']}: ") for end in ends]

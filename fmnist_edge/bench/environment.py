@@ -11,8 +11,8 @@ import platform
 import re
 import time
 from pathlib import Path
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import versions_of
 from fmnist_edge.bench.gpus import gpus
 
@@ -39,7 +39,7 @@ CPUFREQ = "sys/devices/system/cpu/cpu0/cpufreq"
 CONTAINER_MARKS = ("docker", "kubepods", "containerd", "lxc", "podman")
 
 
-def describe(root: Path = ROOT) -> dict[str, Any]:
+def describe(root: Path = ROOT) -> JsonObject:
     """Everything about the machine that does not change during a run. `root`: the folder that holds /proc and /sys."""
     cpu, found = cpu_info(root), gpus() or []
     return {
@@ -168,7 +168,7 @@ def hypervisor(root: Path, cpu: dict[str, str]) -> bool | None:
     return "hypervisor" in cpu["flags"].split() if "flags" in cpu else None
 
 
-def clock() -> dict[str, Any]:
+def clock() -> JsonObject:
     """The clock that times calls. read_ns: the cost of reading it, the shortest time between two readings."""
     info = time.get_clock_info("perf_counter")
     pairs = [(time.perf_counter_ns(), time.perf_counter_ns()) for _ in range(1000)]

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from types import ModuleType, TracebackType
 from typing import Any, TypedDict, cast
 
+from fmnist_edge.aliases import JsonObject
+
 __all__ = ["THROTTLED", "Gpu", "GpuDuring", "GpuMonitor", "gpus"]
 
 PERIOD_S = 1.0
@@ -45,17 +47,17 @@ class GpuDuring(TypedDict):
     throttle_reasons: int | None
 
 
-def temperature(nvml: ModuleType, gpu: Any) -> float:
+def temperature(nvml: ModuleType, gpu: object) -> float:
     names = ("nvmlDeviceGetTemperature", "nvmlDeviceGetTemperatureV")
     return float(call_first_available(nvml, names, gpu, nvml.NVML_TEMPERATURE_GPU))
 
 
-def throttle_reasons(nvml: ModuleType, gpu: Any) -> int:
+def throttle_reasons(nvml: ModuleType, gpu: object) -> int:
     names = ("nvmlDeviceGetCurrentClocksThrottleReasons", "nvmlDeviceGetCurrentClocksEventReasons")
     return call_first_available(nvml, names, gpu)
 
 
-def call_first_available(nvml: ModuleType, names: Iterable[str], *arguments: Any) -> Any:
+def call_first_available(nvml: ModuleType, names: Iterable[str], *arguments: object) -> Any:
     """Call the first of `names` that exists. NVML renames functions: a driver, or a version of pynvml, may have only
     the old name or only the new one."""
     for name in names:
@@ -67,7 +69,7 @@ def call_first_available(nvml: ModuleType, names: Iterable[str], *arguments: Any
 
 
 # Our field -> how to read it from NVML, converted to our unit. NVML returns bytes and milliwatts.
-QUERIES: dict[str, Callable[[ModuleType, Any], Any]] = {
+QUERIES: dict[str, Callable[[ModuleType, object], object]] = {
     "name": lambda nvml, gpu: nvml.nvmlDeviceGetName(gpu),
     "memory_mib": lambda nvml, gpu: float(nvml.nvmlDeviceGetMemoryInfo(gpu).total // 2**20),
     "sm_mhz": lambda nvml, gpu: float(nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM)),
@@ -124,13 +126,13 @@ def initialise() -> ModuleType | None:
     return pynvml
 
 
-def reading(nvml: ModuleType, index: int, fields: Iterable[str]) -> dict[str, Any]:
+def reading(nvml: ModuleType, index: int, fields: Iterable[str]) -> JsonObject:
     """`fields` of one GPU now; all None when the GPU is lost."""
     gpu = query(nvml, nvml.nvmlDeviceGetHandleByIndex, index)
     return {field: None if gpu is None else query(nvml, QUERIES[field], nvml, gpu) for field in fields}
 
 
-def query(nvml: ModuleType, function: Callable[..., Any], *arguments: Any) -> Any:
+def query(nvml: ModuleType, function: Callable[..., Any], *arguments: object) -> Any:
     """Call an NVML function; None when the driver does not report the value, or when a name is not UTF-8."""
     try:
         return function(*arguments)
@@ -148,7 +150,7 @@ class GpuMonitor:
 
     def __init__(self, period_s: float = PERIOD_S) -> None:
         self._period_s = period_s
-        self._seen: list[dict[str, Any]] = []
+        self._seen: list[JsonObject] = []
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -172,7 +174,7 @@ class GpuMonitor:
                     return
 
 
-def combined(seen: list[dict[str, Any]]) -> GpuDuring | None:
+def combined(seen: list[JsonObject]) -> GpuDuring | None:
     values = {field: [item[field] for item in seen if item[field] is not None] for field in WATCHED}
     if not any(values.values()):
         return None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench import environment, suite
 from fmnist_edge.bench.cells import cells_for
 from fmnist_edge.bench.plan import Plan
@@ -30,7 +30,7 @@ class Job:
     plan: Plan
     images: np.ndarray
     engines: tuple[str, ...]
-    accuracies: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    accuracies: Mapping[str, JsonObject] = field(default_factory=dict)
     seed: int = 0
 
     def begin(self, out: Path, pythons: Mapping[str, str] | None = None) -> suite.Session:

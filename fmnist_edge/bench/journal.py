@@ -6,8 +6,8 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import FileError
 
 __all__ = ["SUFFIX", "Journal", "resume_command"]
@@ -32,7 +32,7 @@ class Journal:
         self.path, self.lines = path, lines
 
     @classmethod
-    def create(cls, path: Path, header: dict[str, Any]) -> Journal:
+    def create(cls, path: Path, header: JsonObject) -> Journal:
         """Create a file that begins with `header`. Raises FileError when it exists already or cannot be written."""
         if path.exists():
             raise FileError(f"{path}: exists; continue with `{resume_command(path)}`, or delete it")
@@ -47,7 +47,7 @@ class Journal:
         return journal
 
     @classmethod
-    def read(cls, path: Path) -> tuple[Journal, dict[str, Any], list[dict[str, Any]]]:
+    def read(cls, path: Path) -> tuple[Journal, JsonObject, list[JsonObject]]:
         """Open an existing journal to continue it; returns it with its header and its entries.
 
         An incomplete last line is dropped. Raises FileError when the file cannot be read or written, or is no journal.
@@ -68,7 +68,7 @@ class Journal:
             raise FileError(f"{path}: not the {SUFFIX} file of an interrupted run")
         return cls(path, len(entries)), header, entries
 
-    def append(self, entry: dict[str, Any]) -> None:
+    def append(self, entry: JsonObject) -> None:
         """Append a line. Raises FileError when it cannot be written, as on a full disk; earlier lines stay."""
         try:
             self._write(entry)
@@ -82,7 +82,7 @@ class Journal:
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
 
-    def _write(self, value: dict[str, Any]) -> None:
+    def _write(self, value: JsonObject) -> None:
         line = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         with open(self.path, "ab") as file:
             file.write(line.encode() + b"\n")

@@ -13,16 +13,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.series import encode
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.runtime.runner import Runner, model_input
 
 __all__ = ["Request", "measure", "reply_to"]
+
+T = TypeVar("T")
 
 WINDOW_S = 1.0
 # A series stops after this many times its seconds, but not before SERIES_LIMIT_S. A very slow model then has fewer
@@ -56,7 +59,7 @@ class Request:
     memory: bool = False
 
 
-def measure(request: Request) -> dict[str, Any]:
+def measure(request: Request) -> JsonObject:
     """Measure load, first inference, warm-up, engine-only series and end-to-end series, in whole nanoseconds.
 
     `cold_load_ns` includes importing the engine; `load_ns` is a second load, after that import. Raises what
@@ -86,7 +89,7 @@ def measure(request: Request) -> dict[str, Any]:
         }
 
 
-def on_device(classifier: Classifier, tensors: Sequence[np.ndarray], request: Request) -> dict[str, Any]:
+def on_device(classifier: Classifier, tensors: Sequence[np.ndarray], request: Request) -> JsonObject:
     """Where it ran, and the latency by the device's own clock if the engine reports it; both None on a CPU."""
     engine = classifier.engine
     if engine.placement is None:
@@ -100,7 +103,7 @@ def on_device(classifier: Classifier, tensors: Sequence[np.ndarray], request: Re
     }
 
 
-def measure_memory(request: Request) -> dict[str, Any]:
+def measure_memory(request: Request) -> JsonObject:
     """Measure memory and complexity of the artifact, and on a GPU its agreement with the CPU.
 
     Raises what `measure` raises.
@@ -123,7 +126,7 @@ def measure_memory(request: Request) -> dict[str, Any]:
     return {"status": "measured", "memory": memory, "complexity": complexity_of(Path(request.artifact)), **found}
 
 
-def answers(classifier: Classifier, request: Request) -> dict[str, Any]:
+def answers(classifier: Classifier, request: Request) -> JsonObject:
     """Where the artifact runs, and whether its scores there agree with the CPU's; both None on a CPU."""
     engine = classifier.engine
     if engine.placement is None:
@@ -135,7 +138,7 @@ def answers(classifier: Classifier, request: Request) -> dict[str, Any]:
     return {"placement": engine.placement.as_dict(), "parity": parity}
 
 
-def disagreement(parity: dict[str, Any]) -> str:
+def disagreement(parity: JsonObject) -> str:
     return (
         f"not timed, because its answers differ from those of {parity['reference']}: scores differ by up to "
         f"{parity['max_abs_delta']:.3g}, allowed are {parity['tolerance']:.3g}; {parity['differing']} of "
@@ -176,7 +179,7 @@ def prepared(classifier: Classifier, images: np.ndarray) -> np.ndarray:
     return Runner(classifier.engine, classifier.contract).prepare(batch).copy()
 
 
-def series(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, least: int) -> dict[str, Any]:
+def series(call: Callable[[T], object], items: Sequence[T], seconds: float, least: int) -> JsonObject:
     """Time calls as `calls` does; a `results.Series` with this process's CPU time and context switches."""
     before, start = resource.getrusage(resource.RUSAGE_SELF), perf_counter_ns()
     samples, ends = calls(call, items, seconds, least)
@@ -192,7 +195,7 @@ def series(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, lea
     }
 
 
-def calls(call: Callable[[Any], Any], items: Sequence[Any], seconds: float, least: int) -> tuple[array, list[int]]:
+def calls(call: Callable[[T], object], items: Sequence[T], seconds: float, least: int) -> tuple[array[int], list[int]]:
     """Time each `call(item)` in nanoseconds, cycling through `items`.
 
     Stops after `seconds` and `least` calls, whichever comes later. A very slow model stops earlier, see
@@ -243,11 +246,11 @@ def peak_rss_bytes() -> int | None:
     return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), None)
 
 
-def failed(reason: str, status: str = "failed") -> dict[str, Any]:
+def failed(reason: str, status: str = "failed") -> JsonObject:
     return {"status": status, "reason": reason}
 
 
-def reply_to(request: dict[str, Any], progress: object) -> dict[str, Any]:
+def reply_to(request: JsonObject, progress: object) -> JsonObject:
     """The child's task. `request`: a Request's fields."""
     asked = Request(**request)
     return measure_memory(asked) if asked.memory else measure(asked)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.bare import BARE_LOOPS
 from fmnist_edge.bench.loop import calls, prepared, without_gc
 from fmnist_edge.runtime.classifier import Classifier
@@ -60,7 +60,7 @@ def measure_overhead(artifact: Path, engine: str, images: Path, whole: bool = Fa
     return Overhead(**end.value) if end.status is Status.DONE else end.reason
 
 
-def reply_to(question: dict[str, Any], progress: object) -> dict[str, Any]:
+def reply_to(question: JsonObject, progress: object) -> JsonObject:
     """The child's task. `question`: the arguments of `measure`; "images" is a file."""
     return vars(measure(**{**question, "images": np.load(question["images"], allow_pickle=False)}))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import FileError, InputError, UnavailableError, UnknownNameError
 
 __all__ = ["Plan", "find", "names", "read"]
@@ -143,7 +144,7 @@ def toml_reader() -> ModuleType:
     raise UnavailableError("plans are TOML files, which this Python cannot read; run: pip install tomli")
 
 
-def from_dict(values: dict[str, Any], name: str, where: str) -> Plan:
+def from_dict(values: JsonObject, name: str, where: str) -> Plan:
     """A Plan from its keys. Raises InputError on an unknown key, a missing key and a bad value."""
     known = {field.name: field for field in fields(Plan) if field.name != "name"}
     for key in values:

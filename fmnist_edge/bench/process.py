@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.loop import SERIES_LIMIT_FACTOR, SERIES_LIMIT_S, Request, failed
 from fmnist_edge.errors import TemporaryFileError, UnavailableError
 from fmnist_edge.worker.calls import call
@@ -16,7 +16,7 @@ __all__ = ["run_child", "timeout_for"]
 START_UP_S = 300  # importing a framework on a slow device, two loads, warm-up
 
 
-def run_child(request: Request, python: str | None = None, timeout_s: float | None = None) -> dict[str, Any]:
+def run_child(request: Request, python: str | None = None, timeout_s: float | None = None) -> JsonObject:
     """Run `request` in a child process of the interpreter `python`, by default this one, and return the reply.
 
     An error in the child gives a reply with "status" "failed" or "unavailable" and one line as "reason". The only

@@ -14,6 +14,7 @@ import zlib
 from pathlib import Path
 from typing import Any, TypedDict, cast, get_type_hints
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.gpus import Gpu, GpuDuring
 from fmnist_edge.errors import FileError
 from fmnist_edge.files import write_atomic
@@ -169,13 +170,13 @@ class Cell(TypedDict):
     status: str
     reason: str | None
     images: str | None
-    accuracy: dict[str, Any] | None
+    accuracy: JsonObject | None
     complexity: Complexity | None
     memory: Memory | None
-    placement: dict[str, Any] | None
-    parity: dict[str, Any] | None
+    placement: JsonObject | None
+    parity: JsonObject | None
     rounds: list[Round]
-    summary: dict[str, Any] | None
+    summary: JsonObject | None
     verdict: Verdict | None
 
 
@@ -192,11 +193,11 @@ class Result(TypedDict):
     finished: str | None
     interrupted: bool
     sessions: list[str]
-    plan: dict[str, Any]
+    plan: JsonObject
     seed: int
-    images: dict[str, Any]
-    machine: dict[str, Any]
-    calibration: dict[str, Any] | None
+    images: JsonObject
+    machine: JsonObject
+    calibration: JsonObject | None
     before: State
     idle_cores: float | None
     after: State | None
@@ -240,7 +241,7 @@ def load(path: str | Path) -> Result:
     return cast(Result, result)
 
 
-def upgrade_from_2(result: dict[str, Any]) -> None:
+def upgrade_from_2(result: JsonObject) -> None:
     """Convert a result of schema 2 to schema 3. Damage is ignored here; `check_fields` finds it."""
     cells = [cell for cell in as_list(result.get("cells")) if isinstance(cell, dict)]
     rounds = [part for cell in cells for part in as_list(cell.get("rounds")) if isinstance(part, dict)]
@@ -257,7 +258,7 @@ def upgrade_from_2(result: dict[str, Any]) -> None:
     result["schema"] = SCHEMA
 
 
-def as_list(value: Any) -> list[Any]:
+def as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
@@ -266,7 +267,7 @@ def is_software(cell: Cell) -> bool:
     return cell["placement"] is not None and bool(cell["placement"].get("software"))
 
 
-def check_fields(result: dict[str, Any], path: str | Path) -> None:
+def check_fields(result: JsonObject, path: str | Path) -> None:
     """Raises FileError unless every field described above is present."""
     check(result, Result, f"{path}: ")
     for number, cell in enumerate(result["cells"]):

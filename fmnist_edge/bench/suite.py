@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench import environment, results, validity
 from fmnist_edge.bench.calibration import calibrate
-from fmnist_edge.bench.cells import GPU, Cell, entry_for, order, size_and_sha256
+from fmnist_edge.bench.cells import Cell, entry_for, order, size_and_sha256
 from fmnist_edge.bench.comparison import machine_differences
 from fmnist_edge.bench.journal import SUFFIX, Journal, resume_command
 from fmnist_edge.bench.loop import Request
@@ -30,6 +30,7 @@ from fmnist_edge.bench.state import now, state
 from fmnist_edge.bench.summary import summarize
 from fmnist_edge.bench.validity import THROTTLED_SINCE
 from fmnist_edge.errors import FileError, InputError
+from fmnist_edge.runtime.engine_catalog import GPU
 from fmnist_edge.runtime.placement import Placement
 from fmnist_edge.worker.temporary import temporary_folder, write_temporary
 
@@ -58,7 +59,7 @@ class Session:
     path: Path
     journal: Journal
     pythons: Mapping[str, str] = field(default_factory=dict)
-    entries: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
+    entries: dict[tuple[int, int], JsonObject] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -72,7 +73,7 @@ def begin(
     out: Path,
     *,
     seed: int = 0,
-    accuracies: Mapping[str, dict[str, Any]] | None = None,
+    accuracies: Mapping[str, JsonObject] | None = None,
     pythons: Mapping[str, str] | None = None,
     calibrated: bool = True,
 ) -> Session:
@@ -118,7 +119,7 @@ def partial_path(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(".json.gz") + SUFFIX)
 
 
-def image_summary(images: np.ndarray) -> dict[str, Any]:
+def image_summary(images: np.ndarray) -> JsonObject:
     digest = hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
     return {"count": len(images), "shape": list(images.shape[1:]), "sha256": digest}
 
@@ -152,7 +153,7 @@ def resume(path: Path, images: np.ndarray) -> Session:
     return Session(result, cells, images, plan, target, journal, header["pythons"], entries)
 
 
-def remove_stale_throttling(before: State, lines: Sequence[dict[str, Any]], bits: int | None) -> None:
+def remove_stale_throttling(before: State, lines: Sequence[JsonObject], bits: int | None) -> None:
     """After a reboot, remove the throttling bits "since boot" that the reboot cleared, from before and during the run.
 
     Otherwise they would hide throttling after the reboot.
@@ -226,7 +227,7 @@ def save_images(path: Path, images: np.ndarray) -> Path:
     return write_temporary(path, partial(np.save, arr=images))
 
 
-def measure_cell(session: Session, number: int, index: int, images: Path) -> dict[str, Any]:
+def measure_cell(session: Session, number: int, index: int, images: Path) -> JsonObject:
     """Measure one cell in one round; returns its line of the journal."""
     cell, plan = session.cells[index], session.plan
     is_memory = number == MEMORY_PASS
@@ -280,7 +281,7 @@ def add_summaries(result: Result) -> None:
         cell["verdict"] = validity.judge_cell(cell, result["plan"])
 
 
-def add_entry(cell: results.Cell, number: int, entry: dict[str, Any]) -> None:
+def add_entry(cell: results.Cell, number: int, entry: JsonObject) -> None:
     """Add one line of the journal to the cell. After a failure the earlier rounds stay."""
     reply = entry["reply"]
     cell["placement"] = reply.get("placement") or cell["placement"]

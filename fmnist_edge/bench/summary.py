@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.results import Cell, Complexity, Series
 from fmnist_edge.bench.series import encode, merged, nearest_rank
 from fmnist_edge.errors import InputError
@@ -21,7 +21,7 @@ SAMPLES_FOR_P99 = 662
 NS_PER_US = 1000
 
 
-def summarize(cell: Cell, calibration: dict[str, Any] | None = None) -> dict[str, Any] | None:
+def summarize(cell: Cell, calibration: JsonObject | None = None) -> JsonObject | None:
     """A cell's statistics over all its rounds, in µs; None when no round was measured."""
     rounds = cell["rounds"]
     if not rounds:
@@ -39,7 +39,7 @@ def summarize(cell: Cell, calibration: dict[str, Any] | None = None) -> dict[str
     }
 
 
-def distribution(windows: Sequence[Sequence[Sequence[int]]]) -> dict[str, Any]:
+def distribution(windows: Sequence[Sequence[Sequence[int]]]) -> JsonObject:
     """Count, p50, p90, p99, mean, min and max, in µs, of all samples. No sample is dropped as an outlier.
 
     Percentiles are nearest-rank (see `series.nearest_rank`). p99 is None below 662 samples. Raises InputError when
@@ -63,7 +63,7 @@ def distribution(windows: Sequence[Sequence[Sequence[int]]]) -> dict[str, Any]:
     }
 
 
-def series_summary(parts: Sequence[Series], batch: int) -> dict[str, Any]:
+def series_summary(parts: Sequence[Series], batch: int) -> JsonObject:
     """`distribution` of all rounds together, and these:
 
     images_per_s: throughput of sequential calls, without the time between calls. burst_p50: of the first second of
@@ -86,7 +86,7 @@ def series_summary(parts: Sequence[Series], batch: int) -> dict[str, Any]:
     }
 
 
-def device_summary(parts: Sequence[Series | None]) -> dict[str, Any] | None:
+def device_summary(parts: Sequence[Series | None]) -> JsonObject | None:
     """`distribution` of the latencies by the GPU's own clock; None when a round has none."""
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
@@ -110,7 +110,7 @@ def repeatability(rounds: Sequence[float]) -> float | None:
     return 1.96 * math.sqrt(2) * error / middle
 
 
-def roofline(cell: Cell, p50_us: float, calibration: dict[str, Any] | None) -> dict[str, Any] | None:
+def roofline(cell: Cell, p50_us: float, calibration: JsonObject | None) -> JsonObject | None:
     """Compare the engine's p50 with this machine's measured peak for the same number of threads.
 
     None when the artifact's complexity or the machine's peak is unknown. The peak is that of float32, so integer

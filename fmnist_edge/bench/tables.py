@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.comparison import Comparison, Ratio
 from fmnist_edge.bench.results import Cell, Result, is_software
 
@@ -29,7 +29,7 @@ def rows(result: Result) -> list[list[str]]:
 
 
 def row(cell: Cell) -> list[str]:
-    summary: dict[str, Any] = cell["summary"] or {}
+    summary: JsonObject = cell["summary"] or {}
     engine, verdict, memory, roofline = summary["engine"], cell["verdict"], cell["memory"], summary["roofline"]
     threads = str(cell["threads"]) if cell["batch"] == 1 else f"{cell['threads']}, batch {cell['batch']}"
     return [

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.gpus import THROTTLED, GpuDuring
 from fmnist_edge.bench.results import Cell, Reason, Result, Round, Verdict, is_software
 from fmnist_edge.bench.series import count_of
@@ -31,7 +31,7 @@ THROTTLED_NOW, THROTTLED_SINCE = 0xF, 0xF0000  # of vcgencmd get_throttled
 # With these drivers "powersave" is the default governor and does not slow the CPU down.
 OWN_GOVERNOR = ("intel_pstate", "amd-pstate", "amd-pstate-epp")
 
-UNSEEN: dict[str, Callable[[Round], Any]] = {
+UNSEEN: dict[str, Callable[[Round], object]] = {
     "other load": lambda part: part["during"]["other_cores"],
     "steal time": lambda part: part["during"]["steal_cores"],
     "frequency": lambda part: part["during"]["frequency_mhz"],
@@ -66,7 +66,7 @@ def verdict(reasons: Sequence[Reason], unseen: Sequence[str]) -> Verdict:
     return {"status": INVALID if reasons else VALID, "reasons": list(reasons), "unseen": list(unseen)}
 
 
-def plan_reasons(plan: dict[str, Any]) -> Iterator[Reason]:
+def plan_reasons(plan: JsonObject) -> Iterator[Reason]:
     for field, least in MINIMUM.items():
         if plan[field] < least:
             yield {"rule": "short plan", "text": f"{field} is {plan[field]}, the protocol asks for at least {least}"}
@@ -114,7 +114,7 @@ def new_throttling(before: int | None, seen: Sequence[int | None]) -> int:
     return (bits & THROTTLED_NOW) | (bits & THROTTLED_SINCE & ~(before or 0))
 
 
-def judge_cell(cell: Cell, plan: dict[str, Any]) -> Verdict | None:
+def judge_cell(cell: Cell, plan: JsonObject) -> Verdict | None:
     """The verdict on one cell; None when no round was measured."""
     rounds = cell["rounds"]
     if not rounds:
@@ -133,12 +133,12 @@ def judge_cell(cell: Cell, plan: dict[str, Any]) -> Verdict | None:
 Found = Iterator[tuple[str, str]]
 
 
-def missing_rounds(cell: Cell, plan: dict[str, Any]) -> Found:
+def missing_rounds(cell: Cell, plan: JsonObject) -> Found:
     if len(cell["rounds"]) < plan["rounds"]:
         yield "rounds missing", f"{len(cell['rounds'])} of {plan['rounds']} rounds were measured"
 
 
-def too_few(cell: Cell, plan: dict[str, Any]) -> Found:
+def too_few(cell: Cell, plan: JsonObject) -> Found:
     for name, field in (("engine", "seconds"), ("end_to_end", "end_to_end_seconds")):
         parts = [part[name] for part in cell["rounds"]]  # type: ignore[literal-required]
         count = sum(count_of(part["windows"]) for part in parts)
@@ -150,7 +150,7 @@ def too_few(cell: Cell, plan: dict[str, Any]) -> Found:
             yield "too few samples", f"{seconds:.1f} s of {name} samples, the plan asks for {plan[field]:g} s"
 
 
-def spread(cell: Cell, plan: dict[str, Any]) -> Found:
+def spread(cell: Cell, plan: JsonObject) -> Found:
     """Judge the plan's headline percentile. Needs three rounds; other rules reject runs with fewer."""
     summary = cell["summary"]
     for name in ("engine", "end_to_end"):
@@ -164,13 +164,13 @@ def spread(cell: Cell, plan: dict[str, Any]) -> Found:
             )
 
 
-def other_load(cell: Cell, plan: dict[str, Any]) -> Found:
+def other_load(cell: Cell, plan: JsonObject) -> Found:
     cores = mean_cores(cell["rounds"], "other_cores")
     if cores is not None and cores > OTHER_CORES:
         yield "other load", f"other programs used {cores:.2f} cores meanwhile, at most {OTHER_CORES:g} is allowed"
 
 
-def steal(cell: Cell, plan: dict[str, Any]) -> Found:
+def steal(cell: Cell, plan: JsonObject) -> Found:
     cores = mean_cores(cell["rounds"], "steal_cores")
     if cores is not None and cores > STEAL_CORES:
         yield "steal time", f"the hypervisor took {cores:.2f} cores meanwhile, at most {STEAL_CORES:g} is allowed"
@@ -186,7 +186,7 @@ def mean_cores(rounds: Sequence[Round], name: str) -> float | None:
     return sum(value * length for value, length in zip(values, seconds)) / sum(seconds)
 
 
-def frequency_change(cell: Cell, plan: dict[str, Any]) -> Found:
+def frequency_change(cell: Cell, plan: JsonObject) -> Found:
     seen = [sorted(part["during"]["frequency_mhz"] or []) for part in cell["rounds"]]
     medians = [values[len(values) // 2] for values in seen if values]
     if medians and max(medians) > 0 and 1 - min(medians) / max(medians) > FREQUENCY_CHANGE:
@@ -197,13 +197,13 @@ def frequency_change(cell: Cell, plan: dict[str, Any]) -> Found:
         )
 
 
-def throttling(cell: Cell, plan: dict[str, Any]) -> Found:
+def throttling(cell: Cell, plan: JsonObject) -> Found:
     events = sum(part["during"]["throttle_count"] or 0 for part in cell["rounds"])
     if events > 0:
         yield "throttling", f"the CPU throttled for heat {events} times meanwhile"
 
 
-def software_device(cell: Cell, plan: dict[str, Any]) -> Found:
+def software_device(cell: Cell, plan: JsonObject) -> Found:
     if is_software(cell):
         yield "software device", f"{(cell['placement'] or {})['device']} is a software GPU; its latency is not a GPU's"
 
@@ -212,7 +212,7 @@ def gpu_readings(cell: Cell) -> list[GpuDuring]:
     return [part["during"]["gpu"] for part in cell["rounds"] if part["during"]["gpu"] is not None]
 
 
-def gpu_throttling(cell: Cell, plan: dict[str, Any]) -> Found:
+def gpu_throttling(cell: Cell, plan: JsonObject) -> Found:
     bits = 0
     for gpu in gpu_readings(cell):
         bits |= gpu["throttle_reasons"] or 0
@@ -220,7 +220,7 @@ def gpu_throttling(cell: Cell, plan: dict[str, Any]) -> Found:
         yield "throttling", f"the GPU slowed down for heat or power meanwhile (NVML reasons {bits & THROTTLED:#x})"
 
 
-def gpu_clock(cell: Cell, plan: dict[str, Any]) -> Found:
+def gpu_clock(cell: Cell, plan: JsonObject) -> Found:
     """Judge the highest clock of each round, because a GPU idles between rounds."""
     highest = [max(gpu["sm_mhz"]) for gpu in gpu_readings(cell) if gpu["sm_mhz"]]
     if highest and max(highest) > 0 and 1 - min(highest) / max(highest) > GPU_CLOCK_CHANGE:

@@ -9,8 +9,8 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.lookup import Catalog
 
 __all__ = ["ACROSS_RUNTIMES", "CORES", "DATA", "Board", "Core", "boards", "data"]
@@ -79,7 +79,7 @@ class Board:
 
 
 @cache
-def data() -> dict[str, Any]:
+def data() -> JsonObject:
     return json.loads(DATA.read_text(encoding="utf-8"))
 
 

@@ -237,7 +237,9 @@ def row_of(symbol: Any, layer: str) -> tuple[str, Row]:
     return name, FUNCTIONS[name]
 
 
-def translated(symbol: Any, args: list[Any], kwargs: dict[str, Any], layer: str) -> tuple[Row, dict, list]:
+def translated(
+    symbol: Any, args: list[Any], kwargs: dict[str, Any], layer: str
+) -> tuple[Row, dict[str, Any], list[Any]]:
     """What a call of a TensorFlow function is in Keras: the row, the constructor's settings, the arguments."""
     from fmnist_edge.checkpoints.tf_settings import setting
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fmnist_edge.commands.arguments import EXPORTED
 from fmnist_edge.commands.job import test_images
@@ -14,6 +14,7 @@ from fmnist_edge.errors import GateError, InputError
 
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
+    from fmnist_edge.bench.overhead import Overhead
 
 __all__ = ["check_cost", "check_overhead"]
 
@@ -81,7 +82,7 @@ def bare_pairs(options: argparse.Namespace) -> list[tuple[Artifact, str]]:
     return pairs
 
 
-def overhead_row(path: Path, engine: str, found: Any) -> list[str]:
+def overhead_row(path: Path, engine: str, found: Overhead | str) -> list[str]:
     name = "/".join(path.parts[-2:])
     if isinstance(found, str):
         return [name, engine, *["–"] * 4, "FAIL"]

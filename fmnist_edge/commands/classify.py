@@ -8,13 +8,17 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import table
 from fmnist_edge.runtime.engine_catalog import CPU, engines_on
+
+if TYPE_CHECKING:
+    from fmnist_edge.runtime.prediction import Prediction
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -89,7 +93,7 @@ def run(options: argparse.Namespace) -> None:
     print(table(["image", "label", "confidence", "next"], rows))
 
 
-def answer_entry(path: str, prediction: Any, labels: Sequence[str]) -> dict[str, Any]:
+def answer_entry(path: str, prediction: Prediction, labels: Sequence[str]) -> JsonObject:
     return {
         "image": path,
         "label": prediction.label,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import table
@@ -121,7 +122,7 @@ def row(vector: VectorResult, tolerance: float, labels: tuple[str, ...]) -> list
     return [str(vector.number), labels[vector.expected], labels[vector.found], *found]
 
 
-def entry(artifact: Artifact, result: SelfTest) -> dict[str, Any]:
+def entry(artifact: Artifact, result: SelfTest) -> JsonObject:
     verdict = recorded_parity(artifact)
     return {
         "artifact": str(artifact.path),

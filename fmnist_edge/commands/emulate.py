@@ -60,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from fmnist_edge.artifact import collect
     from fmnist_edge.boards.emulation import results, suite, tables, userland
+    from fmnist_edge.catalog.boards import CORES
     from fmnist_edge.files import check_writable, locked, write_atomic
     from fmnist_edge.parity.evaluation import evaluation_for
 
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> None:
     evaluation = evaluation_for(None, None, options.limit, options.data, artifacts[0].contract.input_shape)
     check_writable(options.out)
     userland.make(options.userland, lambda line: print(line, file=sys.stderr))
-    choice = suite.Choice(tuple(dict.fromkeys(options.core or suite.CORES)), options.limit, options.again)
+    choice = suite.Choice(tuple(dict.fromkeys(options.core or CORES)), options.limit, options.again)
     document = options.out / "README.md"
     with locked(options.out):
         try:

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.errors import InputError, UnavailableError
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
     if options.measured is not None and len(chosen) != 1:
         raise InputError("--measured is about one board; name it: --board pi4 --measured results.json.gz")
     artifacts = collect(options.artifacts)
-    report: dict[str, Any] = {"schema": 1, "kind": "estimated", "measured": None}
+    report: JsonObject = {"schema": 1, "kind": "estimated", "measured": None}
     if options.measured is not None:
         chosen, error, report["measured"] = refitted(options, artifacts, chosen[0])
         found = estimates_of(artifacts, chosen, error)
@@ -96,7 +97,7 @@ def estimates_of(artifacts: Sequence[Artifact], chosen: Sequence[Board], error: 
 
 def refitted(
     options: argparse.Namespace, artifacts: Sequence[Artifact], board: Board
-) -> tuple[list[Board], float, dict[str, Any]]:
+) -> tuple[list[Board], float, JsonObject]:
     """The board with a constant fitted to the user's measurements, its error, and how the published constant did."""
     from fmnist_edge.bench import results
     from fmnist_edge.boards.estimate import measured, tables

@@ -15,6 +15,8 @@ from fmnist_edge.errors import GateError, InputError
 
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
+    from fmnist_edge.catalog.precisions import Precision
+    from fmnist_edge.checkpoints import Checkpoint
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -198,7 +200,9 @@ def row(artifact: Artifact) -> list[str]:
     ]
 
 
-def tuned(options: argparse.Namespace, checkpoint: Any, precision: Any, *what: Any, **arguments: Any) -> Any:
+def tuned(
+    options: argparse.Namespace, checkpoint: Checkpoint, precision: Precision, *what: Any, **arguments: Any
+) -> Artifact:
     """Export with --tune-accuracy, and print a table of the remedies that were tried."""
     from fmnist_edge.explain.explanation import weakest_layers
     from fmnist_edge.export.recovery.ladder import LADDER

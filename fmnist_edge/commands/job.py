@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fmnist_edge.commands import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
 
     from fmnist_edge.bench.job import Job
 
@@ -73,7 +75,7 @@ def job_of(options: argparse.Namespace, engines: Sequence[str], plan_name: str =
     return Job(artifacts, chosen, test_images(options), tuple(engines), accuracies)
 
 
-def test_images(options: argparse.Namespace) -> Any:
+def test_images(options: argparse.Namespace) -> np.ndarray:
     """uint8 (BENCH_IMAGES, 28, 28)."""
     from fmnist_edge.data import fashion_mnist
 

@@ -193,7 +193,7 @@ def explained(action: argparse.Action) -> str:
     return " ".join(sentences)
 
 
-def written(default: Any) -> str:
+def written(default: object) -> str:
     """A default as a user would type it; empty where there is none to speak of.
 
     >>> written(["exported"]), written(10.0), written(0), written(False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import progress_bar, table
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> None:
     judge(suite.failures(result), result)
 
 
-def show(result: dict[str, Any]) -> None:
+def show(result: JsonObject) -> None:
     from fmnist_edge.parity.matrix import tables
 
     first = "" if result["images"] == result["images_of"] else f"the first {result['images']:,} of "
@@ -103,7 +103,7 @@ def show(result: dict[str, Any]) -> None:
         print(f"\nTensor arena of TensorFlow Lite Micro, with 64-bit pointers:\n\n{table(tables.ARENA_HEADER, arenas)}")
 
 
-def judge(failures: list[str], result: dict[str, Any]) -> None:
+def judge(failures: list[str], result: JsonObject) -> None:
     """Raises GateError when a cell failed, UnavailableError when no cell could run."""
     for line in failures:
         print(f"FAILED {line}", file=sys.stderr)

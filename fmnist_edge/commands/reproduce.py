@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
@@ -12,6 +12,8 @@ from fmnist_edge.console import track
 from fmnist_edge.errors import ArtifactError, GateError, InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from fmnist_edge.checkpoints import Checkpoint
     from fmnist_edge.export.calibration_images import Calibration
     from fmnist_edge.export.reproduce import Recipe, Reproduction
@@ -66,7 +68,7 @@ def run(options: argparse.Namespace) -> None:
         checkpoint = model_of(recipe, options)
         calibration = calibration_of(recipe, options)
 
-        def fine_tuning_images(recipe: Recipe = recipe, calibration: Calibration | None = calibration) -> Any:
+        def fine_tuning_images(recipe: Recipe = recipe, calibration: Calibration | None = calibration) -> np.ndarray:
             if calibration is None:
                 raise ArtifactError(
                     f"{recipe.path}: the manifest names a remedy but no calibration images; export the model again"

@@ -168,7 +168,9 @@ def load(split: str, folder: str | Path | None = None) -> Split:
     return Split(read(FILES[split, "images"], found), read(FILES[split, "labels"], found))
 
 
-def train_and_validation(train_images: int, validation_images: int, folder: str | Path | None = None):
+def train_and_validation(
+    train_images: int, validation_images: int, folder: str | Path | None = None
+) -> tuple[Split, Split]:
     """(training Split, validation Split) of the first `train_images`; validation is the last `validation_images`."""
     if not 0 <= validation_images < train_images <= 60_000:
         raise InputError(

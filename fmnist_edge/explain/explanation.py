@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import Precision, select
@@ -26,6 +27,9 @@ from fmnist_edge.parity.check import check_origin
 from fmnist_edge.runtime.loading import check_hash, read_whole
 from fmnist_edge.runtime.trial import try_load
 from fmnist_edge.worker.temporary import temporary_file
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["Explanation", "Remedy", "explain", "weakest_layers"]
 
@@ -98,7 +102,7 @@ class Explanation:
         total = sum(report.noise for report in self.reports.values())
         return noise / total if total else 0.0
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         manifest = self.artifact.manifest
         return {
             "schema": SCHEMA,
@@ -211,7 +215,7 @@ def explain(artifact: Artifact, checkpoint: Checkpoint, images: np.ndarray, *, p
 
 
 def match_layers(
-    settings: ConversionSettings, recipe: Precision, reference: Any, probe: Probe, sample: np.ndarray
+    settings: ConversionSettings, recipe: Precision, reference: keras.Model, probe: Probe, sample: np.ndarray
 ) -> Matching:
     """Find the layers' outputs in the artifact by converting the same model again, to float32."""
     lowered = lower_reference(settings, recipe, reference)
@@ -226,7 +230,7 @@ def match_layers(
         float_twin.close()
 
 
-def lower_reference(settings: ConversionSettings, recipe: Precision, reference: Any) -> Any:
+def lower_reference(settings: ConversionSettings, recipe: Precision, reference: keras.Model) -> keras.Model:
     """The model in the form that was converted."""
     if recipe.lrn == "fitted":
         return with_fits(reference, settings.lrn_fits)

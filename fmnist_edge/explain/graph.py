@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from fmnist_edge.aliases import Tensor
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["LayerGraph"]
 
@@ -14,7 +19,7 @@ class Step:
     """One layer's output: the symbolic tensor, the call that computes it, and the names of its input tensors."""
 
     layer: str
-    tensor: Any
+    tensor: Tensor
     node: Any
     parents: tuple[str, ...]
 
@@ -31,7 +36,7 @@ class LayerGraph:
     (['image', 'relu'], 'relu')
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: keras.Model) -> None:
         self.steps: dict[str, Step] = {}
         names: dict[int, str] = {}
         stack = [model.outputs[0]]
@@ -72,7 +77,7 @@ class LayerGraph:
                 found.add(other)
         return found
 
-    def evaluate(self, wanted: Iterable[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    def evaluate(self, wanted: Iterable[str], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Compute `wanted` from `given` in inference mode; returns both and the tensors between: float (n, ...)."""
         import keras
 

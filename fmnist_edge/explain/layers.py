@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject, Tensor
 from fmnist_edge.explain.graph import LayerGraph
 from fmnist_edge.explain.matching import Matching
 from fmnist_edge.explain.metrics import Comparison, Saturation
@@ -73,7 +73,7 @@ class LayerReport:
         """The part of `noise` that is removed if the layers are in float; negative if errors happen to cancel."""
         return self.noise - self.rounding
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {
             "layer": self.layer,
             "layers": list(self.layers),
@@ -166,5 +166,5 @@ def output_noise(graph: LayerGraph, name: str, expected: dict[str, np.ndarray], 
     return comparison.noise
 
 
-def to_numpy(values: dict[str, Any]) -> dict[str, np.ndarray]:
+def to_numpy(values: dict[str, Tensor]) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in values.items()}

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.runtime.engine import TensorSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ["Comparison", "Saturation"]
 
@@ -32,7 +36,7 @@ class Comparison:
     max_abs_error: float = 0.0
     non_finite: int = 0
 
-    def add(self, reference: Any, candidate: Any) -> None:
+    def add(self, reference: ArrayLike, candidate: ArrayLike) -> None:
         """Add two arrays of the same shape and any real dtype."""
         a, b = (np.asarray(values, np.float64).ravel() for values in (reference, candidate))
         finite = np.isfinite(a) & np.isfinite(b)
@@ -69,7 +73,7 @@ class Comparison:
             return None
         return min(1.0, max(-1.0, self.product / length))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {
             "sqnr_db": self.sqnr_db,
             "exact": self.exact,

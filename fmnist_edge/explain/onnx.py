@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from fmnist_edge.explain.probe import INPUT, OUTPUT, Key, key_counter
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.engines.onnx_session import SILENT
 from fmnist_edge.runtime.runner import chunks
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
 
 __all__ = ["OnnxProbe"]
 
@@ -97,7 +101,7 @@ class OnnxProbe:
         self._session = None
 
 
-def computed_nodes(graph: Any, image: str) -> list[Any]:
+def computed_nodes(graph: onnx.GraphProto, image: str) -> list[onnx.NodeProto]:
     """The nodes that depend on the image, without those that only convert a tensor."""
     dependent, found = {image}, []
     for node in graph.node:
@@ -107,7 +111,7 @@ def computed_nodes(graph: Any, image: str) -> list[Any]:
     return found
 
 
-def integer_forms(graph: Any) -> dict[str, Integers]:
+def integer_forms(graph: onnx.GraphProto) -> dict[str, Integers]:
     """The float tensors that the file also has in integers: inputs of QuantizeLinear, outputs of DequantizeLinear.
 
     Only tensors with a single scale are included.
@@ -126,7 +130,9 @@ def integer_forms(graph: Any) -> dict[str, Integers]:
     return forms
 
 
-def tensor_specs(found: dict[Key, str], integers: dict[str, Integers], session: Any) -> dict[Key, TensorSpec]:
+def tensor_specs(
+    found: dict[Key, str], integers: dict[str, Integers], session: onnxruntime.InferenceSession
+) -> dict[Key, TensorSpec]:
     types = {item.name: (item.type, item.shape) for item in (*session.get_inputs(), *session.get_outputs())}
     made = {}
     for key, name in found.items():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.files import write_via
 
 __all__ = ["draw_layers"]
 
 
-def draw_layers(report: dict[str, Any], path: Path) -> None:
+def draw_layers(report: JsonObject, path: Path) -> None:
     """Write two panels as a PNG: each layer's SQNR in dB, and its share of the noise at the output, in graph order.
 
     Args:

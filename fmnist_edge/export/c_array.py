@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from fmnist_edge.export.exporter import Census, Exporter, Sources, export_errors
 from fmnist_edge.runtime.engine_catalog import ENGINES
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.temporary import temporary_file
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["EXPORTER"]
 
@@ -29,7 +32,7 @@ class CArrayExporter(Exporter):
 
     def convert(
         self,
-        model: Any,
+        model: keras.Model,
         precision: Precision,
         batch: int | None,
         calibration: np.ndarray | None,

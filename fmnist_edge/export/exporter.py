@@ -8,14 +8,18 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError, FmnistEdgeError, UnavailableError, one_line
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.temporary import check_room
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["Census", "Exporter", "OpLayers", "Sources", "check_room_for", "export_errors", "quiet"]
 
@@ -50,7 +54,7 @@ class Sources:
     """
 
     files: dict[str, str]
-    facts: dict[str, Any]
+    facts: JsonObject
 
 
 class Exporter(ABC):
@@ -65,7 +69,7 @@ class Exporter(ABC):
     @abstractmethod
     def convert(
         self,
-        model: Any,
+        model: keras.Model,
         precision: Precision,
         batch: int | None,
         calibration: np.ndarray | None,
@@ -85,7 +89,7 @@ class Exporter(ABC):
     def census(self, content: bytes) -> Census:
         """The ops of a file that `convert` wrote."""
 
-    def op_layers(self, content: bytes, model: Any) -> OpLayers:
+    def op_layers(self, content: bytes, model: keras.Model) -> OpLayers:
         """The layers of `model` behind each op of a file that `convert` wrote; `keep_float` accepts these layers."""
         return {}
 
@@ -101,12 +105,12 @@ class Exporter(ABC):
         raise NotImplementedError(f"{type(self).__name__} writes a single file, no sources")
 
 
-def check_room_for(model: Any) -> None:
+def check_room_for(model: keras.Model) -> None:
     """Raises TemporaryFileError when the temporary folder is too full. A converter would blame the model instead."""
     check_room(WEIGHT_COPIES * 4 * model.count_params() + GRAPH_BYTES)
 
 
-def quiet() -> AbstractContextManager[Any]:
+def quiet() -> AbstractContextManager[object]:
     """Discard what converters print to stdout, which is for our own tables."""
     return redirect_stdout(io.StringIO())
 

@@ -7,6 +7,7 @@ the zoo's size, most of it zeros. In a flatbuffer any number of tables may point
 from __future__ import annotations
 
 import os
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ IDENTIFIER = b"TFL3"
 BUFFER_ALIGNMENT = 16  # schema.fbs: force_align of Buffer.data; the Python library ignores it
 
 
-def schema_module() -> Any:
+def schema_module() -> ModuleType:
     """The flatbuffer schema classes that come with TensorFlow."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from tensorflow.lite.python import schema_py_generated

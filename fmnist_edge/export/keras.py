@@ -6,13 +6,16 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.export.exporter import Census, Exporter, export_errors, quiet
 from fmnist_edge.worker.temporary import temporary_folder
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["EXPORTER"]
 
@@ -26,7 +29,7 @@ class KerasExporter(Exporter):
 
     def convert(
         self,
-        model: Any,
+        model: keras.Model,
         precision: Precision,
         batch: int | None,
         calibration: np.ndarray | None,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fmnist_edge.errors import ExportError, UnknownNameError
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["LayerNames", "check_layers", "check_ops", "output_layer"]
 
@@ -54,12 +57,12 @@ def without_number(part: str) -> str:
     return re.sub(r"_\d+$", "", part)
 
 
-def output_layer(model: Any) -> str:
+def output_layer(model: keras.Model) -> str:
     """The name of the layer whose output is the model's output."""
     return model.outputs[0]._keras_history.operation.name
 
 
-def check_layers(model: Any, keep_float: Collection[str], originals: Mapping[str, str] | None = None) -> None:
+def check_layers(model: keras.Model, keep_float: Collection[str], originals: Mapping[str, str] | None = None) -> None:
     """Raises UnknownNameError for a name in `keep_float` that is not a layer of a Keras model.
 
     The message suggests a similar name and lists all layers. `originals`: what layers are called in the file that the

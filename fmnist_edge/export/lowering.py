@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fmnist_edge.aliases import Tensor
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import InputError
 from fmnist_edge.export.lrn import Fit, blocked_layer, fit_layers, fitted_layer, native_layer
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["Lowered", "fold_batch_norm", "lower", "set_weights", "with_fits", "with_lrn"]
 
@@ -26,12 +30,12 @@ Weights = dict[str, list[np.ndarray]]
 class Lowered:
     """A model as the converter gets it, and the fits of its LRN layers by name, if any were fitted."""
 
-    model: Any
+    model: keras.Model
     lrn_fits: dict[str, Fit] = field(default_factory=dict)
 
 
 def lower(
-    model: Any, precision: Precision, images: np.ndarray | None = None, keep_float: Collection[str] = ()
+    model: keras.Model, precision: Precision, images: np.ndarray | None = None, keep_float: Collection[str] = ()
 ) -> Lowered:
     """Prepare a Keras model for the converter; `model` itself does not change.
 
@@ -43,7 +47,9 @@ def lower(
     return with_lrn(folded, precision.lrn, images, keep_float)
 
 
-def with_lrn(model: Any, lrn: str, images: np.ndarray | None = None, keep_float: Collection[str] = ()) -> Lowered:
+def with_lrn(
+    model: keras.Model, lrn: str, images: np.ndarray | None = None, keep_float: Collection[str] = ()
+) -> Lowered:
     """Return `model` with every LRN layer in the form `lrn`; a model without LRN layers is returned unchanged.
 
     Args:
@@ -66,12 +72,12 @@ def with_lrn(model: Any, lrn: str, images: np.ndarray | None = None, keep_float:
     return Lowered(with_fits(model, fits), fits)
 
 
-def with_fits(model: Any, fits: dict[str, Fit]) -> Any:
+def with_fits(model: keras.Model, fits: dict[str, Fit]) -> keras.Model:
     """`model` with the LRN layers named in `fits` replaced by their "fitted" form."""
     return clone_with(model, {name: fitted_layer(model.get_layer(name), fit) for name, fit in fits.items()}, {})
 
 
-def fold_batch_norm(model: Any) -> Any:
+def fold_batch_norm(model: keras.Model) -> keras.Model:
     """Fold each BatchNorm between Dense(relu) and Dense into these two layers, its scale into the first.
 
     Converters fold the scale into the second layer. There each input's weights get their own range, and one int8 weight
@@ -80,7 +86,7 @@ def fold_batch_norm(model: Any) -> Any:
     activations between the layers get unit variance.
     Cf. cross-layer equalisation, Nagel et al. 2019 (arXiv:1906.04721).
     """
-    identities: dict[str, Any] = {}
+    identities: dict[str, keras.layers.Layer] = {}
     weights: Weights = {}
     for norm in model.layers:
         ends = adjacent_dense(norm)
@@ -100,15 +106,15 @@ def fold_batch_norm(model: Any) -> Any:
     return clone_with(model, identities, weights)
 
 
-def adjacent_dense(norm: Any) -> tuple[Any, Any] | None:
+def adjacent_dense(norm: keras.layers.Layer) -> tuple[keras.layers.Layer, keras.layers.Layer] | None:
     """The Dense(relu) before and the Dense after a BatchNorm, with only dropout between; None for other patterns."""
     import keras
 
     layers = keras.layers
     if not isinstance(norm, layers.BatchNormalization):
         return None
-    first: Any = neighbour(norm, "parents")
-    second: Any = neighbour(norm, "children")
+    first: keras.layers.Layer = neighbour(norm, "parents")
+    second: keras.layers.Layer = neighbour(norm, "children")
     while isinstance(second, layers.Dropout):
         second = neighbour(second, "children")
     if type(first) is not layers.Dense or type(second) is not layers.Dense:
@@ -118,13 +124,13 @@ def adjacent_dense(norm: Any) -> tuple[Any, Any] | None:
     return (first, second) if fits and alone and normalizes_last_axis(norm) else None
 
 
-def normalizes_last_axis(norm: Any) -> bool:
+def normalizes_last_axis(norm: keras.layers.Layer) -> bool:
     """Whether a BatchNormalization normalises the last axis, which holds a kernel's channels."""
     axes = len(norm.input.shape)
     return norm.axis % axes == axes - 1
 
 
-def neighbour(layer: Any, side: str) -> Any | None:
+def neighbour(layer: keras.layers.Layer, side: str) -> keras.layers.Layer | None:
     """The only layer that feeds `layer` (`side` "parents") or reads it ("children"); None for none or several."""
     if side == "parents":
         found = [parent.operation for node in layer._inbound_nodes for parent in node.parent_nodes]
@@ -133,7 +139,7 @@ def neighbour(layer: Any, side: str) -> Any | None:
     return found[0] if len(found) == 1 and len(layer._inbound_nodes) == 1 else None
 
 
-def batch_norm_parameters(norm: Any) -> tuple[np.ndarray, ...]:
+def batch_norm_parameters(norm: keras.layers.Layer) -> tuple[np.ndarray, ...]:
     """gamma, beta, moving mean and moving variance; gamma is 1 and beta is 0 if the layer has none."""
     mean, variance = np.asarray(norm.moving_mean), np.asarray(norm.moving_variance)
     gamma = np.asarray(norm.gamma) if norm.scale else np.ones_like(mean)
@@ -141,18 +147,18 @@ def batch_norm_parameters(norm: Any) -> tuple[np.ndarray, ...]:
     return gamma, beta, mean, variance
 
 
-def weights_of(layer: Any, changed: Weights) -> list[np.ndarray]:
+def weights_of(layer: keras.layers.Layer, changed: Weights) -> list[np.ndarray]:
     return changed.get(layer.name) or layer.get_weights()
 
 
-def clone_with(model: Any, replacements: dict[str, Any], weights: Weights) -> Any:
+def clone_with(model: keras.Model, replacements: dict[str, keras.layers.Layer], weights: Weights) -> keras.Model:
     """A copy of `model` with replaced layers and weights, both by layer name; `model` itself without replacements."""
     import keras
 
     if not replacements:
         return model
 
-    def clone(layer: Any) -> Any:
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         return replacements.get(layer.name) or type(layer).from_config(layer.get_config())
 
     copy = keras.models.clone_model(model, clone_function=clone)
@@ -162,19 +168,19 @@ def clone_with(model: Any, replacements: dict[str, Any], weights: Weights) -> An
     return copy
 
 
-def set_weights(layer: Any, values: list[np.ndarray]) -> None:
+def set_weights(layer: keras.layers.Layer, values: list[np.ndarray]) -> None:
     """Set a layer's weights, and what it derives from them: Normalization computes with neither mean nor variance."""
     layer.set_weights(values)
     if hasattr(layer, "finalize_state"):
         layer.finalize_state()
 
 
-def identity_layer(name: str) -> Any:
+def identity_layer(name: str) -> keras.layers.Layer:
     """A layer that returns its input. It accepts the arguments that a BatchNormalization is called with."""
     import keras
 
     class Identity(keras.layers.Layer):
-        def call(self, inputs, training=None, mask=None):
+        def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
             return inputs
 
     return Identity(name=name)

@@ -16,9 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from fmnist_edge.aliases import JsonObject, Tensor
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["Fit", "Term", "blocked_layer", "fit_inverse_power", "fit_layers", "fitted_layer", "native_layer"]
 
@@ -69,7 +74,7 @@ class Fit:
     def __call__(self, energy: np.ndarray) -> np.ndarray:
         return np.sum([term(energy) for term in self.terms], axis=0) + self.offset
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {**asdict(self), "terms": [asdict(term) for term in self.terms]}
 
     @classmethod
@@ -79,7 +84,7 @@ class Fit:
         return cls(float(value["offset"]), terms, float(value["rms_error"]), float(value["max_energy"]))
 
 
-def fit_layers(model: Any, images: np.ndarray) -> dict[str, Fit]:
+def fit_layers(model: keras.Model, images: np.ndarray) -> dict[str, Fit]:
     """Fit every LRN layer of a Keras model to the energies that occur on `images`; returns the fits by layer name.
 
     Args:
@@ -211,16 +216,16 @@ def round_digits(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def fitted_layer(layer: Any, fitted: Fit) -> Any:
+def fitted_layer(layer: keras.layers.Layer, fitted: Fit) -> keras.layers.Layer:
     """A layer of the same name as an LRN layer that computes `fitted` instead."""
     import keras
     from keras import ops
 
     class FittedLRN(keras.layers.Layer):
-        def call(self, x):
+        def call(self, x: Tensor) -> Tensor:
             parts, kernel = split_channels(x, layer)
             squares = parts * parts  # ops.square would become SQUARE, which has no int8 kernel
-            factor: Any = np.float32(fitted.offset)
+            factor: Tensor = np.float32(fitted.offset)
             for term in fitted.terms:
                 energy = window_sums(squares, term.slope * kernel, term.shift)
                 factor = factor + ops.sigmoid(energy) * np.float32(term.height)
@@ -229,13 +234,13 @@ def fitted_layer(layer: Any, fitted: Fit) -> Any:
     return FittedLRN(name=layer.name)
 
 
-def blocked_layer(layer: Any) -> Any:
+def blocked_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
     """The LRN layer; many channels are summed in blocks."""
     import keras
     from keras import ops
 
     class BlockedLRN(keras.layers.Layer):
-        def call(self, x):
+        def call(self, x: Tensor) -> Tensor:
             parts, kernel = split_channels(x, layer)
             energy = window_sums(ops.square(parts), kernel, layer.bias)
             factor = ops.rsqrt(energy) if layer.beta == 0.5 else ops.power(energy, -layer.beta)
@@ -244,7 +249,7 @@ def blocked_layer(layer: Any) -> Any:
     return BlockedLRN(name=layer.name)
 
 
-def split_channels(x: Any, layer: Any) -> tuple[Any, np.ndarray]:
+def split_channels(x: Tensor, layer: keras.layers.Layer) -> tuple[Tensor, np.ndarray]:
     """Reshape `x` for the convolution over channels, and make the kernel that turns squares into alpha · Σ x².
 
     Args:
@@ -268,7 +273,7 @@ def block_kernel(radius: int) -> np.ndarray:
     return near.astype("float32").reshape(1, 3, BLOCK, BLOCK)
 
 
-def window_sums(squares: Any, kernel: np.ndarray, shift: float) -> Any:
+def window_sums(squares: Tensor, kernel: np.ndarray, shift: float) -> Tensor:
     """Convolve, and add `shift` as a vector. Converters fold a vector, unlike a scalar, into the convolution's bias."""
     from keras import ops
 
@@ -276,21 +281,21 @@ def window_sums(squares: Any, kernel: np.ndarray, shift: float) -> Any:
     return ops.conv(squares, weights, padding="same") + np.full(kernel.shape[-1], shift, "float32")
 
 
-def reshape_like(y: Any, x: Any) -> Any:
+def reshape_like(y: Tensor, x: Tensor) -> Tensor:
     """`y` in the shape of `x`."""
     from keras import ops
 
     return y if y.shape == x.shape else ops.reshape(y, (-1, *x.shape[1:]))
 
 
-def native_layer(layer: Any) -> Any:
+def native_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
     """The LRN layer, computed by TensorFlow's own kernel, which converts to a single op."""
     import tensorflow as tf
 
     from fmnist_edge.models.layers import LocalResponseNormalization
 
     class NativeLRN(LocalResponseNormalization):
-        def call(self, x):
+        def call(self, x: Tensor) -> Tensor:
             return tf.nn.local_response_normalization(x, self.radius, self.bias, self.alpha, self.beta)
 
     return NativeLRN.from_config(layer.get_config())

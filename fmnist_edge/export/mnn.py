@@ -7,7 +7,7 @@ import importlib.util
 import re
 import sys
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from fmnist_edge.export.exporter import Census, Exporter, export_errors
 from fmnist_edge.export.via_onnx import ONNX_PACKAGES, convert_in_child, float32_onnx
 from fmnist_edge.runtime.engines.native_output import captured_output
 from fmnist_edge.worker.temporary import temporary_file, temporary_folder
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["EXPORTER"]
 
@@ -31,7 +34,7 @@ class MNNExporter(Exporter):
 
     def convert(
         self,
-        model: Any,
+        model: keras.Model,
         precision: Precision,
         batch: int | None,
         calibration: np.ndarray | None,

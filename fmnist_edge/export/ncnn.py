@@ -9,7 +9,7 @@ import importlib.util
 import io
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from fmnist_edge.export.exporter import Census, Exporter, export_errors
 from fmnist_edge.export.via_onnx import ONNX_PACKAGES, convert_in_child, float32_onnx
 from fmnist_edge.runtime.engines.ncnn import BIN, PARAM
 from fmnist_edge.worker.temporary import temporary_folder
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["EXPORTER"]
 
@@ -31,7 +34,7 @@ class NcnnExporter(Exporter):
 
     def convert(
         self,
-        model: Any,
+        model: keras.Model,
         precision: Precision,
         batch: int | None,
         calibration: np.ndarray | None,

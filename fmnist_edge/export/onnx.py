@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_error
 from fmnist_edge.export.layer_names import check_ops
 from fmnist_edge.export.onnx_names import layer_of, name_by_layer
 from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_int8
+
+if TYPE_CHECKING:
+    import keras
+    import onnx
 
 __all__ = ["EXPORTER", "OPSET"]
 
@@ -25,7 +29,7 @@ class OnnxExporter(Exporter):
 
     def convert(
         self,
-        model: Any,
+        model: keras.Model,
         precision: Precision,
         batch: int | None,
         calibration: np.ndarray | None,
@@ -54,7 +58,7 @@ class OnnxExporter(Exporter):
             is_float = float_ops(proto.graph)
             return Census.of([(node.op_type, node.name, node.name in is_float) for node in proto.graph.node])
 
-    def op_layers(self, content: bytes, model: Any) -> OpLayers:
+    def op_layers(self, content: bytes, model: keras.Model) -> OpLayers:
         with export_errors("reading the ONNX file"):
             import onnx
 
@@ -63,7 +67,7 @@ class OnnxExporter(Exporter):
             return {name: (layer,) for node, layer in named if layer in layers for name in node.output}
 
 
-def float_model(model: Any, batch: int | None) -> Any:
+def float_model(model: keras.Model, batch: int | None) -> onnx.ModelProto:
     """Convert a Keras model to a float32 ONNX model with tf2onnx."""
     import tensorflow as tf
     import tf2onnx
@@ -79,8 +83,8 @@ def float_model(model: Any, batch: int | None) -> Any:
 
 
 def to_precision(
-    proto: Any, precision: Precision, calibration: np.ndarray | None, keep_float: tuple[str, ...] = ()
-) -> Any:
+    proto: onnx.ModelProto, precision: Precision, calibration: np.ndarray | None, keep_float: tuple[str, ...] = ()
+) -> onnx.ModelProto:
     """Convert a float32 model, whose nodes are named by layer, to `precision`.
 
     Raises ExportError for a precision that ONNX does not have, and for a layer in `keep_float` without ops.
@@ -101,7 +105,7 @@ def to_precision(
     )
 
 
-def float_ops(graph: Any) -> set[str]:
+def float_ops(graph: onnx.GraphProto) -> set[str]:
     """Names of the nodes that compute in float.
 
     In QDQ form every op is written as a float op. It is an integer op if all its float inputs come from
@@ -121,7 +125,7 @@ def float_ops(graph: Any) -> set[str]:
     def is_float(name: str) -> bool:
         return bool(name) and types.get(name, TensorProto.FLOAT) in floats
 
-    def between_qdq(node: Any) -> bool:
+    def between_qdq(node: onnx.NodeProto) -> bool:
         dequantized = all(producer.get(name) == "DequantizeLinear" for name in node.input if is_float(name))
         return dequantized and all(consumers.get(name) == {"QuantizeLinear"} for name in node.output)
 

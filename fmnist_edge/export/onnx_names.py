@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence, Set
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fmnist_edge.export.layer_names import LayerNames
+
+if TYPE_CHECKING:
+    import onnx
 
 __all__ = ["OUTPUT", "layer_of", "name_by_layer"]
 
@@ -16,7 +19,9 @@ KERNEL_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 BATCH_NORM_OPS = ("Add", "BatchNormalization", "Mul", "Sub")
 
 
-def name_by_layer(graph: Any, layers: Sequence[str], norms: Set[str] = frozenset(), again: bool = False) -> None:
+def name_by_layer(
+    graph: onnx.GraphProto, layers: Sequence[str], norms: Set[str] = frozenset(), again: bool = False
+) -> None:
     """Name nodes, tensors and weights after their Keras layers, and the output `OUTPUT`; changes `graph` in place.
 
     tf2onnx numbers nodes with counters that continue from one conversion to the next, so converting a model twice would
@@ -60,7 +65,9 @@ def name_by_layer(graph: Any, layers: Sequence[str], norms: Set[str] = frozenset
     graph.initializer.extend(used)
 
 
-def candidate_layers(node: Any, own_weights: Sequence[str], layer_names: LayerNames, norms: Set[str]) -> list[str]:
+def candidate_layers(
+    node: onnx.NodeProto, own_weights: Sequence[str], layer_names: LayerNames, norms: Set[str]
+) -> list[str]:
     """The layers that a node may belong to, by its name and the names of `own_weights`, which no other node uses.
 
     If they include a BatchNorm, but the op cannot be one, the layer of the op's kernel counts instead, even if other
@@ -77,11 +84,11 @@ def candidate_layers(node: Any, own_weights: Sequence[str], layer_names: LayerNa
     ]
 
 
-def layer_of(node: Any) -> str:
+def layer_of(node: onnx.NodeProto) -> str:
     """The layer of a node that `name_by_layer` has named."""
     return node.name.partition("/")[0]
 
 
-def path_of(node: Any) -> str:
+def path_of(node: onnx.NodeProto) -> str:
     """The names of the node and its output, joined; tf2onnx may use a bare counter for either."""
     return f"{node.name}/{node.output[0]}".partition(":")[0]

@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,13 +18,16 @@ from fmnist_edge.errors import ExportError
 from fmnist_edge.export.onnx_names import layer_of
 from fmnist_edge.worker.temporary import temporary_folder
 
+if TYPE_CHECKING:
+    import onnx
+
 __all__ = ["to_dynamic_int8", "to_float16", "to_int8"]
 
 MAX_INT8 = 127  # symmetric int8: zero is exact and -128 is not used
 REQUANTIZED_OPS = ("Conv", "ConvTranspose", "Gemm")
 
 
-def to_float16(model: Any) -> Any:
+def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """float16 weights and computation, by ONNX Runtime's converter, which knows the ops that must stay float32.
 
     The file has half the size. ONNX Runtime has hardly any float16 kernels for x86-64: there it computes in float32
@@ -38,7 +41,7 @@ def to_float16(model: Any) -> Any:
     return converted.model
 
 
-def to_int8(model: Any, images: np.ndarray | None, keep_float: Collection[str] = ()) -> Any:
+def to_int8(model: onnx.ModelProto, images: np.ndarray | None, keep_float: Collection[str] = ()) -> onnx.ModelProto:
     """Static quantisation in QDQ form: uint8 activations, int8 weights with a scale per output channel.
 
     Args:
@@ -85,7 +88,7 @@ def to_int8(model: Any, images: np.ndarray | None, keep_float: Collection[str] =
     return quantized
 
 
-def prevent_requantization(graph: Any, keep_float: Collection[str]) -> None:
+def prevent_requantization(graph: onnx.GraphProto, keep_float: Collection[str]) -> None:
     """Insert a Sum of one tensor in front of each Conv, ConvTranspose and Gemm of these layers, in place.
 
     ONNX Runtime quantises the float weights of such an op between DequantizeLinear and QuantizeLinear when it loads the
@@ -101,7 +104,7 @@ def prevent_requantization(graph: Any, keep_float: Collection[str]) -> None:
             graph.node.insert(index, barrier)
 
 
-def to_dynamic_int8(model: Any, keep_float: Collection[str] = ()) -> Any:
+def to_dynamic_int8(model: onnx.ModelProto, keep_float: Collection[str] = ()) -> onnx.ModelProto:
     """int8 weights with a scale per output channel, without calibration.
 
     Dense layers compute in integers: they quantise their input at run time by its extremes over the whole batch.
@@ -134,11 +137,11 @@ def to_dynamic_int8(model: Any, keep_float: Collection[str] = ()) -> Any:
     return quantized
 
 
-def node_names(layers: Collection[str], graph: Any) -> list[str]:
+def node_names(layers: Collection[str], graph: onnx.GraphProto) -> list[str]:
     return [node.name for node in graph.node if layer_of(node) in layers]
 
 
-def store_convolutions_in_int8(graph: Any, keep_float: Collection[str]) -> None:
+def store_convolutions_in_int8(graph: onnx.GraphProto, keep_float: Collection[str]) -> None:
     """Store the weights of every Conv in int8, with a Cast and a Mul that restore them; changes `graph` in place.
 
     Layers in `keep_float` keep their float32 weights. DequantizeLinear would be slower (0.60 on tiny_resnet): ONNX
@@ -192,13 +195,13 @@ class CalibrationReader:
         return None if batch is None else {self.name: batch}
 
 
-def input_of(model: Any) -> tuple[str, int | None]:
+def input_of(model: onnx.ModelProto) -> tuple[str, int | None]:
     """The input's name and its batch size; None if that is open."""
     item = model.graph.input[0]
     return item.name, item.type.tensor_type.shape.dim[0].dim_value or None
 
 
-def quantize_files(model: Any, quantize: Callable[[str, str], None]) -> Any:
+def quantize_files(model: onnx.ModelProto, quantize: Callable[[str, str], None]) -> onnx.ModelProto:
     """Call `quantize(source, target)` on files: the quantisers would modify a model that is passed in memory."""
     import onnx
 

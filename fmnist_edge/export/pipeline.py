@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact, tensor_entry, versions_of
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import PRECISIONS, Precision
@@ -25,6 +26,9 @@ from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
 from fmnist_edge.runtime.golden import Golden
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.temporary import temporary_file
+
+if TYPE_CHECKING:
+    pass
 
 __all__ = ["export"]
 
@@ -130,7 +134,7 @@ def check_keep_float(checkpoint: Checkpoint, precision: Precision, keep_float: t
 
 def describe_file(
     content: bytes, format: str, contract: Contract, images: np.ndarray
-) -> tuple[dict[str, Any], dict[str, Any], Golden]:
+) -> tuple[JsonObject, JsonObject, Golden]:
     """The input and output tensors as the default engine reads them from the file, and the file's golden vectors."""
     with temporary_file(f"model.{format}", content) as path:
         engine = ENGINES[engines_for(path)[0]].load(path)
@@ -139,7 +143,7 @@ def describe_file(
         return *entries, golden_for(path, contract, images)
 
 
-def calibration_entry(calibration: Calibration) -> dict[str, Any]:
+def calibration_entry(calibration: Calibration) -> JsonObject:
     return {
         "images": len(calibration.images),
         "source": calibration.source,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.runtime.manifest import Manifest
@@ -18,7 +18,7 @@ def precision_of(manifest: Manifest) -> Precision:
 
     Raises ArtifactError when the manifest has no recipe, or this version has no such precision.
     """
-    recipe: dict[str, Any] = dict(manifest.require_recipe())
+    recipe: JsonObject = dict(manifest.require_recipe())
     kinds = {item.name: item.type for item in fields(Precision)}
     wrong = [name for name, value in recipe.items() if type(value).__name__ != kinds.get(name)]
     if wrong:

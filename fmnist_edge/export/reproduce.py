@@ -6,10 +6,11 @@ import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.checkpoints import Checkpoint
@@ -23,6 +24,9 @@ from fmnist_edge.files import sha256_of
 from fmnist_edge.runtime.golden import Golden
 from fmnist_edge.runtime.manifest import Manifest, ModelFile, Recovery
 from fmnist_edge.worker.temporary import temporary_folder
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["Recipe", "Reproduction", "reproduce"]
 
@@ -98,7 +102,7 @@ class Reproduction:
     def identical(self) -> bool:
         return not self.differences
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {**asdict(self), "path": str(self.path), "identical": self.identical}
 
 
@@ -164,7 +168,7 @@ def apply_remedy(
     checkpoint: Checkpoint,
     calibration: Calibration | None,
     fine_tuning_images: Callable[[], np.ndarray],
-) -> Any:
+) -> keras.Model:
     """The checkpoint's model, changed by the same remedy as in `export --tune-accuracy`."""
     rung = next((rung for rung in LADDER if rung.name == recipe.rung), None)
     if rung is None or calibration is None:

@@ -89,13 +89,13 @@ def op_code(model: Any, op: Any) -> bytes:
     return b" ".join(fields(model.operatorCodes[op.opcodeIndex]).values())
 
 
-def fields(table: Any) -> Parts:
+def fields(table: object) -> Parts:
     """The fields of a flatbuffer table, without its `builtinOptions`, which are read separately."""
     plain = {name: value for name, value in vars(table).items() if name != "builtinOptions"} if table else {}
     return {name: text(value) for name, value in plain.items()}
 
 
-def text(value: Any) -> bytes:
+def text(value: object) -> bytes:
     """A number, string, list or array as text; equal values give equal texts."""
     return repr(value.tolist() if hasattr(value, "tolist") else value).encode()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_error
 from fmnist_edge.export.flatbuffer import pack, schema_module, unpack
 from fmnist_edge.export.layer_names import LayerNames, check_ops, output_layer
 
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
 __all__ = ["EXPORTER"]
 
 
@@ -24,7 +28,7 @@ class TFLiteExporter(Exporter):
 
     def convert(
         self,
-        model: Any,
+        model: keras.Model,
         precision: Precision,
         batch: int | None,
         calibration: np.ndarray | None,
@@ -53,7 +57,7 @@ class TFLiteExporter(Exporter):
                     found.append((kind, output.name.decode(), output.type in floats))
             return Census.of(found)
 
-    def op_layers(self, content: bytes, model: Any) -> OpLayers:
+    def op_layers(self, content: bytes, model: keras.Model) -> OpLayers:
         """See Exporter. TFLite ops have no names, so an op is identified by the name of its output."""
         with export_errors("reading the TFLite file"):
             graph = unpack(content).subgraphs[0]
@@ -68,7 +72,7 @@ class TFLiteExporter(Exporter):
             return made_by
 
 
-def fixed_batch(model: Any, batch: int | None) -> Any:
+def fixed_batch(model: keras.Model, batch: int | None) -> keras.Model:
     """`model` with an input of a fixed batch size. An open batch (None) costs SHAPE, STRIDED_SLICE and PACK ops."""
     import keras
 
@@ -76,7 +80,7 @@ def fixed_batch(model: Any, batch: int | None) -> Any:
     return keras.Model(inputs, model(inputs, training=False), name=model.name)
 
 
-def make_converter(model: Any, precision: Precision, calibration: np.ndarray | None) -> Any:
+def make_converter(model: keras.Model, precision: Precision, calibration: np.ndarray | None) -> tf.lite.TFLiteConverter:
     """A TFLiteConverter set up for `precision`."""
     import tensorflow as tf
 
@@ -101,7 +105,7 @@ def batches(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
     return (filled[start : start + size] for start in range(0, len(filled), size))
 
 
-def operator_sets(precision: Precision) -> list[Any]:
+def operator_sets(precision: Precision) -> list[tf.lite.OpsSet]:
     """The sets of kernels that the converter may use, preferred first; float kernels only if the precision allows."""
     import tensorflow as tf
 
@@ -111,7 +115,9 @@ def operator_sets(precision: Precision) -> list[Any]:
     return [sets.TFLITE_BUILTINS_INT8] if precision.integer_only else [sets.TFLITE_BUILTINS]
 
 
-def quantize_int8(converter: Any, keep_float: tuple[str, ...], op_layers: Callable[[bytes], OpLayers]) -> bytes:
+def quantize_int8(
+    converter: tf.lite.TFLiteConverter, keep_float: tuple[str, ...], op_layers: Callable[[bytes], OpLayers]
+) -> bytes:
     """Convert to int8 and keep the ops of some layers in float; `op_layers` finds the layers of the ops in a file.
 
     The converter calibrates, then quantises. Here both steps run separately: between them the measured ranges replace

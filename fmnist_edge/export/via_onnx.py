@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import get_precision
@@ -13,13 +13,16 @@ from fmnist_edge.worker.calls import program
 from fmnist_edge.worker.endings import Status, last_output
 from fmnist_edge.worker.temporary import check_room
 
+if TYPE_CHECKING:
+    import keras
+
 __all__ = ["ONNX_PACKAGES", "convert_in_child", "float32_onnx"]
 
 ONNX_PACKAGES = ("tensorflow-cpu", "keras", "tf2onnx", "onnx")
 TIMEOUT_S = 600
 
 
-def float32_onnx(model: Any, batch: int | None) -> bytes:
+def float32_onnx(model: keras.Model, batch: int | None) -> bytes:
     """The ONNX file of a lowered model, written by the ONNX exporter in float32."""
     precision = get_precision("onnx", "float32")
     return FORMATS["onnx"].exporter().convert(model, precision, batch, None)

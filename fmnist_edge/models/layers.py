@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
+
+from fmnist_edge.aliases import JsonObject, Tensor
 
 __all__ = ["LocalResponseNormalization", "band_matrix", "hard_sigmoid_of_keras_2"]
 
@@ -26,11 +30,13 @@ class LocalResponseNormalization(keras.layers.Layer):
     Input and output: float (n, height, width, channels).
     """
 
-    def __init__(self, radius: int = 5, bias: float = 1.0, alpha: float = 1.0, beta: float = 0.5, **kwargs):
+    def __init__(
+        self, radius: int = 5, bias: float = 1.0, alpha: float = 1.0, beta: float = 0.5, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.radius, self.bias, self.alpha, self.beta = radius, bias, alpha, beta
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         channels = x.shape[-1]
         kernel = self.alpha * band_matrix(channels, self.radius).reshape(1, 1, channels, channels)
         # A vector: converters fold it into the convolution as its bias.
@@ -40,15 +46,15 @@ class LocalResponseNormalization(keras.layers.Layer):
             return x * ops.rsqrt(energy)
         return x * ops.power(energy, -self.beta)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> JsonObject:
         config = {"radius": self.radius, "bias": self.bias, "alpha": self.alpha, "beta": self.beta}
         return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable("fmnist_edge")
-def hard_sigmoid_of_keras_2(x):
+def hard_sigmoid_of_keras_2(x: Tensor) -> Tensor:
     """clip(0.2 x + 0.5, 0, 1), as Keras 1 and 2 define hard_sigmoid; Keras 3's is relu6(x + 3) / 6."""
     return ops.clip(0.2 * x + 0.5, 0.0, 1.0)

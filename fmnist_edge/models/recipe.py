@@ -61,7 +61,7 @@ class Recipe:
     fit_validation: bool = False
     build: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.teachers, list):
             object.__setattr__(self, "teachers", tuple(self.teachers))
         hints = typing.get_type_hints(Recipe)
@@ -89,7 +89,7 @@ class Recipe:
                 raise InputError(f"recipe {self.name!r}: {name} is {getattr(self, name)!r}, expected {expected}")
 
 
-def is_a(value: Any, kind: Any) -> bool:
+def is_a(value: object, kind: Any) -> bool:
     """Whether a value from a file has a field's type. An int counts as a float, a bool does not count as an int."""
     if kind == tuple[str, ...]:
         return isinstance(value, tuple) and all(isinstance(item, str) for item in value)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fmnist_edge.models.recipe import Recipe, distilled, published
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["ModelSpec"]
 
@@ -28,7 +31,7 @@ class ModelSpec:
     """
 
     name: str
-    build: Callable[..., Any]
+    build: Callable[..., keras.Model]
     parameters: int
     published_accuracy: float | None
     train_images: int = 60_000

@@ -8,23 +8,28 @@ normalisation op.
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
+from fmnist_edge.aliases import Tensor
 from fmnist_edge.models.recipe import distilled, published
 from fmnist_edge.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["SPECS"]
 
 MODULES = (16, 32, 64, 128)
 
 
-def conv_norm_relu(x, filters: int, size: int, name: str):
+def conv_norm_relu(x: Tensor, filters: int, size: int, name: str) -> Tensor:
     from keras import layers
 
     x = layers.Conv2D(filters, size, padding="same", use_bias=False, name=name)(x)
     return layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(name=f"{name}_bn")(x))
 
 
-def inception_module(x, filters: int, batch_norm: bool, name: str):
+def inception_module(x: Tensor, filters: int, batch_norm: bool, name: str) -> Tensor:
     """{1x1 -> 3x3 || 1x1 -> 5x5}, all `filters` wide with ReLU; concat -> LRN -> max-pool 2x2/2 same."""
     from keras import layers
 
@@ -44,7 +49,7 @@ def inception_module(x, filters: int, batch_norm: bool, name: str):
     return layers.MaxPooling2D(2, 2, padding="same", name=f"{name}_pool")(x)
 
 
-def build(name: str, *, batch_norm: bool, conv_dropout: float = 0.25, dense_dropout: float = 0.35):
+def build(name: str, *, batch_norm: bool, conv_dropout: float = 0.25, dense_dropout: float = 0.35) -> keras.Model:
     """Untrained model: float32 (n, 28, 28, 1) in [0, 1] -> float32 (n, 10) logits.
 
     The published head ends in ReLU, and its loss becomes NaN. Ours ends in logits.

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
+from fmnist_edge.aliases import Tensor
 from fmnist_edge.models.recipe import distilled, published
 from fmnist_edge.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["SPECS"]
 
 STAGES = (32, 64, 128)  # each a strided unit then an identity unit
 
 
-def residual_unit(x, filters: int, strides: int, normalized: Callable[..., Any], name: str):
+def residual_unit(
+    x: Tensor, filters: int, strides: int, normalized: Callable[[Tensor, str], Tensor], name: str
+) -> Tensor:
     """conv3x3/s -> norm -> ReLU -> conv3x3 -> norm, plus the skip (identity, or conv1x1/s -> norm); sum -> ReLU."""
     from keras import layers
 
-    def conv(inputs, size: int, stride: int, suffix: str):
+    def conv(inputs: Tensor, size: int, stride: int, suffix: str) -> Tensor:
         options = {"strides": stride, "padding": "same", "use_bias": False}
         return layers.Conv2D(filters, size, name=f"{name}_{suffix}", **options)(inputs)
 
@@ -33,14 +39,14 @@ def residual_unit(x, filters: int, strides: int, normalized: Callable[..., Any],
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([main, x]))
 
 
-def build(name: str, *, batch_norm: bool, conv_dropout: float = 0.25, dense_dropout: float = 0.5):
+def build(name: str, *, batch_norm: bool, conv_dropout: float = 0.25, dense_dropout: float = 0.5) -> keras.Model:
     """Untrained model: float32 (n, 28, 28, 1) in [0, 1] -> float32 (n, 10) logits."""
     import keras
     from keras import layers
 
     from fmnist_edge.models.layers import LocalResponseNormalization
 
-    def normalized(x, prefix: str):
+    def normalized(x: Tensor, prefix: str) -> Tensor:
         if batch_norm:
             return layers.BatchNormalization(name=f"{prefix}_bn")(x)
         return LocalResponseNormalization(name=f"{prefix}_lrn")(x)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fmnist_edge.models.recipe import distilled, published
 from fmnist_edge.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["SPECS", "build"]
 
 
-def build(*, conv_dropout: float = 0.2):
+def build(*, conv_dropout: float = 0.2) -> keras.Model:
     """Untrained model: float32 (n, 28, 28, 1) in [0, 1] -> float32 (n, 10) logits."""
     import keras
     from keras import layers

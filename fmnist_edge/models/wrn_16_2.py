@@ -8,9 +8,14 @@ is trained on the 20,000 images of wide_cnn's protocol only, and teaches wide_cn
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
+from fmnist_edge.aliases import Tensor
 from fmnist_edge.models.recipe import best
 from fmnist_edge.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["SPECS"]
 
@@ -18,15 +23,15 @@ WIDTH = 2
 BLOCKS_PER_GROUP = 2  # depth 6 * 2 + 4
 
 
-def block(x, filters: int, strides: int, name: str):
+def block(x: Tensor, filters: int, strides: int, name: str) -> Tensor:
     """BN -> ReLU -> conv3x3/s -> BN -> ReLU -> conv3x3, plus the input, or conv1x1/s of the first ReLU."""
     from keras import layers
 
-    def norm_relu(inputs, suffix: str):
+    def norm_relu(inputs: Tensor, suffix: str) -> Tensor:
         normalized = layers.BatchNormalization(name=f"{name}_bn{suffix}")(inputs)
         return layers.ReLU(name=f"{name}_relu{suffix}")(normalized)
 
-    def conv(inputs, size: int, stride: int, suffix: str):
+    def conv(inputs: Tensor, size: int, stride: int, suffix: str) -> Tensor:
         options = {"strides": stride, "padding": "same", "use_bias": False}
         return layers.Conv2D(filters, size, name=f"{name}_{suffix}", **options)(inputs)
 
@@ -36,7 +41,7 @@ def block(x, filters: int, strides: int, name: str):
     return layers.Add(name=f"{name}_add")([main, skip])
 
 
-def build(name: str):
+def build(name: str) -> keras.Model:
     """Untrained model: float32 (n, 28, 28, 1) in [0, 1] -> float32 (n, 10) logits."""
     import keras
     from keras import layers

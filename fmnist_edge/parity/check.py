@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints import Checkpoint
@@ -39,7 +39,7 @@ class CheckedArtifact:
         verdict = ParityVerdict.of(self.report, sha256=sha256, engine=self.engine, source=source)
         return self.artifact.record("parity", verdict.as_dict())
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {
             "artifact": str(self.artifact.path),
             "sha256": self.artifact.manifest.sha256,

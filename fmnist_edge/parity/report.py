@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.catalog.gates import Gate
 from fmnist_edge.errors import InputError
 from fmnist_edge.parity.statistics import Statistics, statistics_of
@@ -77,7 +77,7 @@ class ParityReport:
             return None
         return self.reference_accuracy - self.accuracy
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """The report for JSON: plain numbers, strings and None, no NaN or infinity."""
         paired = self.statistics.accuracy
         derived = {

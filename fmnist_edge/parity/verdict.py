@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.parity.report import ParityReport
 
@@ -57,7 +58,7 @@ class ParityVerdict:
             failures=tuple(report.failures),
         )
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {**asdict(self), "failures": list(self.failures)}
 
     @classmethod
@@ -96,7 +97,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def has_field(value: Any, name: str, kind: str) -> bool:
+def has_field(value: object, name: str, kind: str) -> bool:
     """Whether a JSON object has the field `name` with the type `kind`, written as in a dataclass annotation."""
     found = value.get(name, ...) if isinstance(value, dict) else ...
     if type(found) not in TYPES[kind] or (type(found) is list and any(type(item) is not str for item in found)):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.boards.emulation import results
 from fmnist_edge.boards.estimate.estimates import cell_figures, text
 from fmnist_edge.catalog.boards import ACROSS_RUNTIMES, CORES, boards
@@ -51,7 +51,7 @@ def read(folder: Path) -> list[BoardFigures]:
 
     Raises FileError when a file is damaged.
     """
-    cells: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    cells: dict[str, list[tuple[str, JsonObject]]] = {}
     for result in results.load_all(folder):
         for cell in result["cells"]:
             if cell["status"] == "ok":
@@ -62,7 +62,7 @@ def read(folder: Path) -> list[BoardFigures]:
         raise FileError(f"{folder}: damaged ({type(error).__name__}: {error}); run `fmnist-edge emulate`") from None
 
 
-def line_of(found: Sequence[tuple[str, dict[str, Any]]]) -> BoardFigures:
+def line_of(found: Sequence[tuple[str, JsonObject]]) -> BoardFigures:
     first = found[0][1]
     by_core = dict(found)
     estimates = {
@@ -122,7 +122,7 @@ def among(board: str) -> Callable[[BoardFigures], bool]:
     return lambda line: board in line.slower
 
 
-def as_json(lines: Sequence[BoardFigures]) -> dict[str, Any]:
+def as_json(lines: Sequence[BoardFigures]) -> JsonObject:
     """The figures for JSON. "error": the error of every estimate, as a share."""
     return {"kinds": {"instructions": EMULATED, "milliseconds": ESTIMATED}, "error": ACROSS_RUNTIMES,
             "artifacts": list(map(asdict, lines))}  # fmt: skip

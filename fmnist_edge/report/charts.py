@@ -10,8 +10,9 @@ contains the ids of the rows that the page's filters hide.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.report import encodings
 from fmnist_edge.report.curve import nines
 from fmnist_edge.report.encodings import Data, cells, finished
@@ -185,7 +186,7 @@ def number_layers() -> list[alt.Chart]:
 
     base = alt.Chart(alt.NamedData("numbers")).encode(x="p50:Q", y="accuracy:Q", text="number:N")
     base = base.encode(opacity=encodings.shown())
-    placed: dict[str, Any] = {"dy": -16, "fontWeight": "bold", "fontSize": 13, "clip": True}
+    placed: JsonObject = {"dy": -16, "fontWeight": "bold", "fontSize": 13, "clip": True}
     border = base.mark_text(**placed, stroke=alt.ExprRef("paper"), strokeWidth=4, strokeJoin="round")
     return [border, base.mark_text(**placed).encode(color=encodings.ink())]
 

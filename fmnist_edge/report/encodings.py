@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.report import tables
 from fmnist_edge.report.markers import SHAPES, STATES, Markers, State, precision_of, state_of
 from fmnist_edge.report.ratios import is_stock
@@ -34,7 +35,7 @@ __all__ = [
     "tooltips",
 ]  # fmt: skip
 
-Data = dict[str, Any]
+Data = JsonObject
 
 MIN_US = 1e-3  # µs; a logarithmic axis cannot show 0
 AREAS = (90, 420)  # area in square pixels of the mark of the smallest and of the largest artifact
@@ -128,7 +129,7 @@ def cells(rows: Sequence[Row], markers: Markers, legend: bool = True) -> alt.Cha
 
     outlined = {"test": "datum.outlined", "value": {"expr": "ink"}}
     bound = [alt.selection_point(name=name, fields=[field], bind="legend") for name, field in LEGENDS.items()]
-    lit: list[Any] = [{"param": name} for name in LEGENDS] if legend else []
+    lit: list[object] = [{"param": name} for name in LEGENDS] if legend else []
     opacity = alt.OpacityValue(0.08, condition={"test": {"and": [*lit, SHOWN]}, "value": 1})
     chart = alt.Chart(alt.NamedData("cells"), name="marks").mark_point(clip=True)
     return chart.add_params(*(bound if legend else [])).encode(

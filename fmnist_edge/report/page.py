@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fmnist_edge import __version__
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import UnavailableError
 from fmnist_edge.report import boards, charts, tables
 from fmnist_edge.report.boards import BoardFigures
@@ -89,9 +90,9 @@ class Specs:
     """The charts of a page. Each gets a number; its place on the page refers to it by that number."""
 
     markers: Markers
-    made: list[dict[str, Any]] = field(default_factory=list)
+    made: list[JsonObject] = field(default_factory=list)
 
-    def add(self, spec: dict[str, Any]) -> int:
+    def add(self, spec: JsonObject) -> int:
         self.made.append(spec)
         return len(self.made) - 1
 
@@ -106,7 +107,7 @@ def board_tables(lines: Sequence[BoardFigures]) -> list[tuple[str, Table]]:
     return list(kinds) if lines else []
 
 
-def run_context(run: Run, specs: Specs) -> dict[str, Any]:
+def run_context(run: Run, specs: Specs) -> JsonObject:
     paced = [row for row in run.rows if row.sustained_by_burst is not None]
     return {
         "run": run,
@@ -118,7 +119,7 @@ def run_context(run: Run, specs: Specs) -> dict[str, Any]:
     }
 
 
-def setting(run: Run, target: str, batch: int, specs: Specs) -> dict[str, Any]:
+def setting(run: Run, target: str, batch: int, specs: Specs) -> JsonObject:
     """The template's context for one target and batch size: the scatter, and the Pareto front as a table."""
     rows = [row for row in run.rows if row.setting == (target, batch)]
     known = [row for row in rows if row.accuracy is not None]
@@ -145,7 +146,7 @@ def front(rows: Sequence[Row]) -> Table:
     return Table("On the Pareto front", columns, members)
 
 
-def panels(run: Run, specs: Specs) -> Iterator[dict[str, Any]]:
+def panels(run: Run, specs: Specs) -> Iterator[JsonObject]:
     """A chart of latency by percentile for each model."""
     for model in dict.fromkeys(row.group for row in run.rows):
         rows = [row for row in run.rows if row.group == model and row.curve]
@@ -173,7 +174,7 @@ def sort_key(value: str | float | None) -> str:
     return "" if value is None else str(value)
 
 
-def numeric(column: Column, items: Sequence[Any]) -> bool:
+def numeric(column: Column, items: Sequence[object]) -> bool:
     """Whether a column contains only numbers; it is then aligned to the right."""
     return not any(isinstance(column.value(item), str) for item in items)
 

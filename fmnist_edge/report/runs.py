@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from fmnist_edge.bench import results
 from fmnist_edge.bench.results import Cell, Result
@@ -198,7 +197,7 @@ def run_from(number: int, path: Path, result: Result) -> Run:
 
 
 def row_of(id: str, device: str, cell: Cell, against: tuple[tuple[str, str], ...]) -> Row:
-    summary: dict[str, Any] = cell["summary"] or {}
+    summary = cell["summary"] or {}
     engine, own = summary["engine"], cell["verdict"]
     accuracy, memory, roofline = cell["accuracy"] or {}, cell["memory"], summary["roofline"] or {}
     reasons = (*against, *(() if own is None else reasons_of(own["reasons"])))
@@ -303,5 +302,5 @@ def yes_or_no(value: bool | None) -> str | None:
     return None if value is None else "yes" if value else "no"
 
 
-def reasons_of(reasons: Sequence[Any]) -> tuple[tuple[str, str], ...]:
+def reasons_of(reasons: Sequence[results.Reason]) -> tuple[tuple[str, str], ...]:
     return tuple((clean_text(reason["rule"]), clean_text(reason["text"])) for reason in reasons)

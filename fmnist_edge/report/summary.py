@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.report import boards, ratios
 from fmnist_edge.report.boards import BoardFigures
 from fmnist_edge.report.ratios import Trio
@@ -16,14 +16,14 @@ __all__ = ["as_json", "row_as_json"]
 SCHEMA = 1
 
 
-def as_json(runs: Sequence[Run], lines: Sequence[BoardFigures] = ()) -> dict[str, Any]:
+def as_json(runs: Sequence[Run], lines: Sequence[BoardFigures] = ()) -> JsonObject:
     """Every run with its rows, their curves, and its ratios. Times are in µs, shares are fractions, unknown is null.
     Emulated and estimated figures have their own key."""
     measured = [run_as_json(run) for run in runs]
     return {"schema": SCHEMA, "runs": measured, "emulated_and_estimated": boards.as_json(lines)}
 
 
-def run_as_json(run: Run) -> dict[str, Any]:
+def run_as_json(run: Run) -> JsonObject:
     return {
         "file": run.file,
         "device": run.device,
@@ -38,14 +38,14 @@ def run_as_json(run: Run) -> dict[str, Any]:
     }
 
 
-def row_as_json(row: Row) -> dict[str, Any]:
+def row_as_json(row: Row) -> JsonObject:
     """A row without its curve."""
     fields = asdict(row)
     del fields["curve"]
     return {**fields, "reasons": reasons(row.reasons)}
 
 
-def trio_as_json(trio: Trio) -> dict[str, Any]:
+def trio_as_json(trio: Trio) -> JsonObject:
     """The ratios; the rows are named by their ids."""
     return {
         "ours": trio.ours.id,

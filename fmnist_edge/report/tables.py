@@ -246,7 +246,7 @@ def side_by_side(runs: Sequence[Run]) -> Table | None:
     None when there is no such cell.
     """
     devices = list(dict.fromkeys(run.device for run in runs))
-    found: dict[tuple[Any, ...], dict[str, Row]] = {}
+    found: dict[tuple[object, ...], dict[str, Row]] = {}
     for run in runs:
         for row in run.rows:
             key = (row.group, row.file, row.engine, row.threads, row.batch)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ArtifactError, InputError, one_line
 from fmnist_edge.runtime.preprocess import Preprocessing
 
@@ -60,7 +61,7 @@ class Contract:
     polarity: str | None = None
     resize: str = "bilinear"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shape = self.input_shape
         if not shape or any(type(size) is not int or size < 1 for size in shape):
             raise ArtifactError(f"contract: input_shape is {reprlib.repr(shape)}; expected positive integers")
@@ -87,7 +88,7 @@ class Contract:
         """`input_shape` in the order of `layout`."""
         return self.input_shape if self.layout == "NHWC" else (self.input_shape[2], *self.input_shape[:2])
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {**asdict(self), "input_shape": list(self.input_shape), "labels": list(self.labels)}
 
     @classmethod
@@ -122,7 +123,7 @@ def is_plain(text: str) -> bool:
     return not any(code < 32 or 127 <= code < 160 or 0xD800 <= code < 0xE000 for code in codes)
 
 
-def sequence(value: Any) -> tuple[Any, ...]:
+def sequence(value: object) -> tuple[Any, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise TypeError(f"{type(value).__name__}, expected a list")
     return tuple(value)

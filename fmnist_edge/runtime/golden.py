@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.contract import MOST_AXES
 
@@ -37,7 +38,7 @@ class Golden:
     tolerance: float
     engine: str
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {
             "images": pack(self.images),
             "scores": pack(self.scores),
@@ -108,7 +109,7 @@ class SelfTest:
         return cls(engine, golden.tolerance, tuple(results))
 
 
-def pack(array: np.ndarray) -> dict[str, Any]:
+def pack(array: np.ndarray) -> JsonObject:
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     content = base64.b64encode(zlib.compress(little.tobytes(), 9)).decode()
     return {"dtype": array.dtype.name, "shape": list(array.shape), "zlib_base64": content}

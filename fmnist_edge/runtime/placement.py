@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+
+from fmnist_edge.aliases import JsonObject
 
 __all__ = ["Placement"]
 
@@ -39,5 +40,5 @@ class Placement:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.on_cpu.items()))
         return f"{sum(self.on_cpu.values())}{of} ops ran on the CPU: {kinds}"
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return asdict(self)

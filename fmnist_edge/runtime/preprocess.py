@@ -25,7 +25,7 @@ class Preprocessing:
     mean: float = 0.0
     std: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not all(map(math.isfinite, (self.scale, self.mean, self.std))) or not self.scale or not self.std:
             raise InputError(
                 f"preprocessing has scale {self.scale}, mean {self.mean}, std {self.std}; "

@@ -6,7 +6,6 @@ A file whose SHA-256 matches its manifest is tried only when the manifest is unt
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -40,7 +39,7 @@ def try_load(path: str | Path, engine: str, timeout_s: float = TIMEOUT_S) -> Non
     end.result(ArtifactError, f"{path}: {engine} cannot run it: ")
 
 
-def load_and_run(request: list[str], progress: Any) -> None:
+def load_and_run(request: list[str], progress: object) -> None:
     """Runs in the child. `request`: name of the engine, path of the file."""
     from fmnist_edge.runtime.engine_catalog import ENGINES
 

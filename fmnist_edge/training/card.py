@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.console import table
 from fmnist_edge.data.fashion_mnist import LABELS
 from fmnist_edge.errors import FileError, InputError
@@ -14,7 +14,7 @@ from fmnist_edge.files import write_atomic, write_via
 __all__ = ["draw_curve", "overview", "page", "read_card", "write_page"]
 
 
-def read_card(path: Path) -> dict[str, Any]:
+def read_card(path: Path) -> JsonObject:
     """Read a card. Raises FileError when the file cannot be read, InputError when it is no card of schema 2."""
     try:
         card = json.loads(path.read_text())
@@ -28,13 +28,13 @@ def read_card(path: Path) -> dict[str, Any]:
     return card
 
 
-def write_page(card: dict[str, Any], folder: Path) -> None:
+def write_page(card: JsonObject, folder: Path) -> None:
     """Write `<model>.md` and `<model>.png` to `folder`."""
     draw_curve(card, folder / f"{card['model']}.png")
     write_atomic(folder / f"{card['model']}.md", page(card))
 
 
-def page(card: dict[str, Any]) -> str:
+def page(card: JsonObject) -> str:
     """The card as Markdown. Accuracies are percentages; `–` stands for a missing figure."""
     model, machine, versions = card["model"], card["machine"], card["versions"]
     limited = f" Cut to {card['limit']:,} images of each split, to try things out." if card["limit"] else ""
@@ -76,7 +76,7 @@ def page(card: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def figures(card: dict[str, Any]) -> str:
+def figures(card: JsonObject) -> str:
     rows = [
         [split, f"{score['images']:,}", percent(score["accuracy"]), f"{score['loss']:.4f}", f"{score['ece']:.4f}"]
         for split in ("validation", "test")
@@ -87,7 +87,7 @@ def figures(card: dict[str, Any]) -> str:
     return table(["split", "images", "accuracy %", "loss", "ECE"], rows)
 
 
-def seeds_section(card: dict[str, Any]) -> list[str]:
+def seeds_section(card: JsonObject) -> list[str]:
     """Figures of every seed, and their spread; empty for a single seed."""
     if len(card["seeds"]) < 2:
         return []
@@ -110,7 +110,7 @@ def seeds_section(card: dict[str, Any]) -> list[str]:
     ]
 
 
-def confusion(score: dict[str, Any]) -> str:
+def confusion(score: JsonObject) -> str:
     rows = [
         [label, *map(str, counts), percent(share)]
         for label, counts, share in zip(LABELS, score["confusion"], score["class_accuracy"], strict=True)
@@ -122,7 +122,7 @@ def percent(fraction: float | None) -> str:
     return "–" if fraction is None else f"{100 * fraction:.2f}"
 
 
-def draw_curve(card: dict[str, Any], path: Path) -> None:
+def draw_curve(card: JsonObject, path: Path) -> None:
     """Write a PNG: loss and accuracy of every epoch, on training and validation images."""
     from matplotlib.figure import Figure
 
@@ -142,7 +142,7 @@ def draw_curve(card: dict[str, Any], path: Path) -> None:
     write_via(path, lambda temporary: figure.savefig(temporary, dpi=110))
 
 
-def overview(cards: list[dict[str, Any]]) -> str:
+def overview(cards: list[JsonObject]) -> str:
     """One table with a row per card."""
     rows = []
     for card in cards:

@@ -6,12 +6,17 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import CheckpointError
 from fmnist_edge.files import check_room, write_json
+from fmnist_edge.training.feed import Feed
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["Curve", "epoch_callback"]
 
@@ -26,7 +31,7 @@ class Curve:
     Raises CheckpointError when the folder holds the curve of another run.
     """
 
-    def __init__(self, folder: Path, run: dict[str, Any]):
+    def __init__(self, folder: Path, run: JsonObject) -> None:
         self.folder, self.path = folder, folder / "curve.json"
         self.run, self.records = json.loads(json.dumps(run)), []
         if self.path.exists():
@@ -37,7 +42,7 @@ class Curve:
                 )
             self.records = saved["records"]
 
-    def add(self, record: dict[str, Any]) -> None:
+    def add(self, record: JsonObject) -> None:
         self.records = [*self.records[: record["epoch"]], record]
         write_json(self.path, {"run": self.run, "records": self.records})
 
@@ -47,18 +52,18 @@ class Curve:
         return round(sum(record["seconds"] for record in self.records), 1)
 
 
-def state_bytes(model: Any) -> int:
+def state_bytes(model: keras.Model) -> int:
     """Approximate size of a checkpoint of weights and optimizer."""
     variables = [*model.variables, *model.optimizer.variables]
     return ROOM_FOR_NAMES + sum(math.prod(variable.shape) * np.dtype(variable.dtype).itemsize for variable in variables)
 
 
-def epoch_callback(fed: Any, curve: Curve) -> Any:
+def epoch_callback(fed: Feed, curve: Curve) -> keras.callbacks.Callback:
     """A Keras callback that records the curve, and makes an epoch's randomness depend on its number alone."""
     import keras
 
     class EpochCallback(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
+        def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
             self.started = time.monotonic()
             fed.start(epoch)
             for layer in self.model.layers:
@@ -66,7 +71,7 @@ def epoch_callback(fed: Any, curve: Curve) -> Any:
                     seed = int(np.asarray(layer.seed_generator.state)[0])
                     layer.seed_generator.state.assign(np.array([seed, epoch * DRAWS_PER_EPOCH], np.uint32))
 
-        def on_epoch_end(self, epoch, logs=None):
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
             values = {name: round(float(value), 6) for name, value in (logs or {}).items()}
             curve.add({"epoch": epoch, "seconds": round(time.monotonic() - self.started, 2), **values})
             # HDF5 writes the checkpoint next, and crashes on a full disk.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from fmnist_edge import checkpoints
+from fmnist_edge.aliases import Tensor
 from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.files import write_via
 from fmnist_edge.models.recipe import Recipe
@@ -71,11 +71,11 @@ class DistillationLoss(keras.losses.Loss):
     logits, as in validation, the loss is plain cross-entropy in nats.
     """
 
-    def __init__(self, recipe: Recipe):
+    def __init__(self, recipe: Recipe) -> None:
         super().__init__(name="loss")
         self.weight, self.temperature = recipe.distillation_weight, recipe.temperature
 
-    def call(self, targets, logits):
+    def call(self, targets: Tensor, logits: Tensor) -> Tensor:
         classes = logits.shape[-1]
         labels = targets[:, :classes]
         hard = keras.losses.categorical_crossentropy(labels, logits, from_logits=True)
@@ -86,7 +86,7 @@ class DistillationLoss(keras.losses.Loss):
         return (1 - self.weight) * hard + self.weight * self.temperature**2 * soft
 
 
-def accuracy(targets: Any, logits: Any) -> Any:
+def accuracy(targets: Tensor, logits: Tensor) -> Tensor:
     """Share of images whose largest logit is at the label; `targets` as in DistillationLoss."""
     hit = ops.equal(ops.argmax(targets[:, : logits.shape[-1]], axis=-1), ops.argmax(logits, axis=-1))
     return ops.cast(hit, "float32")

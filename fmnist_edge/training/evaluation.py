@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.data.fashion_mnist import LABELS, Split
 from fmnist_edge.parity.confidence import calibration_error
 from fmnist_edge.training.feed import prepare
 
+if TYPE_CHECKING:
+    import keras
+
 __all__ = ["evaluate", "metrics"]
 
 
-def evaluate(model: Any, split: Split) -> dict[str, Any]:
+def evaluate(model: keras.Model, split: Split) -> JsonObject:
     """`metrics` of a Keras logits model on all images of `split`, and the number of images."""
     logits = np.asarray(model.predict(prepare(split.images), batch_size=500, verbose=0), np.float64)
     return {"images": len(split), **metrics(logits, split.labels)}
 
 
-def metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def metrics(logits: np.ndarray, labels: np.ndarray) -> JsonObject:
     """Figures of logits (n, classes) and class indices (n,).
 
     Returns accuracy (fraction), loss (mean cross-entropy, nats), ece (expected calibration error of the top

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
@@ -12,9 +12,17 @@ from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.runtime.preprocess import Preprocessing
 from fmnist_edge.training.augment import augment
 
-__all__ = ["batches", "one_hot", "prepare"]
+__all__ = ["Feed", "batches", "one_hot", "prepare"]
 
 TeacherLogits = Callable[[int], tuple[np.ndarray, np.ndarray]]
+
+
+class Feed(Protocol):
+    """What callbacks and loops use of the PyDataset that `batches` returns."""
+
+    def start(self, epoch: int) -> None: ...
+
+    def __len__(self) -> int: ...
 
 
 def prepare(images: np.ndarray) -> np.ndarray:
@@ -32,7 +40,7 @@ def smoothed(labels: np.ndarray, share: float) -> np.ndarray:
     return (1 - share) * labels + share / labels.shape[1] if share else labels
 
 
-def batches(split: Split, recipe: Recipe, seed: int, teacher_logits: TeacherLogits | None = None) -> Any:
+def batches(split: Split, recipe: Recipe, seed: int, teacher_logits: TeacherLogits | None = None) -> Feed:
     """A PyDataset of augmented batches. Call its `start(epoch)` before each epoch.
 
     A batch depends on (seed, epoch, index of the batch) alone. A resumed run sees the same batches as one that was not
@@ -45,15 +53,15 @@ def batches(split: Split, recipe: Recipe, seed: int, teacher_logits: TeacherLogi
     import keras
 
     class Batches(keras.utils.PyDataset):
-        def start(self, epoch):
+        def start(self, epoch: int) -> None:
             self.epoch = epoch
             self.order = np.random.default_rng((seed, epoch)).permutation(len(split))
             self.taught = teacher_logits(epoch) if teacher_logits else None
 
-        def __len__(self):
+        def __len__(self) -> int:
             return -(-len(split) // recipe.batch_size)
 
-        def __getitem__(self, index):
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
             chosen = self.order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
             targets = smoothed(one_hot(split.labels[chosen]), recipe.label_smoothing)
             if self.taught is None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.errors import InputError
 from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
-from fmnist_edge.training.feed import TeacherLogits, batches, one_hot, prepare
+from fmnist_edge.training.feed import Feed, TeacherLogits, batches, one_hot, prepare
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["fit"]
 
@@ -22,9 +25,9 @@ def fit(
     *,
     seed: int,
     teacher_logits: TeacherLogits | None = None,
-    callbacks: Callable[[Any], Sequence[Any]] = lambda fed: (),
+    callbacks: Callable[[Feed], Sequence[keras.callbacks.Callback]] = lambda fed: (),
     verbose: int | str = "auto",
-) -> Any:
+) -> keras.Model:
     """A Keras model with the final weights; with their average, where the recipe averages.
 
     Raises InputError when the recipe sets a rate that the model does not have.

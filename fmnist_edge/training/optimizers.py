@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
+from fmnist_edge.aliases import Tensor
 from fmnist_edge.models.recipe import Recipe
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["ConvMuon", "optimizer_for"]
 
@@ -24,15 +28,20 @@ class ConvMuon(keras.optimizers.Muon):
     accuracy, and the kernels of the first convolution, which are no map between features.
     """
 
-    def __init__(self, learning_rate, weight_decay, **options):
+    def __init__(
+        self,
+        learning_rate: keras.optimizers.schedules.LearningRateSchedule,
+        weight_decay: float,
+        **options: Any,
+    ) -> None:
         # Keras multiplies both decays by the one rate; ours is decoupled from each variable's own.
         decays = {"weight_decay": weight_decay, "adam_weight_decay": ADAM_RATIO * weight_decay}
         super().__init__(learning_rate, adam_lr_ratio=ADAM_RATIO, **decays, **options)
 
-    def _should_use_adamw(self, variable) -> bool:
+    def _should_use_adamw(self, variable: keras.Variable) -> bool:
         return len(variable.shape) != 4 or variable.shape[2] == 1
 
-    def _muon_update_step(self, gradient, variable, lr, m) -> None:
+    def _muon_update_step(self, gradient: Tensor, variable: keras.Variable, lr: Tensor, m: keras.Variable) -> None:
         self.assign_add(m, ops.add(gradient, m * (self.momentum - 1)))
         update = ops.add(gradient, self.momentum * m) if self.nesterov else m
         update = ops.reshape(update, (-1, variable.shape[-1]))
@@ -40,7 +49,7 @@ class ConvMuon(keras.optimizers.Muon):
         self.assign_sub(variable, ops.reshape(update, variable.shape))
 
 
-def optimizer_for(recipe: Recipe, steps: int) -> Any:
+def optimizer_for(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     """`recipe`'s optimizer for epochs of `steps` batches."""
     average = {"use_ema": True, "ema_momentum": recipe.ema_momentum} if recipe.ema_momentum else {}
     if recipe.optimizer == "adam":

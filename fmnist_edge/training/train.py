@@ -11,11 +11,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fmnist_edge import checkpoints
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.environment import cpu_model
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.data.fashion_mnist import Split
@@ -34,8 +35,11 @@ from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
 from fmnist_edge.training.curve import Curve, epoch_callback
 from fmnist_edge.training.evaluation import evaluate
-from fmnist_edge.training.feed import TeacherLogits
+from fmnist_edge.training.feed import Feed, TeacherLogits
 from fmnist_edge.training.fit import fit
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["SCHEMA", "train"]
 
@@ -49,9 +53,9 @@ class Run:
     seed: int
     curve: Curve
     file: Path
-    model: Any
-    validation: dict[str, Any] | None
-    test: dict[str, Any]
+    model: keras.Model
+    validation: JsonObject | None
+    test: JsonObject
 
 
 def train(
@@ -65,7 +69,7 @@ def train(
     teachers: Path | None = None,
     data_folder: str | Path | None = None,
     limit: int | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Train `spec` with `recipe` once per seed; write `<name>.keras` and `<name>.json`, its card, to `out`.
 
     The seed with the best validation accuracy is released. Of equal seeds it is the first, and so it is when the recipe
@@ -96,7 +100,7 @@ def train_locked(
     teachers: Path | None,
     data_folder: str | Path | None,
     limit: int | None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """`train`, with the lock of `scratch` held."""
     if not resume:
         empty(scratch)
@@ -172,7 +176,7 @@ def fit_and_save(
     """Fit, starting after the last finished epoch in `curve.folder`; write the model without its optimizer state."""
     import keras
 
-    def callbacks(fed):
+    def callbacks(fed: Feed) -> list[keras.callbacks.Callback]:
         # The curve is written before the checkpoint. A kill between the two repeats an epoch and overwrites its record.
         return [
             epoch_callback(fed, curve),
@@ -186,7 +190,7 @@ def fit_and_save(
 
 def card_of(
     spec: ModelSpec, chosen: Run, runs: Sequence[Run], *, fitted_images: int, teachers: dict[str, str]
-) -> dict[str, Any]:
+) -> JsonObject:
     """The card of a released model, ready for JSON."""
     import keras
 
@@ -226,7 +230,7 @@ def spread(accuracies: Sequence[float]) -> dict[str, float | int | None]:
     return {"seeds": len(accuracies), "mean": round(statistics.fmean(accuracies), 6), "stdev": deviation}
 
 
-def weights_sha256(model: Any) -> str:
+def weights_sha256(model: keras.Model) -> str:
     """SHA-256 of the float32 weights in the model's order. It does not depend on the file that holds them."""
     digest = hashlib.sha256()
     for weight in model.get_weights():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.console import table
 
 __all__ = ["page"]
@@ -11,7 +10,7 @@ __all__ = ["page"]
 SHOWN = 10  # number of trials in the table of the best
 
 
-def page(summary: dict[str, Any]) -> str:
+def page(summary: JsonObject) -> str:
     """The page: protocol, gain over the recipe, spread, importances, best trials.
 
     Accuracies are fractions in `summary` and percentages on the page. The text ends with a line feed.
@@ -27,7 +26,7 @@ def page(summary: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def protocol(summary: dict[str, Any]) -> str:
+def protocol(summary: JsonObject) -> str:
     about, counts = summary["protocol"], summary["counts"]
     limited = " (cut short with --limit: a try-out, no result)" if about["limit"] else ""
     states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
@@ -40,7 +39,7 @@ def protocol(summary: dict[str, Any]) -> str:
     )
 
 
-def gain(summary: dict[str, Any]) -> list[str]:
+def gain(summary: JsonObject) -> list[str]:
     best, baseline, about = summary["best"], summary["baseline"], summary["protocol"]
     if best is None:
         return ["No trial is complete yet."]
@@ -60,7 +59,7 @@ def gain(summary: dict[str, Any]) -> list[str]:
     ]
 
 
-def spread(summary: dict[str, Any]) -> list[str]:
+def spread(summary: JsonObject) -> list[str]:
     figures = summary["validation_accuracy"]
     if not figures["trials"]:
         return []
@@ -72,7 +71,7 @@ def spread(summary: dict[str, Any]) -> list[str]:
     ]
 
 
-def importance(summary: dict[str, Any]) -> list[str]:
+def importance(summary: JsonObject) -> list[str]:
     shares, note = summary["importance"], summary["importance_note"]
     if shares is None:
         return ["## What mattered", f"Not known: {note}."]
@@ -82,7 +81,7 @@ def importance(summary: dict[str, Any]) -> list[str]:
     ]
 
 
-def trials(summary: dict[str, Any]) -> list[str]:
+def trials(summary: JsonObject) -> list[str]:
     ranked = [trial for trial in summary["trials"] if trial["state"] == "complete"]
     ranked.sort(key=lambda trial: (-trial["value"], trial["number"]))
     if not ranked:
@@ -99,5 +98,5 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.2%}"
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import optuna
 
 __all__ = ["SPACE", "Range", "space_of", "suggest", "trial_recipe"]
 
@@ -21,7 +25,7 @@ class Range:
     log: bool = False
 
 
-Space = dict[str, Range | tuple[Any, ...]]
+Space = dict[str, Range | tuple[object, ...]]
 
 # Field of the recipe -> its range, or a tuple of choices. Every `best` recipe is inside the space.
 SPACE: Space = {
@@ -42,14 +46,14 @@ def space_of(spec: ModelSpec) -> Space:
     return {**SPACE, **dict.fromkeys(spec.rates, RATE)}
 
 
-def suggest(trial: Any, name: str, domain: Range | tuple[Any, ...]) -> Any:
+def suggest(trial: optuna.Trial, name: str, domain: Range | tuple[object, ...]) -> object:
     if isinstance(domain, tuple):
         return trial.suggest_categorical(name, domain)
     pick = trial.suggest_int if isinstance(domain.low, int) and isinstance(domain.high, int) else trial.suggest_float
     return pick(name, domain.low, domain.high, log=domain.log)
 
 
-def trial_recipe(spec: ModelSpec, best: Recipe, params: dict[str, Any], epochs: int) -> Recipe:
+def trial_recipe(spec: ModelSpec, best: Recipe, params: JsonObject, epochs: int) -> Recipe:
     """`best` with a trial's values. It is fitted without teachers, and never on validation images."""
     return dataclasses.replace(
         best,

@@ -7,10 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from fmnist_edge.errors import FileError, FmnistEdgeError, InputError, UnavailableError, one_line
+
+if TYPE_CHECKING:
+    import optuna
 
 __all__ = ["open_storage", "storage_errors"]
 
@@ -22,7 +25,7 @@ ENGINE = {"pool_pre_ping": True}  # trials take minutes, and a server may close 
 DRIVERS = ("grpc", "redis", "sqlalchemy")
 
 
-def open_storage(url: str) -> Any:
+def open_storage(url: str) -> optuna.storages.BaseStorage:
     """Open the Optuna storage at `url`; creates a file's folder if needed.
 
     journal:FILE, or a FILE ending in .log, is a log on a (network) drive. redis://… is the same kind of log on a
@@ -55,7 +58,7 @@ def open_storage(url: str) -> Any:
         return database(url)
 
 
-def database(url: str) -> Any:
+def database(url: str) -> optuna.storages.BaseStorage:
     """Open the database at `url` and create Optuna's tables. Retries, because workers that start together all create
     them."""
     from optuna.storages import RDBStorage

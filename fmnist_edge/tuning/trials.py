@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from typing import Any
+from typing import TYPE_CHECKING
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
 from fmnist_edge.tuning.space import trial_recipe
+
+if TYPE_CHECKING:
+    import optuna
 
 __all__ = ["best_of", "finished", "summarize_study"]
 
@@ -17,16 +21,16 @@ IMPORTANCE_TRIALS = 10  # complete trials needed for importances, which compare 
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 
 
-def finished(study: Any) -> list[Any]:
+def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
 
-def best_of(complete: list[Any]) -> Any:
+def best_of(complete: list[optuna.trial.FrozenTrial]) -> optuna.trial.FrozenTrial | None:
     """The complete trial with the highest validation accuracy; of equal ones, the first. None when none is complete."""
     return max(complete, key=lambda trial: (trial.value, -trial.number), default=None)
 
 
-def summarize_study(study: Any, spec: ModelSpec, best: Recipe) -> dict[str, Any]:
+def summarize_study(study: optuna.Study, spec: ModelSpec, best: Recipe) -> JsonObject:
     """The summary of all trials of a study, including those of other workers."""
     trials = study.get_trials(deepcopy=False)
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
@@ -60,7 +64,7 @@ def summarize_study(study: Any, spec: ModelSpec, best: Recipe) -> dict[str, Any]
     }
 
 
-def seconds(trial: Any) -> float | None:
+def seconds(trial: optuna.trial.FrozenTrial) -> float | None:
     """A finished trial's wall time; None for a trial that is queued, running or was interrupted."""
     return round(trial.duration.total_seconds(), 1) if trial.duration and trial.state.is_finished() else None
 
@@ -82,7 +86,7 @@ def spread(values: list[float]) -> dict[str, float | int | None]:
     return {"trials": len(values), **{name: round(x, 6) for name, x in figures.items()}, "stdev": deviation}
 
 
-def importance_of(study: Any, complete: int) -> tuple[dict[str, float] | None, str]:
+def importance_of(study: optuna.Study, complete: int) -> tuple[dict[str, float] | None, str]:
     """(parameter -> share, the largest first; the method), or (None, the reason)."""
     import optuna
 

@@ -15,20 +15,25 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.errors import InputError
 from fmnist_edge.models.recipe import Recipe
 from fmnist_edge.models.spec import ModelSpec
+from fmnist_edge.training.feed import Feed
 from fmnist_edge.training.fit import fit
 from fmnist_edge.training.recipes import recipe_for
 from fmnist_edge.tuning.space import space_of, suggest, trial_recipe
 from fmnist_edge.tuning.storage import open_storage, storage_errors
 from fmnist_edge.tuning.trials import best_of, finished, summarize_study
+
+if TYPE_CHECKING:
+    import optuna
 
 __all__ = ["SCHEMA", "tune"]
 
@@ -47,7 +52,7 @@ def tune(
     limit: int | None = None,
     data_folder: str | Path | None = None,
     progress: Callable[[int, int, str], None] = lambda done, total, text: None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Run `trials` trials of `epochs` epochs each; returns the summary of the whole study, ready for JSON.
 
     An existing study continues, so many machines can run this with the same `storage`. An interrupted study keeps every
@@ -89,13 +94,13 @@ def tune(
             before = len(finished(study))
             enqueue_baseline(study, spec, best)
 
-        def objective(trial: Any) -> float:
+        def objective(trial: optuna.Trial) -> float:
             params = {name: suggest(trial, name, domain) for name, domain in space_of(spec).items()}
             return score(trial, spec, trial_recipe(spec, best, params, epochs), fitted, validation, seed)
 
         done = 0
 
-        def report(study: Any, trial: Any) -> None:
+        def report(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
             nonlocal done
             done += 1
             progress(done, trials, progress_text(study))
@@ -121,7 +126,7 @@ def tune(
 
 def protocol_of(
     spec: ModelSpec, best: Recipe, epochs: int, limit: int | None, fitted_images: int, validation_images: int
-) -> dict[str, Any]:
+) -> JsonObject:
     """What all trials of a study have in common, with JSON's types. Only scores of one protocol can be compared."""
     space = {name: domain if isinstance(domain, tuple) else vars(domain) for name, domain in space_of(spec).items()}
     protocol = {
@@ -156,7 +161,7 @@ def quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def sampler_for(seed: int) -> Any:
+def sampler_for(seed: int) -> optuna.samplers.BaseSampler:
     """A TPE sampler (Bergstra et al. 2011) of all parameters jointly.
 
     Each trial has its own random numbers, from (seed, trial number). With one generator for all trials, every worker
@@ -165,24 +170,37 @@ def sampler_for(seed: int) -> Any:
     import optuna
 
     class Sampler(optuna.samplers.BaseSampler):
-        def before_trial(self, study, trial):
+        def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
             own = int(np.random.SeedSequence((seed, trial.number)).generate_state(1)[0])
             # constant_liar: trials that other workers are running count as poor, so this worker tries other values
             self.tpe = optuna.samplers.TPESampler(seed=own, multivariate=True, constant_liar=True)
 
-        def infer_relative_search_space(self, study, trial):
+        def infer_relative_search_space(
+            self, study: optuna.Study, trial: optuna.trial.FrozenTrial
+        ) -> dict[str, optuna.distributions.BaseDistribution]:
             return self.tpe.infer_relative_search_space(study, trial)
 
-        def sample_relative(self, study, trial, search_space):
+        def sample_relative(
+            self,
+            study: optuna.Study,
+            trial: optuna.trial.FrozenTrial,
+            search_space: dict[str, optuna.distributions.BaseDistribution],
+        ) -> JsonObject:
             return self.tpe.sample_relative(study, trial, search_space)
 
-        def sample_independent(self, study, trial, param_name, param_distribution):
+        def sample_independent(
+            self,
+            study: optuna.Study,
+            trial: optuna.trial.FrozenTrial,
+            param_name: str,
+            param_distribution: optuna.distributions.BaseDistribution,
+        ) -> object:
             return self.tpe.sample_independent(study, trial, param_name, param_distribution)
 
     return Sampler()
 
 
-def check_protocol(study: Any, protocol: dict[str, Any]) -> None:
+def check_protocol(study: optuna.Study, protocol: JsonObject) -> None:
     """Store the protocol in a new study. Raises InputError when an existing study has another protocol."""
     if PROTOCOL not in study.user_attrs and not study.get_trials(deepcopy=False):
         study.set_user_attr(PROTOCOL, protocol)
@@ -195,7 +213,7 @@ def check_protocol(study: Any, protocol: dict[str, Any]) -> None:
             raise InputError(f"study {study.study_name!r} was made for {difference}; name another with --study")
 
 
-def enqueue_baseline(study: Any, spec: ModelSpec, best: Recipe) -> None:
+def enqueue_baseline(study: optuna.Study, spec: ModelSpec, best: Recipe) -> None:
     """Make the model's `best` recipe the next trial, unless it is queued, running or finished. If it failed or was
     interrupted, it is queued again."""
     for trial in study.get_trials(deepcopy=False):
@@ -205,7 +223,7 @@ def enqueue_baseline(study: Any, spec: ModelSpec, best: Recipe) -> None:
     study.enqueue_trial({name: values[name] for name in space_of(spec)}, user_attrs={"baseline": True})
 
 
-def score(trial: Any, spec: ModelSpec, recipe: Recipe, fitted: Split, validation: Split, seed: int) -> float:
+def score(trial: optuna.Trial, spec: ModelSpec, recipe: Recipe, fitted: Split, validation: Split, seed: int) -> float:
     """Validation accuracy after the last epoch, a fraction. Raises optuna.TrialPruned when the trial is pruned."""
     import keras
     import optuna
@@ -213,14 +231,14 @@ def score(trial: Any, spec: ModelSpec, recipe: Recipe, fitted: Split, validation
     accuracy, pruned = math.nan, False
 
     class Reporter(keras.callbacks.Callback):
-        def __init__(self, fed):
+        def __init__(self, fed: Feed) -> None:
             super().__init__()
             self.fed = fed
 
-        def on_epoch_begin(self, epoch, logs=None):
+        def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
             self.fed.start(epoch)
 
-        def on_epoch_end(self, epoch, logs=None):
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
             nonlocal accuracy, pruned
             accuracy = float((logs or {})["val_accuracy"])
             trial.report(accuracy, epoch + 1)
@@ -236,6 +254,6 @@ def score(trial: Any, spec: ModelSpec, recipe: Recipe, fitted: Split, validation
     return accuracy
 
 
-def progress_text(study: Any) -> str:
+def progress_text(study: optuna.Study) -> str:
     best = best_of([trial for trial in finished(study) if trial.state.name == "COMPLETE"])
     return f"best {best.value:.2%} (trial {best.number})" if best else "no trial complete yet"

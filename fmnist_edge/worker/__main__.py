@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
 
 MAX_OWN_MESSAGE = 600  # characters of the message of a FmnistEdgeError
 MAX_OTHER_MESSAGE = 200  # characters of the message of another exception
@@ -24,7 +23,7 @@ def main(task: str, text: str) -> None:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=answer.close)  # the pipe must close with this process, not with its forks
 
-    def send(kind: str, value: Any) -> None:
+    def send(kind: str, value: object) -> None:
         line = json.dumps({"fmnist-edge": kind, "value": value})
         answer.write(f"\n{line}\n".encode("ascii"))  # earlier output may lack its newline
         answer.flush()
@@ -35,7 +34,7 @@ def main(task: str, text: str) -> None:
         send(*error_reply(error))
 
 
-def function(task: str) -> Callable[[Any, Callable[[Any], None]], Any]:
+def function(task: str) -> Callable[[object, Callable[[object], None]], object]:
     """Import the function of `task`. Raises UnavailableError when this Python lacks a package that it imports."""
     module, _, name = task.partition(":")
     try:
@@ -49,7 +48,7 @@ def function(task: str) -> Callable[[Any, Callable[[Any], None]], Any]:
         raise UnavailableError(f"{package} is not installed for {sys.executable}") from None
 
 
-def error_reply(error: Exception) -> tuple[str, Any]:
+def error_reply(error: Exception) -> tuple[str, object]:
     """(kind, value) of the reply for an exception."""
     from fmnist_edge.errors import FmnistEdgeError, one_line
 

@@ -30,7 +30,7 @@ READ_BYTES = 1 << 16
 
 def call(
     task: str,
-    request: Any,
+    request: object,
     *,
     python: str | None = None,
     timeout_s: float = NO_LIMIT_S,

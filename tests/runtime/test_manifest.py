@@ -236,7 +236,7 @@ class TestSections:
         [
             ({"bits": 8}, "recipe['bits'] is 8"),
             ({"name": "../x"}, "missing 3 required"),
-            ({**FULL["recipe"], "name": "../x"}, "no word"),
+            ({**FULL["recipe"], "name": "../x"}, "not letters, digits and underscores"),
             ({**FULL["recipe"], "stock": "yes"}, "'stock' is 'yes'"),
             ({**FULL["recipe"], "name": True}, "'name' is True"),
             ({**FULL["recipe"], "bits": "8"}, "'bits' is '8'"),

@@ -50,7 +50,7 @@ def test_a_devices_wheel_is_small(device_wheel):
 
 def test_a_devices_wheel_holds_the_runtime_and_nothing_else(wheel, device_wheel):
     runtime = {name for name in modules_in(wheel) if name.startswith(("fmnist_edge/runtime/", "fmnist_edge/worker/"))}
-    beside = {f"fmnist_edge/{name}" for name in ("__init__.py", "errors.py", "lookup.py", "py.typed")}
+    beside = {f"fmnist_edge/{name}" for name in ("__init__.py", "aliases.py", "errors.py", "lookup.py", "py.typed")}
     assert len(runtime) > 20 and modules_in(device_wheel) == runtime | beside
 
 

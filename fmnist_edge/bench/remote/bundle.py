@@ -30,7 +30,8 @@ __all__ = ["FOLDER", "archive", "contents", "engines_of", "requirements"]
 FOLDER = "fmnist-edge-bench"  # the archive's folder has this name and the start of a digest
 # The part of the package that runs on the device: single files and whole folders.
 DEVICE_SIDE = (
-    "__init__.py", "artifact.py", "console.py", "errors.py", "files.py", "lookup.py", "bench", "runtime", "worker",
+    "__init__.py", "aliases.py", "artifact.py", "console.py", "errors.py", "files.py", "lookup.py", "bench", "runtime",
+    "worker",
 )  # fmt: skip
 
 RUN_PY = """\

@@ -16,8 +16,8 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.remote.unpacked import RUN
 from fmnist_edge.bench.remote.wire import say
 from fmnist_edge.errors import FileError, FmnistEdgeError, UnavailableError, one_line
@@ -33,7 +33,7 @@ CHUNK = 48 * 1024
 STOPPED = "it was stopped on the device"
 
 
-def start(folder: Path) -> dict[str, Any]:
+def start(folder: Path) -> JsonObject:
     """Start measuring the bundle in `folder`, unless it is running or done; returns its state.
 
     Raises UnavailableError when another bundle is being measured on this device, and FileError when the disk is full.
@@ -53,7 +53,7 @@ def start(folder: Path) -> dict[str, Any]:
         return launch(folder, lock.fileno())
 
 
-def launch(folder: Path, lock: int) -> dict[str, Any]:
+def launch(folder: Path, lock: int) -> JsonObject:
     state = {"status": "running"}
     try:
         write_state(folder, state)
@@ -84,7 +84,7 @@ def measure(folder: Path) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)  # shells make background processes ignore SIGINT
-    state: dict[str, Any]
+    state: JsonObject
     try:
         path, result = measure_bundle(folder, say_progress)
         digest, size = sha256_of(path), path.stat().st_size
@@ -161,16 +161,16 @@ def is_alive(folder: Path) -> bool:
     return False
 
 
-def owner_of(folder: Path) -> dict[str, Any]:
+def owner_of(folder: Path) -> JsonObject:
     return read_json(folder.parent / LOCK)
 
 
-def read_state(folder: Path) -> dict[str, Any]:
+def read_state(folder: Path) -> JsonObject:
     """The state that the run wrote last. "running" without a live process means that the process was killed."""
     return {"status": "new", **read_json(folder / STATE)}
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> JsonObject:
     try:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -178,7 +178,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def write_state(folder: Path, state: dict[str, Any]) -> None:
+def write_state(folder: Path, state: JsonObject) -> None:
     path = folder / STATE
     with open(path, "r+b" if path.exists() else "wb") as file:
         file.write(json.dumps(state).encode().ljust(STATE_BYTES))

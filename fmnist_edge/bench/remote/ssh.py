@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench import environment, results
 from fmnist_edge.bench.job import Job
 from fmnist_edge.bench.remote.bundle import FOLDER, archive, engines_of, requirements
@@ -113,10 +114,10 @@ class SshTarget:
             return "python3"  # cells of a missing engine become "unavailable"
         return own
 
-    def _check(self, facts: Facts, python: str) -> dict[str, Any]:
+    def _check(self, facts: Facts, python: str) -> JsonObject:
         return next(self._ask(facts, python, "check"))
 
-    def _run(self, facts: Facts, python: str, progress: Progress) -> dict[str, Any]:
+    def _run(self, facts: Facts, python: str, progress: Progress) -> JsonObject:
         """Start the run and follow it until it is done; returns its state."""
         for _ in range(STARTS):
             state, last = self._with_retries(lambda: next(self._ask(facts, python, "start")), progress), ""
@@ -128,9 +129,9 @@ class SshTarget:
                 raise failure(self.host, state)
         raise UnavailableError(f"{self.host}: the run was killed {STARTS} times; its last output: {last}")
 
-    def _followed(self, facts: Facts, python: str, progress: Progress) -> tuple[dict[str, Any], str]:
+    def _followed(self, facts: Facts, python: str, progress: Progress) -> tuple[JsonObject, str]:
         """Follow the run until it ends; returns its state and its last line of output."""
-        seen: dict[str, Any] = {"offset": 0, "line": "nothing"}
+        seen: JsonObject = {"offset": 0, "line": "nothing"}
 
         def say(line: str) -> None:
             seen.update(read(line))
@@ -138,7 +139,7 @@ class SshTarget:
             if step:
                 progress(int(step[1]), int(step[2]), step[3])
 
-        def follow() -> dict[str, Any]:
+        def follow() -> JsonObject:
             *_, last = self._ask(facts, python, "follow", str(seen["offset"]), say=say)
             if "state" not in last:
                 raise UnreachableError(f"{self.host}: the process that follows the run was killed")
@@ -146,7 +147,7 @@ class SshTarget:
 
         return self._with_retries(follow, progress), seen["line"]
 
-    def _received(self, facts: Facts, python: str, state: dict[str, Any], progress: Progress) -> bytes:
+    def _received(self, facts: Facts, python: str, state: JsonObject, progress: Progress) -> bytes:
         """Fetch the results file and verify its SHA-256."""
         content = bytearray()
 
@@ -161,7 +162,7 @@ class SshTarget:
 
     def _ask(
         self, facts: Facts, python: str, *verb: str, say: Callable[[str], object] = lambda line: None
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[JsonObject]:
         """Run a verb of the bundle's run.py and return its answers. Raises the error that the device reported."""
         words = " ".join(map(shlex.quote, (python, f"{facts.folder}/run.py", *verb)))
 
@@ -204,7 +205,7 @@ def digest(content: bytes | str) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def failure(host: str, state: dict[str, Any]) -> FmnistEdgeError:
+def failure(host: str, state: JsonObject) -> FmnistEdgeError:
     """The error that the device reported."""
     text = f"{host}: {state.get('error')}"
     if SPACE in text:

@@ -6,17 +6,19 @@ import json
 import re
 from typing import Any
 
+from fmnist_edge.aliases import JsonObject
+
 __all__ = ["PREFIX", "printable", "read", "say"]
 
 PREFIX = "fmnist-edge:"
 UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\U0010ffff]+")
 
 
-def say(value: dict[str, Any]) -> None:
+def say(value: JsonObject) -> None:
     print(PREFIX, json.dumps(value), flush=True)
 
 
-def read(line: str) -> dict[str, Any]:
+def read(line: str) -> JsonObject:
     """The value that `say` printed, with its text safe for a terminal; {} for any other line.
 
     >>> read('fmnist-edge: {"offset": 3}'), read("Welcome!")

@@ -12,8 +12,8 @@ import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import UnavailableError
 
 __all__ = ["cycles_of", "version"]
@@ -28,7 +28,7 @@ REFUSED = re.compile(r"^note: instruction:(.*)$", re.MULTILINE)
 CALL = re.compile(r"^(?:blr?|ret)\b.*")
 
 
-def cycles_of(profile: Mapping[str, int], scheduling: str) -> dict[str, Any]:
+def cycles_of(profile: Mapping[str, int], scheduling: str) -> JsonObject:
     """Cycles of a profile on the scheduling model `scheduling`.
 
     Returns "cycles" of the whole profile, "scheduling" (model and llvm-mca version), and "share" of instructions that

@@ -11,10 +11,10 @@ import gc
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.runtime.runner import Runner, model_input
 
@@ -41,7 +41,7 @@ class Task:
     sections: int = 2
 
 
-def count(request: dict[str, Any], progress: object) -> dict[str, str]:
+def count(request: JsonObject, progress: object) -> dict[str, str]:
     """Run in the child process; `request`: the fields of a Task."""
     task = Task(**request)
     image = np.load(task.images, mmap_mode="r", allow_pickle=False)[:1]

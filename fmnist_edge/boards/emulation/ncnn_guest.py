@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.boards.emulation.guest import run_marked
 from fmnist_edge.errors import ArtifactError
 
@@ -35,7 +35,7 @@ class Network:
     sections: int = 1
 
 
-def count(request: dict[str, Any], progress: object) -> dict[str, str]:
+def count(request: JsonObject, progress: object) -> dict[str, str]:
     """Run in the child process; `request`: the fields of a Network."""
     import ncnn
 

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.boards.emulation.guest import Task
 from fmnist_edge.errors import ArtifactError, UnavailableError
 from fmnist_edge.files import write_atomic, write_via
@@ -49,7 +50,7 @@ def plugin(folder: Path) -> Path:
     return write_via(library, build)
 
 
-def collect(task: Any, python: str, library: Path, guest: str = GUEST) -> tuple[list[Profile], dict[str, Any]]:
+def collect(task: Any, python: str, library: Path, guest: str = GUEST) -> tuple[list[Profile], JsonObject]:
     """Run `task` with the emulated interpreter `python`; returns a Profile per section, and the guest's reply.
 
     Raises ArtifactError with the guest's last line when it fails, UnavailableError when QEMU refuses the plugin.

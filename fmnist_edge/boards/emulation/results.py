@@ -20,8 +20,8 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.catalog.boards import CORES
 from fmnist_edge.errors import FileError
 from fmnist_edge.files import write_json
@@ -38,7 +38,7 @@ def folders() -> Sequence[Path]:
     return Path("benchmarks/emulated"), source_tree, Path(sys.prefix) / "share/fmnist-edge/emulated"
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> JsonObject:
     """Read results. Raises FileError when the file is missing, damaged or something else."""
     try:
         result = json.loads(path.read_bytes())
@@ -57,15 +57,15 @@ def load(path: Path) -> dict[str, Any]:
     return result
 
 
-def load_all(folder: Path) -> list[dict[str, Any]]:
+def load_all(folder: Path) -> list[JsonObject]:
     """Every core's results in `folder`, in the order of CORES."""
     return [load(path) for core in CORES if (path := folder / f"{core}.json").is_file()]
 
 
-def save(result: dict[str, Any], folder: Path) -> Path:
+def save(result: JsonObject, folder: Path) -> Path:
     cells = sorted(result["cells"], key=lambda cell: cell["artifact"])
     return write_json(folder / f"{result['core']}.json", {**result, "cells": cells})
 
 
-def cell_of(result: dict[str, Any], sha256: str) -> dict[str, Any] | None:
+def cell_of(result: JsonObject, sha256: str) -> JsonObject | None:
     return next((cell for cell in result["cells"] if cell["sha256"] == sha256), None)

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.bench.suite import save_images
 from fmnist_edge.boards.emulation import profile, results, userland
@@ -62,7 +62,7 @@ def run(
     folder: Path,
     out: Path,
     progress: Progress = lambda done, total, text: None,
-) -> list[dict[str, Any]]:
+) -> list[JsonObject]:
     """Emulate `artifacts`; each cell is written to `out`/<core>.json as soon as it is done.
 
     Args:
@@ -145,7 +145,7 @@ class Host:
         return np.concatenate(found)
 
 
-def load_results(out: Path, core: str) -> dict[str, Any]:
+def load_results(out: Path, core: str) -> JsonObject:
     """The results of `core` so far, with the versions of QEMU and the wheels.
 
     Raises InputError when other versions made them.
@@ -160,17 +160,17 @@ def load_results(out: Path, core: str) -> dict[str, Any]:
     return {**made, "cells": known["cells"]}
 
 
-def versions() -> dict[str, Any]:
+def versions() -> JsonObject:
     reply = program(["qemu-aarch64", "--version"]).result(UnavailableError, "qemu-aarch64: ")
     lines = [line.split()[0].partition("==")[::2] for line in userland.WHEELS.read_text().splitlines() if "==" in line]
     return {"qemu": reply.split("version ")[-1].split()[0], "packages": dict(lines)}
 
 
-def covers(known: dict[str, Any], images: int) -> bool:
+def covers(known: JsonObject, images: int) -> bool:
     return known["status"] == "ok" and known["parity"]["images"] >= images
 
 
-def emulate_cell(host: Host, core: Core, folder: Path, library: Path, again: bool) -> dict[str, Any]:
+def emulate_cell(host: Host, core: Core, folder: Path, library: Path, again: bool) -> JsonObject:
     """Emulate one cell; if that fails, the cell has the reason."""
     artifact = host.artifact
     identity = {
@@ -194,7 +194,7 @@ def emulate_cell(host: Host, core: Core, folder: Path, library: Path, again: boo
     return {**identity, "status": "ok", "reason": None, "parity": parity, **counted}
 
 
-def count(host: Host, core: Core, folder: Path, library: Path) -> dict[str, Any]:
+def count(host: Host, core: Core, folder: Path, library: Path) -> JsonObject:
     """Count the instructions of one inference, in two sections in each of two processes.
 
     They are counted again if they differ too much: on a busy machine, an engine's other threads may run in a section.
@@ -215,7 +215,7 @@ def count(host: Host, core: Core, folder: Path, library: Path) -> dict[str, Any]
     return {**reply, "instructions": round(mean), "repeatability": apart, "calls": CALLS, "attempts": attempts}
 
 
-def simulate_cycles(sha256: str, core: Core, folder: Path) -> dict[str, Any] | None:
+def simulate_cycles(sha256: str, core: Core, folder: Path) -> JsonObject | None:
     """Cycles of one inference, see `cycles_of`; None if there is no profile or llvm-mca is not installed."""
     saved = profile.load(profile_path(folder, core.name, sha256))
     if saved is None:
@@ -232,7 +232,7 @@ def profile_path(folder: Path, core: str, name: str) -> Path:
     return folder / "profiles" / core / f"{name}.json.gz"
 
 
-def failures(cells: Sequence[dict[str, Any]]) -> list[str]:
+def failures(cells: Sequence[JsonObject]) -> list[str]:
     """One line for each cell that failed, missed its gate or is not repeatable."""
     lines = []
     for item in cells:

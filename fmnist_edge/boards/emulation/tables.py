@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from fmnist_edge import console
+from fmnist_edge.aliases import JsonObject
 
 __all__ = ["document", "rows", "shown"]
 
@@ -19,11 +19,11 @@ counts in two processes lay apart.
 """
 
 
-def rows(cells: Sequence[dict[str, Any]]) -> list[list[str]]:
+def rows(cells: Sequence[JsonObject]) -> list[list[str]]:
     return [row(cell) for cell in cells]
 
 
-def row(cell: dict[str, Any]) -> list[str]:
+def row(cell: JsonObject) -> list[str]:
     if cell["status"] != "ok":
         return [cell["artifact"], cell["core"], cell["reason"], *[""] * 5]
     parity = cell["parity"]
@@ -41,11 +41,11 @@ def row(cell: dict[str, Any]) -> list[str]:
     ]
 
 
-def shown(cells: Sequence[dict[str, Any]]) -> str:
+def shown(cells: Sequence[JsonObject]) -> str:
     return console.table(HEADER, rows(cells))
 
 
-def document(results: Sequence[dict[str, Any]]) -> str:
+def document(results: Sequence[JsonObject]) -> str:
     """The results of all cores as one Markdown page, with a row per artifact and core, sorted by artifact."""
     cells = [{"core": result["core"], **cell} for result in results for cell in result["cells"]]
     cells.sort(key=lambda cell: cell["artifact"])

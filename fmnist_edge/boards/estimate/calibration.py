@@ -12,8 +12,8 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.boards.emulation import profile, userland
 from fmnist_edge.boards.emulation.cycles import cycles_of, version
 from fmnist_edge.boards.emulation.ncnn_guest import Network
@@ -44,7 +44,7 @@ def weight_bytes(path: Path, core: Core) -> int:
     return weights(path.read_text(encoding="ascii")) * width
 
 
-def simulate_network(path: Path, core: Core, folder: Path) -> dict[str, Any]:
+def simulate_network(path: Path, core: Core, folder: Path) -> JsonObject:
     """Instructions, cycles and bytes of weights of a network on a core."""
     saved = folder / "profiles" / core.name / f"ncnn-{path.stem}.json.gz"
     known = profile.load(saved)
@@ -62,7 +62,7 @@ def simulate_network(path: Path, core: Core, folder: Path) -> dict[str, Any]:
     }
 
 
-def fit_board(figures: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def fit_board(figures: JsonObject, counts: Mapping[str, JsonObject]) -> JsonObject:
     """A board's entry in boards.json; `counts`: the result of `simulate_network` for each network on the board's core.
 
     "networks" has each network with its leave-one-out error. "floats" has a constant fitted on the float networks

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.boards.emulation import results
 from fmnist_edge.catalog.boards import ACROSS_RUNTIMES, Board
@@ -56,12 +56,12 @@ def text(milliseconds: float, error: float) -> str:
     return f"≈ {milliseconds:.{digits}f} ms ± {error:.0%}".replace("%", " %")
 
 
-def committed() -> list[dict[str, Any]]:
+def committed() -> list[JsonObject]:
     """The emulated results of every core in all of `results.folders()`; results of the first folder come first."""
     return [result for folder in results.folders() for result in results.load_all(folder)]
 
 
-def estimate(artifact: Artifact, board: Board, emulated: Sequence[dict[str, Any]], error: float) -> Estimate:
+def estimate(artifact: Artifact, board: Board, emulated: Sequence[JsonObject], error: float) -> Estimate:
     """Estimate from the emulated cell of the same file, else of a file of the same model, precision and format."""
     name = "/".join(artifact.path.parts[-2:])
     cells = [cell for result in emulated if result["core"] == board.core for cell in result["cells"]]
@@ -88,14 +88,14 @@ def estimate(artifact: Artifact, board: Board, emulated: Sequence[dict[str, Any]
     return identity(engine=found["engine"], **{**made, "note": notes or None})
 
 
-def is_alike(cell: dict[str, Any], artifact: Artifact) -> bool:
+def is_alike(cell: JsonObject, artifact: Artifact) -> bool:
     same_format = Path(cell["artifact"]).suffix == artifact.path.suffix
     return same_format and (cell["model"], cell["precision"]) == (artifact.model, artifact.precision)
 
 
 def cell_figures(
-    cell: dict[str, Any], board: Board, size_bytes: int | None = None, error: float = ACROSS_RUNTIMES
-) -> dict[str, Any]:
+    cell: JsonObject, board: Board, size_bytes: int | None = None, error: float = ACROSS_RUNTIMES
+) -> JsonObject:
     """The estimate from an emulated cell with cycles: instructions, milliseconds, error, note.
 
     `size_bytes`: of the artifact, as an upper bound of its weights.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any
 
-from fmnist_edge.bench.results import Result
+from fmnist_edge.bench.results import Cell, Result
 from fmnist_edge.boards.estimate.estimates import Estimate
 from fmnist_edge.boards.estimate.fitting import constant, leave_one_out, mean_error
 from fmnist_edge.catalog.boards import Board
@@ -62,7 +61,7 @@ def compare(result: Result, estimates: Sequence[Estimate], board: Board) -> list
     return found
 
 
-def name(cell: Any) -> str:
+def name(cell: Cell) -> str:
     return "/".join(PurePath(cell["artifact"]).parts[-2:])
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from fmnist_edge import console
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.boards.estimate.estimates import Estimate, text
 from fmnist_edge.boards.estimate.measured import Comparison
 from fmnist_edge.catalog.boards import Board
@@ -79,7 +79,7 @@ def compared(items: Sequence[Comparison]) -> str:
     return console.table(["artifact", "engine", "measured ms", "estimated ms", "off %"], rows)
 
 
-def fits(data: Mapping[str, Any]) -> str:
+def fits(data: JsonObject) -> str:
     """A table of every network on every board: published latency, predicted latency, error."""
     entries = fitted_boards(data)
     header = ["network"]
@@ -97,7 +97,7 @@ def fits(data: Mapping[str, Any]) -> str:
     return console.table(header, rows)
 
 
-def fitted_boards(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def fitted_boards(data: JsonObject) -> list[JsonObject]:
     """The boards whose constant was fitted here; a record written by hand has no networks."""
     return [entry for entry in data["boards"].values() if "networks" in entry]
 
@@ -106,7 +106,7 @@ def off(published: float, error: float) -> list[str]:
     return [f"{published:.1f}", f"≈ {published * (1 + error):.1f}", f"{error * 100:+.0f}"]
 
 
-def unseen(data: Mapping[str, Any]) -> str:
+def unseen(data: JsonObject) -> str:
     rows = [
         [entry["title"], network, *off(entry["networks"][network]["published_ms"], error)]
         for entry in fitted_boards(data)
@@ -118,8 +118,8 @@ def unseen(data: Mapping[str, Any]) -> str:
 def document(
     estimates: Sequence[Estimate],
     boards: Sequence[Board],
-    data: Mapping[str, Any],
-    measured: Mapping[str, Any] | None = None,
+    data: JsonObject,
+    measured: JsonObject | None = None,
 ) -> str:
     """The whole Markdown page. `measured`: the report's section of that name if the board's constant was refit."""
     lines = "".join(f"- {line}\n" for line in notes(estimates))

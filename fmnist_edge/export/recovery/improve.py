@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fmnist_edge.aliases import Tensor
 from fmnist_edge.export.lowering import normalizes_last_axis, set_weights
 from fmnist_edge.export.recovery.simulate import (
     activation_ranges,
@@ -15,20 +16,23 @@ from fmnist_edge.export.recovery.simulate import (
     single_input_model,
 )
 
+if TYPE_CHECKING:
+    import keras
+
 __all__ = ["correct_biases", "equalise", "fine_tune"]
 
 LEARNING_RATE = 1e-4
 BATCH = 50
 
 
-def copy_model(model: Any) -> Any:
+def copy_model(model: keras.Model) -> keras.Model:
     """A functional copy of `model`, weights included, in which each layer is called only as in this model.
 
     Building a Sequential layer by layer leaves additional calls of its layers.
     """
     import keras
 
-    def clone(layer: Any) -> Any:
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         return type(layer).from_config(layer.get_config())
 
     copy = keras.models.clone_model(model, clone_function=clone)
@@ -38,7 +42,7 @@ def copy_model(model: Any) -> Any:
     return single_input_model(copy)
 
 
-def equalise(model: Any, images: np.ndarray) -> Any:
+def equalise(model: keras.Model, images: np.ndarray) -> keras.Model:
     """Equalise the channel ranges of two consecutive layers with only ReLU, max pooling or dropout between them.
 
     Dividing a channel by s in one layer and multiplying it by s in the next does not change the function. With
@@ -65,7 +69,7 @@ def equalise(model: Any, images: np.ndarray) -> Any:
     return better
 
 
-def next_kernel(layer: Any) -> Any | None:
+def next_kernel(layer: keras.layers.Layer) -> keras.Variable | None:
     """The Conv2D or Dense that is the only reader of `layer`, itself one of these; None if another layer is between."""
     from keras import activations, layers
 
@@ -83,12 +87,12 @@ def next_kernel(layer: Any) -> Any | None:
             return None
 
 
-def is_homogeneous(relu: Any) -> bool:
+def is_homogeneous(relu: keras.layers.Layer) -> bool:
     """Whether f(a · x) = a · f(x) for a > 0: a ReLU without a maximum and a threshold."""
     return getattr(relu, "max_value", None) is None and not getattr(relu, "threshold", 0)
 
 
-def shift_variable(layer: Any) -> Any | None:
+def shift_variable(layer: keras.layers.Layer) -> keras.Variable | None:
     """The variable that a layer adds to each channel (last axis): its bias, or a BatchNormalization's beta."""
     from keras import layers
 
@@ -97,7 +101,7 @@ def shift_variable(layer: Any) -> Any | None:
     return layer.bias if isinstance(layer, layers.Dense | layers.Conv2D | layers.DepthwiseConv2D) else None
 
 
-def correct_biases(model: Any, images: np.ndarray) -> Any:
+def correct_biases(model: keras.Model, images: np.ndarray) -> keras.Model:
     """Subtract from each bias the mean error that rounding causes in the layer's output, per channel, front to back.
 
     Nagel et al. 2019 (arXiv:1906.04721), section 4.2, with means measured on `images`, float32 (n, *input_shape).
@@ -111,12 +115,12 @@ def correct_biases(model: Any, images: np.ndarray) -> Any:
         (exact,), (found,) = layer_outputs(model, [layer.name], images), layer_outputs(rounded, [layer.name], images)
         error = np.mean(found.astype(np.float64) - exact, axis=tuple(range(exact.ndim - 1)))
         for changed in (layer, rounded.get_layer(layer.name)):
-            shift: Any = shift_variable(changed)
+            shift: keras.Variable = shift_variable(changed)
             shift.assign(np.asarray(shift) - error)
     return better
 
 
-def fine_tune(model: Any, images: np.ndarray, *, logits: bool, epochs: int, seed: int = 0) -> Any:
+def fine_tune(model: keras.Model, images: np.ndarray, *, logits: bool, epochs: int, seed: int = 0) -> keras.Model:
     """Train the rounded model to reproduce the outputs of `model`: quantisation-aware distillation without labels.
 
     Args:
@@ -126,7 +130,7 @@ def fine_tune(model: Any, images: np.ndarray, *, logits: bool, epochs: int, seed
     import keras
     from keras import ops
 
-    def loss(teacher, student):
+    def loss(teacher: Tensor, student: Tensor) -> Tensor:
         if logits:
             teacher, student = ops.softmax(teacher), ops.softmax(student)
         return keras.losses.kl_divergence(teacher, student)

@@ -6,12 +6,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.recovery.improve import correct_biases, equalise, fine_tune
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["LADDER", "Attempt", "Candidate", "RecoveryData", "Rung", "try_rungs"]
 
@@ -24,7 +28,7 @@ SLACK = 1e-9  # fractions of images are not exact in binary
 class Candidate:
     """A model to export, and the layers to keep in float."""
 
-    model: Any
+    model: keras.Model
     keep_float: tuple[str, ...] = ()
 
 
@@ -68,7 +72,7 @@ class Attempt:
     passed: bool
     seconds: float
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """The fields without `seconds`, which change from run to run; a manifest must not."""
         return {name: value for name, value in asdict(self).items() if name != "seconds"}
 

@@ -8,11 +8,15 @@ estimator (Bengio et al. 2013, arXiv:1308.3432).
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fmnist_edge.aliases import Tensor
 from fmnist_edge.export.lowering import set_weights
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["activation_ranges", "is_relu", "layer_outputs", "simulate_int8", "single_input_model"]
 
@@ -23,7 +27,7 @@ PASS_THROUGH = ("Dropout", "Flatten", "GlobalMaxPooling2D", "InputLayer", "MaxPo
 Ranges = dict[str, tuple[float, float]]
 
 
-def layer_outputs(model: Any, names: list[str], images: np.ndarray) -> list[np.ndarray]:
+def layer_outputs(model: keras.Model, names: list[str], images: np.ndarray) -> list[np.ndarray]:
     """The outputs of some layers, float32 (n, ...) each, for preprocessed `images`."""
     import keras
 
@@ -34,11 +38,11 @@ def layer_outputs(model: Any, names: list[str], images: np.ndarray) -> list[np.n
     return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
 
 
-def as_list(outputs: Any) -> list[Any]:
+def as_list(outputs: Tensor | list[Tensor]) -> list[Tensor]:
     return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
 
-def activation_ranges(model: Any, images: np.ndarray) -> Ranges:
+def activation_ranges(model: keras.Model, images: np.ndarray) -> Ranges:
     """(minimum, maximum) output of each layer over `images`, extended to contain 0, by layer name.
 
     Layers that are called more than once are left out, as they have several outputs.
@@ -52,7 +56,7 @@ def activation_ranges(model: Any, images: np.ndarray) -> Ranges:
     return ranges
 
 
-def simulate_int8(model: Any, ranges: Ranges) -> Any:
+def simulate_int8(model: keras.Model, ranges: Ranges) -> keras.Model:
     """A copy of `model`, with the same names of layers and weights, that rounds what its int8 export rounds.
 
     Args:
@@ -61,7 +65,7 @@ def simulate_int8(model: Any, ranges: Ranges) -> Any:
     """
     import keras
 
-    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Tensor:
         output = layer(*args, **kwargs)
         if (
             layer.name not in ranges
@@ -78,14 +82,14 @@ def simulate_int8(model: Any, ranges: Ranges) -> Any:
     return single_input_model(copy)
 
 
-def single_input_model(model: Any) -> Any:
+def single_input_model(model: keras.Model) -> keras.Model:
     """`model` with an array as input and output. A saved model may use lists of one array; Keras warns about a mix."""
     import keras
 
     return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
 
 
-def is_fused(layer: Any) -> bool:
+def is_fused(layer: keras.layers.Layer) -> bool:
     """Whether converters fuse the next layer into this one, so that this one's output is never rounded."""
     from keras import layers
 
@@ -93,23 +97,23 @@ def is_fused(layer: Any) -> bool:
     return len(behind) == 1 and (is_relu(behind[0]) or isinstance(behind[0], layers.BatchNormalization))
 
 
-def is_relu(layer: Any) -> bool:
+def is_relu(layer: keras.layers.Layer) -> bool:
     """Whether `layer` is a ReLU layer, or an Activation("relu")."""
     from keras import activations, layers
 
     return type(layer) is layers.ReLU or (type(layer) is layers.Activation and layer.activation is activations.relu)
 
 
-def rounding_copy(layer: Any) -> Any:
+def rounding_copy(layer: keras.layers.Layer) -> keras.layers.Layer:
     """A copy of a layer without its weights; if it has a kernel, that is rounded."""
     return with_rounded_kernel(type(layer)).from_config(layer.get_config())
 
 
-def original_class(layer: Any) -> type:
+def original_class(layer: keras.layers.Layer) -> type[keras.layers.Layer]:
     return getattr(type(layer), "original", type(layer))
 
 
-def with_rounded_kernel(layer_class: Any) -> Any:
+def with_rounded_kernel(layer_class: type[keras.layers.Layer]) -> type[keras.layers.Layer]:
     """A subclass whose kernel is rounded whenever it is read; `layer_class` itself if it has no kernel."""
     from keras import layers
 
@@ -117,16 +121,16 @@ def with_rounded_kernel(layer_class: Any) -> Any:
         return layer_class
     axes = (0, 1) if issubclass(layer_class, layers.DepthwiseConv2D) else None
 
-    def read(self: Any) -> Any:
+    def read(self: keras.layers.Layer) -> Tensor:
         return round_weights(self._kernel, axes or tuple(range(len(self._kernel.shape) - 1)))
 
-    def write(self: Any, value: Any) -> None:
+    def write(self: keras.layers.Layer, value: Tensor) -> None:
         self._kernel = value
 
     return type(layer_class.__name__, (layer_class,), {"kernel": property(read, write), "original": layer_class})
 
 
-def round_weights(kernel: Any, axes: tuple[int, ...]) -> Any:
+def round_weights(kernel: Tensor, axes: tuple[int, ...]) -> Tensor:
     """Round to -127..127 steps of a scale per channel; weights along `axes` share a scale."""
     from keras import ops
 
@@ -135,26 +139,26 @@ def round_weights(kernel: Any, axes: tuple[int, ...]) -> Any:
 
 
 @cache
-def rounding_class() -> type:
+def rounding_class() -> type[keras.layers.Layer]:
     import keras
     from keras import ops
 
     class Rounding(keras.layers.Layer):
         """Rounds to 256 levels of a range; 0 is one of the levels."""
 
-        def __init__(self, low: float, high: float, **kwargs: Any):
+        def __init__(self, low: float, high: float, **kwargs: Any) -> None:
             super().__init__(**kwargs)
             self.scale = max((high - low) / 255.0, 1e-12)
             self.low, self.high = low, high
 
-        def call(self, x):
+        def call(self, x: Tensor) -> Tensor:
             inside = ops.clip(x, self.low, self.high)
             return straight_through(inside, ops.round(inside / self.scale) * self.scale)
 
     return Rounding
 
 
-def straight_through(exact: Any, rounded: Any) -> Any:
+def straight_through(exact: Tensor, rounded: Tensor) -> Tensor:
     """The value of `rounded` with the gradient of `exact`."""
     from keras import ops
 

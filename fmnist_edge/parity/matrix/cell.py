@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import TemporaryFileError, UnavailableError
 from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.worker.calls import call
@@ -46,7 +46,7 @@ class Task:
     threads: int | None = None
 
 
-def run(task: Task, python: str, progress: Callable[[int], None], stall_s: float = STALL_S) -> dict[str, Any]:
+def run(task: Task, python: str, progress: Callable[[int], None], stall_s: float = STALL_S) -> JsonObject:
     """Run `task` in a child process of the interpreter `python`; `progress(images done)` is called repeatedly.
 
     The reply's "status" is "ran", with "engine_version" and "arena" (see runtime.tflite_micro; None for other engines).
@@ -66,7 +66,7 @@ def run(task: Task, python: str, progress: Callable[[int], None], stall_s: float
     return {"status": status, "reason": end.reason.removeprefix(f"{task.artifact}: ")}
 
 
-def classify(request: dict[str, Any], progress: Callable[[int], None]) -> dict[str, Any]:
+def classify(request: JsonObject, progress: Callable[[int], None]) -> JsonObject:
     """Run in the child process; `request`: the fields of a Task. Raises what Classifier and the engine raise."""
     task = Task(**request)
     images = np.load(task.images, mmap_mode="r", allow_pickle=False)[: task.limit]

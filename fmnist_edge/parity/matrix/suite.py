@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.bench import environment
 from fmnist_edge.bench.suite import save_images
@@ -62,7 +62,7 @@ def run(
     images: np.ndarray,
     choice: Choice,
     progress: Progress = lambda done, total_images, text: None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Classify `images`, uint8 or float (n, *input_shape), with every artifact in every engine of `choice`.
 
     `progress(images done, total images, what is next)` is called repeatedly.
@@ -97,7 +97,7 @@ def check_choice(artifacts: Sequence[Artifact], choice: Choice) -> None:
         )
 
 
-def failures(result: dict[str, Any]) -> list[str]:
+def failures(result: JsonObject) -> list[str]:
     """One line per cell that missed its gate or crashed, and per artifact that its default engine refuses.
 
     It is no failure when another engine refuses a file, for example because it lacks an op.
@@ -115,7 +115,7 @@ def failures(result: dict[str, Any]) -> list[str]:
     return found
 
 
-def gate_failure(entry: dict[str, Any], row: dict[str, Any]) -> str:
+def gate_failure(entry: JsonObject, row: JsonObject) -> str:
     apart = entry["differing"] - entry["ties"]
     found = f"{apart:,} of {entry['images']:,} images have another top class than in {row['reference']}"
     wanted = f"expected the same, or a tie, for {row['gate'] * 100:g} %"
@@ -145,12 +145,12 @@ def total_images(artifacts: Sequence[Artifact], choice: Choice, images: int) -> 
     )
 
 
-def row_for(artifact: Artifact, images: Path, count: int, choice: Choice, bar: CellProgress) -> dict[str, Any]:
+def row_for(artifact: Artifact, images: Path, count: int, choice: Choice, bar: CellProgress) -> JsonObject:
     """The row of one artifact: its cells in all engines, the default engine first."""
     engines = choice.engines_of(artifact.path)
     gate = ENGINE_AGREEMENT[artifact.manifest.kind]
     expected: np.ndarray | None = None
-    cells: list[dict[str, Any]] = []
+    cells: list[JsonObject] = []
     for engine in engines:
         limit = choice.images_for(engine, count)
         entry = {"engine": engine, "engine_version": None, "status": "failed", "reason": None, "arena": None}
@@ -175,7 +175,7 @@ def row_for(artifact: Artifact, images: Path, count: int, choice: Choice, bar: C
 
 
 def scores_from(
-    entry: dict[str, Any], artifact: Artifact, images: Path, limit: int, choice: Choice, done: Callable[[int], None]
+    entry: JsonObject, artifact: Artifact, images: Path, limit: int, choice: Choice, done: Callable[[int], None]
 ) -> np.ndarray | None:
     """Run one cell and update `entry` with its status; returns the scores, float32 (limit, classes), or None."""
     answer = images.with_name("scores.npy")
@@ -186,7 +186,7 @@ def scores_from(
     return np.load(answer, allow_pickle=False) if entry["status"] == "ran" else None
 
 
-def agreement(expected: np.ndarray | None, scores: np.ndarray | None, gate: float) -> dict[str, Any]:
+def agreement(expected: np.ndarray | None, scores: np.ndarray | None, gate: float) -> JsonObject:
     """Compare the scores of two engines on the same images, as many as `scores` has. All None if either has no scores.
 
     Scores of few bits may tie, and argmax then returns the lowest index. "ties" counts those "differing" images on
@@ -220,7 +220,7 @@ def name_of(artifact: Artifact) -> str:
     return "/".join(artifact.path.parts[-2:])
 
 
-def versions(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+def versions(rows: Sequence[JsonObject]) -> dict[str, str]:
     """The version of each engine that ran."""
     ran = [entry for row in rows for entry in row["cells"] if entry["status"] == "ran"]
     return {entry["engine"]: entry["engine_version"] for entry in ran}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from math import floor
-from typing import Any
+
+from fmnist_edge.aliases import JsonObject
 
 __all__ = ["ARENA_HEADER", "LEGEND", "Codes", "arena_rows", "grids", "versions"]
 
@@ -32,7 +33,7 @@ class Codes:
         return [f"[{number}] {sentence}" for number, sentence in enumerate(self.reasons, 1)]
 
 
-def grids(result: dict[str, Any], code: Callable[[str, str], str]) -> Iterator[tuple[list[str], list[list[str]]]]:
+def grids(result: JsonObject, code: Callable[[str, str], str]) -> Iterator[tuple[list[str], list[list[str]]]]:
     """(header, rows) for each format: a row per artifact, a column per engine. Formats do not share engines."""
     for format in dict.fromkeys(row["format"] for row in result["rows"]):
         rows = [row for row in result["rows"] if row["format"] == format]
@@ -41,13 +42,13 @@ def grids(result: dict[str, Any], code: Callable[[str, str], str]) -> Iterator[t
         yield header, [[row["artifact"], *(shown(entry, row, code) for entry in row["cells"])] for row in rows]
 
 
-def heading(engine: str, rows: Sequence[dict[str, Any]], images: int) -> str:
+def heading(engine: str, rows: Sequence[JsonObject], images: int) -> str:
     """The engine's name, with its number of images if that differs from the other engines'."""
     counts = {entry["images"] for row in rows for entry in row["cells"] if entry["engine"] == engine} - {None, images}
     return f"{engine} ({counts.pop():,})" if counts else engine
 
 
-def shown(entry: dict[str, Any], row: dict[str, Any], code: Callable[[str, str], str]) -> str:
+def shown(entry: JsonObject, row: JsonObject, code: Callable[[str, str], str]) -> str:
     if entry["reason"] is not None:
         return code(entry["engine"], entry["reason"])
     if entry["engine"] == row["reference"]:
@@ -59,13 +60,13 @@ def shown(entry: dict[str, Any], row: dict[str, Any], code: Callable[[str, str],
     return f"{share}{tied}" if entry["passed"] else f"{share}{tied} FAIL"
 
 
-def arena_rows(result: dict[str, Any]) -> list[list[str]]:
+def arena_rows(result: JsonObject) -> list[list[str]]:
     """Bytes of tensor arena for each artifact that ran in TensorFlow Lite Micro."""
     arenas = [(row["artifact"], entry["arena"]) for row in result["rows"] for entry in row["cells"]]
     return [[name, *(f"{arena[part]:,}" for part in ("total", "head", "tail"))] for name, arena in arenas if arena]
 
 
-def versions(result: dict[str, Any]) -> str:
+def versions(result: JsonObject) -> str:
     """One line with each version and its engines."""
     engines: dict[str, list[str]] = {}
     for engine, version in result["engines"].items():

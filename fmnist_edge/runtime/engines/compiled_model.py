@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from importlib import metadata
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from fmnist_edge.runtime.engine import Engine, TensorSpec, single
 from fmnist_edge.runtime.engines import tflite_file
 from fmnist_edge.runtime.engines.native_output import captured_output
 from fmnist_edge.runtime.placement import Placement
+
+if TYPE_CHECKING:
+    from ai_edge_litert.compiled_model import CompiledModel
 
 __all__ = ["CompiledModelEngine", "LiteRTGpuEngine"]
 
@@ -36,7 +39,7 @@ class CompiledModelEngine(Engine):
         self.version = f"ai-edge-litert {metadata.version('ai-edge-litert')}"
         try:
             self.input, self.output = specs(content, path)
-            model: Any = self._compile(CompiledModel, content, threads)
+            model: CompiledModel = self._compile(CompiledModel, content, threads)
             self._inputs, self._outputs = model.create_input_buffers(SIGNATURE), model.create_output_buffers(SIGNATURE)
         except (ValueError, RuntimeError, TypeError) as error:
             raise ArtifactError(f"{path}: CompiledModel refuses the file ({one_line(error, 120)})") from None
@@ -54,7 +57,7 @@ class CompiledModelEngine(Engine):
     def close(self) -> None:
         self._inputs = self._outputs = self._model = None
 
-    def _compile(self, compiled_model: Any, content: bytes, threads: int | None) -> Any:
+    def _compile(self, compiled_model: type[CompiledModel], content: bytes, threads: int | None) -> CompiledModel:
         return compiled_model.from_buffer(content, **options(threads))
 
 
@@ -64,7 +67,7 @@ class LiteRTGpuEngine(CompiledModelEngine):
     A file with float16 weights is computed in float16, any other file in float32. LiteRT's default is float16 for all.
     """
 
-    def _compile(self, compiled_model: Any, content: bytes, threads: int | None) -> Any:
+    def _compile(self, compiled_model: type[CompiledModel], content: bytes, threads: int | None) -> CompiledModel:
         from ai_edge_litert.options import CpuOptions, GpuOptions, HardwareAccelerator, Options
 
         half = has_half_weights(content)
@@ -123,7 +126,7 @@ def fixed(detail: dict[str, Any]) -> TensorSpec:
     return replace(tflite_file.spec(detail), shape=tuple(map(int, detail["shape"])))
 
 
-def options(threads: int | None) -> dict[str, Any]:
+def options(threads: int | None) -> dict[str, object]:
     """Arguments of CompiledModel.from_buffer. Its default is one thread on the CPU."""
     if threads is None:
         return {}

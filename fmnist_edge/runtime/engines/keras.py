@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fmnist_edge.aliases import Tensor
 from fmnist_edge.errors import ArtifactError, CheckpointError, UnavailableError
 from fmnist_edge.lookup import load
 from fmnist_edge.runtime.engine import Engine, TensorSpec
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["KerasCallEngine", "KerasFunctionEngine", "KerasPredictEngine"]
 
@@ -48,7 +53,7 @@ class KerasPredictEngine(Engine):
     def close(self) -> None:
         self._forward = None
 
-    def _forward_function(self, model: Any, tf: Any) -> Callable[[np.ndarray], Any]:
+    def _forward_function(self, model: keras.Model, tf: ModuleType) -> Callable[[np.ndarray], Tensor]:
         """The function that runs the model on a batch."""
         return lambda batch: model.predict(batch, verbose=0)
 
@@ -56,25 +61,25 @@ class KerasPredictEngine(Engine):
 class KerasCallEngine(KerasPredictEngine):
     """`model(batch)`, executed eagerly, op by op."""
 
-    def _forward_function(self, model: Any, tf: Any) -> Callable[[np.ndarray], Any]:
+    def _forward_function(self, model: keras.Model, tf: ModuleType) -> Callable[[np.ndarray], Tensor]:
         return lambda batch: model(as_inputs(model, batch), training=False)
 
 
 class KerasFunctionEngine(KerasPredictEngine):
     """`tf.function(model)`: one graph, traced once for all batch sizes."""
 
-    def _forward_function(self, model: Any, tf: Any) -> Callable[[np.ndarray], Any]:
+    def _forward_function(self, model: keras.Model, tf: ModuleType) -> Callable[[np.ndarray], Tensor]:
         signature = [tf.TensorSpec(model.input_shape, tf.float32)]
         function = tf.function(lambda batch: model(as_inputs(model, batch), training=False), input_signature=signature)
         return lambda batch: function(tf.constant(batch))
 
 
-def as_inputs(model: Any, batch: Any) -> Any:
+def as_inputs(model: keras.Model, batch: Tensor) -> Tensor | list[Tensor]:
     """`batch` in the structure that the model was built with. Keras warns about any other structure."""
     return [batch] if isinstance(model.input, list) else batch
 
 
-def set_threads(tf: Any, threads: int) -> None:
+def set_threads(tf: ModuleType, threads: int) -> None:
     """Raises UnavailableError when TensorFlow already runs with another number of threads."""
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)

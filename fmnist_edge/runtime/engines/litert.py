@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class LiteRTEngine(Engine):
         """
         content = tflite_file.read(path)
         module, self.version = provider(packages)
-        chosen: dict[str, Any] = {}
+        chosen: dict[str, object] = {}
         if kernels is not None:
             chosen["experimental_op_resolver_type"] = module.OpResolverType[kernels]
         if preserve_all_tensors:
@@ -77,7 +77,7 @@ class LiteRTEngine(Engine):
         self._interpreter = None
 
 
-def provider(packages: Sequence[str]) -> tuple[Any, str]:
+def provider(packages: Sequence[str]) -> tuple[ModuleType, str]:
     """(module that holds Interpreter, "distribution version") of the first package that can be imported."""
     for package in packages:
         module, distribution = PROVIDERS[package]

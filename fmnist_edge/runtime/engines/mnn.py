@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.runtime.engine import Engine, TensorSpec, single
 from fmnist_edge.runtime.engines.native_output import captured_output
+
+if TYPE_CHECKING:
+    import MNN
 
 __all__ = ["MNNEngine"]
 
@@ -28,7 +32,7 @@ class MNNEngine(Engine):
 
             self.version = f"mnn {MNN.version()}"
             try:
-                interpreter: Any = MNN.Interpreter(path)
+                interpreter: MNN.Interpreter = MNN.Interpreter(path)
                 interpreter.setSessionHint(WINOGRAD_MEMORY_LEVEL, SMALL_TILES)
                 self._session = interpreter.createSession(
                     CONFIG if threads is None else CONFIG | {"numThread": threads}
@@ -57,7 +61,7 @@ class MNNEngine(Engine):
         self._output.copyToHostTensor(self._output_buffer)
         return self._output_buffer.getNumpyData().copy()  # a copy: the next run overwrites the view
 
-    def _host_tensor(self, like: Any, values: np.ndarray) -> Any:
+    def _host_tensor(self, like: MNN.Tensor, values: np.ndarray) -> MNN.Tensor:
         """A host tensor with a copy of `values`, in the axis order of the session's tensor `like`."""
         return self._tensor(values.shape, self._kind, values, like.getDimensionType())
 
@@ -65,7 +69,7 @@ class MNNEngine(Engine):
         self._input = self._output = self._output_buffer = self._session = self._interpreter = None
 
 
-def spec(name: str, tensor: Any, mnn: Any, path: str) -> TensorSpec:
+def spec(name: str, tensor: MNN.Tensor, mnn: ModuleType, path: str) -> TensorSpec:
     if tensor.getDataType() != mnn.Halide_Type_Float:
         raise ArtifactError(f"{path}: {name!r} is not float32; this engine runs float32 only")
     return TensorSpec(name, tuple(tensor.getShape()), "float32")

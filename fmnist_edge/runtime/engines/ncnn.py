@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import zipfile
 from collections import Counter
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from fmnist_edge.runtime.engine import Engine, TensorSpec, single
 from fmnist_edge.runtime.engines.native_output import captured_output
 from fmnist_edge.runtime.placement import Placement
 from fmnist_edge.worker.temporary import temporary_file
+
+if TYPE_CHECKING:
+    import ncnn
 
 __all__ = ["BIN", "PARAM", "NcnnEngine", "NcnnVulkanEngine"]
 
@@ -41,7 +45,7 @@ class NcnnEngine(Engine):
         self.version = f"ncnn {ncnn.__version__}"
         param, weights = read(path)
         self._mat = ncnn.Mat
-        self._net: Any = ncnn.Net()
+        self._net: ncnn.Net = ncnn.Net()
         options = self._net.opt
         if threads is not None:
             options.num_threads = threads
@@ -72,25 +76,25 @@ class NcnnEngine(Engine):
     def close(self) -> None:
         self._net = None
 
-    def _configure(self, ncnn: Any) -> None:
+    def _configure(self, ncnn: ModuleType) -> None:
         """Set options before the network is loaded."""
 
     def _param_text(self, param: str) -> str:
         """The text that is loaded."""
         return param
 
-    def _net_with_shapes(self, ncnn: Any, param: str) -> Any:
+    def _net_with_shapes(self, ncnn: ModuleType, param: str) -> ncnn.Net:
         """A network with the shape hints of the text."""
         return self._net
 
-    def _check_placement(self, ncnn: Any) -> None:
+    def _check_placement(self, ncnn: ModuleType) -> None:
         """Find out the placement after the network is loaded."""
 
 
 class NcnnVulkanEngine(NcnnEngine):
     """ncnn on its default GPU. Layers without a GPU implementation run on the CPU."""
 
-    def _configure(self, ncnn: Any) -> None:
+    def _configure(self, ncnn: ModuleType) -> None:
         if not ncnn.get_gpu_count():
             raise UnavailableError("ncnn finds no GPU (no Vulkan driver)")
         self._net.opt.use_vulkan_compute = True
@@ -101,12 +105,12 @@ class NcnnVulkanEngine(NcnnEngine):
         some layers have hints, as in our files."""
         return SHAPE_HINT.sub("", param)
 
-    def _net_with_shapes(self, ncnn: Any, param: str) -> Any:
+    def _net_with_shapes(self, ncnn: ModuleType, param: str) -> ncnn.Net:
         net = ncnn.Net()
         net.load_param_mem(param)
         return net
 
-    def _check_placement(self, ncnn: Any) -> None:
+    def _check_placement(self, ncnn: ModuleType) -> None:
         info = ncnn.get_gpu_info(ncnn.get_default_gpu_index())
         layers = [layer for layer in self._net.layers() if layer.type not in NO_COMPUTE]
         on_cpu = Counter(layer.type for layer in layers if not layer.support_vulkan)
@@ -130,17 +134,17 @@ def read(path: str) -> tuple[str, bytes]:
         raise ArtifactError(f"{path}: not a .ncnn file ({one_line(error, 120)}); export the model again") from None
 
 
-def load_weights(net: Any, weights: bytes) -> int:
+def load_weights(net: ncnn.Net, weights: bytes) -> int:
     """Load weights from a file; returns 0 on success. ncnn's loader from memory could read past the end."""
     with temporary_file("weights.bin", weights) as path:
         return net.load_model(str(path))
 
 
-def shapes_of(net: Any) -> dict[str, tuple[int, ...]]:
+def shapes_of(net: ncnn.Net) -> dict[str, tuple[int, ...]]:
     return {blob.name: shape_of(blob.shape) for blob in net.blobs()}
 
 
-def shape_of(hint: Any) -> tuple[int, ...]:
+def shape_of(hint: ncnn.Mat) -> tuple[int, ...]:
     """A blob's shape hint, outermost axis first; () when the file has none."""
     return {1: (hint.w,), 2: (hint.h, hint.w), 3: (hint.c, hint.h, hint.w)}.get(hint.dims, ())
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fmnist_edge.errors import ArtifactError, UnavailableError
 from fmnist_edge.runtime.engine import TensorSpec, single
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 __all__ = ["ASSIGNMENT", "SILENT", "ops_by_provider", "specs"]
 
@@ -20,7 +23,7 @@ SILENT = 4  # log severity: fatal only; our own error reports a refused file
 ASSIGNMENT = "session.record_ep_graph_assignment_info"  # session option; `ops_by_provider` needs "1"
 
 
-def specs(session: Any, path: str) -> tuple[TensorSpec, TensorSpec]:
+def specs(session: onnxruntime.InferenceSession, path: str) -> tuple[TensorSpec, TensorSpec]:
     """(input, output). Raises ArtifactError unless there is exactly one of each."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     return (
@@ -29,7 +32,7 @@ def specs(session: Any, path: str) -> tuple[TensorSpec, TensorSpec]:
     )
 
 
-def spec(item: Any, path: str) -> TensorSpec:
+def spec(item: onnxruntime.NodeArg, path: str) -> TensorSpec:
     """A session's NodeArg as a TensorSpec. An axis with a name is open."""
     if item.type not in DTYPES:
         raise ArtifactError(f"{path}: {item.name!r} is {item.type}; expected one of {', '.join(DTYPES)}")
@@ -38,7 +41,7 @@ def spec(item: Any, path: str) -> TensorSpec:
     )
 
 
-def ops_by_provider(session: Any) -> dict[str, Counter[str]]:
+def ops_by_provider(session: onnxruntime.InferenceSession) -> dict[str, Counter[str]]:
     """Execution provider -> op type -> number of nodes that it runs. The session needs the option ASSIGNMENT.
 
     `get_providers` lists the providers that a session may use; this lists those that it does use.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ HOW_TO_GET = "in an environment of its own run: pip install 'onnxruntime-gpu[cud
 ERRORS_ONLY = 3  # log severity; only the log says why a library was not loaded
 MISSING = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
 REPORTED_SETTINGS = ("use_tf32", "enable_cuda_graph", "cudnn_conv_algo_search")
+Binding = tuple[Any, Any, Any, Any]  # input OrtValue, IOBinding, RunOptions, output OrtValue
 
 
 class OnnxRuntimeCudaEngine(Engine):
@@ -57,7 +59,7 @@ class OnnxRuntimeCudaEngine(Engine):
         self._session: Any = session
         self.placement = self._placement()
         self.input, self.output = specs(session, path)
-        self._bindings: dict[int, tuple[Any, Any, Any, Any]] = {}  # by batch size
+        self._bindings: dict[int, Binding] = {}  # by batch size
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         input_value, binding, options, output_value = self._bindings.get(len(batch)) or self._bind(batch)
@@ -86,7 +88,7 @@ class OnnxRuntimeCudaEngine(Engine):
         settings = {name: str(provider_options[name]) for name in REPORTED_SETTINGS if name in provider_options}
         return Placement(self._cuda.name, False, on_cpu, count, settings)
 
-    def _bind(self, batch: np.ndarray) -> tuple[Any, Any, Any, Any]:
+    def _bind(self, batch: np.ndarray) -> Binding:
         """Allocate and bind GPU memory for this batch size. Each size has its own CUDA graph."""
         value, size = self._library.OrtValue, len(batch)
         input_value = value.ortvalue_from_numpy(np.ascontiguousarray(batch), "cuda", 0)
@@ -103,7 +105,7 @@ class OnnxRuntimeCudaEngine(Engine):
         return self._bindings[size]
 
 
-def cuda_onnxruntime() -> Any:
+def cuda_onnxruntime() -> ModuleType:
     """Import ONNX Runtime. Raises UnavailableError when it is built without CUDA. A GPU may still be missing."""
     import onnxruntime
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from fmnist_edge.runtime.engines import vulkan
 from fmnist_edge.runtime.engines.native_output import captured_output
 from fmnist_edge.runtime.engines.onnx_session import ASSIGNMENT, SILENT, ops_by_provider, specs
 from fmnist_edge.runtime.placement import Placement
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 __all__ = ["OnnxRuntimeWebGpuEngine"]
 
@@ -49,7 +53,7 @@ class OnnxRuntimeWebGpuEngine(Engine):
                     raise UnavailableError(NO_GPU) from None
                 raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({one_line(error, 120)})") from None
             self.placement = placement_of(session, device)
-        self._session: Any = session
+        self._session: onnxruntime.InferenceSession = session
         self.input, self.output = specs(session, path)
         self._names = [self.output.name], self.input.name
 
@@ -67,7 +71,7 @@ def version_of_plugin() -> str:
     return metadata.version("onnxruntime-ep-webgpu")
 
 
-def find_device(onnxruntime: Any, plugin: Any) -> Any:
+def find_device(onnxruntime: ModuleType, plugin: ModuleType) -> onnxruntime.OrtEpDevice:
     """A device of the plugin, a GPU if there is one. Raises UnavailableError when there is no device."""
     known = {device.ep_name for device in onnxruntime.get_ep_devices()}
     if PROVIDER not in known:
@@ -78,7 +82,7 @@ def find_device(onnxruntime: Any, plugin: Any) -> Any:
     return max(offered, key=lambda device: device.device.type == onnxruntime.OrtHardwareDeviceType.GPU)
 
 
-def placement_of(session: Any, device: Any) -> Placement:
+def placement_of(session: onnxruntime.InferenceSession, device: onnxruntime.OrtEpDevice) -> Placement:
     """The placement. Raises UnavailableError when no op runs on the GPU."""
     ops = ops_by_provider(session)
     if PROVIDER not in ops:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.runtime.engine import Engine, TensorSpec, single
 from fmnist_edge.runtime.engines import tflite_file
+
+if TYPE_CHECKING:
+    import openvino
 
 __all__ = ["OpenVINOEngine"]
 
@@ -34,7 +37,7 @@ class OpenVINOEngine(Engine):
             inputs = [spec(port, path, input_scaling) for port in model.inputs]
             outputs = [spec(port, path, output_scaling) for port in model.outputs]
             self.input, self.output = single(inputs, "input", path), single(outputs, "output", path)
-            self._request: Any = core.compile_model(model, "CPU", options).create_infer_request()
+            self._request: openvino.InferRequest = core.compile_model(model, "CPU", options).create_infer_request()
         except (RuntimeError, ValueError, TypeError) as error:
             raise ArtifactError(f"{path}: {self.version} refuses the file ({reason(error)})") from None
 
@@ -57,7 +60,9 @@ def model_source(path: str) -> bytes | str:
         return file.read()
 
 
-def spec(port: Any, path: str, scaling: Callable[[Any], Any]) -> TensorSpec:
+def spec(
+    port: openvino.Output, path: str, scaling: Callable[[openvino.Output], tuple[float | None, int | None]]
+) -> TensorSpec:
     """A model's input or output as a TensorSpec. `scaling` finds the scale and zero point of an integer port."""
     dtype = np.dtype(port.get_element_type().to_dtype()).name
     if dtype not in DTYPES:
@@ -67,7 +72,7 @@ def spec(port: Any, path: str, scaling: Callable[[Any], Any]) -> TensorSpec:
     return TensorSpec(port.get_any_name(), shape, dtype, scale, zero_point)
 
 
-def input_scaling(port: Any) -> tuple[float | None, int | None]:
+def input_scaling(port: openvino.Output) -> tuple[float | None, int | None]:
     """(scale, zero point) of an integer input, from the FakeQuantize that consumes it; (None, None) without one."""
     consumers = port.get_target_inputs()
     while len(consumers) == 1:
@@ -81,7 +86,7 @@ def input_scaling(port: Any) -> tuple[float | None, int | None]:
     return None, None
 
 
-def output_scaling(port: Any) -> tuple[float | None, int | None]:
+def output_scaling(port: openvino.Output) -> tuple[float | None, int | None]:
     """(scale, zero point) of an integer output, from the FakeQuantize that produces it; (None, None) without one."""
     node = port.get_node()
     while node.get_input_size():
@@ -94,7 +99,7 @@ def output_scaling(port: Any) -> tuple[float | None, int | None]:
     return None, None
 
 
-def ranges(node: Any) -> tuple[tuple[float, float], tuple[float, float]]:
+def ranges(node: openvino.Node) -> tuple[tuple[float, float], tuple[float, float]]:
     """(input range, output range) of a FakeQuantize node."""
     low, high, out_low, out_high = (float(node.input_value(i).get_node().data.ravel()[0]) for i in range(1, 5))
     return (low, high), (out_low, out_high)
