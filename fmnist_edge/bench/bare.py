@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmnist_edge.aliases import JsonObject
+if TYPE_CHECKING:
+    from fmnist_edge.aliases import JsonObject  # at run time nothing of ours is loaded
 
 __all__ = ["BARE_LOOPS", "Loop", "memory", "resident_bytes"]
 
