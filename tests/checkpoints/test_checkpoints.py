@@ -17,7 +17,7 @@ from fmnist_edge import checkpoints
 from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints.contents import Contents, Weight
 from fmnist_edge.checkpoints.recognise import recognise
-from fmnist_edge.errors import CheckpointError, FileError, UnavailableError, UnknownNameError
+from fmnist_edge.errors import CheckpointError, UnavailableError, UnknownNameError
 
 IMAGES = np.random.default_rng(0).random((4, 28, 28, 1), np.float32)
 COLOUR = np.random.default_rng(1).random((4, 32, 32, 3), np.float32)
@@ -630,8 +630,7 @@ def test_loading_writes_no_temporary_file(small):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
-        with pytest.raises(FileError, match=r"cannot be written \(File too large\); choose another: TMPDIR=FOLDER"):
-            checkpoints.load(small)
+        checkpoints.load(small)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
