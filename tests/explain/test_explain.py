@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -231,7 +232,7 @@ def test_values_that_are_not_finite_come_first():
         reports = compare_layers(graph, probe, matching, {}, pixels, silent)
     found = Explanation(Artifact.open(ROOT / "exported/compact_cnn/int8.tflite"), "", reports, (), 3)
     assert [report.layer for report in found.by_damage][:2] == ["big", "after"]
-    assert "big is the first layer whose values are not finite" in advice(found, None)
+    assert "big is the first layer whose values are not finite" in advice(found, None, SimpleNamespace(shown_name=str))
 
 
 def test_the_layer_with_the_kernel_represents_fused_layers():
