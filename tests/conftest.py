@@ -31,8 +31,9 @@ gc.set_threshold(10_000, 10, 10)  # TensorFlow makes objects by the million: loo
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would children
 
 
-def pytest_collection_finish() -> None:
-    """What is imported by now stays: no search for cycles need look at it."""
+@pytest.fixture(scope="module", autouse=True)
+def freeze_garbage_collector():
+    """Searches for cycles leave out what is there before a file's tests: TensorFlow, for the most part."""
     gc.collect()
     gc.freeze()
 

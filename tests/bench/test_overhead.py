@@ -58,10 +58,14 @@ def test_a_file_that_cannot_run_is_a_line(tmp_path):
     assert isinstance(reason, str) and "\n" not in reason
 
 
-def test_the_peak_is_measured_for_each_number_of_threads(monkeypatch):
+def test_the_peak_is_measured(monkeypatch):
     monkeypatch.setattr(calibration, "REPEAT_S", 0.0)
     assert calibration.gemm_peak(64) > 0
     assert calibration.copy_peak(2, 1 << 20) > 0
+
+
+@pytest.mark.slow
+def test_each_number_of_threads_has_its_process():
     found = calibration.calibrate([2, 1, 2])
     assert list(found["threads"]) == ["1", "2"] and found["reason"] is None and "NumPy" in found["method"]
     assert all(part["macs_per_s"] > 1e6 and part["bytes_per_s"] > 1e6 for part in found["threads"].values())

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from support.engines import load_with_one_thread
 from support.installed import CONVERTERS, RUNNABLE, exportable, installed
 
 from fmnist_edge import checkpoints
@@ -57,7 +58,7 @@ def name(precision):
 class TestEveryArtifact:
     def test_has_the_scores_of_its_keras_model(self, artifacts, reference, name, precision):
         images, expected = reference
-        with Classifier.load(artifacts[name].path) as classifier:
+        with load_with_one_thread(artifacts[name].path) as classifier:
             scores = classifier.scores(images)
         tolerances = {"float32": 1e-4, "float16": 0.1, "dynamic": 1.5, "int8": 8.0, "int16": 8.0}
         tolerance = tolerances["float16" if precision.weights == "float16" else precision.activations]
@@ -105,6 +106,7 @@ class TestEveryArtifact:
         assert golden.tolerance < golden.scores.std() / 2
         assert len(set(golden.scores.argmax(axis=1))) > 1
 
+    @pytest.mark.slow  # in test_reproduce.py another process exports a few again
     def test_two_exports_are_byte_identical(self, artifacts, compact, calibration, tmp_path, name, precision):
         again = export(compact, precision, CONTRACT, tmp_path / "elsewhere", calibration=calibration)
         assert again.path.read_bytes() == artifacts[name].path.read_bytes()

@@ -4,11 +4,11 @@ import functools
 
 import numpy as np
 import pytest
+from support.engines import load_with_one_thread
 from support.installed import RUNNABLE, exportable
 from support.mobilenet import first_blocks
 
 from fmnist_edge import cli
-from fmnist_edge.runtime import Classifier
 
 
 def sequential_rgb():
@@ -121,7 +121,7 @@ def exported(own, tmp_path_factory):
 @pytest.mark.parametrize("precision", exportable(item for item in RUNNABLE if not item.stock))
 def test_every_precision_agrees_with_the_model(own, exported, precision):
     _, images, expected = own
-    with Classifier.load(exported(precision.format) / precision.filename) as classify:
+    with load_with_one_thread(exported(precision.format) / precision.filename) as classify:
         scores = classify.scores(images)
     assert scores.shape == expected.shape
     agreement = (scores.argmax(1) == expected.argmax(1)).mean()

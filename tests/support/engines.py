@@ -42,6 +42,11 @@ def as_parameter(model, engine):
 TOLERANCE = {"int8.tflite": 0.25, "dynamic_int8.tflite": 0.25, "int16x8.tflite": 0.1}
 
 
+def load_with_one_thread(path: Path) -> Classifier:
+    """For tests of scores: the other cores have other tests. Keras has its threads from the process."""
+    return Classifier.load(path, threads=None if path.suffix == ".keras" else 1)
+
+
 def refused(path, *said, error=ArtifactError, **options):
     with pytest.raises(error) as refusal:
         Classifier.load(path, **options)

@@ -170,12 +170,6 @@ def test_the_best_seed_on_validation_is_released(whole):
     assert card["spread"]["stdev"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-6)
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(whole, tmp_path):
-    hashes = {run["seed"]: run["weights_sha256"] for run in whole[1]["seeds"]}
-    again = train(tmp_path, seeds=(6,))
-    assert again["weights_sha256"] == hashes[6] != hashes[5]
-
-
 def test_the_final_fit_may_use_the_validation_images_too(tmp_path):
     recipe = dataclasses.replace(RECIPE, epochs=1, fit_validation=True)
     fitted, validation, _ = splits(MODELS["wide_cnn"], recipe, None, None)
@@ -194,42 +188,48 @@ def test_saved_model_has_no_optimizer(whole, tmp_path):
     assert (whole[0] / "out/tiny.keras").stat().st_size < 1.5 * 4 * SPEC.parameters
 
 
-def test_a_resumed_run_ends_with_the_very_same_weights(whole, tmp_path, monkeypatch):
-    add = Curve.add
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory):
+    """The run of `whole` anew, interrupted in its second seed: the card, and the seeds that were fitted."""
+    folder, module = tmp_path_factory.mktemp("resumed"), sys.modules["fmnist_edge.training.train"]
+    add, fit, fitted_seeds = Curve.add, module.fit, []
+
+    def watched(*arguments, seed, **options):
+        fitted_seeds.append(seed)
+        return fit(*arguments, seed=seed, **options)
 
     def interrupt(self, record):
-        if record["epoch"] == 1:
+        if fitted_seeds[-1] == 6 and record["epoch"] == 1:
             raise KeyboardInterrupt
         add(self, record)
 
-    monkeypatch.setattr(Curve, "add", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, seeds=(5, 6))
-    assert not list((tmp_path / "out").iterdir())
-    monkeypatch.undo()
-    with pytest.raises(CheckpointError, match="another run"):
-        train(tmp_path, seeds=(5, 6), recipe=dataclasses.replace(RECIPE, erase=0.1), resume=True)
-    card = train(tmp_path, seeds=(5, 6), resume=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "fit", watched)
+        with patch.context() as once:
+            once.setattr(Curve, "add", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                train(folder, seeds=(5, 6))
+        assert not list((folder / "out").iterdir())
+        with pytest.raises(CheckpointError, match="another run"):
+            train(folder, seeds=(5, 6), recipe=dataclasses.replace(RECIPE, erase=0.1), resume=True)
+        card = train(folder, seeds=(5, 6), resume=True)
+    return card, fitted_seeds
+
+
+def test_a_resumed_run_ends_with_the_very_same_weights(whole, resumed):
+    card, _ = resumed
     assert [record["epoch"] for record in card["curve"]] == [0, 1, 2]
-    assert [run["weights_sha256"] for run in card["seeds"]] == [run["weights_sha256"] for run in whole[1]["seeds"]]
+    assert card["seeds"][1]["weights_sha256"] == whole[1]["seeds"][1]["weights_sha256"]
 
 
-def test_a_finished_seed_is_not_trained_again_when_a_run_goes_on(whole, tmp_path, monkeypatch):
-    module = sys.modules["fmnist_edge.training.train"]
-    original, fitted_seeds = module.fit, []
+def test_a_finished_seed_is_not_trained_again_when_a_run_goes_on(resumed):
+    assert resumed[1] == [5, 6, 6]
 
-    def interrupt(*arguments, seed, **options):
-        fitted_seeds.append(seed)
-        if fitted_seeds == [5, 6]:
-            raise KeyboardInterrupt
-        return original(*arguments, seed=seed, **options)
 
-    monkeypatch.setattr(module, "fit", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, seeds=(5, 6))
-    card = train(tmp_path, seeds=(5, 6), resume=True)
-    assert fitted_seeds == [5, 6, 6]
-    assert [run["weights_sha256"] for run in card["seeds"]] == [run["weights_sha256"] for run in whole[1]["seeds"]]
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(whole, resumed):
+    """The first seed was never interrupted."""
+    (one, other), (again, _) = whole[1]["seeds"], resumed[0]["seeds"]
+    assert again["weights_sha256"] == one["weights_sha256"] != other["weights_sha256"]
 
 
 def test_each_epoch_has_its_own_order_augmentation_and_dropout(tmp_path):
