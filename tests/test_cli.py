@@ -204,6 +204,7 @@ def test_altered_artifact_is_refused(exported, capsys, tmp_path):
         fails(capsys, ["classify", str(tmp_path / name), str(IMAGES[0])], 2, "truncated or altered")
 
 
+@pytest.mark.slow
 def test_a_users_own_model(capsys, tmp_path):
     import keras
 

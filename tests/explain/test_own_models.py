@@ -108,7 +108,8 @@ def explained(own, precision, out, *keep_float):
 
 
 @pytest.mark.parametrize("precision", INT8, ids=lambda item: item.filename)
-@pytest.mark.parametrize("make", [sequential, with_operations, with_shared_layers])
+@pytest.mark.parametrize("make", [pytest.param(sequential, marks=pytest.mark.slow), with_operations,
+                                  pytest.param(with_shared_layers, marks=pytest.mark.slow)])  # fmt: skip
 def test_keeping_a_recommended_layer_works_and_helps(make, precision, tmp_path):
     own = checkpoint(make, tmp_path)
     found = explained(own, precision, tmp_path)

@@ -68,10 +68,13 @@ def mobile_blocks():
 
 # Model -> epochs of training.
 MAKERS = {sequential_rgb: 3, separable_not_square: 12, residual_grey: 12, mobile_blocks: 6, mobilenet: 3}
-WHOLE = pytest.param(mobilenet, marks=pytest.mark.slow)
+# Each is exported in every precision, which takes a quarter of a minute.
+OWN = [
+    pytest.param(maker, marks=[] if maker in (sequential_rgb, mobile_blocks) else pytest.mark.slow) for maker in MAKERS
+]
 
 
-@pytest.fixture(scope="module", params=[*list(MAKERS)[:-1], WHOLE], ids=lambda maker: maker.__name__)
+@pytest.fixture(scope="module", params=OWN, ids=lambda maker: maker.__name__)
 def own(request, tmp_path_factory):
     """(folder with model.keras and calibration.npy, images uint8, the model's scores on them); trained for seconds."""
     import keras
