@@ -88,8 +88,11 @@ def test_every_layer_of_a_float32_file_is_found_and_right(sound, format, tmp_pat
 
 @pytest.mark.parametrize(
     "precision",
-    [item for item in PRECISIONS if item.weights != "float32" and FORMATS[item.format].probe],
-    ids=lambda item: item.filename,
+    [
+        pytest.param(item, id=item.filename, marks=pytest.mark.slow if item.stock else ())
+        for item in PRECISIONS
+        if item.weights != "float32" and FORMATS[item.format].probe
+    ],
 )
 def test_every_precision_is_explained(sound, precision, tmp_path):
     found = explained(sound, precision, tmp_path)
@@ -262,6 +265,7 @@ def compact(tmp_path_factory):
     return out / "compact_cnn/int8.tflite"
 
 
+@pytest.mark.slow
 def test_the_predicted_saving_of_a_real_model_is_right(compact, tmp_path):
     """The errors of many layers are nearly independent, so their noise adds up to the noise of the whole model.
 

@@ -307,13 +307,16 @@ class TestLowering:
         assert islands.count("LOCAL_RESPONSE_NORMALIZATION") == 16
         assert set(islands) == {"DEQUANTIZE", "LOCAL_RESPONSE_NORMALIZATION"}
 
-    @pytest.mark.parametrize("precision", ["int8", pytest.param("int8_only", marks=pytest.mark.slow), "int16x8"])
+    @pytest.mark.parametrize(
+        "precision", ["int8", *(pytest.param(name, marks=pytest.mark.slow) for name in ("int8_only", "int16x8"))]
+    )
     def test_integer_forms_of_lrn_have_no_float_op(self, converted, precision):
         census = census_of(converted(precision))
         assert census.float_ops == ()
         assert census.ops["LOGISTIC"] >= 16
         assert not {"RSQRT", "SQUARE", "DEQUANTIZE", "LOCAL_RESPONSE_NORMALIZATION"} & set(census.ops)
 
+    @pytest.mark.slow
     def test_int16x8_rounds_as_little_as_sixteen_bits_do(self, converted, inputs):
         """A bias with another convolution's scale costs 30 dB."""
         from ai_edge_litert.interpreter import Interpreter
