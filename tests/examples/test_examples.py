@@ -162,6 +162,7 @@ class TestHttpService:
         status, answer, _ = ask(port, "POST", "/classify", (tmp_path / "bomb.png").read_bytes())
         assert status == 400 and "9000 x 9000 pixels" in answer["error"]
 
+    @pytest.mark.slow
     def test_a_client_that_stops_in_the_middle_is_told(self, port):
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
             client.sendall(b"POST /classify HTTP/1.1\r\nContent-Length: 100\r\n\r\nabc")

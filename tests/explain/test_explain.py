@@ -112,6 +112,7 @@ def test_saturation_shows_what_calibration_left_out(sound, tmp_path):
     assert dark["picture"].saturation.share > 0.5
 
 
+@pytest.mark.slow
 def test_a_fixed_batch_and_an_open_one(sound, tmp_path):
     calibration = Calibration(PIXELS, "blobs")
     for batch in (7, None):
@@ -320,6 +321,7 @@ class TestCommand:
         assert main(again) == 0
         assert Artifact.open(tmp_path / "compact_cnn/int8.tflite").manifest.keep_float == tuple(kept)
 
+    @pytest.mark.slow
     def test_the_command_exports_as_before(self, sound, capsys, tmp_path):
         """The command includes the batch, preprocessing and calibration of a user's own model."""
         contract = replace(CONTRACT, preprocessing=Preprocessing(std=2.0, mean=-0.5))

@@ -120,8 +120,13 @@ def test_keeping_a_recommended_layer_works_and_helps(make, precision, tmp_path):
 
 
 @pytest.mark.parametrize("precision", INT8, ids=lambda item: item.filename)
-@pytest.mark.parametrize(("make", "trained"), [(with_operations, False), (mobile_blocks, True),
-                                                pytest.param(mobilenet, True, marks=pytest.mark.slow)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("make", "trained"),
+    [
+        (with_operations, False),
+        *(pytest.param(make, True, marks=pytest.mark.slow) for make in (mobile_blocks, mobilenet)),
+    ],
+)
 def test_every_keepable_layer_can_be_kept(make, trained, precision, tmp_path):
     own = checkpoint(make, tmp_path, trained)
     found = explained(own, precision, tmp_path)

@@ -193,6 +193,7 @@ def test_bias_correction_removes_the_mean_error(lopsided, images):
     assert better is not lopsided
 
 
+@pytest.mark.slow
 def test_fine_tuning_restores_the_predictions(lopsided, images):
     ranges = activation_ranges(lopsided, images)
     before = [weight.copy() for weight in lopsided.get_weights()]

@@ -65,6 +65,7 @@ def split():
     )
 
 
+@pytest.mark.slow
 def test_teachers_average_their_logits_and_see_what_the_student_sees(tmp_path, split):
     recipe = dataclasses.replace(RECIPE, batch_size=16, erase=0.5, views=2, teachers=("compact_cnn", "tuned_cnn"))
     models = [checkpoints.load(name, folder=TRAINED).model for name in recipe.teachers]
@@ -111,6 +112,7 @@ def test_a_teacher_of_a_recipe_without_flips_sees_no_mirror_images(tmp_path, spl
     np.testing.assert_allclose(answers, model.predict(prepare(images), verbose=0), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_taught_student_takes_after_its_teacher(tmp_path):
     recipe = dataclasses.replace(RECIPE, epochs=2, distillation_weight=1.0, ema_momentum=0.0)
     card = train(SPEC, recipe, out=tmp_path, scratch=tmp_path / "s", teachers=TRAINED, limit=512)

@@ -170,6 +170,7 @@ def test_the_best_seed_on_validation_is_released(whole):
     assert card["spread"]["stdev"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_final_fit_may_use_the_validation_images_too(tmp_path):
     recipe = dataclasses.replace(RECIPE, epochs=1, fit_validation=True)
     fitted, validation, _ = splits(MODELS["wide_cnn"], recipe, None, None)
@@ -216,6 +217,7 @@ def resumed(tmp_path_factory):
     return card, fitted_seeds
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_with_the_very_same_weights(whole, resumed):
     card, _ = resumed
     assert [record["epoch"] for record in card["curve"]] == [0, 1, 2]

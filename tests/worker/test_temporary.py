@@ -126,7 +126,7 @@ class TestCommands:
         ["bench", INT8, "--plan", "demo", "--engine", "litert", "--out", "out"],
         ["bench", INT8, "--check-overhead", "--engine", "litert"],
     ], ids=["matrix", "bench", "overhead"])  # fmt: skip
-    @pytest.mark.parametrize("size", ["0", "16k"])
+    @pytest.mark.parametrize("size", ["0", pytest.param("16k", marks=pytest.mark.slow)])
     def test_on_a_real_disk(self, folder, tmp_path, arguments, size):
         done = self.on_a_small_disk(folder, tmp_path, size, arguments)
         line = done.stderr.splitlines()[-1]

@@ -280,6 +280,7 @@ class TestWhatCannotWork:
         (folder / "python3").chmod(0o755)
         self.fails(make_board(str(folder)), tmp_path, capsys, said)
 
+    @pytest.mark.slow
     def test_no_engine_and_no_network_to_get_one(self, make_board, bare, tmp_path, capsys):
         nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": "/dev/null"}
         board = make_board(f"{bare}:{SYSTEM}", **nowhere)

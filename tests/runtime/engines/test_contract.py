@@ -79,7 +79,7 @@ class TestContract:
         assert set(most) == {1}
 
     def test_shared_between_threads(self, classifier):
-        steps = 5 if classifier.engine.name.startswith("keras") else 60  # Keras takes milliseconds per call
+        steps = 2 if classifier.engine.name.startswith("keras") else 60  # Keras takes milliseconds per call
         expected = [classifier.scores(image)[0] for image in IMAGES]
         wrong = []
 

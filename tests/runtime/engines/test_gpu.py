@@ -110,6 +110,7 @@ def lrn_tflite(path):
         return write(path, tf.lite.TFLiteConverter.from_keras_model(model).convert())
 
 
+@pytest.mark.slow
 class TestOnSoftware:
     @pytest.mark.parametrize("engine", engines("onnxruntime-webgpu", "litert-gpu", "ncnn-vulkan"))
     def test_same_answers_as_the_cpu_and_no_latency(self, software, models, tmp_path, engine):

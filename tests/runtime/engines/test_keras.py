@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support.engines import refused
 from support.linear import saved, with_manifest
 
@@ -12,6 +13,7 @@ from fmnist_edge.worker.calls import child_environment
 
 
 class TestKeras:
+    @pytest.mark.slow
     def test_threads_are_set_for_the_process(self, linear_models):
         code = (
             "import sys, tensorflow as tf\n"
