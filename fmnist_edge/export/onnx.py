@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,8 @@ from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_errors, quiet
 from fmnist_edge.export.layer_names import check_ops
+from fmnist_edge.export.onnx_checks import check_model, check_ops_known
+from fmnist_edge.export.onnx_conversion import float_model
 from fmnist_edge.export.onnx_names import layer_of, name_by_layer
 from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_int8
 
@@ -37,16 +38,16 @@ class OnnxExporter(Exporter):
     ) -> bytes:
         with export_errors(f"ONNX {precision.name} conversion"), quiet():
             import keras
-            import onnx
 
             layers = [layer.name for layer in model.layers]
             norms = {layer.name for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
-            proto = float_model(model, batch)
+            proto = float_model(model, batch, OPSET)
+            check_ops_known(proto, model)
             name_by_layer(proto.graph, layers, norms)  # quantisers derive their names from these
             proto = to_precision(proto, precision, calibration, keep_float)
             name_by_layer(proto.graph, layers, again=True)
             proto.graph.name = model.name
-            onnx.checker.check_model(proto, full_check=True)
+            check_model(proto)
             return proto.SerializeToString(deterministic=True)
 
     def census(self, content: bytes) -> Census:
@@ -65,21 +66,6 @@ class OnnxExporter(Exporter):
             layers = {layer.name for layer in model.layers}
             named = [(node, layer_of(node)) for node in onnx.load_from_string(content).graph.node]
             return {name: (layer,) for node, layer in named if layer in layers for name in node.output}
-
-
-def float_model(model: keras.Model, batch: int | None) -> onnx.ModelProto:
-    """Convert a Keras model to a float32 ONNX model with tf2onnx."""
-    import tensorflow as tf
-    import tf2onnx
-
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    for layer in model.layers:  # what is a tensor outside of the graph would become an input of it
-        if type(layer).__name__ == "Normalization":
-            layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
-    signature = [tf.TensorSpec((batch, *model.input_shape[1:]), tf.float32, name="image")]
-    function = tf.function(lambda image: model(image, training=False), input_signature=signature)
-    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-    return proto
 
 
 def to_precision(
