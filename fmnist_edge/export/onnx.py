@@ -7,26 +7,43 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmnist_edge.catalog.precisions import Precision
-from fmnist_edge.errors import ExportError
+from fmnist_edge.errors import ExportError, InputError
 from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_errors, quiet
 from fmnist_edge.export.layer_names import check_ops
 from fmnist_edge.export.onnx_checks import check_model, check_ops_known
 from fmnist_edge.export.onnx_conversion import float_model
 from fmnist_edge.export.onnx_names import layer_of, name_by_layer
 from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_int8
+from fmnist_edge.export.onnx_repair import repair, used_in_bodies
 
 if TYPE_CHECKING:
     import keras
     import onnx
 
-__all__ = ["EXPORTER", "OPSET"]
+__all__ = ["EXPORTER", "OPSET", "OPSETS"]
 
 OPSET = 17
+OPSETS = range(13, 19)  # per-channel DequantizeLinear exists since 13; tf2onnx writes up to 18
 QDQ_OPS = ("QuantizeLinear", "DequantizeLinear")
 
 
 class OnnxExporter(Exporter):
+    """See Exporter.
+
+    Attributes:
+        opset: version of the ONNX ops in the file. An older one runs in older runtimes (`onnx_runtimes.runs_in`).
+    """
+
     packages = ("tensorflow-cpu", "keras", "tf2onnx", "onnx", "onnxruntime")
+
+    def __init__(self, opset: int = OPSET) -> None:
+        self.opset = opset
+
+    def with_opset(self, opset: int) -> OnnxExporter:
+        """An exporter that writes `opset`. Raises InputError for one that tf2onnx or a precision does not have."""
+        if opset not in OPSETS:
+            raise InputError(f"ONNX opset {opset!r}; expected {OPSETS.start} to {OPSETS.stop - 1}")
+        return OnnxExporter(opset)
 
     def convert(
         self,
@@ -41,10 +58,12 @@ class OnnxExporter(Exporter):
 
             layers = [layer.name for layer in model.layers]
             norms = {layer.name for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
-            proto = float_model(model, batch, OPSET)
+            proto = float_model(model, batch, self.opset)
             check_ops_known(proto, model)
             name_by_layer(proto.graph, layers, norms)  # quantisers derive their names from these
+            weights = used_in_bodies(proto.graph)
             proto = to_precision(proto, precision, calibration, keep_float)
+            repair(proto.graph, weights)
             name_by_layer(proto.graph, layers, again=True)
             proto.graph.name = model.name
             check_model(proto)

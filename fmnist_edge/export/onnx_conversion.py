@@ -54,11 +54,17 @@ def float_model(model: keras.Model, batch: int | None, opset: int) -> onnx.Model
 
 
 def modernise_resize(node: onnx.NodeProto) -> None:
-    """Replace a coordinate mode that ONNX has deprecated: the floor of x + 0.5 is x rounded, with halves upwards."""
+    """Replace a coordinate mode that ONNX has deprecated, and leave out what a Resize to given sizes does not use.
+
+    The floor of x + 0.5 is x rounded, with halves upwards. tf2onnx writes empty tensors for inputs that are not there;
+    as soon as one is computed, by a Cast, the op has both sizes and scales.
+    """
     settings = {attribute.name: attribute for attribute in node.attribute}
     mode = settings.get("coordinate_transformation_mode")
     if mode is not None and mode.s == b"tf_half_pixel_for_nn" and settings["nearest_mode"].s == b"floor":
         mode.s, settings["nearest_mode"].s = b"half_pixel", b"round_prefer_ceil"
+    if len(node.input) == 4 and node.input[3] and (mode is None or mode.s != b"tf_crop_and_resize"):
+        node.input[1] = node.input[2] = ""
 
 
 def trace(

@@ -3,14 +3,16 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import parser
+from onnx import numpy_helper, parser
 from support.keras_models import randomised
 
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import select
-from fmnist_edge.errors import ExportError
+from fmnist_edge.errors import ExportError, InputError
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.export.onnx_names import all_nodes, layer_of, name_by_layer
+from fmnist_edge.export.onnx_repair import repair
+from fmnist_edge.export.onnx_runtimes import runs_in
 
 SHAPE = (8, 8, 3)
 IMAGES = np.random.default_rng(1).random((6, *SHAPE)).astype(np.float32)
@@ -221,6 +223,79 @@ def test_what_tf2onnx_lacks_or_gets_wrong(kind, capfd):
     content = convert(model)
     assert_same(model, content)
     assert "deprecated" not in capfd.readouterr().err
+
+
+def captured_tensor(x):
+    return captured("operation")(x)
+
+
+def celu(x):
+    return lowered("celu")(x)
+
+
+def padded(x):
+    return lowered("pad to aspect ratio")(x)
+
+
+FEWER_BITS = {
+    "masked": RECURRENT["masked"],
+    "cells": RECURRENT["cells"],
+    "captured": captured_tensor,
+    "blocked twice": celu,
+    "sizes that are computed": padded,
+}
+
+
+@pytest.mark.parametrize("kind", FEWER_BITS)
+@pytest.mark.parametrize("precision", ["float16", "dynamic_int8", "int8"])
+def test_fewer_bits(precision, kind):
+    """ONNX Runtime's converters do not see what a body uses, and cast tensors more than once."""
+    model = model_of(FEWER_BITS[kind])
+    assert_same(model, convert(model, precision), {"float16": 0.005, "dynamic_int8": 0.05, "int8": 0.05}[precision])
+
+
+UNSORTED = """
+<ir_version: 8, opset_import: ["" : 17]>
+agraph (float[1, 2] image) => (float[1, 2] y)
+<bool yes = {1}>
+{
+    y = If (yes) <
+        then_branch = one () => (float[1, 2] r) { r = Max (wide, w) },
+        else_branch = two () => (float[1, 2] r) { s = Neg (wide) r = Cast <to = 1> (late) }
+    >
+    wide = Cast <to = 1> (a)
+    wide = Cast <to = 1> (a)
+    a = Add (image, image)
+    late = Cast <to = 10> (s)
+}
+"""
+
+
+def test_a_graph_that_a_converter_broke_is_repaired():
+    model = parser.parse_model(UNSORTED)
+    repair(model.graph, [numpy_helper.from_array(np.float32([3, 30]), "w")])
+    onnx.checker.check_model(model, full_check=True)
+    assert [node.op_type for node in all_nodes(model.graph)] == ["Add", "Cast", "If", "Max", "Neg", "Cast", "Cast"]
+    assert scores(model.SerializeToString(), np.float32([[5, 7]])).tolist() == [[10, 30]]
+    repaired = model.SerializeToString(deterministic=True)
+    repair(model.graph, [])
+    assert model.SerializeToString(deterministic=True) == repaired
+
+
+@pytest.mark.parametrize(("opset", "oldest"), [(13, "1.6"), (15, "1.9"), (18, "1.14")])
+def test_another_opset(opset, oldest):
+    model = model_of(lowered("Discretization"))
+    record = select("onnx", ["int8"])[0]
+    content = FORMATS["onnx"].exporter().with_opset(opset).convert(model, record, 1, IMAGES)
+    assert [item.version for item in onnx.load_from_string(content).opset_import if not item.domain] == [opset]
+    assert_same(model, content, 0.05)
+    assert runs_in(content) == oldest
+
+
+@pytest.mark.parametrize("opset", [12, 19, "17"])
+def test_an_opset_out_of_range_is_refused(opset):
+    with pytest.raises(InputError, match=f"ONNX opset {opset!r}; expected 13 to 18"):
+        FORMATS["onnx"].exporter().with_opset(opset)
 
 
 def refused(kind):
