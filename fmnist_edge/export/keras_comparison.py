@@ -19,6 +19,10 @@ __all__ = ["check_answers"]
 # Largest difference of a score, relative to the largest score, by kind of number. Rounding stays far below: the limits
 # are there to find wrong answers.
 LIMITS = {"float": 2e-3, "half": 0.1}
+REASONS = {
+    "float": "the conversion is wrong, so the file is not kept; try another format",
+    "half": "float16 is too coarse for this model, or the conversion is wrong, so the file is not kept; choose float32",
+}
 
 
 def check_answers(golden: Golden, model: keras.Model, contract: Contract, precision: Precision) -> None:
@@ -39,8 +43,7 @@ def check_answers(golden: Golden, model: keras.Model, contract: Contract, precis
     if not difference <= limit * largest:  # NaN is refused too
         raise ExportError(
             f"the {precision.format} {precision.name} file gives other scores than the Keras model: {difference:.2g} "
-            f"apart, expected at most {limit * largest:.2g}; the conversion is wrong, so the file is not kept; try "
-            "another format"
+            f"apart, expected at most {limit * largest:.2g}; {REASONS[precision.kind]}"
         )
 
 

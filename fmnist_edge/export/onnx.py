@@ -12,7 +12,7 @@ from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_error
 from fmnist_edge.export.layer_names import check_ops
 from fmnist_edge.export.onnx_checks import check_model, check_ops_known
 from fmnist_edge.export.onnx_conversion import float_model
-from fmnist_edge.export.onnx_names import layer_of, name_by_layer
+from fmnist_edge.export.onnx_names import all_nodes, layer_of, name_by_layer, names_read_by, subgraphs
 from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_int8
 from fmnist_edge.export.onnx_repair import repair, used_in_bodies
 
@@ -76,7 +76,7 @@ class OnnxExporter(Exporter):
 
             proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
             is_float = float_ops(proto.graph)
-            return Census.of([(node.op_type, node.name, node.name in is_float) for node in proto.graph.node])
+            return Census.of([(node.op_type, node.name, node.name in is_float) for node in all_nodes(proto.graph)])
 
     def op_layers(self, content: bytes, model: keras.Model) -> OpLayers:
         with export_errors("reading the ONNX file"):
@@ -114,7 +114,8 @@ def float_ops(graph: onnx.GraphProto) -> set[str]:
     """Names of the nodes that compute in float.
 
     In QDQ form every op is written as a float op. It is an integer op if all its float inputs come from
-    DequantizeLinear and all its outputs go to QuantizeLinear: an engine runs the three as one integer kernel.
+    DequantizeLinear and all its outputs go to QuantizeLinear: an engine runs the three as one integer kernel. The nodes
+    of bodies count too.
     """
     from onnx import TensorProto
 
@@ -124,7 +125,7 @@ def float_ops(graph: onnx.GraphProto) -> set[str]:
     producer = {name: node.op_type for node in graph.node for name in node.output}
     consumers: dict[str, set[str]] = {}
     for node in graph.node:
-        for name in node.input:
+        for name in names_read_by(node):
             consumers.setdefault(name, set()).add(node.op_type)
 
     def is_float(name: str) -> bool:
@@ -134,11 +135,12 @@ def float_ops(graph: onnx.GraphProto) -> set[str]:
         dequantized = all(producer.get(name) == "DequantizeLinear" for name in node.input if is_float(name))
         return dequantized and all(consumers.get(name) == {"QuantizeLinear"} for name in node.output)
 
-    return {
+    found = {
         node.name
         for node in graph.node
         if node.op_type not in QDQ_OPS and any(map(is_float, node.output)) and not between_qdq(node)
     }
+    return found.union(*(float_ops(body) for node in graph.node for _, body in subgraphs(node)))
 
 
 EXPORTER = OnnxExporter()

@@ -9,6 +9,7 @@ from support.keras_models import randomised
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import select
 from fmnist_edge.errors import ExportError, InputError
+from fmnist_edge.explain.onnx import computed_nodes
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.export.onnx_names import all_nodes, layer_of, name_by_layer
 from fmnist_edge.export.onnx_repair import repair
@@ -233,6 +234,12 @@ def celu(x):
     return lowered("celu")(x)
 
 
+def infinite(x):
+    from keras import ops
+
+    return ops.where(ops.isinf(x), 0.0, x)
+
+
 def padded(x):
     return lowered("pad to aspect ratio")(x)
 
@@ -243,6 +250,7 @@ FEWER_BITS = {
     "captured": captured_tensor,
     "blocked twice": celu,
     "sizes that are computed": padded,
+    "no float16 in this opset": infinite,
 }
 
 
@@ -252,6 +260,34 @@ def test_fewer_bits(precision, kind):
     """ONNX Runtime's converters do not see what a body uses, and cast tensors more than once."""
     model = model_of(FEWER_BITS[kind])
     assert_same(model, convert(model, precision), {"float16": 0.005, "dynamic_int8": 0.05, "int8": 0.05}[precision])
+
+
+def test_a_range_that_is_not_finite_is_named():
+    import keras
+    from keras import ops
+
+    model = model_of(lambda x: keras.layers.Rescaling(0.5, name="half")(ops.log(ops.relu(x - 0.5))))
+    with pytest.raises(ExportError, match=r"Log \(layer/op\) gives NaN or infinity for the calibration images"):
+        convert(model, "int8")
+
+
+def test_a_constant_that_is_not_finite_stays_float():
+    from keras import ops
+
+    model = model_of(lambda x: ops.median(x, axis=1))  # it has NaN for images that have one
+    assert_same(model, convert(model, "int8"), 0.05)
+
+
+def test_the_census_counts_the_ops_of_bodies():
+    census = FORMATS["onnx"].exporter().census(convert(model_of(RECURRENT["SimpleRNN backwards"]), "int8"))
+    assert census.ops["Loop"] == 1 and census.ops["Tanh"] == 1
+    assert [name.split()[1] for name in census.float_ops if name.startswith("Tanh")] == ["simple_rnn/Tanh"]
+
+
+def test_what_only_bodies_read_depends_on_the_image():
+    """`explain` reads the tensors that depend on the image."""
+    graph = parser.parse_model(NESTED).graph
+    assert [node.op_type for node in computed_nodes(graph, "image")] == ["Add", "If"]
 
 
 UNSORTED = """
