@@ -172,12 +172,15 @@ def resize_by_matrices(ctx: Context, node: Node, name: str, args: list[Any]) -> 
     """
     ops = Ops(ctx, node)
     _, height, width, channels = ctx.get_shape(node.input[0])
-    constants = [item.get_tensor_value(as_list=False) for item in node.inputs[1:]]
-    target = [int(size) for size in constants[0]]
-    if min(height, width, channels) < 1:
+    if min(height, width, channels) < 1 or not node.inputs[1].is_const():
         raise ValueError("the size of the image that is resized is not known")
-    rows = resizing_matrix(node, height, target[0], constants, axis=0)
-    columns = resizing_matrix(node, width, target[1], constants, axis=1)
+    target = [int(size) for size in node.inputs[1].get_tensor_value(as_list=False)]
+    # TensorFlow computes the scales from the image's shape, if the batch is open.
+    scales = np.divide(target, [height, width], dtype=np.float32)
+    others = [item.get_tensor_value(as_list=False) for item in node.inputs[2:] if item.is_const()]
+    factors = (*([scales] if len(others) == 1 else []), *others)
+    rows = resizing_matrix(node, height, target[0], factors, axis=0)
+    columns = resizing_matrix(node, width, target[1], factors, axis=1)
     x = node.input[0]
     if ctx.get_dtype(x) != 1:  # both TensorFlow ops return float32 for every input
         x, ops.type = ops("Cast", x, to=1), 1
@@ -191,8 +194,11 @@ def reshape(ops: Ops, x: str, shape: Sequence[int]) -> str:
     return ops("Reshape", x, ops.constant(shape, np.int64))
 
 
-def resizing_matrix(node: Node, size: int, target: int, constants: Sequence[np.ndarray], axis: int) -> np.ndarray:
-    """float32 (target, size): what resizing along one axis of `size` pixels multiplies them with."""
+def resizing_matrix(node: Node, size: int, target: int, factors: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    """float32 (target, size): what resizing along one axis of `size` pixels multiplies them with.
+
+    `factors`: the scales and translations of both axes, which ScaleAndTranslate has.
+    """
     import tensorflow as tf
 
     units = np.eye(size, dtype=np.float32).reshape(size, size, 1, 1)  # an image for each pixel
@@ -201,7 +207,7 @@ def resizing_matrix(node: Node, size: int, target: int, constants: Sequence[np.n
             settings = {key: bool(node.get_attr_value(key, 0)) for key in ("align_corners", "half_pixel_centers")}
             resized = tf.raw_ops.ResizeBicubic(images=units, size=[target, 1], **settings)
         else:
-            scales, translations = constants[1:]
+            scales, translations = factors
             resized = tf.raw_ops.ScaleAndTranslate(
                 images=units,
                 size=[target, 1],

@@ -334,6 +334,12 @@ def test_an_opset_out_of_range_is_refused(opset):
         FORMATS["onnx"].exporter().with_opset(opset)
 
 
+@pytest.mark.parametrize("kind", ["bicubic", "lanczos3"])
+def test_resizing_with_an_open_batch(kind):
+    model = model_of(lowered(kind))
+    assert_same(model, convert(model, batch=None))
+
+
 def refused(kind):
     from keras import layers, ops
 
