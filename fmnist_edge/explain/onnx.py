@@ -10,6 +10,7 @@ import numpy as np
 
 from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.explain.probe import INPUT, OUTPUT, Key, key_counter
+from fmnist_edge.export.onnx_names import names_read_by
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.engines.onnx_session import SILENT
 from fmnist_edge.runtime.runner import chunks
@@ -102,10 +103,10 @@ class OnnxProbe:
 
 
 def computed_nodes(graph: onnx.GraphProto, image: str) -> list[onnx.NodeProto]:
-    """The nodes that depend on the image, without those that only convert a tensor."""
+    """The nodes that depend on the image, also through what their bodies use, without those that only convert."""
     dependent, found = {image}, []
     for node in graph.node:
-        if not dependent.isdisjoint(node.input):
+        if not dependent.isdisjoint(names_read_by(node)):
             dependent.update(node.output)
             found += [] if node.op_type in CONVERSION_OPS else [node]
     return found

@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fmnist_edge.catalog.precisions import Precision
-from fmnist_edge.errors import ExportError
+from fmnist_edge.errors import ExportError, InputError
 from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_errors, quiet
 from fmnist_edge.export.layer_names import check_ops
-from fmnist_edge.export.onnx_names import layer_of, name_by_layer
+from fmnist_edge.export.onnx_checks import check_model, check_ops_known
+from fmnist_edge.export.onnx_conversion import float_model
+from fmnist_edge.export.onnx_names import all_nodes, layer_of, name_by_layer, names_read_by, subgraphs
 from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_int8
+from fmnist_edge.export.onnx_repair import repair, used_in_bodies
 
 if TYPE_CHECKING:
     import keras
     import onnx
 
-__all__ = ["EXPORTER", "OPSET"]
+__all__ = ["EXPORTER", "OPSET", "OPSETS"]
 
 OPSET = 17
+OPSETS = range(13, 19)  # per-channel DequantizeLinear exists since 13; tf2onnx writes up to 18
 QDQ_OPS = ("QuantizeLinear", "DequantizeLinear")
 
 
 class OnnxExporter(Exporter):
+    """See Exporter.
+
+    Attributes:
+        opset: version of the ONNX ops in the file. An older one runs in older runtimes (`onnx_runtimes.runs_in`).
+    """
+
     packages = ("tensorflow-cpu", "keras", "tf2onnx", "onnx", "onnxruntime")
+
+    def __init__(self, opset: int = OPSET) -> None:
+        self.opset = opset
+
+    def with_opset(self, opset: int) -> OnnxExporter:
+        """An exporter that writes `opset`. Raises InputError for one that tf2onnx or a precision does not have."""
+        if opset not in OPSETS:
+            raise InputError(f"ONNX opset {opset!r}; expected {OPSETS.start} to {OPSETS.stop - 1}")
+        return OnnxExporter(opset)
 
     def convert(
         self,
@@ -37,16 +55,18 @@ class OnnxExporter(Exporter):
     ) -> bytes:
         with export_errors(f"ONNX {precision.name} conversion"), quiet():
             import keras
-            import onnx
 
             layers = [layer.name for layer in model.layers]
             norms = {layer.name for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
-            proto = float_model(model, batch)
+            proto = float_model(model, batch, self.opset)
+            check_ops_known(proto, model)
             name_by_layer(proto.graph, layers, norms)  # quantisers derive their names from these
+            weights = used_in_bodies(proto.graph)
             proto = to_precision(proto, precision, calibration, keep_float)
+            repair(proto.graph, weights)
             name_by_layer(proto.graph, layers, again=True)
             proto.graph.name = model.name
-            onnx.checker.check_model(proto, full_check=True)
+            check_model(proto)
             return proto.SerializeToString(deterministic=True)
 
     def census(self, content: bytes) -> Census:
@@ -56,7 +76,7 @@ class OnnxExporter(Exporter):
 
             proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
             is_float = float_ops(proto.graph)
-            return Census.of([(node.op_type, node.name, node.name in is_float) for node in proto.graph.node])
+            return Census.of([(node.op_type, node.name, node.name in is_float) for node in all_nodes(proto.graph)])
 
     def op_layers(self, content: bytes, model: keras.Model) -> OpLayers:
         with export_errors("reading the ONNX file"):
@@ -65,21 +85,6 @@ class OnnxExporter(Exporter):
             layers = {layer.name for layer in model.layers}
             named = [(node, layer_of(node)) for node in onnx.load_from_string(content).graph.node]
             return {name: (layer,) for node, layer in named if layer in layers for name in node.output}
-
-
-def float_model(model: keras.Model, batch: int | None) -> onnx.ModelProto:
-    """Convert a Keras model to a float32 ONNX model with tf2onnx."""
-    import tensorflow as tf
-    import tf2onnx
-
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    for layer in model.layers:  # what is a tensor outside of the graph would become an input of it
-        if type(layer).__name__ == "Normalization":
-            layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
-    signature = [tf.TensorSpec((batch, *model.input_shape[1:]), tf.float32, name="image")]
-    function = tf.function(lambda image: model(image, training=False), input_signature=signature)
-    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-    return proto
 
 
 def to_precision(
@@ -109,7 +114,8 @@ def float_ops(graph: onnx.GraphProto) -> set[str]:
     """Names of the nodes that compute in float.
 
     In QDQ form every op is written as a float op. It is an integer op if all its float inputs come from
-    DequantizeLinear and all its outputs go to QuantizeLinear: an engine runs the three as one integer kernel.
+    DequantizeLinear and all its outputs go to QuantizeLinear: an engine runs the three as one integer kernel. The nodes
+    of bodies count too.
     """
     from onnx import TensorProto
 
@@ -119,7 +125,7 @@ def float_ops(graph: onnx.GraphProto) -> set[str]:
     producer = {name: node.op_type for node in graph.node for name in node.output}
     consumers: dict[str, set[str]] = {}
     for node in graph.node:
-        for name in node.input:
+        for name in names_read_by(node):
             consumers.setdefault(name, set()).add(node.op_type)
 
     def is_float(name: str) -> bool:
@@ -129,11 +135,12 @@ def float_ops(graph: onnx.GraphProto) -> set[str]:
         dequantized = all(producer.get(name) == "DequantizeLinear" for name in node.input if is_float(name))
         return dequantized and all(consumers.get(name) == {"QuantizeLinear"} for name in node.output)
 
-    return {
+    found = {
         node.name
         for node in graph.node
         if node.op_type not in QDQ_OPS and any(map(is_float, node.output)) and not between_qdq(node)
     }
+    return found.union(*(float_ops(body) for node in graph.node for _, body in subgraphs(node)))
 
 
 EXPORTER = OnnxExporter()

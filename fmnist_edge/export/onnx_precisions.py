@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmnist_edge.errors import ExportError
-from fmnist_edge.export.onnx_names import layer_of
+from fmnist_edge.export.onnx_names import all_nodes, layer_of
+from fmnist_edge.runtime.engines.onnx_session import SILENT
 from fmnist_edge.worker.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -34,11 +35,29 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     between casts (0.98 / 0.95 / 0.99). float16 is for GPUs, NPUs and ARMv8.2. Its largest value is 65504.
     """
     from onnxruntime.quantization.onnx_model import ONNXModel
-    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-    converted = ONNXModel(convert_float_to_float16(model, keep_io_types=True))
+    blocked = [*DEFAULT_OP_BLOCK_LIST, *ops_without_float16(model)]
+    converted = ONNXModel(convert_float_to_float16(model, keep_io_types=True, op_block_list=blocked))
     converted.topological_sort()  # the converter appends the casts of input and output
     return converted.model
+
+
+def ops_without_float16(model: onnx.ModelProto) -> list[str]:
+    """Types of the model's ops that take float32 in its opset, but no float16, like IsInf before opset 20.
+
+    Also ScatterND, whose sums ONNX Runtime does not compute in float16.
+    """
+    from onnx import defs
+
+    opset = next(item.version for item in model.opset_import if not item.domain)
+    found = {"ScatterND"}
+    for kind in {node.op_type for node in all_nodes(model.graph)}:
+        inputs = defs.get_schema(kind, opset).inputs
+        taken = {name for item in inputs for name in item.types}
+        if "tensor(float)" in taken and "tensor(float16)" not in taken:
+            found.add(kind)
+    return sorted(found)
 
 
 def to_int8(model: onnx.ModelProto, images: np.ndarray | None, keep_float: Collection[str] = ()) -> onnx.ModelProto:
@@ -79,13 +98,52 @@ def to_int8(model: onnx.ModelProto, images: np.ndarray | None, keep_float: Colle
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
-            nodes_to_exclude=node_names(keep_float, model.graph),
+            nodes_to_exclude=[*node_names(keep_float, model.graph), *nodes_without_range(model.graph)],
             extra_options={"ForceQuantizeNoInputCheck": True},  # otherwise a Reshape at the input stays in float
         )
 
-    quantized = quantize_files(model, quantize)
+    try:
+        quantized = quantize_files(model, quantize)
+    except Exception:  # its message for a range that is not finite is "scale issue" or about axes
+        node = first_not_finite(model, images)
+        if node is None:
+            raise
+        raise ExportError(
+            f"ONNX int8 needs finite values, and {node.name} (layer/op) gives NaN or infinity for the calibration "
+            "images; replace the layer, or choose another precision"
+        ) from None
     prevent_requantization(quantized.graph, keep_float)
     return quantized
+
+
+def nodes_without_range(graph: onnx.GraphProto) -> list[str]:
+    """Names of the nodes that read a constant with NaN or infinity, which no integer can be."""
+    from onnx import numpy_helper
+
+    arrays = ((item.name, numpy_helper.to_array(item)) for item in graph.initializer)
+    found = {name for name, array in arrays if array.dtype.kind == "f" and not np.isfinite(array).all()}
+    return [node.name for node in graph.node if not found.isdisjoint(node.input)]
+
+
+def first_not_finite(model: onnx.ModelProto, images: np.ndarray) -> onnx.NodeProto | None:
+    """The first node that gives NaN or infinity for one of the images; None if there is none."""
+    import onnx
+    import onnxruntime
+
+    name, batch = input_of(model)
+    shown = onnx.ModelProto.FromString(model.SerializeToString())
+    makers = {output: node for node in model.graph.node for output in node.output if output}
+    declared = {item.name for item in model.graph.output}
+    shown.graph.output.extend(onnx.ValueInfoProto(name=output) for output in makers if output not in declared)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = SILENT
+    session = onnxruntime.InferenceSession(shown.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    reader = CalibrationReader(name, images, batch or 1)
+    while (feed := reader.get_next()) is not None:
+        for output, array in zip(makers, session.run(list(makers), feed), strict=True):
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                return makers[output]
+    return None
 
 
 def prevent_requantization(graph: onnx.GraphProto, keep_float: Collection[str]) -> None:

@@ -17,6 +17,7 @@ from fmnist_edge.errors import ExportError, InputError
 from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.exporter import check_room_for, export_errors
 from fmnist_edge.export.golden import golden_for, golden_images_for
+from fmnist_edge.export.keras_comparison import check_answers
 from fmnist_edge.export.layer_names import check_layers
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.lookup import load
@@ -55,9 +56,9 @@ def export(
         keep_float: layers that compute in float.
         golden_images: shape and dtype as in Golden; None means some of the calibration images.
 
-    Raises ExportError when the converter refuses the model, InputError when `precision` needs calibration images and
-    got none or cannot keep layers in float, UnknownNameError for a layer that the model does not have, FileError when
-    `out` cannot be written.
+    Raises ExportError when the converter refuses the model or a float file's scores are wrong, InputError when
+    `precision` needs calibration images and got none or cannot keep layers in float, UnknownNameError for a layer that
+    the model does not have, FileError when `out` cannot be written.
     """
     if keep_float:
         check_keep_float(checkpoint, precision, keep_float)
@@ -89,6 +90,7 @@ def export(
     if images is None:
         images = golden_images_for(contract, calibration.images if calibration else None)
     inputs, outputs, golden = describe_file(content, inside.name, contract, images)
+    check_answers(golden, checkpoint.model, contract, precision)
     path = out / precision.filename
     sections = {
         "format": precision.format,

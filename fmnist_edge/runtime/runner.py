@@ -66,7 +66,10 @@ class Runner:
             return self._outputs.take(answers.view(np.uint8))
         scores = self.engine.output.dequantize(answers)
         if not np.isfinite(scores).all():
-            raise ArtifactError("the model returned NaN or infinity for a valid image; its weights are damaged")
+            raise ArtifactError(
+                "the model returned NaN or infinity for a valid image; its weights are damaged, or a value exceeds "
+                "the largest of its number type (float16: 65504)"
+            )
         return scores
 
 
