@@ -26,7 +26,6 @@ class Assembly:
     """Makes the layers of a plan and calls them."""
 
     def __init__(self, channels: Channels) -> None:
-        self.calls = 0
         self.channels = channels
 
     def run(self, part: Part, tensors: list[Any], kwargs: dict[str, Any] | None = None) -> list[Any]:
@@ -66,12 +65,12 @@ class Assembly:
         """What one layer answers, as a list of tensors."""
         import keras
 
-        self.calls += 1
-        if self.calls > MAX_CALLS:
-            raise ConfigRefusedError(f"it calls more than {MAX_CALLS:,} layers")
+        tensors = [item for item in keras.tree.flatten(call.args) if isinstance(item, keras.KerasTensor)]
         if part.is_model:
-            tensors = [item for item in keras.tree.flatten(call.args) if isinstance(item, keras.KerasTensor)]
             return self.run(part, tensors)
+        if not tensors and not any(isinstance(item, keras.KerasTensor) for item in keras.tree.flatten(call.kwargs)):
+            # Keras would compute it at once, however large the constants say that the answer is.
+            raise ConfigRefusedError(f"layer {shown(part.name)} is called with constants alone")
         if part.node["module"] == "tensorflow":
             said = Call(self.channels.all_as_said(call.args), self.channels.all_as_said(call.kwargs))
             return keras.tree.flatten(self.call_tensorflow(part, said))
@@ -137,11 +136,21 @@ def layer_from(node: dict[str, Any], label: str) -> Any:
     return keras.saving.deserialize_keras_object({**what, "config": config}, safe_mode=True)
 
 
+def calls_in(part: Part) -> int:
+    """How many layers are called when a layer or model is called once."""
+    if part.parts is None:
+        return 1
+    times = {name: len(calls) for name, calls in part.graph.calls.items()} if part.graph is not None else {}
+    return sum(times.get(inner.name, 1) * calls_in(inner) for inner in part.parts)
+
+
 def assembled(plan: Plan) -> Any:
     """A functional Keras model, uncompiled and with fresh weights. Its layers are left in the plan's parts."""
     import keras
 
     root = plan.root
+    if calls_in(root) > MAX_CALLS:
+        raise ConfigRefusedError(f"it calls more than {MAX_CALLS:,} layers")
     for leaf in leaves_of(root):
         leaf.layer, leaf.called = None, 0
     channels = Channels(root)

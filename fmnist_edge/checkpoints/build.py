@@ -15,7 +15,7 @@ from fmnist_edge.checkpoints.config import clean, head_of
 from fmnist_edge.checkpoints.contents import Contents, printable
 from fmnist_edge.checkpoints.parts import Plan, plan_of
 from fmnist_edge.checkpoints.recognise import nearest, recognise
-from fmnist_edge.checkpoints.refusals import REBUILD, ConfigRefusedError, cause_of
+from fmnist_edge.checkpoints.refusals import AGAIN, REBUILD, ConfigRefusedError, cause_of
 from fmnist_edge.errors import CheckpointError, FileError
 
 __all__ = ["check_model", "model_of", "output_of"]
@@ -23,7 +23,6 @@ __all__ = ["check_model", "model_of", "output_of"]
 Model = Any  # keras.Model, whose import costs seconds
 FREE_ELEMENTS = 1 << 20
 LARGEST_OUTPUT = 1 << 25  # of a layer, for one image: 134 MB
-AGAIN = "load it where it was made and save it again with model.save('model.keras')"
 
 
 def model_of(contents: Contents) -> tuple[Model, dict[str, str]]:
@@ -42,6 +41,8 @@ def model_of(contents: Contents) -> tuple[Model, dict[str, str]]:
                 refusal = error
             except FileError:  # no fault of the model: its weights found no room on their way to Keras
                 raise
+            except RecursionError:
+                refusal = ConfigRefusedError("its config is nested deeper than any model that Keras loads")
             except Exception as error:  # whatever a layer makes of settings that nobody checked
                 refusal = ConfigRefusedError(f"Keras cannot rebuild it: {cause_of(error)}", AGAIN)
         model = recognise(contents)

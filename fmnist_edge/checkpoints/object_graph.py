@@ -25,7 +25,7 @@ REPEATS = re.compile(
     r"layer-\d+|layer_with_weights-\d+|(?:layer_)?regularization_losses|_callable_losses|_updates|signatures|"
     r"__call__|_default_save_signature|call_and_return.*|_?random_generator|_?rng|_?seed_generator"
 )
-MAX_NODES = 1_000_000
+MAX_EDGES = 1_000_000
 MAX_DEPTH = 30
 
 
@@ -60,19 +60,25 @@ class ObjectGraph:
         self.visited = 0
 
     def children(self, number: int) -> dict[str, int]:
-        self.visited += 1
-        if self.visited > MAX_NODES:
-            raise CheckpointError(f"its object graph has more than {MAX_NODES:,} edges; save the model again")
         if not 0 <= number < len(self.nodes):
             raise CheckpointError(f"its object graph speaks of object {number}, which it does not have")
-        return {child.local_name: child.node_id for child in self.nodes[number].children}
+        children = self.nodes[number].children
+        self.visited += 1 + len(children)
+        if self.visited > MAX_EDGES:
+            raise CheckpointError(f"its object graph has more than {MAX_EDGES:,} edges; save the model again")
+        return {child.local_name: child.node_id for child in children}
+
+    def key(self, number: int) -> str | None:
+        """Where the checkpoint keeps the value of object `number`; None when it is not a variable."""
+        if not 0 <= number < len(self.nodes):
+            raise CheckpointError(f"its object graph speaks of object {number}, which it does not have")
+        attributes = self.nodes[number].attributes
+        return next((item.checkpoint_key for item in attributes if item.name == "VARIABLE_VALUE"), None)
 
     def weight(self, number: int, name: str) -> Weight | None:
         """The array of a variable, called `name`; None for another object."""
-        for attribute in self.nodes[number].attributes:
-            if attribute.name == "VARIABLE_VALUE":
-                return Weight("", "", self.tensor(attribute.checkpoint_key), name)
-        return None
+        key = self.key(number)
+        return None if key is None else Weight("", "", self.tensor(key), name)
 
     def source(self, number: int, depth: int = 0, seen: frozenset[int] = frozenset()) -> Source:
         """A layer's variables and those of the layers inside it, in Keras's order where the file tells it."""
@@ -84,7 +90,7 @@ class ObjectGraph:
         for name, child in children.items():
             if REPEATS.fullmatch(name):
                 continue
-            weight = self.weight(child, name) if 0 <= child < len(self.nodes) else None
+            weight = self.weight(child, name)
             if weight is not None:
                 own.setdefault(child, weight)
             else:
