@@ -29,9 +29,20 @@ CHECKED = 5  # bytes behind a block: how it is compressed, and its checksum
 MAX_INDEX = 256 << 20  # bytes
 MAX_RANK = 32
 NUMBERS = {
-    1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 9: "int64", 10: "bool", 14: "bfloat16",
-    17: "uint16", 19: "float16", 22: "uint32", 23: "uint64",
-}  # fmt: skip
+    1: "float32",
+    2: "float64",
+    3: "int32",
+    4: "uint8",
+    5: "int16",
+    6: "int8",
+    9: "int64",
+    10: "bool",
+    14: "V2",
+    17: "uint16",
+    19: "float16",
+    22: "uint32",
+    23: "uint64",
+}  # fmt: skip; bfloat16 is two bytes of no type, as in HDF5
 TEXT = 7  # TensorFlow's DT_STRING
 DAMAGED = "copy or save it again"
 
@@ -48,7 +59,7 @@ class Bundle:
         self.read: dict[str, np.ndarray] = {}
 
     def tensor(self, key: str) -> np.ndarray:
-        """An array of numbers. The same key gives the same array each time."""
+        """An array of numbers, bfloat16 as `V2`. The same key gives the same array each time."""
         if key not in self.read:
             entry = self.entry(key)
             if entry.dtype not in NUMBERS:
@@ -56,7 +67,9 @@ class Bundle:
             content = self.content(key, entry)
             if masked_crc32c(content) != entry.crc32c:
                 raise CheckpointError(f"{shown(key)} does not have its checksum; {DAMAGED}")
-            self.read[key] = np.frombuffer(content, dtype_of(entry)).reshape([dim.size for dim in entry.shape.dim])
+            self.read[key] = np.frombuffer(content, np.dtype(NUMBERS[entry.dtype])).reshape(
+                [dim.size for dim in entry.shape.dim]
+            )
         return self.read[key]
 
     def text(self, key: str) -> bytes:
@@ -122,17 +135,8 @@ def check_entry(key: str, entry: BundleEntryProto) -> None:
         raise CheckpointError(f"{shown(key)} is kept in slices; save the model again without a partitioner")
     if min([entry.shard_id, entry.offset, entry.size, *sizes]) < 0 or len(sizes) > MAX_RANK or entry.shape.unknown_rank:
         raise CheckpointError(f"its index has no place for {shown(key)}; {DAMAGED}")
-    if entry.dtype in NUMBERS and math.prod(sizes) * dtype_of(entry).itemsize != entry.size:
+    if entry.dtype in NUMBERS and math.prod(sizes) * np.dtype(NUMBERS[entry.dtype]).itemsize != entry.size:
         raise CheckpointError(f"{shown(key)} of shape {sizes} is said to take {entry.size:,} bytes; {DAMAGED}")
-
-
-def dtype_of(entry: BundleEntryProto) -> np.dtype:
-    name = NUMBERS[entry.dtype]
-    if name == "bfloat16":
-        import ml_dtypes
-
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(name)
 
 
 def rows_of_table(table: bytes) -> dict[bytes, bytes]:

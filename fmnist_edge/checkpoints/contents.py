@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Contents", "Weight", "differs", "leaf_of", "printable", "shown"]
+__all__ = ["Contents", "Weight", "differs", "leaf_of", "printable", "shown", "weight_of"]
 
 # The same in Keras 2 and 3.
 LEAVES = {
@@ -19,12 +19,16 @@ LEAVES = {
 
 
 class Weight(NamedTuple):
-    """One array; `layer`, `leaf` ("kernel", "gamma") and `path` are empty where the file does not tell."""
+    """One array; `layer`, `leaf` ("kernel", "gamma") and `path` are empty where the file does not tell.
+
+    `stored` is its type in the file where that is bfloat16, which NumPy does not have: the value is float32 then.
+    """
 
     layer: str
     leaf: str
     value: np.ndarray
     path: str = ""
+    stored: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,20 @@ class Contents:
     @property
     def widths(self) -> list[str]:
         """Floating-point types of its weights, other than float32."""
-        kinds = {weight.value.dtype.name for queue in self.queues for weight in queue if weight.value.dtype.kind == "f"}
-        return sorted(kinds - {"float32"})
+        weights = [weight for queue in self.queues for weight in queue if weight.value.dtype.kind == "f"]
+        return sorted({weight.stored or weight.value.dtype.name for weight in weights} - {"float32"})
 
     @property
     def elements(self) -> int:
         return sum(weight.value.size for queue in self.queues for weight in queue)
+
+
+def weight_of(layer: str, leaf: str, value: np.ndarray, path: str = "") -> Weight:
+    """A weight of an array as a file holds it; HDF5 knows bfloat16 as two bytes of no type."""
+    if value.dtype.kind != "V":
+        return Weight(layer, leaf, value, path)
+    wide = (np.ascontiguousarray(value).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    return Weight(layer, leaf, wide.reshape(value.shape), path, "bfloat16")
 
 
 def leaf_of(path: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.checkpoints.contents import Contents, Weight, leaf_of, shown
+from fmnist_edge.checkpoints.contents import Contents, Weight, leaf_of, shown, weight_of
 from fmnist_edge.checkpoints.matching import Given, Source, check_loaded, load_model, load_together
 from fmnist_edge.checkpoints.parts import Part, leaves_of
 from fmnist_edge.errors import CheckpointError
@@ -20,6 +20,7 @@ __all__ = ["SIGNATURE", "read", "read_weights"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 STOPPED = "its writer stopped in the middle; save the model again with model.save('model.keras')"
+BFLOAT16 = np.dtype("V2")  # as HDF5 has it
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 50
 MAX_EXPANSION = 1000  # of a dataset over its bytes in the file
@@ -92,7 +93,7 @@ def source_of(group: Any, depth: int) -> Source:
 
     own = group.get("vars")
     arrays = [own[name] for name in sorted(own, key=natural)] if isinstance(own, h5py.Group) else []
-    weights = [Weight("", "", np.asarray(array)) for array in arrays if isinstance(array, h5py.Dataset)]
+    weights = [weight_of("", "", np.asarray(array)) for array in arrays if isinstance(array, h5py.Dataset)]
     inner = [name for name in group if name not in ("vars", "seed_generator") and isinstance(group[name], h5py.Group)]
     return Source(weights, {name: source_of(group[name], depth + 1) for name in sorted(inner, key=natural)})
 
@@ -140,7 +141,7 @@ def check_group(group: Any, seen: set[int], depth: int) -> None:
 def check_dataset(name: str, dataset: Any) -> None:
     if dataset.external or dataset.is_virtual:
         raise CheckpointError(f"{shown(name)} keeps its data in another file; expected it in this one; save it again")
-    if dataset.shape is None or dataset.dtype.kind not in "fiub":
+    if dataset.shape is None or (dataset.dtype.kind not in "fiub" and dataset.dtype != BFLOAT16):
         raise CheckpointError(f"{shown(name)} holds {shown(str(dataset.dtype))}; expected numbers; save it again")
     size = math.prod(dataset.shape) * dataset.dtype.itemsize
     if size > max(FREE_EXPANSION, MAX_EXPANSION * dataset.id.get_storage_size()):
@@ -169,7 +170,7 @@ def legacy_weights(group: Any) -> Iterator[Weight]:
             if group[layer][path] in seen:
                 raise CheckpointError(f"lists {shown(path)} twice; save the model again")
             seen.add(group[layer][path])
-            yield Weight(layer, leaf_of(path), np.asarray(group[layer][path]), path)
+            yield weight_of(layer, leaf_of(path), np.asarray(group[layer][path]), path)
 
 
 def names_of(group: Any, key: str) -> list[str]:
@@ -195,7 +196,7 @@ def variables_of(group: Any, layer: str) -> Iterator[Weight]:
     for name in sorted(group, key=natural):
         item = group[name]
         if isinstance(item, h5py.Dataset):
-            yield Weight(layer, "", np.asarray(item))
+            yield weight_of(layer, "", np.asarray(item))
         elif isinstance(item, h5py.Group) and name != "seed_generator":
             yield from variables_of(item, str(item.attrs.get("name", "")))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.checkpoints.contents import Weight, shown
+from fmnist_edge.checkpoints.contents import Weight, shown, weight_of
 from fmnist_edge.checkpoints.matching import Given, Source, give, load_layer
 from fmnist_edge.checkpoints.parts import Part
 from fmnist_edge.errors import CheckpointError
@@ -78,7 +78,7 @@ class ObjectGraph:
     def weight(self, number: int, name: str) -> Weight | None:
         """The array of a variable, called `name`; None for another object."""
         key = self.key(number)
-        return None if key is None else Weight("", "", self.tensor(key), name)
+        return None if key is None else weight_of("", "", self.tensor(key), name)
 
     def source(self, number: int, depth: int = 0, seen: frozenset[int] = frozenset()) -> Source:
         """A layer's variables and those of the layers inside it, in Keras's order where the file tells it."""
