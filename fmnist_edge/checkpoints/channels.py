@@ -17,9 +17,11 @@ ELEMENTWISE = frozenset({
     "GaussianNoise", "Identity", "LeakyReLU", "Maximum", "Minimum", "Multiply", "ReLU", "Subtract",
 })  # fmt: skip
 BY_AXIS = frozenset({
-    "BatchNormalization", "Concatenate", "GroupNormalization", "LayerNormalization", "Normalization", "Softmax",
-    "UnitNormalization",
+    "BatchNormalization", "Concatenate", "GroupNormalization", "LayerNormalization", "Normalization",
+    "RMSNormalization", "Softmax", "UnitNormalization",
 })  # fmt: skip
+# Activations that read along the last axis: the columns of a channels_first tensor.
+ALONG_LAST = frozenset({"glu", "log_softmax", "softmax", "sparsemax"})
 
 
 class Channels:
@@ -72,7 +74,9 @@ class Channels:
             return config, args, False
         if says_first(config):
             check_plain(part)
-            return {**config, "data_format": LAST}, keras.tree.map_structure(self.with_last, args), True
+            image, *rest = args  # what follows is a kernel
+            moved = [keras.tree.map_structure(self.with_last, image), *self.all_as_said(rest)]
+            return {**config, "data_format": LAST}, moved, True
         tensors = [item for item in keras.tree.flatten(args) if isinstance(item, keras.KerasTensor)]
         alike = bool(tensors) and all(id(tensor) in self.moved for tensor in tensors)
         if part.layer is not None:  # another call of the same layer: as at the first one
@@ -80,9 +84,10 @@ class Channels:
             return config, keras.tree.map_structure(move, args), part.lies_last
         if node["module"] == "keras.layers" and alike:
             axis = config.get("axis", -1)
-            if class_name in ELEMENTWISE and not config.get("noise_shape"):
+            if class_name in ELEMENTWISE and not config.get("noise_shape") and not reads_along_last(config):
                 return config, args, True
-            if class_name in BY_AXIS and (isinstance(axis, int) or class_name == "Softmax"):
+            alone = isinstance(axis, int) or (isinstance(axis, list) and len(axis) == 1)  # several: weights lie by them
+            if class_name in BY_AXIS and (alone or class_name == "Softmax"):
                 return {**config, "axis": moved_axis(axis, len(tensors[0].shape))}, args, True
         return config, self.all_as_said(args), False
 
@@ -107,6 +112,18 @@ def check_plain(part: Part) -> None:
             f"layer {shown(part.name)}, a {part.class_name}, is channels_first",
             "build the model with data_format='channels_last', copy the weights, and save it again",
         )
+    if reads_along_last(config):
+        raise ConfigRefusedError(
+            f"layer {shown(part.name)} is channels_first and ends in {shown(config['activation'])}, which reads along "
+            "the columns there",
+            "build the model with data_format='channels_last', copy the weights, and save it again",
+        )
+
+
+def reads_along_last(config: dict[str, Any]) -> bool:
+    activation = config.get("activation")
+    name = activation.get("class_name") if isinstance(activation, dict) else activation
+    return isinstance(name, str) and name.lower().replace("_", "") in {item.replace("_", "") for item in ALONG_LAST}
 
 
 def moved_axis(axis: Any, rank: int) -> Any:
