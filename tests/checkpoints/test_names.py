@@ -1,4 +1,4 @@
-"""People see layers' names as the file has them, whatever they are called here: export and explain by the command line."""
+"""export and explain show layers' names as the file has them, whatever they are called here."""
 
 import numpy as np
 import pytest
