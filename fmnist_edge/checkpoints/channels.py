@@ -1,17 +1,20 @@
-"""channels_first models as channels_last ones: tensors lie with channels last as long as layers allow it."""
+"""channels_first models as channels_last ones: channels stay last as long as layers allow it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.checkpoints.contents import shown
 from fmnist_edge.checkpoints.parts import Part, leaves_of
 from fmnist_edge.checkpoints.refusals import ConfigRefusedError
 
+if TYPE_CHECKING:
+    import keras
+
 __all__ = ["Channels"]
 
 FIRST, LAST = "channels_first", "channels_last"
-# Compute each value alone, so that it does not matter how a tensor lies. Merging ones must have all inputs lie alike.
+# They compute each value alone, so the order of axes does not matter. Inputs that are merged must have the same order.
 ELEMENTWISE = frozenset({
     "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "Dropout", "ELU", "GaussianDropout",
     "GaussianNoise", "Identity", "LeakyReLU", "Maximum", "Minimum", "Multiply", "ReLU", "Subtract",
@@ -25,34 +28,34 @@ ALONG_LAST = frozenset({"glu", "log_softmax", "softmax", "sparsemax"})
 
 
 class Channels:
-    """Which tensors of one model lie with channels last though its file says first.
+    """Which tensors of one model have their channels last here and first in the file.
 
-    Keras's kernels are the same for both; what changes is `data_format`, axes, and the order in which Flatten reads,
-    which Keras itself makes channels_last for its channels_first Flatten.
+    Keras's kernels are the same for both. `data_format` and axes differ. Flatten does not: in Keras a channels_first
+    Flatten reads in the order of channels_last.
     """
 
     def __init__(self, root: Part) -> None:
         self.used = any(says_first(leaf.node["config"]) for leaf in leaves_of(root))
         self.permutations = 0
-        self.moved: dict[int, Any] = {}  # by id; the tensors are kept, so that no id is used again
+        self.moved: dict[int, keras.KerasTensor] = {}  # by id; the tensors are kept, so that no id is used again
 
-    def input_shape(self, shape: list[Any]) -> list[Any]:
+    def input_shape(self, shape: list[int | None]) -> list[int | None]:
         """(batch, channels, rows, columns) -> (batch, rows, columns, channels)."""
         return [shape[0], *shape[2:], shape[1]] if self.used and len(shape) > 2 else shape
 
-    def mark(self, tensor: Any) -> Any:
+    def mark(self, tensor: keras.KerasTensor) -> keras.KerasTensor:
         if self.used and len(tensor.shape) > 2:
             self.moved[id(tensor)] = tensor
         return tensor
 
     def as_said(self, tensor: Any) -> Any:
-        """A tensor as the file has it."""
+        """A tensor with its axes in the file's order."""
         if id(tensor) not in self.moved:
             return tensor
         rank = len(tensor.shape)
         return self.permuted(tensor, (rank - 1, *range(1, rank - 1)))
 
-    def permuted(self, tensor: Any, dims: tuple[int, ...]) -> Any:
+    def permuted(self, tensor: keras.KerasTensor, dims: tuple[int, ...]) -> keras.KerasTensor:
         import keras
 
         self.permutations += 1
@@ -65,7 +68,7 @@ class Channels:
         return self.permuted(tensor, (*range(2, rank), 1))
 
     def settle(self, part: Part, args: list[Any]) -> tuple[dict[str, Any], list[Any], bool]:
-        """How to call a layer: its config, its arguments, and whether its answers lie with channels last."""
+        """How to call a layer: its config, its arguments, and whether its outputs have channels last."""
         import keras
 
         node, class_name = part.node, part.node["class_name"]

@@ -1,13 +1,18 @@
-"""What a checkpoint holds, whichever format it came in: data, never objects."""
+"""What a checkpoint holds, in any of its formats: data, never objects."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+
+    from fmnist_edge.checkpoints.parts import Part
 
 __all__ = ["Contents", "Weight", "differs", "leaf_of", "printable", "shown", "weight_of"]
 
@@ -19,7 +24,7 @@ LEAVES = {
 
 
 class Weight(NamedTuple):
-    """One array; `layer`, `leaf` ("kernel", "gamma") and `path` are empty where the file does not tell.
+    """One array; `layer`, `leaf` ("kernel", "gamma") and `path` are empty where the file does not say.
 
     `stored` is its type in the file where that is bfloat16, which NumPy does not have: the value is float32 then.
     """
@@ -40,13 +45,13 @@ class Contents:
         queues: weights in the file's order. Keras 3 keeps an order per layer class only: then one queue per class.
         load: copies the weights into the layers made for a plan's root; raises when they do not fit.
         keras_2: whether Keras 2 wrote it.
-        head: the last activation of a file without `config`, which seldom tells.
+        head: the last activation of a file without `config`, as far as it is known.
         no_config: why there is no `config` and what helps.
     """
 
     config: Any
     queues: list[list[Weight]]
-    load: Callable[[Any], None]
+    load: Callable[[Part], None]
     keras_2: bool = False
     head: str = "linear"
     no_config: tuple[str, str] = (
@@ -79,7 +84,7 @@ def leaf_of(path: str) -> str:
     return leaf if leaf in LEAVES else ""
 
 
-def differs(variable: Any, weight: Weight) -> bool:
+def differs(variable: keras.Variable, weight: Weight) -> bool:
     """Whether `weight` cannot be the value of `variable`, by shape or by a known name."""
     ours = variable.name if variable.name in LEAVES else ""
     renamed = ours != weight.leaf and bool(ours and weight.leaf)
@@ -87,7 +92,7 @@ def differs(variable: Any, weight: Weight) -> bool:
 
 
 def shown(value: Any) -> str:
-    """`value` from a file, fit for one line of a terminal."""
+    """`value` from a file, short enough for one line of a terminal."""
     text = repr(value)
     return text if len(text) <= 60 else text[:59] + "…"
 

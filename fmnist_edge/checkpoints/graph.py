@@ -1,4 +1,4 @@
-"""The calls in a model's config: which layer takes whose tensors; Keras 2's and Keras 3's forms of it in one."""
+"""The calls in a model's config: which layer takes which tensors. Keras 2 and Keras 3 write them differently."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from fmnist_edge.checkpoints.contents import Contents, Weight, leaf_of, shown, w
 from fmnist_edge.checkpoints.matching import Given, Source, check_loaded, load_model, load_together
 from fmnist_edge.checkpoints.parts import Part, leaves_of
 from fmnist_edge.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["SIGNATURE", "read", "read_weights"]
 
@@ -87,7 +90,7 @@ def read_weights(content: bytes, config: Any, *, keras_2: bool = False) -> Conte
     return Contents(config, queues, load, keras_2)
 
 
-def source_of(group: Any, depth: int) -> Source:
+def source_of(group: h5py.Group, depth: int) -> Source:
     """A group's own arrays ("vars/0", "vars/1", …) and the groups in it, random states left out."""
     import h5py
 
@@ -98,7 +101,7 @@ def source_of(group: Any, depth: int) -> Source:
     return Source(weights, {name: source_of(group[name], depth + 1) for name in sorted(inner, key=natural)})
 
 
-def opened(content: bytes) -> Any:
+def opened(content: bytes) -> h5py.File:
     """An h5py.File in memory whose every object was checked."""
     import h5py
 
@@ -117,7 +120,7 @@ def opened(content: bytes) -> Any:
     return file
 
 
-def check_group(group: Any, seen: set[int], depth: int) -> None:
+def check_group(group: h5py.Group, seen: set[int], depth: int) -> None:
     """Refuse what points out of the file or loops, and datasets that are not plain numbers of a plausible size."""
     import h5py
 
@@ -138,7 +141,7 @@ def check_group(group: Any, seen: set[int], depth: int) -> None:
             raise CheckpointError(f"{shown(name)} is neither a group nor a dataset; save the model again")
 
 
-def check_dataset(name: str, dataset: Any) -> None:
+def check_dataset(name: str, dataset: h5py.Dataset) -> None:
     if dataset.external or dataset.is_virtual:
         raise CheckpointError(f"{shown(name)} keeps its data in another file; expected it in this one; save it again")
     if dataset.shape is None or (dataset.dtype.kind not in "fiub" and dataset.dtype != BFLOAT16):
@@ -148,7 +151,7 @@ def check_dataset(name: str, dataset: Any) -> None:
         raise CheckpointError(f"{shown(name)} declares {size:,} bytes that the file does not hold; save it again")
 
 
-def config_of(file: Any) -> Any:
+def config_of(file: h5py.File) -> Any:
     text = file.attrs.get("model_config")
     if text is None:
         return None
@@ -158,7 +161,7 @@ def config_of(file: Any) -> Any:
         raise CheckpointError(f"its model_config is not JSON ({shown(str(error))}); save the model again") from error
 
 
-def legacy_weights(group: Any) -> Iterator[Weight]:
+def legacy_weights(group: h5py.Group) -> Iterator[Weight]:
     """Weights as Keras 2 lists them: by layer, trainable ones first."""
     seen = set()
     for layer in names_of(group, "layer_names"):
@@ -173,7 +176,7 @@ def legacy_weights(group: Any) -> Iterator[Weight]:
             yield weight_of(layer, leaf_of(path), np.asarray(group[layer][path]), path)
 
 
-def names_of(group: Any, key: str) -> list[str]:
+def names_of(group: h5py.Group, key: str) -> list[str]:
     """A list of names, which Keras splits over several attributes when it is long."""
     keys = [key] if key in group.attrs else []
     while f"{key}{len(keys)}" in group.attrs and key not in group.attrs:
@@ -182,7 +185,7 @@ def names_of(group: Any, key: str) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
 
-def queues_of(group: Any) -> list[list[Weight]]:
+def queues_of(group: h5py.Group) -> list[list[Weight]]:
     """Keras 3 numbers layers per class ("conv2d_1") and keeps no order between classes: one queue each."""
     queues: dict[str, list[Weight]] = {}
     for name in sorted(group, key=natural):
@@ -190,7 +193,7 @@ def queues_of(group: Any) -> list[list[Weight]]:
     return list(queues.values())
 
 
-def variables_of(group: Any, layer: str) -> Iterator[Weight]:
+def variables_of(group: h5py.Group, layer: str) -> Iterator[Weight]:
     import h5py
 
     for name in sorted(group, key=natural):

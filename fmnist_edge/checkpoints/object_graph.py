@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from fmnist_edge.checkpoints.contents import Weight, shown, weight_of
 from fmnist_edge.checkpoints.matching import Given, Source, give, load_layer
 from fmnist_edge.checkpoints.parts import Part
 from fmnist_edge.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+    from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
 __all__ = ["ObjectGraph", "config_of", "load_saved", "position"]
 
@@ -29,7 +33,7 @@ MAX_EDGES = 1_000_000
 MAX_DEPTH = 30
 
 
-def config_of(saved_model: Any, metadata_file: Path) -> Any:
+def config_of(saved_model: SavedModel, metadata_file: Path) -> Any:
     """Keras 2's config, from beside the graph (TensorFlow 2.5 and later) or in it (1.15 to 2.4); None without one."""
     from tensorflow.python.keras.protobuf.saved_metadata_pb2 import SavedMetadata
 
@@ -54,7 +58,9 @@ def config_of(saved_model: Any, metadata_file: Path) -> Any:
 class ObjectGraph:
     """Objects of a checkpoint by number, and the arrays of those that are variables."""
 
-    def __init__(self, nodes: Any, tensor: Callable[[str], np.ndarray]) -> None:
+    def __init__(
+        self, nodes: Sequence[TrackableObjectGraph.TrackableObject], tensor: Callable[[str], np.ndarray]
+    ) -> None:
         self.nodes = nodes
         self.tensor = tensor
         self.visited = 0

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fmnist_edge.checkpoints.bundle import read_bundle
 from fmnist_edge.checkpoints.contents import Contents, Weight, leaf_of, shown
 from fmnist_edge.checkpoints.matching import check_loaded
 from fmnist_edge.checkpoints.object_graph import ObjectGraph, config_of, load_saved, position
 from fmnist_edge.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    from fmnist_edge.checkpoints.parts import Part
 
 __all__ = ["read"]
 
@@ -38,7 +43,7 @@ def read(folder: Path, max_bytes: int) -> tuple[Contents, str]:
     # the zoo has it elsewhere.
     head = "softmax" if "Softmax" in operations_of(saved_model) else "linear"
 
-    def load(root: Any) -> None:
+    def load(root: Part) -> None:
         check_loaded(root, load_saved(root, objects, 0))
 
     return Contents(config, [weights], load, True, head, GRAPH_ALONE), digest
@@ -82,7 +87,7 @@ def list_of(objects: ObjectGraph) -> list[Weight]:
     return weights
 
 
-def operations_of(saved_model: Any) -> set[str]:
+def operations_of(saved_model: SavedModel) -> set[str]:
     """Names of the operations in a SavedModel's graphs."""
     found: set[str] = set()
     for graph in saved_model.meta_graphs:
