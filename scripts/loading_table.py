@@ -18,6 +18,7 @@ WRITERS = {
     "tf2.4": "TensorFlow 2.4",
     "keras3.0": "Keras 3.0",
     "keras3.0-transfer": "Keras 3.0",
+    "tf-keras": "tf-keras 2.21",
 }
 FORMS = {
     "_w.weights.h5": "weights alone",

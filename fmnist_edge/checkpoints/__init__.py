@@ -1,4 +1,4 @@
-"""Load a trained Keras model from a file that nobody vouched for; nothing from the file is ever run."""
+"""Load a trained Keras model from an untrusted file. Nothing from the file is run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Checkpoint", "load"]
 
-MAX_BYTES = 2 << 30  # an edge model that is larger is not one
+MAX_BYTES = 2 << 30  # larger models are out of scope
 SUFFIXES = (".weights.h5", ".keras", ".h5", ".hdf5")
 
 
@@ -55,11 +55,11 @@ class Checkpoint:
     widths: list[str] = field(default_factory=list)
 
     def shown_name(self, layer: str) -> str:
-        """What a layer is called in the file."""
+        """A layer's name in the file."""
         return self.names.get(layer, layer)
 
     def labels(self, names: Iterable[str]) -> tuple[str, ...]:
-        """What layers are called here, given their names in the file; a name that is none stays as it is."""
+        """Our names of layers, given their names in the file. A name that no layer has stays as it is."""
         here = {original: label for label, original in self.names.items()}
         taken = {layer.name for layer in self.model.layers} - set(self.names)
         return tuple(name if name in taken else here.get(name, name) for name in names)
@@ -132,7 +132,7 @@ def exists(path: Path) -> bool:
 
 
 def read(path: Path) -> tuple[Contents, str]:
-    """What is in the file at `path`, told by its content and not its suffix, and its SHA-256."""
+    """The contents of the file at `path` and its SHA-256. Its first bytes decide the format, not its suffix."""
     try:
         if path.is_dir():
             return savedmodel.read(path, MAX_BYTES)

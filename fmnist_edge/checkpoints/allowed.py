@@ -1,7 +1,6 @@
-"""Names that a model config may hold: what Keras has built in, less what takes code or reads files.
+"""Names that a model config may hold: all of Keras, without what runs code or reads files.
 
-What is left out stands in the tables of reasons below; a test walks all that Keras has and finds each name in one or
-the other.
+The tables below give the reason for each name that is left out. A test compares them with all that Keras has.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A clean config -> one flat Keras model: nested models are unfolded, each layer is made once, called as said."""
+"""A clean config -> one flat Keras model: nested models are unfolded, and each layer is made once."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from fmnist_edge.checkpoints.refusals import ConfigRefusedError
 from fmnist_edge.checkpoints.tf_operations import translated
 from fmnist_edge.checkpoints.tf_settings import node_call
 
+if TYPE_CHECKING:
+    import keras
+
 __all__ = ["assembled"]
 
 MAX_CALLS = 20_000  # models that hold models twice grow by doubling
@@ -26,25 +29,24 @@ class Assembly:
     """Makes the layers of a plan and calls them."""
 
     def __init__(self, channels: Channels) -> None:
-        self.calls = 0
         self.channels = channels
 
-    def run(self, part: Part, tensors: list[Any], kwargs: dict[str, Any] | None = None) -> list[Any]:
+    def run(self, part: Part, tensors: list[keras.KerasTensor]) -> list[keras.KerasTensor]:
         """The outputs of a model that is called with `tensors`."""
         return self.run_graph(part, tensors) if part.graph is not None else self.run_chain(part, tensors)
 
-    def run_chain(self, part: Part, tensors: list[Any]) -> list[Any]:
+    def run_chain(self, part: Part, tensors: list[keras.KerasTensor]) -> list[keras.KerasTensor]:
         for inner in part.parts or ():
             if inner.node["class_name"] != "InputLayer":
                 tensors = self.call(inner, Call(tensors if len(tensors) == 1 else [tensors], {}))
         return tensors
 
-    def run_graph(self, part: Part, tensors: list[Any]) -> list[Any]:
+    def run_graph(self, part: Part, tensors: list[keras.KerasTensor]) -> list[keras.KerasTensor]:
         graph = part.graph
         by_name = {inner.name: inner for inner in part.parts or ()}
         if graph is None or len(graph.inputs) != len(tensors):
             raise ConfigRefusedError(f"model {shown(part.name)} is called with {len(tensors)} tensors")
-        made: dict[tuple[str, int], list[Any]] = {
+        made: dict[tuple[str, int], list[keras.KerasTensor]] = {
             (ref.layer, ref.call): [tensor] for ref, tensor in zip(graph.inputs, tensors, strict=True)
         }
         waiting = [(name, index, call) for name in graph.order for index, call in enumerate(graph.calls[name])]
@@ -62,16 +64,16 @@ class Assembly:
             waiting = later
         return [filled(ref, made) for ref in graph.outputs]
 
-    def call(self, part: Part, call: Call) -> list[Any]:
-        """What one layer answers, as a list of tensors."""
+    def call(self, part: Part, call: Call) -> list[keras.KerasTensor]:
+        """The outputs of one layer."""
         import keras
 
-        self.calls += 1
-        if self.calls > MAX_CALLS:
-            raise ConfigRefusedError(f"it calls more than {MAX_CALLS:,} layers")
+        tensors = [item for item in keras.tree.flatten(call.args) if isinstance(item, keras.KerasTensor)]
         if part.is_model:
-            tensors = [item for item in keras.tree.flatten(call.args) if isinstance(item, keras.KerasTensor)]
             return self.run(part, tensors)
+        if not tensors and not any(isinstance(item, keras.KerasTensor) for item in keras.tree.flatten(call.kwargs)):
+            # Keras would compute it at once, however large the constants say that the answer is.
+            raise ConfigRefusedError(f"layer {shown(part.name)} is called with constants alone")
         if part.node["module"] == "tensorflow":
             said = Call(self.channels.all_as_said(call.args), self.channels.all_as_said(call.kwargs))
             return keras.tree.flatten(self.call_tensorflow(part, said))
@@ -83,7 +85,7 @@ class Assembly:
         outputs = keras.tree.flatten(part.layer(*args, **self.channels.all_as_said(call.kwargs)))
         return [self.channels.mark(output) if moved else output for output in outputs]
 
-    def call_tensorflow(self, part: Part, call: Call) -> Any:
+    def call_tensorflow(self, part: Part, call: Call) -> keras.KerasTensor:
         config, args, kwargs = part.node["config"], call.args, call.kwargs
         symbol = config.get("function")
         if part.class_name == "TensorFlowOpLayer":
@@ -114,7 +116,7 @@ def as_array(value: Any) -> Any:
     return np.asarray(value, "float32" if any(isinstance(number, float) for number in numbers) else "int32")
 
 
-def filled(value: Any, made: dict[tuple[str, int], list[Any]]) -> Any:
+def filled(value: Any, made: dict[tuple[str, int], list[keras.KerasTensor]]) -> Any:
     """`value` with each Ref replaced by the tensor it means."""
     if isinstance(value, Ref):
         outputs = made[value.layer, value.call]
@@ -128,7 +130,7 @@ def filled(value: Any, made: dict[tuple[str, int], list[Any]]) -> Any:
     return type(value)(filled(item, made) for item in value) if isinstance(value, (list, tuple)) else value
 
 
-def layer_from(node: dict[str, Any], label: str) -> Any:
+def layer_from(node: dict[str, Any], label: str) -> keras.Layer | keras.Operation:
     """The Keras layer or operation of a clean config, under its label."""
     import keras
 
@@ -137,11 +139,21 @@ def layer_from(node: dict[str, Any], label: str) -> Any:
     return keras.saving.deserialize_keras_object({**what, "config": config}, safe_mode=True)
 
 
-def assembled(plan: Plan) -> Any:
+def calls_in(part: Part) -> int:
+    """How many layers are called when a layer or model is called once."""
+    if part.parts is None:
+        return 1
+    times = {name: len(calls) for name, calls in part.graph.calls.items()} if part.graph is not None else {}
+    return sum(times.get(inner.name, 1) * calls_in(inner) for inner in part.parts)
+
+
+def assembled(plan: Plan) -> keras.Model:
     """A functional Keras model, uncompiled and with fresh weights. Its layers are left in the plan's parts."""
     import keras
 
     root = plan.root
+    if calls_in(root) > MAX_CALLS:
+        raise ConfigRefusedError(f"it calls more than {MAX_CALLS:,} layers")
     for leaf in leaves_of(root):
         leaf.layer, leaf.called = None, 0
     channels = Channels(root)
@@ -154,7 +166,7 @@ def assembled(plan: Plan) -> Any:
 
 
 def inputs_of(root: Part) -> list[Part]:
-    """The parts that tell the shapes of a model's inputs, in the order in which it takes them."""
+    """The parts that give the shapes of a model's inputs, in order."""
     if root.graph is not None:
         by_name = {part.name: part for part in root.parts or ()}
         return [by_name[ref.layer] for ref in root.graph.inputs]
@@ -169,7 +181,7 @@ def inputs_of(root: Part) -> list[Part]:
     )
 
 
-def input_from(part: Part, root: Part, channels: Channels) -> Any:
+def input_from(part: Part, root: Part, channels: Channels) -> keras.KerasTensor:
     """A float32 input, whatever the file's is: where layers cast it, the same whole numbers arrive as float32."""
     import keras
 

@@ -6,7 +6,7 @@ import contextlib
 import math
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,18 +15,19 @@ from fmnist_edge.checkpoints.config import clean, head_of
 from fmnist_edge.checkpoints.contents import Contents, printable
 from fmnist_edge.checkpoints.parts import Plan, plan_of
 from fmnist_edge.checkpoints.recognise import nearest, recognise
-from fmnist_edge.checkpoints.refusals import REBUILD, ConfigRefusedError, cause_of
+from fmnist_edge.checkpoints.refusals import AGAIN, REBUILD, ConfigRefusedError, cause_of
 from fmnist_edge.errors import CheckpointError, FileError
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["check_model", "model_of", "output_of"]
 
-Model = Any  # keras.Model, whose import costs seconds
 FREE_ELEMENTS = 1 << 20
 LARGEST_OUTPUT = 1 << 25  # of a layer, for one image: 134 MB
-AGAIN = "load it where it was made and save it again with model.save('model.keras')"
 
 
-def model_of(contents: Contents) -> tuple[Model, dict[str, str]]:
+def model_of(contents: Contents) -> tuple[keras.Model, dict[str, str]]:
     """The model in `contents`, uncompiled, and its layers' names in the file where they differ.
 
     Raises CheckpointError saying why it is neither ours nor rebuildable.
@@ -42,6 +43,8 @@ def model_of(contents: Contents) -> tuple[Model, dict[str, str]]:
                 refusal = error
             except FileError:  # no fault of the model: its weights found no room on their way to Keras
                 raise
+            except RecursionError:
+                refusal = ConfigRefusedError("its config is nested deeper than any model that Keras loads")
             except Exception as error:  # whatever a layer makes of settings that nobody checked
                 refusal = ConfigRefusedError(f"Keras cannot rebuild it: {cause_of(error)}", AGAIN)
         model = recognise(contents)
@@ -52,7 +55,7 @@ def model_of(contents: Contents) -> tuple[Model, dict[str, str]]:
     return with_head(model, contents.head if contents.config is None else head_of(contents.config)), {}
 
 
-def rebuilt(contents: Contents) -> tuple[Model, dict[str, str]]:
+def rebuilt(contents: Contents) -> tuple[keras.Model, dict[str, str]]:
     import fmnist_edge.models.layers  # noqa: F401  registers our LRN
 
     plan = plan_of(clean(contents.config, contents.keras_2))
@@ -78,7 +81,7 @@ def check_size(plan: Plan, elements: int) -> None:
         raise ConfigRefusedError(f"its config asks for {asked:,} weights, but the file holds {elements:,}", AGAIN)
 
 
-def with_head(model: Model, activation: str) -> Model:
+def with_head(model: keras.Model, activation: str) -> keras.Model:
     """A zoo model, which ends in logits, with the last activation that the file had."""
     import keras
 
@@ -90,7 +93,7 @@ def with_head(model: Model, activation: str) -> Model:
     return model
 
 
-def check_model(model: Model, names: dict[str, str] | None = None) -> None:
+def check_model(model: keras.Model, names: dict[str, str] | None = None) -> None:
     """Raises CheckpointError unless `model` is one classifier with finite weights. `names`: layers' in the file."""
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
     if len(inputs) != 1 or len(outputs) != 1:
@@ -115,7 +118,7 @@ def check_model(model: Model, names: dict[str, str] | None = None) -> None:
             raise CheckpointError(f"weight {weight.path} holds NaN or infinity; train it again from a finite state")
 
 
-def outputs_of(model: Model) -> Iterator[tuple[str, tuple[int | None, ...]]]:
+def outputs_of(model: keras.Model) -> Iterator[tuple[str, tuple[int | None, ...]]]:
     """(name, shape) of what each layer answers with, those of models inside it too."""
     for layer in model.layers:
         if hasattr(layer, "layers"):
@@ -126,7 +129,7 @@ def outputs_of(model: Model) -> Iterator[tuple[str, tuple[int | None, ...]]]:
                 yield layer.name, tuple(shape)
 
 
-def output_of(model: Model) -> str:
+def output_of(model: keras.Model) -> str:
     """'probabilities' when `model` ends in softmax or sigmoid, else 'logits'."""
     operation = model.outputs[0]._keras_history.operation
     while True:

@@ -32,8 +32,8 @@ PASS_THROUGH = frozenset({"Dropout", "Flatten", "Identity", "Reshape", "Activity
 def clean(config: Any, keras_2: bool = False) -> dict[str, Any]:
     """A copy of a Keras 2 or 3 model config made of allow-listed classes only, every module name ours.
 
-    Compile settings are dropped, a fixed batch size is opened, what today's Keras does not take is left out; calls
-    (`inbound_nodes`) stay as they are for `graph` to read. Raises ConfigRefusedError, which names the layer.
+    Compile settings, a fixed batch size and what today's Keras does not take are dropped. Calls (`inbound_nodes`) stay
+    as they are: `graph` reads them. Raises ConfigRefusedError, which names the layer.
     """
     if not isinstance(config, dict) or config.get("class_name") not in MODELS:
         received = config.get("class_name") if isinstance(config, dict) else config
@@ -219,7 +219,7 @@ def check_origin(node: dict[str, Any], label: str) -> None:
 
 
 def with_input(config: dict[str, Any]) -> Any:
-    """Sequential layers, what tells the input's shape made an InputLayer."""
+    """The layers of a Sequential model, with an InputLayer in front where the config gives its shape elsewhere."""
     layers = config.get("layers")
     if not isinstance(layers, list) or not all(isinstance(layer, dict) and "config" in layer for layer in layers):
         raise ConfigRefusedError("a Sequential model has no list of layers")
@@ -247,7 +247,7 @@ def layers_of(config: Any) -> dict[str, dict[str, Any]]:
 
 
 def head_of(config: Any) -> str:
-    """The activation that a model's config ends in; '' when the config does not tell."""
+    """The activation that a model's config ends in; '' when the config does not say."""
     layers = layers_of(config)
     last = names_in(config["config"].get("output_layers")) if isinstance(config.get("config"), dict) else []
     name = last[0] if last else next(reversed(layers), "")

@@ -1,4 +1,4 @@
-"""The calls in a model's config: which layer takes whose tensors; Keras 2's and Keras 3's forms of it in one."""
+"""The calls in a model's config: which layer takes which tensors. Keras 2 and Keras 3 write them differently."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fmnist_edge.checkpoints.contents import shown
-from fmnist_edge.checkpoints.refusals import ConfigRefusedError
+from fmnist_edge.checkpoints.refusals import AGAIN, ConfigRefusedError
 
 __all__ = ["Call", "Graph", "Ref", "graph_of", "references"]
 
@@ -74,13 +74,20 @@ def name_of(layer: dict[str, Any]) -> str:
     return name if isinstance(name, str) else ""
 
 
+class ArgumentError(ValueError):
+    """A layer is called with what is neither a tensor of its model nor a constant. The message is what it is."""
+
+
 def call_of(node: Any, known: set[str], layer: str) -> Call:
-    if isinstance(node, dict):  # Keras 3
-        args, kwargs = revived(node.get("args") or [], known), revived(node.get("kwargs") or {}, known)
-    else:
-        args, kwargs = keras_2_arguments(node, known)
+    try:
+        if isinstance(node, dict):  # Keras 3
+            args, kwargs = revived(node.get("args") or [], known), revived(node.get("kwargs") or {}, known)
+        else:
+            args, kwargs = keras_2_arguments(node, known)
+    except ArgumentError as error:
+        raise ConfigRefusedError(f"layer {shown(layer)} is called with {error}", AGAIN) from error
     if not isinstance(args, (list, tuple)) or not isinstance(kwargs, dict):
-        raise ConfigRefusedError(f"layer {shown(layer)} is called with {shown(node)}")
+        raise ConfigRefusedError(f"layer {shown(layer)} is called with {shown(node)}", AGAIN)
     kept = {key: value for key, value in kwargs.items() if key not in SILENT or not silent(key, value)}
     if isinstance(node, dict):
         kept.pop("training", None)  # in inference Keras 3 overrules it, Keras 2 obeys it
@@ -112,7 +119,7 @@ def keras_2_arguments(node: Any, known: set[str]) -> tuple[list[Any], dict[str, 
             return [first(part) for part in item]
         if isinstance(item, dict):
             return {key: first(part) for key, part in item.items()}
-        raise ConfigRefusedError(f"a layer is called with {shown(item)}")
+        raise ArgumentError(shown(item))
 
     argument = first(node)
     if isinstance(argument, list) and len(argument) == 1 and not isinstance(argument, Ref):
@@ -150,7 +157,7 @@ def revived(value: Any, known: set[str]) -> Any:
         return slice(*(revived(config.get(f"{key}"), known) for key in ("start", "stop", "step")))
     if kind in ("__tensor__", "__numpy__") and isinstance(config, dict):
         return constant(config.get("value"), config.get("dtype"))
-    raise ConfigRefusedError(f"a layer is called with a {shown(kind)}")
+    raise ArgumentError(f"a {shown(kind)}")
 
 
 def constant(value: Any, dtype: Any = None) -> Any:
@@ -159,9 +166,9 @@ def constant(value: Any, dtype: Any = None) -> Any:
     try:
         array = np.asarray(value, dtype if isinstance(dtype, str) else None)
     except (TypeError, ValueError) as error:
-        raise ConfigRefusedError(f"a layer is called with {shown(value)}") from error
+        raise ArgumentError(shown(value)) from error
     if array.dtype.kind not in "fiub" or array.size > MAX_CONSTANT:
-        raise ConfigRefusedError(f"a layer is called with {shown(value)}")
+        raise ArgumentError(shown(value))
     return array.astype("float32") if array.dtype.kind == "f" else array
 
 
@@ -177,7 +184,7 @@ def is_ref(value: Any, known: set[str]) -> bool:
 
 def ref_of(value: Any, known: set[str]) -> Ref:
     if not is_ref(value, known):
-        raise ConfigRefusedError(f"a layer is called with {shown(value)}, which none of its layers answers with")
+        raise ArgumentError(f"{shown(value)}, which is no output of a layer of its model")
     return Ref(value[0], value[1], value[2])
 
 

@@ -7,19 +7,23 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fmnist_edge.checkpoints.contents import Contents, Weight, leaf_of, shown
+from fmnist_edge.checkpoints.contents import Contents, Weight, leaf_of, shown, weight_of
 from fmnist_edge.checkpoints.matching import Given, Source, check_loaded, load_model, load_together
 from fmnist_edge.checkpoints.parts import Part, leaves_of
 from fmnist_edge.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["SIGNATURE", "read", "read_weights"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 STOPPED = "its writer stopped in the middle; save the model again with model.save('model.keras')"
+BFLOAT16 = np.dtype("V2")  # as HDF5 has it
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 50
 MAX_EXPANSION = 1000  # of a dataset over its bytes in the file
@@ -86,18 +90,18 @@ def read_weights(content: bytes, config: Any, *, keras_2: bool = False) -> Conte
     return Contents(config, queues, load, keras_2)
 
 
-def source_of(group: Any, depth: int) -> Source:
+def source_of(group: h5py.Group, depth: int) -> Source:
     """A group's own arrays ("vars/0", "vars/1", …) and the groups in it, random states left out."""
     import h5py
 
     own = group.get("vars")
     arrays = [own[name] for name in sorted(own, key=natural)] if isinstance(own, h5py.Group) else []
-    weights = [Weight("", "", np.asarray(array)) for array in arrays if isinstance(array, h5py.Dataset)]
+    weights = [weight_of("", "", np.asarray(array)) for array in arrays if isinstance(array, h5py.Dataset)]
     inner = [name for name in group if name not in ("vars", "seed_generator") and isinstance(group[name], h5py.Group)]
     return Source(weights, {name: source_of(group[name], depth + 1) for name in sorted(inner, key=natural)})
 
 
-def opened(content: bytes) -> Any:
+def opened(content: bytes) -> h5py.File:
     """An h5py.File in memory whose every object was checked."""
     import h5py
 
@@ -116,7 +120,7 @@ def opened(content: bytes) -> Any:
     return file
 
 
-def check_group(group: Any, seen: set[int], depth: int) -> None:
+def check_group(group: h5py.Group, seen: set[int], depth: int) -> None:
     """Refuse what points out of the file or loops, and datasets that are not plain numbers of a plausible size."""
     import h5py
 
@@ -137,17 +141,17 @@ def check_group(group: Any, seen: set[int], depth: int) -> None:
             raise CheckpointError(f"{shown(name)} is neither a group nor a dataset; save the model again")
 
 
-def check_dataset(name: str, dataset: Any) -> None:
+def check_dataset(name: str, dataset: h5py.Dataset) -> None:
     if dataset.external or dataset.is_virtual:
         raise CheckpointError(f"{shown(name)} keeps its data in another file; expected it in this one; save it again")
-    if dataset.shape is None or dataset.dtype.kind not in "fiub":
+    if dataset.shape is None or (dataset.dtype.kind not in "fiub" and dataset.dtype != BFLOAT16):
         raise CheckpointError(f"{shown(name)} holds {shown(str(dataset.dtype))}; expected numbers; save it again")
     size = math.prod(dataset.shape) * dataset.dtype.itemsize
     if size > max(FREE_EXPANSION, MAX_EXPANSION * dataset.id.get_storage_size()):
         raise CheckpointError(f"{shown(name)} declares {size:,} bytes that the file does not hold; save it again")
 
 
-def config_of(file: Any) -> Any:
+def config_of(file: h5py.File) -> Any:
     text = file.attrs.get("model_config")
     if text is None:
         return None
@@ -157,7 +161,7 @@ def config_of(file: Any) -> Any:
         raise CheckpointError(f"its model_config is not JSON ({shown(str(error))}); save the model again") from error
 
 
-def legacy_weights(group: Any) -> Iterator[Weight]:
+def legacy_weights(group: h5py.Group) -> Iterator[Weight]:
     """Weights as Keras 2 lists them: by layer, trainable ones first."""
     seen = set()
     for layer in names_of(group, "layer_names"):
@@ -169,10 +173,10 @@ def legacy_weights(group: Any) -> Iterator[Weight]:
             if group[layer][path] in seen:
                 raise CheckpointError(f"lists {shown(path)} twice; save the model again")
             seen.add(group[layer][path])
-            yield Weight(layer, leaf_of(path), np.asarray(group[layer][path]), path)
+            yield weight_of(layer, leaf_of(path), np.asarray(group[layer][path]), path)
 
 
-def names_of(group: Any, key: str) -> list[str]:
+def names_of(group: h5py.Group, key: str) -> list[str]:
     """A list of names, which Keras splits over several attributes when it is long."""
     keys = [key] if key in group.attrs else []
     while f"{key}{len(keys)}" in group.attrs and key not in group.attrs:
@@ -181,7 +185,7 @@ def names_of(group: Any, key: str) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
 
-def queues_of(group: Any) -> list[list[Weight]]:
+def queues_of(group: h5py.Group) -> list[list[Weight]]:
     """Keras 3 numbers layers per class ("conv2d_1") and keeps no order between classes: one queue each."""
     queues: dict[str, list[Weight]] = {}
     for name in sorted(group, key=natural):
@@ -189,13 +193,13 @@ def queues_of(group: Any) -> list[list[Weight]]:
     return list(queues.values())
 
 
-def variables_of(group: Any, layer: str) -> Iterator[Weight]:
+def variables_of(group: h5py.Group, layer: str) -> Iterator[Weight]:
     import h5py
 
     for name in sorted(group, key=natural):
         item = group[name]
         if isinstance(item, h5py.Dataset):
-            yield Weight(layer, "", np.asarray(item))
+            yield weight_of(layer, "", np.asarray(item))
         elif isinstance(item, h5py.Group) and name != "seed_generator":
             yield from variables_of(item, str(item.attrs.get("name", "")))
 

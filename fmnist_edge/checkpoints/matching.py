@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fmnist_edge.checkpoints.contents import Weight, differs, shown
 from fmnist_edge.checkpoints.parts import Part, leaves_of, snake
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["Given", "Source", "check_loaded", "give", "load_layer", "load_model", "load_together"]
 
@@ -28,7 +31,7 @@ class Source:
         return [*self.own, *(weight for child in inner for weight in child.all)]
 
 
-def paired(variables: Sequence[Any], weights: Sequence[Weight], what: str) -> list[np.ndarray | None]:
+def paired(variables: Sequence[keras.Variable], weights: Sequence[Weight], what: str) -> list[np.ndarray | None]:
     """The value of each variable, None for a counter that the file leaves out. ValueError when they do not pair up.
 
     Weights that the layer does not ask for (random states, the counters of old versions, BatchRenormalization's
@@ -49,16 +52,18 @@ def paired(variables: Sequence[Any], weights: Sequence[Weight], what: str) -> li
     raise ValueError(f"{what}: the file holds {len(weights)} weights, its config asks for {len(variables)}")
 
 
-def named_alike(variable: Any, weight: Weight) -> bool:
+def named_alike(variable: keras.Variable, weight: Weight) -> bool:
     leaf = weight.path.rpartition("/")[2].partition(":")[0] or weight.leaf
     return bool(leaf == variable.name and tuple(variable.shape) == weight.value.shape)
 
 
-def shaped_alike(variable: Any, weight: Weight) -> bool:
+def shaped_alike(variable: keras.Variable, weight: Weight) -> bool:
     return weight.value.dtype.kind == "f" and not differs(variable, weight)
 
 
-def picked(variables: Sequence[Any], weights: Sequence[Weight], same: Any) -> list[np.ndarray | None] | None:
+def picked(
+    variables: Sequence[keras.Variable], weights: Sequence[Weight], same: Callable[[keras.Variable, Weight], bool]
+) -> list[np.ndarray | None] | None:
     """The first unused weight that is the `same` as each variable; None when one finds none."""
     rest = list(weights)
     found: list[np.ndarray | None] = []
@@ -74,12 +79,15 @@ def picked(variables: Sequence[Any], weights: Sequence[Weight], same: Any) -> li
     return None if spare and same is shaped_alike else found
 
 
-def is_counter(variable: Any) -> bool:
+def is_counter(variable: keras.Variable) -> bool:
     return "int" in str(variable.dtype)
 
 
-def give(layer: Any, values: dict[int, np.ndarray]) -> None:
-    """Set variables, by their id, in a layer and those inside it, as Keras loads a file: what derives, is derived."""
+def give(layer: keras.Layer, values: dict[int, np.ndarray]) -> None:
+    """Set variables, by their id, in a layer and in those inside it.
+
+    This is how Keras loads a file: a layer then computes what it derives from its variables.
+    """
     for inner in layer._flatten_layers():
         own = own_of(inner)
         if not own:
@@ -90,12 +98,12 @@ def give(layer: Any, values: dict[int, np.ndarray]) -> None:
             inner.load_own_variables(store)
 
 
-def own_of(layer: Any) -> list[Any]:
+def own_of(layer: keras.Layer) -> list[keras.Variable]:
     """A layer's own variables in Keras's order, random states left out."""
     return [*layer._trainable_variables, *layer._non_trainable_variables]
 
 
-def weights_of(layer: Any) -> list[Any]:
+def weights_of(layer: keras.Layer) -> list[keras.Variable]:
     """A layer's variables as HDF5 files list them: trainable ones first."""
     return [*layer.trainable_weights, *layer.non_trainable_weights] if hasattr(layer, "trainable_weights") else []
 
@@ -103,7 +111,7 @@ def weights_of(layer: Any) -> list[Any]:
 Given = dict[int, np.ndarray]
 
 
-def values_for(variables: Sequence[Any], weights: Sequence[Weight], what: str) -> Given:
+def values_for(variables: Sequence[keras.Variable], weights: Sequence[Weight], what: str) -> Given:
     values = paired(variables, weights, what)
     return {id(v): value for v, value in zip(variables, values, strict=True) if value is not None}
 
@@ -111,16 +119,17 @@ def values_for(variables: Sequence[Any], weights: Sequence[Weight], what: str) -
 def load_together(part: Part, weights: list[Weight]) -> Given:
     """One list of weights for a layer, or for a model inside: its trainable weights first, or layer by layer.
 
-    Of the arrangements that fit in shape and kind, the one is taken in which most names agree.
+    Of the orders that fit in shape and kind, the one in which most names agree wins.
     """
-    leaves = [leaf for leaf in leaves_of(part) if leaf.layer is not None and weights_of(leaf.layer)]
-    if len(leaves) == 1:
-        values = values_for(weights_of(leaves[0].layer), weights, f"layer {shown(part.name)}")
-        give(leaves[0].layer, values)
+    owners = [(leaf, leaf.layer) for leaf in leaves_of(part) if leaf.layer is not None and weights_of(leaf.layer)]
+    if len(owners) == 1:
+        layer = owners[0][1]
+        values = values_for(weights_of(layer), weights, f"layer {shown(part.name)}")
+        give(layer, values)
         return values
-    first = [(leaf, v) for leaf in leaves for v in leaf.layer.trainable_weights]
-    then = [(leaf, v) for leaf in leaves for v in leaf.layer.non_trainable_weights]
-    in_turn = [(leaf, v) for leaf in leaves for v in weights_of(leaf.layer)]
+    first = [(leaf, v) for leaf, layer in owners for v in layer.trainable_weights]
+    then = [(leaf, v) for leaf, layer in owners for v in layer.non_trainable_weights]
+    in_turn = [(leaf, v) for leaf, layer in owners for v in weights_of(layer)]
     best: tuple[int, Given] | None = None
     for order in ([*first, *then], in_turn):
         if len(order) == len(weights) and not any(differs(v, w) for (_, v), w in zip(order, weights, strict=True)):
@@ -128,14 +137,14 @@ def load_together(part: Part, weights: list[Weight]) -> Given:
             if best is None or agreed > best[0]:
                 best = agreed, {id(v): w.value for (_, v), w in zip(order, weights, strict=True)}
     if best is None or best[0] < len(weights):
-        named = by_name(leaves, weights)
+        named = by_name([leaf for leaf, _ in owners], weights)
         best = (len(weights), named) if named is not None else best
     if best is None:
         raise ValueError(
             f"model {shown(part.name)}: the file holds {len(weights)} weights that are not those of its layers"
         )
-    for leaf in leaves:
-        give(leaf.layer, best[1])
+    for _, layer in owners:
+        give(layer, best[1])
     return best[1]
 
 
@@ -155,7 +164,7 @@ def by_name(leaves: list[Part], weights: list[Weight]) -> Given | None:
     return values
 
 
-def load_layer(layer: Any, source: Source, what: str) -> Given:
+def load_layer(layer: keras.Layer, source: Source, what: str) -> Given:
     """A layer's weights from a file that keeps them by attribute, its inner layers' below their own names."""
     own = own_of(layer)
     values = values_for(own, source.own, what) if own or source.own else {}
@@ -171,11 +180,11 @@ def load_layer(layer: Any, source: Source, what: str) -> Given:
     return values
 
 
-def attributes_of(layer: Any) -> dict[str, Any]:
+def attributes_of(layer: keras.Layer) -> dict[str, keras.Layer | list[keras.Layer]]:
     """Layers that a layer keeps, and lists of them, by attribute."""
     import keras
 
-    found: dict[str, Any] = {}
+    found: dict[str, keras.Layer | list[keras.Layer]] = {}
     for name, value in vars(layer).items():
         if isinstance(value, keras.layers.Layer):
             found[name] = value
@@ -186,7 +195,7 @@ def attributes_of(layer: Any) -> dict[str, Any]:
     return found
 
 
-def load_listed(layers: list[Any], source: Source, what: str) -> Given:
+def load_listed(layers: list[keras.Layer], source: Source, what: str) -> Given:
     """Layers in a list, which files name after their classes: "lstm_cell", "lstm_cell_1"."""
     values: Given = {}
     if source.listed:

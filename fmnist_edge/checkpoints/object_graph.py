@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fmnist_edge.checkpoints.contents import Weight, shown
+from fmnist_edge.checkpoints.contents import Weight, shown, weight_of
 from fmnist_edge.checkpoints.matching import Given, Source, give, load_layer
 from fmnist_edge.checkpoints.parts import Part
 from fmnist_edge.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+    from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
 __all__ = ["ObjectGraph", "config_of", "load_saved", "position"]
 
@@ -25,11 +29,11 @@ REPEATS = re.compile(
     r"layer-\d+|layer_with_weights-\d+|(?:layer_)?regularization_losses|_callable_losses|_updates|signatures|"
     r"__call__|_default_save_signature|call_and_return.*|_?random_generator|_?rng|_?seed_generator"
 )
-MAX_NODES = 1_000_000
+MAX_EDGES = 1_000_000
 MAX_DEPTH = 30
 
 
-def config_of(saved_model: Any, metadata_file: Path) -> Any:
+def config_of(saved_model: SavedModel, metadata_file: Path) -> Any:
     """Keras 2's config, from beside the graph (TensorFlow 2.5 and later) or in it (1.15 to 2.4); None without one."""
     from tensorflow.python.keras.protobuf.saved_metadata_pb2 import SavedMetadata
 
@@ -54,25 +58,33 @@ def config_of(saved_model: Any, metadata_file: Path) -> Any:
 class ObjectGraph:
     """Objects of a checkpoint by number, and the arrays of those that are variables."""
 
-    def __init__(self, nodes: Any, tensor: Callable[[str], np.ndarray]) -> None:
+    def __init__(
+        self, nodes: Sequence[TrackableObjectGraph.TrackableObject], tensor: Callable[[str], np.ndarray]
+    ) -> None:
         self.nodes = nodes
         self.tensor = tensor
         self.visited = 0
 
     def children(self, number: int) -> dict[str, int]:
-        self.visited += 1
-        if self.visited > MAX_NODES:
-            raise CheckpointError(f"its object graph has more than {MAX_NODES:,} edges; save the model again")
         if not 0 <= number < len(self.nodes):
             raise CheckpointError(f"its object graph speaks of object {number}, which it does not have")
-        return {child.local_name: child.node_id for child in self.nodes[number].children}
+        children = self.nodes[number].children
+        self.visited += 1 + len(children)
+        if self.visited > MAX_EDGES:
+            raise CheckpointError(f"its object graph has more than {MAX_EDGES:,} edges; save the model again")
+        return {child.local_name: child.node_id for child in children}
+
+    def key(self, number: int) -> str | None:
+        """Where the checkpoint keeps the value of object `number`; None when it is not a variable."""
+        if not 0 <= number < len(self.nodes):
+            raise CheckpointError(f"its object graph speaks of object {number}, which it does not have")
+        attributes = self.nodes[number].attributes
+        return next((item.checkpoint_key for item in attributes if item.name == "VARIABLE_VALUE"), None)
 
     def weight(self, number: int, name: str) -> Weight | None:
         """The array of a variable, called `name`; None for another object."""
-        for attribute in self.nodes[number].attributes:
-            if attribute.name == "VARIABLE_VALUE":
-                return Weight("", "", self.tensor(attribute.checkpoint_key), name)
-        return None
+        key = self.key(number)
+        return None if key is None else weight_of("", "", self.tensor(key), name)
 
     def source(self, number: int, depth: int = 0, seen: frozenset[int] = frozenset()) -> Source:
         """A layer's variables and those of the layers inside it, in Keras's order where the file tells it."""
@@ -84,7 +96,7 @@ class ObjectGraph:
         for name, child in children.items():
             if REPEATS.fullmatch(name):
                 continue
-            weight = self.weight(child, name) if 0 <= child < len(self.nodes) else None
+            weight = self.weight(child, name)
             if weight is not None:
                 own.setdefault(child, weight)
             else:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.checkpoints.contents import shown
 from fmnist_edge.checkpoints.graph import Graph, graph_of, name_of
 from fmnist_edge.checkpoints.names import Labels, safe
 from fmnist_edge.checkpoints.refusals import ConfigRefusedError
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["Part", "Plan", "leaves_of", "plan_of", "snake"]
 
@@ -37,7 +40,7 @@ class Part:
     label: str = ""
     graph: Graph | None = None
     parts: list[Part] | None = None
-    layer: Any = None
+    layer: keras.Layer | None = None
     called: int = 0
     lies_last: bool = False
 

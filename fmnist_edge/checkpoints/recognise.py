@@ -5,21 +5,24 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints.config import layers_of
 from fmnist_edge.checkpoints.contents import Contents, Weight, differs
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["nearest", "recognise"]
 
 # A file may hold a block as one custom layer, and its layers in another order.
 BLOCK = re.compile(r"(?:unit|module)_\d+[ab]?")
 SHAPELESS = ("strides", "padding", "dilation_rate", "groups", "data_format")  # settings that no weight shape shows
-Placement = list[tuple[Any, Sequence[Weight]]]
+Placement = list[tuple["keras.Layer", Sequence[Weight]]]
 
 
-def recognise(contents: Contents) -> Any | None:
+def recognise(contents: Contents) -> keras.Model | None:
     """The zoo model, ending in logits, with the weights of `contents`; None when they are of none or ambiguous."""
     for name in MODELS:
         spec = MODELS[name]
@@ -47,7 +50,7 @@ def nearest(contents: Contents) -> str | None:
     return None
 
 
-def place(model: Any, queues: list[list[Weight]]) -> Placement | None:
+def place(model: keras.Model, queues: list[list[Weight]]) -> Placement | None:
     """Which weights belong to which layer, block by block from the front of a queue; None when they do not fit."""
     rests, placement = list(queues), []
     for block in blocks_of(model):
@@ -63,9 +66,9 @@ def place(model: Any, queues: list[list[Weight]]) -> Placement | None:
     return None if any(rests) else placement
 
 
-def blocks_of(model: Any) -> list[list[Any]]:
+def blocks_of(model: keras.Model) -> list[list[keras.Layer]]:
     """Layers with weights, those of one residual unit or inception module together."""
-    blocks: dict[str, list[Any]] = {}
+    blocks: dict[str, list[keras.Layer]] = {}
     for layer in model.layers:
         if layer.weights:
             match = BLOCK.match(layer.name)
@@ -73,7 +76,7 @@ def blocks_of(model: Any) -> list[list[Any]]:
     return list(blocks.values())
 
 
-def place_block(block: list[Any], weights: Sequence[Weight]) -> Placement | None:
+def place_block(block: list[keras.Layer], weights: Sequence[Weight]) -> Placement | None:
     """Give each layer the first run of unused weights with its shapes.
 
     Skip and 1x1 reductions may come anywhere. A file whose 5x5 branch comes first concatenates in that order too, so
@@ -98,7 +101,7 @@ def place_block(block: list[Any], weights: Sequence[Weight]) -> Placement | None
 
 
 def agrees(placement: Placement, config: Any) -> bool:
-    """Whether nothing that the file's config says of a built-in layer contradicts the one of ours in its place."""
+    """Whether the file's config says of each built-in layer what ours in its place has."""
     theirs = layers_of(config)
     for layer, weights in placement:
         said = theirs.get(weights[0].layer, {})

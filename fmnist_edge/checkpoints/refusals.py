@@ -8,9 +8,10 @@ from typing import Any
 from fmnist_edge.checkpoints.allowed import REFUSED_LAYERS, REFUSED_OPERATIONS
 from fmnist_edge.checkpoints.contents import shown
 
-__all__ = ["REBUILD", "ConfigRefusedError", "cause_of", "foreign", "not_built_in"]
+__all__ = ["AGAIN", "REBUILD", "ConfigRefusedError", "cause_of", "foreign", "not_built_in"]
 
 REBUILD = "build it from built-in layers and save it again with model.save('model.keras')"
+AGAIN = "load it where it was made and save it again with model.save('model.keras')"
 # Classes that other packages put around a model or into it: what makes a model of built-in layers of it.
 WAYS_OUT = {
     "Lambda": (

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from fmnist_edge.checkpoints.contents import Contents, Weight, leaf_of
+from fmnist_edge.checkpoints.bundle import read_bundle
+from fmnist_edge.checkpoints.contents import Contents, Weight, leaf_of, shown
 from fmnist_edge.checkpoints.matching import check_loaded
 from fmnist_edge.checkpoints.object_graph import ObjectGraph, config_of, load_saved, position
 from fmnist_edge.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    from fmnist_edge.checkpoints.parts import Part
 
 __all__ = ["read"]
 
@@ -38,7 +43,7 @@ def read(folder: Path, max_bytes: int) -> tuple[Contents, str]:
     # the zoo has it elsewhere.
     head = "softmax" if "Softmax" in operations_of(saved_model) else "linear"
 
-    def load(root: Any) -> None:
+    def load(root: Part) -> None:
         check_loaded(root, load_saved(root, objects, 0))
 
     return Contents(config, [weights], load, True, head, GRAPH_ALONE), digest
@@ -58,22 +63,23 @@ def digest_of(folder: Path, max_bytes: int) -> str:
 
 def read_objects(folder: Path) -> ObjectGraph:
     """The checkpoint's objects; its arrays are read when they are asked for."""
-    import tensorflow as tf
     from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
-    reader = tf.train.load_checkpoint(str(folder / "variables"))
-    declared = sum(math.prod(shape) for shape in reader.get_variable_to_shape_map().values())
-    stored = sum(path.stat().st_size for path in folder.glob("variables.data-*"))
-    if declared > stored:
-        raise CheckpointError(f"declares {declared:,} numbers in {stored:,} bytes of data; copy or save it again")
-    return ObjectGraph(TrackableObjectGraph.FromString(reader.get_tensor(GRAPH)).nodes, reader.get_tensor)
+    bundle = read_bundle(folder)
+    return ObjectGraph(TrackableObjectGraph.FromString(bundle.text(GRAPH)).nodes, bundle.tensor)
 
 
 def list_of(objects: ObjectGraph) -> list[Weight]:
     """The root object's `variables`, in its order; optimizer slots and metrics are not among them."""
     listed = objects.children(0).get("variables")
-    weights = []
+    weights, seen = [], set()
     for _, number in sorted(objects.children(listed).items(), key=position) if listed is not None else ():
+        key = objects.key(number)
+        if key is None:
+            continue
+        if key in seen:  # as often as an attacker likes, to look like many numbers
+            raise CheckpointError(f"lists {shown(key)} twice; save the model again")
+        seen.add(key)
         weight = objects.weight(number, "")
         if weight is not None and weight.value.dtype.kind == "f":  # random states and counters are integers
             name = objects.nodes[number].attributes[0].full_name
@@ -81,7 +87,7 @@ def list_of(objects: ObjectGraph) -> list[Weight]:
     return weights
 
 
-def operations_of(saved_model: Any) -> set[str]:
+def operations_of(saved_model: SavedModel) -> set[str]:
     """Names of the operations in a SavedModel's graphs."""
     found: set[str] = set()
     for graph in saved_model.meta_graphs:

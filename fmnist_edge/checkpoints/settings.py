@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.checkpoints.contents import shown
 from fmnist_edge.checkpoints.refusals import ConfigRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["accepted", "dtype_of", "modern", "without_leftovers"]
 
@@ -26,7 +29,7 @@ NEUTRAL_AT = {"groups": 1, "batch_size": None}
 
 
 def modern(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Keras 2's spelling of a layer's settings in Keras 3's, what Keras 3 does not take left out.
+    """A layer's settings of Keras 2 in Keras 3's spelling, without those that Keras 3 does not take.
 
     Raises ConfigRefusedError for a setting that today's layer does not have and that changes answers.
     """
@@ -56,7 +59,7 @@ def without_leftovers(class_name: str, config: dict[str, Any]) -> dict[str, Any]
 
 
 def is_leftover(key: str, value: Any) -> bool:
-    """Whether a setting says nothing about answers: by its kind, or because it is off."""
+    """Whether a setting does not change answers: because of its kind, or because it is off."""
     if key in SPEED or key.endswith(NOT_INFERENCE):
         return True
     return any(type(value) is type(item) and value == item for item in NEUTRAL) or NEUTRAL_AT.get(key, ...) == value
@@ -86,7 +89,7 @@ def accepted(kind: str, class_name: str) -> frozenset[str] | None:
     return frozenset(names - {"self"})
 
 
-def old_names(constructor: Any) -> list[str]:
+def old_names(constructor: Callable[..., None]) -> list[str]:
     """Names that a constructor still takes out of its **kwargs, such as LeakyReLU's `alpha`."""
     try:
         source = inspect.getsource(constructor)

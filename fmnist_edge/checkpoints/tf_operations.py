@@ -1,4 +1,4 @@
-"""TensorFlow functions that Keras 2 recorded in functional models, as Keras operations: a table, nothing is called."""
+"""TensorFlow functions that Keras 2 recorded in functional models, and the Keras operations that stand for them."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from fmnist_edge.checkpoints.config import clean
 from fmnist_edge.checkpoints.names import safe
 from fmnist_edge.checkpoints.object_graph import ObjectGraph
 from fmnist_edge.checkpoints.parts import plan_of
+from fmnist_edge.checkpoints.savedmodel import list_of
 from fmnist_edge.errors import CheckpointError
 
 FILES = Path(__file__).parent / "files"
@@ -79,6 +80,34 @@ def test_an_object_graph_that_loops_or_points_nowhere():
 
 ODD = (None, -1, 10**30, 1e308, "", "x" * 5000, "\x1b[2J", [], {}, [[]], True, {"class_name": "__tuple__"}, "../../x",
        ["image", 0, 0], {"start": 1, "stop": [], "step": "x"}, "_CONSTANT_VALUE", "math.multiply")  # fmt: skip
+
+
+def test_functions_of_constants_are_refused_before_they_are_computed(tmp_path):
+    config = config_in(FILES / "tf2.4" / "tfop_preprocess.h5")
+    layer = next(item for item in config["config"]["layers"] if item["class_name"] == "TFOpLambda")
+    layer["config"]["function"] = "tile"
+    layer["inbound_nodes"] = [["_CONSTANT_VALUE", -1, [1.0, 2.0], {"multiples": [1 << 40]}]]
+    path = with_config(FILES / "tf2.4" / "tfop_preprocess.h5", tmp_path / "constants.h5", config)
+    with pytest.raises(CheckpointError, match=f"layer '{layer['name']}' is called with constants alone"):
+        checkpoints.load(path)
+
+
+def test_a_call_with_what_is_no_tensor_names_its_layer(tmp_path):
+    config = config_in(FILES / "tf1.15" / "nested_partly_frozen.h5")
+    layer = next(item for item in config["config"]["layers"] if item["inbound_nodes"])
+    layer["inbound_nodes"][0][0][1] = None
+    path = with_config(FILES / "tf1.15" / "nested_partly_frozen.h5", tmp_path / "odd.h5", config)
+    with pytest.raises(CheckpointError, match=f"layer '{layer['name']}' is called with .*, which is no output of"):
+        checkpoints.load(path)
+
+
+def test_a_variable_that_is_listed_twice_is_not_counted_twice(tmp_path):
+    class Variable:
+        name, checkpoint_key, full_name = "VARIABLE_VALUE", "kernel", "kernel"
+
+    nodes = [Node({"variables": 1}), Node({"0": 2, "1": 3}), Node({}, [Variable]), Node({}, [Variable])]
+    with pytest.raises(CheckpointError, match="lists 'kernel' twice"):
+        list_of(ObjectGraph(nodes, lambda key: np.zeros(1)))
 
 
 def places_in(value, path=()):

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +22,12 @@ from support.keras_models import (
 
 from fmnist_edge import checkpoints
 
-HALF = {"mixed_float16": 1e-3, "mixed_bfloat16": 1e-2, "float16": 1e-3}  # what the writer itself rounds by
+HALF = {
+    "mixed_float16": 1e-3,
+    "mixed_bfloat16": 1e-2,
+    "float16": 1e-3,
+    "bfloat16": 2e-2,
+}  # what the writer itself rounds by
 UNSAVED = {("names", "saved"), ("augmentation", ".h5")}  # Keras fails to write these
 FORMS = {"tf_keras": (".h5", ".keras", "saved"), "keras": (".h5", ".keras")}
 
@@ -40,6 +46,13 @@ def table(name):
 
 
 CASES = [(name, kind) for name in FORMS for kind in table(name)]
+SLOW_TO_WRITE = {("recurrent", "saved")}  # files/tf-keras has such a one, its graph left out
+
+
+@pytest.fixture(scope="module")
+def ours():
+    """What we answered, by file."""
+    return {}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +68,7 @@ def quiet():
 
 
 @pytest.mark.parametrize("name, kind", CASES, ids=lambda value: value.replace(" ", "_"))
-def test_a_model_of_each_kind_answers_as_it_did(name, kind, folder):
+def test_a_model_of_each_kind_answers_as_it_did(name, kind, folder, ours):
     k = writer(name)
     k.backend.clear_session()
     model = randomised(table(name)[kind]())
@@ -63,15 +76,22 @@ def test_a_model_of_each_kind_answers_as_it_did(name, kind, folder):
     images = np.floor(IMAGES * 255).astype("uint8") if whole else IMAGES
     expected = answers(model, images)
     for form in FORMS[name]:
-        if (kind, form) in UNSAVED:
+        if (kind, form) in UNSAVED | SLOW_TO_WRITE:
             continue
         path = folder / f"{name}-{kind.replace(' ', '_')}{form}"
         model.save(path, **({"save_format": "tf"} if form == "saved" else {}))
         loaded = checkpoints.load(path)
-        found = answers(loaded.model, images.astype("float32"))
+        found = ours[path] = answers(loaded.model, images.astype("float32"))
         assert distance(found, expected) <= HALF.get(kind, 1e-5), form
         assert all(str(variable.dtype) in ("float32", "int32", "int64") for variable in loaded.model.weights)
-        assert loaded.widths == ([kind] if kind in ("float16", "float64") else [])
+        assert loaded.widths == ([kind] if kind in ("float16", "bfloat16", "float64") else [])
+
+
+@pytest.mark.slow
+def test_a_recurrent_saved_model_answers_as_it_did(tmp_path):
+    model = randomised(table("tf_keras")["recurrent"]())
+    model.save(tmp_path / "model", save_format="tf")
+    assert distance(answers(checkpoints.load(tmp_path / "model").model), answers(model)) <= 1e-5
 
 
 def test_names_are_safe_here_and_their_own_for_people(folder):
@@ -98,10 +118,13 @@ for path in sys.argv[2:]:
 """
 
 
-def test_the_loader_answers_as_keras_own_does(folder):
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_loader_answers_as_keras_own_does(folder, ours, every):
     """Where Keras's load_model and ours both load a file, they agree; it runs in a child process, as files may lie."""
     np.save(folder / "images.npy", IMAGES)
-    paths = sorted(path for path in folder.glob("*.*") if path.suffix in (".h5", ".keras") and "uint8" not in path.name)
+    paths = sorted(path for path in ours if path.suffix in (".h5", ".keras") and "uint8" not in path.name)
+    if not every:  # each writer's own form
+        paths = [path for path in paths if path.name.startswith("tf_keras") == (path.suffix == ".h5")]
     if not paths:
         pytest.skip("no files: the tests above write them")
     command = [sys.executable, "-c", ASK_KERAS, folder / "images.npy", *paths]
@@ -113,7 +136,7 @@ def test_the_loader_answers_as_keras_own_does(folder):
         # Keras 3's own loader forgets to derive Normalization's state from .h5, and has another hard_sigmoid.
         if theirs is None or "Normalization.h5" in path or ("tf_keras-recurrent" in path):
             continue
-        found = answers(checkpoints.load(path).model)
+        found = ours[Path(path)]
         tolerance = max((limit for kind, limit in HALF.items() if kind in path), default=1e-5)
         assert distance(found, theirs) <= tolerance, path
         compared += 1

@@ -1,4 +1,4 @@
-"""Files as TensorFlow 1.15, 2.4 and Keras 3.0 wrote them, held against what their own framework answered."""
+"""Files as TensorFlow 1.15, 2.4, Keras 3.0 and tf-keras wrote them, held against what their own framework answered."""
 
 import warnings
 from pathlib import Path

@@ -194,7 +194,7 @@ def type_kinds(k: Any) -> dict[str, Make]:
         return k.Model(inputs, x)
 
     return {
-        **{name: trained_in(name) for name in ("mixed_float16", "mixed_bfloat16", "float16", "float64")},
+        **{name: trained_in(name) for name in ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64")},
         "uint8 input": lambda: taking("uint8", layers.Rescaling(1 / 255)),
         "float64 input": lambda: taking("float64"),
     }

@@ -55,7 +55,12 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m torture", description=__doc__)
     top.add_argument("part_name", choices=PARTS, metavar="PART", help=", ".join(PARTS))
     top.add_argument("--each", type=int, default=40, help="hostile: files of every attack (default 40)")
-    top.add_argument("--format", action="append", choices=["tflite", "onnx", "keras", "h5"], help="hostile: repeatable")
+    top.add_argument(
+        "--format",
+        action="append",
+        choices=["tflite", "onnx", "keras", "h5", "saved_model"],
+        help="hostile: repeatable",
+    )
     top.add_argument("--part", default="0/1", metavar="I/N", help="hostile: every N-th file, from the I-th on")
     top.add_argument("--resume", action="store_true", help="hostile: keep what held in a run before")
     top.add_argument("--command", action="append", choices=["train", "export", "check", "bench"], help="interrupt")

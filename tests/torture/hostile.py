@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from torture.bases import NAME
-from torture.corpus import Case
+from torture.corpus import FOLDERS, Case
 from torture.gadgets import CANARY
+from torture.keras_attacks import members_of
 from torture.server import Outcome, run_forked
 
 __all__ = ["attempt", "commands_for"]
@@ -27,7 +28,7 @@ def commands_for(case: Case, bases: Path, file: Path, root: Path) -> dict[str, l
     picture = str(root / "examples/images/0003-trouser.png")
     images = ["--images", str(bases / "calibration.npy")]
     sound, reference = str(bases / NAME / "int8.tflite"), str(bases / f"{NAME}.keras")
-    if case.format in ("keras", "h5"):
+    if case.format in ("keras", "h5", "saved_model"):
         precision = ["--precision", "float32", "--format", "tflite" if case.number % 2 else "onnx"]
         return {
             "export": ["export", str(file), *precision, *calibration, "--out", "out"],
@@ -53,7 +54,10 @@ def attempt(case: Case, bases: Path, folder: Path, root: Path) -> Iterator[tuple
     (folder / "outside").mkdir()
     (folder / "outside/secret").write_bytes(b"\0" * 4096)
     file = inside / f"hostile.{case.format}"
-    file.write_bytes(case.content)
+    if case.format in FOLDERS:
+        unpack(case.content, file)
+    else:
+        file.write_bytes(case.content)
     if case.format in ("tflite", "onnx"):
         (inside / f"alone.{case.format}").write_bytes(case.content)
         forge_manifest(case, file)
@@ -67,6 +71,14 @@ def attempt(case: Case, bases: Path, folder: Path, root: Path) -> Iterator[tuple
         outcome.suspect += [f"changed {path}" for path in sorted(listing(folder) ^ before)]
         yield name, outcome
     shutil.rmtree(folder)
+
+
+def unpack(content: bytes, folder: Path) -> None:
+    """A folder that attacks had as a zip."""
+    folder.mkdir()
+    for name, data in members_of(content).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
 
 
 def forge_manifest(case: Case, file: Path) -> None:

@@ -44,7 +44,7 @@ def built(tmp_path_factory) -> Path:
 @pytest.mark.slow
 def test_no_hostile_file_breaks_a_promise(built):
     (rows,) = (json.loads(path.read_text()) for path in built.glob("hostile-*.json"))
-    assert {row["format"] for row in rows} == {"tflite", "onnx", "keras", "h5"}
+    assert {row["format"] for row in rows} == {"tflite", "onnx", "keras", "h5", "saved_model"}
     assert {"classify alone", "classify", "check", "doctor", "explain", "export"} == {row["command"] for row in rows}
     assert len({row["attack"] for row in rows}) > 10
     assert [row for row in rows if row["faults"]] == []
