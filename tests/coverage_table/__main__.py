@@ -1,0 +1,93 @@
+"""`PYTHONPATH=.:tests python -m coverage_table`: run the cases that have no result yet, and write docs/coverage.md.
+
+Results are lines of build/coverage/results.jsonl; an interrupted run goes on where it stopped. `make coverage-table`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from coverage_table.case import Case
+from coverage_table.cases import ALL
+from coverage_table.page import write_page
+from coverage_table.run import Row, precisions, run_case, warm
+from fmnist_edge.console import progress_bar
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "build/coverage/results.jsonl"
+PAGE = ROOT / "docs/coverage.md"
+SOUND = ("same", "within", "refused")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """1 where a cell is a fault."""
+    options = parser().parse_args(arguments)
+    if options.fresh:
+        RESULTS.unlink(missing_ok=True)
+    if not options.page:
+        run([case for case in ALL if not options.only or options.only in case.id], options.redo)
+    rows = current(read())
+    write_page(rows, PAGE)
+    counts = Counter(row["result"] for row in rows)
+    print(", ".join(f"{count} {result}" for result, count in counts.most_common()))
+    for row in rows:
+        if row["result"] not in SOUND:
+            print(
+                f"{row['case']} {row['format']} {row['precision']}: {row['result']}: {row['detail']}", file=sys.stderr
+            )
+    return int(any(row["result"] not in SOUND for row in rows))
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m coverage_table", description=__doc__)
+    made.add_argument("--only", metavar="NAME", help="cases whose id contains NAME, such as layers/Conv2D")
+    made.add_argument("--redo", action="store_true", help="run again the cases that have a fault")
+    made.add_argument("--fresh", action="store_true", help="forget all results")
+    made.add_argument("--page", action="store_true", help="run nothing, write the page")
+    return made
+
+
+def read() -> list[Row]:
+    if not RESULTS.exists():
+        return []
+    lines = RESULTS.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if line.endswith("}")]  # the last line of a killed run may be half one
+
+
+def current(rows: list[Row]) -> list[Row]:
+    """The newest row of each cell, in the order of the cases, without those of cases that are no more."""
+    newest = {key(row): row for row in rows}
+    wanted = [(case.id, item.format, item.name) for case in ALL for item in precisions()]
+    return [newest[cell] for cell in wanted if cell in newest]
+
+
+def key(row: Row) -> tuple[str, str, str]:
+    return row["case"], row["format"], row["precision"]
+
+
+def run(cases: Sequence[Case], redo: bool) -> None:
+    """Run what is missing, and with `redo` what is a fault."""
+    known = {key(row): row for row in read()}
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+
+    def due(case: Case) -> list:  # type: ignore[type-arg]
+        found = ((item, known.get((case.id, item.format, item.name))) for item in precisions())
+        return [item for item, row in found if row is None or (redo and row["result"] not in SOUND)]
+
+    jobs = [(case, wanted) for case in cases if (wanted := due(case))]
+    warm()
+    with progress_bar("coverage") as progress, RESULTS.open("a", encoding="utf-8") as file:
+        for done, (case, wanted) in enumerate(jobs):
+            progress(done, len(jobs), case.id)
+            for row in run_case(case, wanted):
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
