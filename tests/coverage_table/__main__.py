@@ -79,7 +79,8 @@ def run(cases: Sequence[Case], redo: bool) -> None:
         found = ((item, known.get((case.id, item.format, item.name))) for item in precisions())
         return [item for item, row in found if row is None or (redo and row["result"] not in SOUND)]
 
-    jobs = [(case, wanted) for case in cases if (wanted := due(case))]
+    spread = sorted(cases, key=lambda case: case.seed)  # so that a part of a run has seen all kinds
+    jobs = [(case, wanted) for case in spread if (wanted := due(case))]
     warm()
     with progress_bar("coverage") as progress, RESULTS.open("a", encoding="utf-8") as file:
         for done, (case, wanted) in enumerate(jobs):

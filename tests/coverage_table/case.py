@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["IMAGE", "SIGNED", "UNIT", "Case", "activation", "custom", "images_for", "layer", "model_of", "operation"]
+__all__ = [
+    "IMAGE", "SIGNED", "UNIT", "Case", "activation", "custom", "images_for", "layer", "model_of", "operation", "words",
+]  # fmt: skip
 
 UNIT, SIGNED = (0.0, 1.0), (-4.0, 4.0)
 IMAGE = (8, 8, 4)
@@ -46,6 +48,10 @@ class Case:
     @property
     def seed(self) -> int:
         return zlib.crc32(self.id.encode())
+
+
+def words(text: str) -> list[str]:
+    return text.split()
 
 
 def label(arguments: dict[str, Any]) -> str:

@@ -121,9 +121,11 @@ def attempt(case: Case, wanted: Sequence[Precision], write: Callable[[Row], None
             model.save(path)
             checkpoint = checkpoints.load(path)
             pixels = images_for(case)
-            prepared = preprocessing(case).apply(pixels, case.shape)
+            original = answers(model, preprocessing(case).apply(pixels, case.shape))
+            if checkpoint.model.input_shape[1:] != case.shape:  # loading has turned channels_first into channels_last
+                pixels = np.moveaxis(pixels, 1, -1)
+            prepared = preprocessing(case).apply(pixels, checkpoint.model.input_shape[1:])
             rounded = rounded_answers(checkpoint.model, prepared, case.domain)
-            original = answers(model, prepared)
         except Exception as error:
             write_all(case, wanted, write, Verdict("unloaded", f"{type(error).__name__}: {str(error)[-400:]}"))
             return

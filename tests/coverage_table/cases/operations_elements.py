@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coverage_table.case import SIGNED, Case, operation
+from coverage_table.case import SIGNED, Case, operation, words
 
 __all__ = ["CASES"]
 
@@ -21,38 +21,23 @@ ONE = {
     ABOVE_ONE: "Arccosh",
     INSIDE: "Arccos Arcsin Arctanh Tan",
 }
-TWO = [
-    "Add",
-    "Arctan2",
-    "Divide",
-    "DivideNoNan",
-    "Equal",
-    "FloorDivide",
-    "Fmax",
-    "Fmin",
-    "Fmod",
-    "Greater",
-    "GreaterEqual",
-    "Heaviside",
-    "Hypot",
-    "Isclose",
-    "Less",
-    "LessEqual",
-    "Logaddexp",
-    "Logaddexp2",
-    "Maximum",
-    "Minimum",
-    "Mod",
-    "Multiply",
-    "Nextafter",
-    "NotEqual",
-    "Subtract",
-    "TrueDivide",
-]
-WITH_CONSTANT = ["Add", "Divide", "Greater", "Less", "Maximum", "Minimum", "Multiply", "Power", "Subtract"]
-LOGIC = ["LogicalAnd", "LogicalOr", "LogicalXor"]
-BITS = ["BitwiseAnd", "BitwiseOr", "BitwiseXor", "Gcd", "Lcm"]
-SHIFTS = ["BitwiseLeftShift", "BitwiseRightShift", "LeftShift", "RightShift"]
+TWO = words("""
+    Add Arctan2 Divide DivideNoNan Equal FloorDivide Fmax Fmin Fmod Greater GreaterEqual Heaviside Hypot
+    Isclose Less LessEqual Logaddexp Logaddexp2 Maximum Minimum Mod Multiply Nextafter NotEqual Subtract
+    TrueDivide
+    """)
+WITH_CONSTANT = words("""
+    Add Divide Greater Less Maximum Minimum Multiply Power Subtract
+    """)
+LOGIC = words("""
+    LogicalAnd LogicalOr LogicalXor
+    """)
+BITS = words("""
+    BitwiseAnd BitwiseOr BitwiseXor Gcd Lcm
+    """)
+SHIFTS = words("""
+    BitwiseLeftShift BitwiseRightShift LeftShift RightShift
+    """)
 
 
 def transposed(x: Any) -> Any:

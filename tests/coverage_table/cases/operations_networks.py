@@ -6,39 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from coverage_table.case import UNIT, operation
+from coverage_table.case import UNIT, operation, words
 from coverage_table.cases.operations_elements import INTEGERS
 
 __all__ = ["CASES"]
 
 RNG = np.random.default_rng(3)
 IMAGE, COLOUR, EVEN = (8, 8, 3), (12, 12, 3), (6, 6, 4)
-ACTIVATIONS = [
-    "Celu",
-    "Elu",
-    "Gelu",
-    "HardShrink",
-    "HardSigmoid",
-    "HardSilu",
-    "HardTanh",
-    "LeakyRelu",
-    "LogSigmoid",
-    "LogSoftmax",
-    "Relu",
-    "Relu6",
-    "Selu",
-    "Sigmoid",
-    "Silu",
-    "SoftShrink",
-    "Softmax",
-    "Softplus",
-    "Softsign",
-    "SparsePlus",
-    "SparseSigmoid",
-    "Sparsemax",
-    "Squareplus",
-    "TanhShrink",
-]
+ACTIVATIONS = words("""
+    Celu Elu Gelu HardShrink HardSigmoid HardSilu HardTanh LeakyRelu LogSigmoid LogSoftmax Relu Relu6 Selu
+    Sigmoid Silu SoftShrink Softmax Softplus Softsign SparsePlus SparseSigmoid Sparsemax Squareplus TanhShrink
+    """)
 
 
 def weights(*shape: int) -> Any:

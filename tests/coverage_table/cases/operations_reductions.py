@@ -6,33 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from coverage_table.case import Case, operation
+from coverage_table.case import Case, operation, words
 
 __all__ = ["CASES"]
 
 POSITIVE = (0.2, 1.6)
-REDUCING = [
-    "Amax",
-    "Amin",
-    "Max",
-    "Mean",
-    "Median",
-    "Min",
-    "Nanmax",
-    "Nanmean",
-    "Nanmedian",
-    "Nanmin",
-    "Nanprod",
-    "Nanstd",
-    "Nansum",
-    "Nanvar",
-    "Prod",
-    "Ptp",
-    "Std",
-    "Sum",
-    "Var",
-]
-SEARCHING = ["Argmax", "Argmin", "Nanargmax", "Nanargmin"]
+REDUCING = words("""
+    Amax Amin Max Mean Median Min Nanmax Nanmean Nanmedian Nanmin Nanprod Nanstd Nansum Nanvar Prod Ptp Std Sum
+    Var
+    """)
+SEARCHING = words("""
+    Argmax Argmin Nanargmax Nanargmin
+    """)
 ROUNDS = {"Std": 4, "Var": 4, "Nanstd": 4, "Nanvar": 4}
 DIGITS = (0.0, 9.9)
 
@@ -87,7 +72,8 @@ CASES = [
     operation("math.Logsumexp", axis=(1, 2), keepdims=True, rounds=2),
     operation("linalg.Norm", axis=-1, rounds=2),
     operation("linalg.Norm", ord=1, axis=1, rounds=2),
-    operation("numpy.Bincount", "digits", lambda made, x: row(made(whole(alone(x))), 10), minlength=10, shape=(6,), domain=DIGITS),
+    operation("numpy.Bincount", "digits", lambda made, x: row(made(whole(alone(x))), 10), minlength=10,
+              shape=(6,), domain=DIGITS),
     operation("numpy.Digitize", "bins", lambda made, x: made(x, np.float32([-1, 0, 1]))),
     operation("numpy.SearchSorted", "bins",
               lambda made, x: row(made(np.float32([-1, 0, 1]), alone(x)), 48)),
