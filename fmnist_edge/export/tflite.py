@@ -5,22 +5,25 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fmnist_edge.catalog.precisions import Precision
+from fmnist_edge.catalog.precisions import Precision, get_precision
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.activation_ranges import measure_ranges
 from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_errors, quiet
 from fmnist_edge.export.flatbuffer import pack, schema_module, unpack
 from fmnist_edge.export.layer_names import LayerNames, check_ops, output_layer
+from fmnist_edge.export.tflite_refusals import explained, not_integer_only
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
 __all__ = ["EXPORTER"]
+
+CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
 
 class TFLiteExporter(Exporter):
@@ -36,26 +39,53 @@ class TFLiteExporter(Exporter):
     ) -> bytes:
         with export_errors(f"TFLite {precision.name} conversion"), quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the converter warns about its own calibration API
-            converter = make_converter(fixed_batch(model, batch), precision, calibration)
-            if precision.activations == "int8" and not precision.stock:
-                content = quantize_int8(converter, keep_float, lambda content: self.op_layers(content, model))
-            else:
-                content = converter.convert()
+            try:
+                content = self._converted(model, precision, batch, calibration, keep_float)
+                if precision.integer_only:
+                    self._check_integer_only(content, model)
+            except Exception as error:  # the converter raises anything
+                refusal = explained(error, model, precision, lambda op: self._layers_with(op, model, batch))
+                if refusal is None:
+                    raise
+                raise refusal from None
             return content if precision.stock else pack(unpack(content))
+
+    def _converted(
+        self,
+        model: keras.Model,
+        precision: Precision,
+        batch: int | None,
+        calibration: np.ndarray | None,
+        keep_float: tuple[str, ...],
+    ) -> bytes:
+        converter = make_converter(fixed_batch(model, batch), precision, calibration)
+        if precision.activations == "int8" and not precision.stock:
+            return quantize_int8(converter, keep_float, lambda content: self.op_layers(content, model))
+        return converter.convert()
+
+    def _layers_with(self, op: str, model: keras.Model, batch: int | None) -> tuple[str, ...]:
+        """The layers that have an op of this type, such as "ELU", in the float file."""
+        content = self._converted(model, get_precision("tflite", "float32"), batch, None, ())
+        made_by = self.op_layers(content, model)
+        found = (layer for item in operators(content) if item.kind == op for layer in made_by.get(item.name, ()))
+        return tuple(dict.fromkeys(found))
+
+    def _check_integer_only(self, content: bytes, model: keras.Model) -> None:
+        """Raises ExportError, which names ops and layers, when an op computes in float."""
+        floats, made_by = float_types(), self.op_layers(content, model)
+        ops: dict[str, list[str]] = {}
+        for op in operators(content):
+            if op.kind not in CONVERSIONS and any(tensor.type in floats for tensor in (*op.inputs, *op.outputs)):
+                ops.setdefault(op.kind, []).extend(made_by.get(op.name, ()))
+        if ops:
+            raise not_integer_only(model.name, {kind: tuple(dict.fromkeys(layers)) for kind, layers in ops.items()})
 
     def census(self, content: bytes) -> Census:
         with export_errors("reading the TFLite file"):
-            schema, graph = schema_module(), unpack(content)
-            op_names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-            floats = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
-            found = []
-            for subgraph in graph.subgraphs:
-                for op in subgraph.operators:
-                    code = graph.operatorCodes[op.opcodeIndex]
-                    kind = op_names[max(code.builtinCode, code.deprecatedBuiltinCode)]
-                    output = subgraph.tensors[op.outputs[0]]
-                    found.append((kind, output.name.decode(), output.type in floats))
-            return Census.of(found)
+            floats = float_types()
+            return Census.of(
+                [(op.kind, op.name, any(tensor.type in floats for tensor in op.outputs)) for op in operators(content)]
+            )
 
     def op_layers(self, content: bytes, model: keras.Model) -> OpLayers:
         """See Exporter. TFLite ops have no names, so an op is identified by the name of its output."""
@@ -70,6 +100,34 @@ class TFLiteExporter(Exporter):
                 output_layer(model),
             )  # its name is the signature's, not the layer's
             return made_by
+
+
+class Operator(NamedTuple):
+    """An op of a file: its type, the name of its first output ("" for none), its tensors, TensorT's of the schema."""
+
+    kind: str
+    name: str
+    inputs: list[Any]
+    outputs: list[Any]
+
+
+def operators(content: bytes) -> Iterator[Operator]:
+    """All ops of a file, in graph order."""
+    schema, graph = schema_module(), unpack(content)
+    kinds = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+    for subgraph in graph.subgraphs:
+        for op in subgraph.operators:
+            code = graph.operatorCodes[op.opcodeIndex]
+            inputs, outputs = (
+                [subgraph.tensors[index] for index in side if index >= 0] for side in (op.inputs, op.outputs)
+            )
+            name = outputs[0].name.decode() if outputs else ""
+            yield Operator(kinds[max(code.builtinCode, code.deprecatedBuiltinCode)], name, inputs, outputs)
+
+
+def float_types() -> tuple[int, ...]:
+    types = schema_module().TensorType
+    return types.FLOAT32, types.FLOAT16
 
 
 def fixed_batch(model: keras.Model, batch: int | None) -> keras.Model:

@@ -1,0 +1,90 @@
+"""Say in one line which layer TensorFlow's converter refuses, why, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from fmnist_edge.catalog.precisions import Precision
+from fmnist_edge.errors import ExportError
+from fmnist_edge.export.layer_names import LayerNames
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["explained", "named_layers", "not_integer_only"]
+
+# loc(callsite(fused["Erfinv:", "model_1/erfinv/Erfinv@__inference_7"] at …)): … 'tf.Erfinv' op is neither a custom …
+UNKNOWN_OP = re.compile(r"loc\(([^\n]*)\): (?:error: )?'(tfl?)\.(\w+)' op is neither a custom op nor a flex op")
+OP_PATH = re.compile(r'"[\w.]+:", "([^"@]+)')
+NO_16_BITS = re.compile(r"Quantization to 16x8-bit not yet supported for op: '(\w+)'")
+NO_RANGE = re.compile(r"Max and min for dynamic tensors should be recorded during calibration: Failed for tensor (\S+)")
+# TensorFlow's op -> what to change in the model, where that is known to be enough.
+REMEDIES = {
+    "Conv2DBackpropInput": "leave its dilation_rate at 1",
+    "Conv3DBackpropInputV2": "leave its dilation_rate at 1",
+}
+REPLACE = "write it with other operations, or try --format onnx"
+
+LayersOf = Callable[[str], Iterable[str]]  # a TFLite op, such as "ELU" -> the layers that have it
+
+
+def explained(error: Exception, model: keras.Model, precision: Precision, layers_of: LayersOf) -> ExportError | None:
+    """The refusal of `model` in our words; None when the message is not one of those that are known.
+
+    Args:
+        layers_of: called for messages that name an op and not its place.
+    """
+    text = str(error)
+    what = f"TFLite {precision.name}"
+    if found := list(UNKNOWN_OP.finditer(text)):
+        places = {item[3]: places_of(item[1], model) for item in found}
+        op, layers = next(iter(places.items()))
+        return ExportError(f"{what}: TFLite has no kernel for {needed(op, layers)}; {REMEDIES.get(op, REPLACE)}")
+    if match := NO_16_BITS.search(text):
+        op = match[1]
+        return ExportError(
+            f"{what}: TFLite has no 16-bit kernel for {needed(op, tuple(layers_of(op)))}; export it as tflite int8, "
+            "which keeps such ops in float"
+        )
+    if match := NO_RANGE.search(text):
+        layers = LayerNames([layer.name for layer in model.layers], [match[1]], model.name).of(match[1])
+        return ExportError(
+            f"{what}: no calibration image reaches {match[1].rpartition('/')[2]}{of_layers(layers)}, so it has no "
+            "range; export it as tflite dynamic_int8, which needs none"
+        )
+    return None
+
+
+def not_integer_only(name: str, float_ops: Mapping[str, Sequence[str]]) -> ExportError:
+    """The refusal of a model in which these ops, each with its layers, have no integer kernel."""
+    ops = ", ".join(f"{op} ({named_layers(layers)})" if layers else op for op, layers in list(float_ops.items())[:5])
+    return ExportError(
+        f"{name} cannot be integer-only: no integer kernel for {ops}; export it as tflite int8, which keeps such ops in "
+        "float"
+    )
+
+
+def places_of(location: str, model: keras.Model) -> tuple[str, ...]:
+    """The layers in an MLIR location; none for an operation that is not in a layer."""
+    paths = [path for path in OP_PATH.findall(location) if "PartitionedCall" not in path]
+    names = LayerNames([layer.name for layer in model.layers], paths, model.name)
+    return tuple(dict.fromkeys(layer for path in paths for layer in names.of(path)))
+
+
+def needed(op: str, layers: Sequence[str]) -> str:
+    return f"{op}, which {named_layers(layers)} needs" if layers else f"{op}, an operation of the model"
+
+
+def named_layers(layers: Sequence[str], most: int = 3) -> str:
+    """
+    >>> named_layers(["a"]), named_layers(["a", "b", "c", "d", "e"])
+    ("layer 'a'", "layer 'a', 'b', 'c' and 2 more")
+    """
+    more = f" and {len(layers) - most} more" if len(layers) > most else ""
+    return f"layer {', '.join(map(repr, layers[:most]))}{more}"
+
+
+def of_layers(layers: Sequence[str]) -> str:
+    return f" of {named_layers(layers)}" if layers else ""
