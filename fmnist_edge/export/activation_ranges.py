@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.export.flatbuffer import pack, unpack
+from fmnist_edge.export.shared_scales import has_range, set_range, widen_shared
 
 __all__ = ["measure_ranges"]
 
 
 def measure_ranges(content: bytes, batches: Iterable[np.ndarray]) -> bytes:
-    """Replace the ranges in a float file by the minima and maxima that `batches` produce.
+    """Replace the ranges in a float file by the minima and maxima that `batches` produce, see also `shared_scales`.
 
     The converter's calibrator reads an op's inputs again after the op has run. An op that works in place has
     overwritten them by then: in a chain of MUL and ADD each tensor's range also covers the values of the next tensor
@@ -36,14 +37,9 @@ def measure_ranges(content: bytes, batches: Iterable[np.ndarray]) -> bytes:
         lows = np.minimum(lows, [value.min() for value in values])
         highs = np.maximum(highs, [value.max() for value in values])
     for index, low, high in zip(found, lows, highs, strict=True):
-        quantization = tensors[index].quantization
-        quantization.min, quantization.max = np.array([low], np.float32), np.array([high], np.float32)
+        set_range(tensors[index], low, high)
+    widen_shared(model)
     return pack(model)
-
-
-def has_range(tensor: Any) -> bool:
-    """Whether the converter's calibrator gave a TensorT a range."""
-    return tensor.quantization is not None and tensor.quantization.min is not None
 
 
 def preserving_interpreter(content: bytes) -> Any:

@@ -13,7 +13,7 @@ from fmnist_edge.catalog.precisions import Precision, get_precision
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.activation_ranges import measure_ranges
 from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_errors, quiet
-from fmnist_edge.export.flatbuffer import pack, schema_module, unpack
+from fmnist_edge.export.flatbuffer import op_kinds, pack, schema_module, unpack
 from fmnist_edge.export.layer_names import LayerNames, check_ops, output_layer
 from fmnist_edge.export.tflite_refusals import explained, not_integer_only
 
@@ -113,16 +113,12 @@ class Operator(NamedTuple):
 
 def operators(content: bytes) -> Iterator[Operator]:
     """All ops of a file, in graph order."""
-    schema, graph = schema_module(), unpack(content)
-    kinds = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    for subgraph in graph.subgraphs:
-        for op in subgraph.operators:
-            code = graph.operatorCodes[op.opcodeIndex]
-            inputs, outputs = (
-                [subgraph.tensors[index] for index in side if index >= 0] for side in (op.inputs, op.outputs)
-            )
-            name = outputs[0].name.decode() if outputs else ""
-            yield Operator(kinds[max(code.builtinCode, code.deprecatedBuiltinCode)], name, inputs, outputs)
+    model = unpack(content)
+    for number, graph in enumerate(model.subgraphs):
+        for kind, op in zip(op_kinds(model, number), graph.operators, strict=True):
+            inputs = [graph.tensors[index] for index in op.inputs if index >= 0]
+            outputs = [graph.tensors[index] for index in op.outputs]
+            yield Operator(kind, outputs[0].name.decode() if outputs else "", inputs, outputs)
 
 
 def float_types() -> tuple[int, ...]:

@@ -61,8 +61,8 @@ def not_integer_only(name: str, float_ops: Mapping[str, Sequence[str]]) -> Expor
     """The refusal of a model in which these ops, each with its layers, have no integer kernel."""
     ops = ", ".join(f"{op} ({named_layers(layers)})" if layers else op for op, layers in list(float_ops.items())[:5])
     return ExportError(
-        f"{name} cannot be integer-only: no integer kernel for {ops}; export it as tflite int8, which keeps such ops in "
-        "float"
+        f"{name} cannot be integer-only: no integer kernel for {ops}; export it as tflite int8, which keeps such ops "
+        "in float"
     )
 
 

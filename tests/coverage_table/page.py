@@ -23,8 +23,8 @@ INTRO = """# What exports
 
 `make coverage-table` writes this page. It builds a small model around every layer, activation and operation that loads
 ([loading.md](loading.md)), in several settings each, exports it in every format and precision that `export` writes by
-default, runs the file in its default engine, and compares the scores with Keras's: on noise, on smooth images, and on one
-black and one white image. The integer precisions are calibrated on these same images: the question is whether kernels
+default, runs the file in its default engine, and compares the scores with Keras's: on noise, on smooth images, and
+on one black and one white image. The integer precisions are calibrated on these same images: the question is whether kernels
 compute the layer. How a whole network fares, `fmnist-edge check` says.
 
 | cell | meaning |
@@ -39,8 +39,8 @@ BOUNDS_TEXT = """## Bounds
 
 A difference is a fraction of the output's range over all images. Its largest value and its mean have to stay within a
 bound. Integer precisions round between the ops of a layer, so their bound counts once for each rounded tensor that
-lies behind another one inside the layer (1 for most, 4 for LayerNormalization, 12 for six steps of an LSTM). On top comes
-what rounding does to the layer itself: the same model is run in Keras with its weights rounded to seven bits, and
+lies behind another one inside the layer (1 for most, 4 for LayerNormalization, 12 for six steps of an LSTM). On top
+comes what rounding does to the layer itself: the same model is run in Keras with its weights rounded to seven bits, and
 with its input moved by half a step of eight bits. Twice that change is allowed, as 1 / x or a comparison can make much
 of a small step.
 """
@@ -74,8 +74,8 @@ def summary(rows: Sequence[Row]) -> str:
     faults = len(rows) - sum(counts.values())
     models = len({row["case"] for row in rows})
     return (
-        f"{models:,} models, {len(rows):,} exports: {counts['same']:,} the same, {counts['within']:,} within the bound, "
-        f"{counts['refused']:,} refused, {faults:,} faults."
+        f"{models:,} models, {len(rows):,} exports: {counts['same']:,} the same, {counts['within']:,} within the "
+        f"bound, {counts['refused']:,} refused, {faults:,} faults."
     )
 
 

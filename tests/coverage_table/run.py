@@ -27,6 +27,7 @@ __all__ = ["Row", "precisions", "run_case", "warm"]
 Row = dict[str, Any]  # a Verdict with "case", "format" and "precision"
 BOUND_S = 120  # for one precision
 WEIGHT_LEVELS = (63, 59, 55)  # seven bits, symmetric; others too, as one rounding alone may be lucky
+HALF = np.float32([1, 1 + 2**-11, 1 - 2**-11])  # what float16 makes of a number, at most
 MODULES = ("keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert.interpreter", "fmnist_edge.export.pipeline",
            "fmnist_edge.export.onnx_precisions", "fmnist_edge.models.layers", "fmnist_edge.checkpoints",
            "onnxruntime.quantization", "tensorflow.lite.python.schema_py_generated")  # fmt: skip
@@ -191,14 +192,22 @@ def rounded_answers(model: Any, images: np.ndarray, domain: tuple[float, float])
         return distance(answers(model, moved), exact)
 
     half_step = np.float32((domain[1] - domain[0]) / 255 / 2)
-    step = np.maximum(change(images + half_step), change(images - half_step))
+    signs = [1, -1, *np.random.default_rng(0).choice([-1, 1], (3, *images.shape))]
+    step = np.max([change(images + half_step * sign.astype(np.float32)) for sign in map(np.asarray, signs)], axis=0)
     weights = np.zeros_like(step)
     for levels in WEIGHT_LEVELS:
         with weights_as(model, lambda values, levels=levels: in_levels(values, levels)):
             weights = np.maximum(weights, change(images))
-    with weights_as(model, lambda values: values.astype(np.float16).astype(np.float32)):
-        half = change(images.astype(np.float16).astype(np.float32))
+    half = np.zeros_like(step)
+    for factor in HALF:
+        with weights_as(model, lambda values, factor=factor: in_half(values * factor)):
+            half = np.maximum(half, change(in_half(images)))
+            half = np.maximum(half, change(in_half(images / factor)))
     return Rounded(exact, half, weights, step)
+
+
+def in_half(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float16).astype(np.float32)
 
 
 def in_levels(values: np.ndarray, levels: int) -> np.ndarray:
