@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,32 @@ import numpy as np
 from fmnist_edge.export.flatbuffer import pack, unpack
 from fmnist_edge.export.shared_scales import has_range, set_range, widen_shared
 
-__all__ = ["measure_ranges"]
+__all__ = ["Measured", "measure", "measure_ranges"]
+
+SAMPLED = 1024  # values of a tensor that its typical value is told from
+LEVELS = 255  # steps of eight bits
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A float file whose tensors have the ranges that calibration images produce.
+
+    Attributes:
+        content: the `.tflite` file.
+        lost: names of tensors whose typical value is less than half a step of eight bits of their range, as of
+            1 / sqrt(variance) when one image is constant. In int8 nearly all of their values would be 0.
+    """
+
+    content: bytes
+    lost: tuple[str, ...]
 
 
 def measure_ranges(content: bytes, batches: Iterable[np.ndarray]) -> bytes:
+    """The content that `measure` gives."""
+    return measure(content, batches).content
+
+
+def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:
     """Replace the ranges in a float file by the minima and maxima that `batches` produce, see also `shared_scales`.
 
     The converter's calibrator reads an op's inputs again after the op has run. An op that works in place has
@@ -30,16 +53,33 @@ def measure_ranges(content: bytes, batches: Iterable[np.ndarray]) -> bytes:
     lows, highs = np.full(len(found), np.inf), np.full(len(found), -np.inf)
     interpreter = preserving_interpreter(content)
     image = interpreter.get_input_details()[0]["index"]
+    typical: list[list[float]] = [[] for _ in found]
     for batch in batches:
         interpreter.set_tensor(image, batch)
         interpreter.invoke()
         values = [interpreter.get_tensor(index) for index in found]
         lows = np.minimum(lows, [value.min() for value in values])
         highs = np.maximum(highs, [value.max() for value in values])
+        for medians, value in zip(typical, values, strict=True):
+            medians += typical_value(value)
     for index, low, high in zip(found, lows, highs, strict=True):
         set_range(tensors[index], low, high)
     widen_shared(model)
-    return pack(model)
+    steps = (np.maximum(highs, 0) - np.minimum(lows, 0)) / LEVELS
+    lost = [
+        tensors[index].name.decode()
+        for index, step, medians in zip(found, steps, typical, strict=True)
+        if medians and float(np.median(medians)) < step / 2
+    ]
+    return Measured(pack(model), tuple(lost))
+
+
+def typical_value(values: np.ndarray) -> list[float]:
+    """The median of |values| without zeros, as a list; an empty list for zeros alone."""
+    flat = values.reshape(-1)
+    sample = np.abs(flat[:: max(1, flat.size // SAMPLED)])
+    kept = sample[sample > 0]
+    return [float(np.median(kept))] if kept.size else []
 
 
 def preserving_interpreter(content: bytes) -> Any:

@@ -5,25 +5,24 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fmnist_edge.catalog.precisions import Precision, get_precision
 from fmnist_edge.errors import ExportError
-from fmnist_edge.export.activation_ranges import measure_ranges
+from fmnist_edge.export.activation_ranges import measure
 from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_errors, quiet
-from fmnist_edge.export.flatbuffer import op_kinds, pack, schema_module, unpack
+from fmnist_edge.export.flatbuffer import pack, unpack
 from fmnist_edge.export.layer_names import LayerNames, check_ops, output_layer
-from fmnist_edge.export.tflite_refusals import explained, not_integer_only
+from fmnist_edge.export.tflite_operators import float_islands, operators
+from fmnist_edge.export.tflite_refusals import explained, not_integer_only, too_wide
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
 __all__ = ["EXPORTER"]
-
-CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
 
 class TFLiteExporter(Exporter):
@@ -60,7 +59,7 @@ class TFLiteExporter(Exporter):
     ) -> bytes:
         converter = make_converter(fixed_batch(model, batch), precision, calibration)
         if precision.activations == "int8" and not precision.stock:
-            return quantize_int8(converter, keep_float, lambda content: self.op_layers(content, model))
+            return quantize_int8(converter, precision, keep_float, lambda content: self.op_layers(content, model))
         return converter.convert()
 
     def _layers_with(self, op: str, model: keras.Model, batch: int | None) -> tuple[str, ...]:
@@ -72,20 +71,17 @@ class TFLiteExporter(Exporter):
 
     def _check_integer_only(self, content: bytes, model: keras.Model) -> None:
         """Raises ExportError, which names ops and layers, when an op computes in float."""
-        floats, made_by = float_types(), self.op_layers(content, model)
+        made_by = self.op_layers(content, model)
         ops: dict[str, list[str]] = {}
         for op in operators(content):
-            if op.kind not in CONVERSIONS and any(tensor.type in floats for tensor in (*op.inputs, *op.outputs)):
+            if op.computes_in_float:
                 ops.setdefault(op.kind, []).extend(made_by.get(op.name, ()))
         if ops:
             raise not_integer_only(model.name, {kind: tuple(dict.fromkeys(layers)) for kind, layers in ops.items()})
 
     def census(self, content: bytes) -> Census:
         with export_errors("reading the TFLite file"):
-            floats = float_types()
-            return Census.of(
-                [(op.kind, op.name, any(tensor.type in floats for tensor in op.outputs)) for op in operators(content)]
-            )
+            return Census.of([(op.kind, op.name, op.writes_float) for op in operators(content)])
 
     def op_layers(self, content: bytes, model: keras.Model) -> OpLayers:
         """See Exporter. TFLite ops have no names, so an op is identified by the name of its output."""
@@ -100,30 +96,6 @@ class TFLiteExporter(Exporter):
                 output_layer(model),
             )  # its name is the signature's, not the layer's
             return made_by
-
-
-class Operator(NamedTuple):
-    """An op of a file: its type, the name of its first output ("" for none), its tensors, TensorT's of the schema."""
-
-    kind: str
-    name: str
-    inputs: list[Any]
-    outputs: list[Any]
-
-
-def operators(content: bytes) -> Iterator[Operator]:
-    """All ops of a file, in graph order."""
-    model = unpack(content)
-    for number, graph in enumerate(model.subgraphs):
-        for kind, op in zip(op_kinds(model, number), graph.operators, strict=True):
-            inputs = [graph.tensors[index] for index in op.inputs if index >= 0]
-            outputs = [graph.tensors[index] for index in op.outputs]
-            yield Operator(kind, outputs[0].name.decode() if outputs else "", inputs, outputs)
-
-
-def float_types() -> tuple[int, ...]:
-    types = schema_module().TensorType
-    return types.FLOAT32, types.FLOAT16
 
 
 def fixed_batch(model: keras.Model, batch: int | None) -> keras.Model:
@@ -170,9 +142,15 @@ def operator_sets(precision: Precision) -> list[tf.lite.OpsSet]:
 
 
 def quantize_int8(
-    converter: tf.lite.TFLiteConverter, keep_float: tuple[str, ...], op_layers: Callable[[bytes], OpLayers]
+    converter: tf.lite.TFLiteConverter,
+    precision: Precision,
+    keep_float: tuple[str, ...],
+    op_layers: Callable[[bytes], OpLayers],
 ) -> bytes:
     """Convert to int8 and keep the ops of some layers in float; `op_layers` finds the layers of the ops in a file.
+
+    Ops that eight bits would make useless stay in float too, see `float_islands`. An integer-only precision refuses
+    them.
 
     The converter calibrates, then quantises. Here both steps run separately: between them the measured ranges replace
     the converter's wrong ones, and only the second step accepts ops to leave in float. TensorFlow's
@@ -183,15 +161,19 @@ def quantize_int8(
     images = converter.representative_dataset
     converter.representative_dataset = lambda: islice(images(), 1)
     converter._experimental_calibrate_only = True
-    content = measure_ranges(converter.convert(), (batch for (batch,) in images()))
-    made_by = op_layers(content) if keep_float else {}
+    measured = measure(converter.convert(), (batch for (batch,) in images()))
+    content = measured.content
+    made_by = op_layers(content)
+    islands = float_islands(content, measured.lost, made_by)
+    if precision.integer_only and islands:
+        raise too_wide({name: made_by.get(name, ()) for name in islands})
     check_ops(keep_float, {layer for made in made_by.values() for layer in made})
     return mlir_quantize(
         content,
         disable_per_channel=converter._experimental_disable_per_channel,
         input_data_type=converter.inference_input_type,
         output_data_type=converter.inference_output_type,
-        denylisted_nodes=[name for name, made in made_by.items() if not set(keep_float).isdisjoint(made)],
+        denylisted_nodes=[*islands, *(name for name, made in made_by.items() if not set(keep_float).isdisjoint(made))],
     )
 
 

@@ -13,7 +13,7 @@ from fmnist_edge.export.layer_names import LayerNames
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["explained", "named_layers", "not_integer_only"]
+__all__ = ["explained", "named_layers", "not_integer_only", "too_wide"]
 
 # loc(callsite(fused["Erfinv:", "model_1/erfinv/Erfinv@__inference_7"] at …)): … 'tf.Erfinv' op is neither a custom …
 UNKNOWN_OP = re.compile(r"loc\(([^\n]*)\): (?:error: )?'(tfl?)\.(\w+)' op is neither a custom op nor a flex op")
@@ -63,6 +63,16 @@ def not_integer_only(name: str, float_ops: Mapping[str, Sequence[str]]) -> Expor
     return ExportError(
         f"{name} cannot be integer-only: no integer kernel for {ops}; export it as tflite int8, which keeps such ops "
         "in float"
+    )
+
+
+def too_wide(ops: Mapping[str, Sequence[str]]) -> ExportError:
+    """The refusal of an integer-only file with these ops, by output, each with its layers; see `float_islands`."""
+    layers = tuple(dict.fromkeys(layer for made in ops.values() for layer in made))
+    where = named_layers(layers) if layers else f"operation {next(iter(ops)).rpartition('/')[2]}"
+    return ExportError(
+        f"TFLite cannot be integer-only: {where} divides, or has values too far apart for eight bits; export it as "
+        "tflite int8, which keeps such ops in float, or leave constant images out of the calibration"
     )
 
 
