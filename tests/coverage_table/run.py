@@ -114,6 +114,7 @@ def silence() -> None:
 def attempt(case: Case, wanted: Sequence[Precision], write: Callable[[Row], None]) -> None:
     """In the child: save the case's model, load it as a user's file, export and compare it."""
     from fmnist_edge import checkpoints
+    from fmnist_edge.errors import CheckpointError
 
     with tempfile.TemporaryDirectory(prefix="fmnist-edge-coverage-") as folder:
         path = Path(folder) / "model.keras"
@@ -127,6 +128,9 @@ def attempt(case: Case, wanted: Sequence[Precision], write: Callable[[Row], None
                 pixels = np.moveaxis(pixels, 1, -1)
             prepared = preprocessing(case).apply(pixels, checkpoint.model.input_shape[1:])
             rounded = rounded_answers(checkpoint.model, prepared, case.domain)
+        except CheckpointError as error:
+            write_all(case, wanted, write, Verdict("refused", str(error).removeprefix(f"{path}: ")))
+            return
         except Exception as error:
             write_all(case, wanted, write, Verdict("unloaded", f"{type(error).__name__}: {str(error)[-400:]}"))
             return
