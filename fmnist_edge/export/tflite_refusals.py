@@ -37,22 +37,21 @@ def explained(error: Exception, model: keras.Model, precision: Precision, layers
         layers_of: called for messages that name an op and not its place.
     """
     text = str(error)
-    what = f"TFLite {precision.name}"
     if found := list(UNKNOWN_OP.finditer(text)):
         places = {item[3]: places_of(item[1], model) for item in found}
         op, layers = next(iter(places.items()))
-        return ExportError(f"{what}: TFLite has no kernel for {needed(op, layers)}; {REMEDIES.get(op, REPLACE)}")
+        return ExportError(f"TFLite has no kernel for {needed(op, layers)}; {REMEDIES.get(op, REPLACE)}")
     if match := NO_16_BITS.search(text):
         op = match[1]
         return ExportError(
-            f"{what}: TFLite has no 16-bit kernel for {needed(op, tuple(layers_of(op)))}; export it as tflite int8, "
+            f"TFLite has no 16-bit kernel for {needed(op, tuple(layers_of(op)))}; export it as tflite int8, "
             "which keeps such ops in float"
         )
     if match := NO_RANGE.search(text):
         layers = LayerNames([layer.name for layer in model.layers], [match[1]], model.name).of(match[1])
         return ExportError(
-            f"{what}: no calibration image reaches {match[1].rpartition('/')[2]}{of_layers(layers)}, so it has no "
-            "range; export it as tflite dynamic_int8, which needs none"
+            f"TFLite {precision.name}: no calibration image reaches {match[1].rpartition('/')[2]}{of_layers(layers)}, "
+            "so it has no range; export it as tflite dynamic_int8, which needs none"
         )
     return None
 

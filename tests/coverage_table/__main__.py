@@ -14,6 +14,7 @@ from pathlib import Path
 
 from coverage_table.case import Case
 from coverage_table.cases import ALL
+from coverage_table.judge import SOUND
 from coverage_table.page import write_page
 from coverage_table.run import Row, precisions, run_case, warm
 from fmnist_edge.console import progress_bar
@@ -21,7 +22,6 @@ from fmnist_edge.console import progress_bar
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "build/coverage/results.jsonl"
 PAGE = ROOT / "docs/coverage.md"
-SOUND = ("same", "within", "refused")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m coverage_table", description=__doc__)
     made.add_argument("--only", metavar="NAME", help="cases whose id contains NAME, such as layers/Conv2D")
-    made.add_argument("--redo", action="store_true", help="run again the cases that have a fault")
+    made.add_argument("--redo", action="store_true", help="run again what is a fault or refused")
     made.add_argument("--fresh", action="store_true", help="forget all results")
     made.add_argument("--page", action="store_true", help="run nothing, write the page")
     return made
@@ -71,13 +71,13 @@ def key(row: Row) -> tuple[str, str, str]:
 
 
 def run(cases: Sequence[Case], redo: bool) -> None:
-    """Run what is missing, and with `redo` what is a fault."""
+    """Run what is missing, and with `redo` what gave no answer within its bound."""
     known = {key(row): row for row in read()}
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
 
     def due(case: Case) -> list:  # type: ignore[type-arg]
         found = ((item, known.get((case.id, item.format, item.name))) for item in precisions())
-        return [item for item, row in found if row is None or (redo and row["result"] not in SOUND)]
+        return [item for item, row in found if row is None or (redo and row["result"] not in ("same", "within"))]
 
     spread = sorted(cases, key=lambda case: case.seed)  # so that a part of a run has seen all kinds
     jobs = [(case, wanted) for case in spread if (wanted := due(case))]

@@ -31,6 +31,7 @@ class Case:
         domain: the values that pixels 0 and 255 stand for.
         rounds: how many tensors that integer precisions round lie one behind another inside the layer; 1 for a layer
             of one op. The bounds of integer precisions grow with it.
+        jumps: the share of images that may be further away than the bound, for a function that jumps.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Case:
     shape: tuple[int, ...] = IMAGE
     domain: tuple[float, float] = UNIT
     rounds: int = 1
+    jumps: float = 0.0
 
     @property
     def id(self) -> str:
@@ -120,7 +122,7 @@ def operation(
 
     Options of the case itself: shape, domain, rounds. `arguments`: of the class, if they have one of these names.
     """
-    own = {key: options.pop(key) for key in ("shape", "domain", "rounds") if key in options}
+    own = {key: options.pop(key) for key in ("shape", "domain", "rounds", "jumps") if key in options}
     options |= options.pop("arguments", {})
     module, _, class_name = name.partition(".")
 

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from coverage_table.case import Case
 from coverage_table.cases import FAMILIES, NO_CASE
-from coverage_table.judge import BOUNDS, Bound
+from coverage_table.judge import BOUNDS, SOUND, Bound
 from coverage_table.run import Row, precisions
 from fmnist_edge.console import table
 from fmnist_edge.files import write_atomic
 
 __all__ = ["cell", "page", "reason_of", "write_page"]
 
-SOUND = ("same", "within", "refused")
+OPS = re.compile(r"kernel for ([^;]*)")
+NAME = re.compile(r"\b[A-Z]\w+\b")
 SHORT = {"float32": "f32", "float16": "f16", "dynamic_int8": "dyn8", "int8": "i8", "int8_only": "i8only",
          "int16x8": "i16x8"}  # fmt: skip
 INTRO = """# What exports
@@ -24,8 +25,8 @@ INTRO = """# What exports
 `make coverage-table` writes this page. It builds a small model around every layer, activation and operation that loads
 ([loading.md](loading.md)), in several settings each, exports it in every format and precision that `export` writes by
 default, runs the file in its default engine, and compares the scores with Keras's: on noise, on smooth images, and
-on one black and one white image. The integer precisions are calibrated on these same images: the question is whether kernels
-compute the layer. How a whole network fares, `fmnist-edge check` says.
+on one black and one white image. The integer precisions are calibrated on these same images: the question is whether
+kernels compute the layer. How a whole network fares, `fmnist-edge check` says.
 
 | cell | meaning |
 | --- | --- |
@@ -33,6 +34,7 @@ compute the layer. How a whole network fares, `fmnist-edge check` says.
 | `≈` | within the precision's bound, see below |
 | `–3` | refused in one line, for reason 3 of the list below |
 | `≈ –3` | some settings within the bound, others refused |
+| `·` | Keras itself cannot compute some setting |
 | `✗` | a fault: a wrong answer, a crash, or a converter's message that nobody explained |
 """
 BOUNDS_TEXT = """## Bounds
@@ -54,7 +56,7 @@ def page(rows: Sequence[Row]) -> str:
     reasons = numbered(rows)
     by_name: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        by_name[row["case"].rpartition("/")[0] if row["case"].count("/") == 2 else name_of(row["case"])].append(row)
+        by_name[name_of(row["case"])].append(row)
     parts = [INTRO, summary(rows), BOUNDS_TEXT + "\n" + bounds_table()]
     parts += [family(title, cases, by_name, reasons) for title, cases in FAMILIES.items()]
     parts += [reasons_table(reasons, rows), without_case()]
@@ -75,7 +77,7 @@ def summary(rows: Sequence[Row]) -> str:
     models = len({row["case"] for row in rows})
     return (
         f"{models:,} models, {len(rows):,} exports: {counts['same']:,} the same, {counts['within']:,} within the "
-        f"bound, {counts['refused']:,} refused, {faults:,} faults."
+        f"bound, {counts['refused']:,} refused, {counts['keras']:,} not computed by Keras itself, {faults:,} faults."
     )
 
 
@@ -111,20 +113,20 @@ def cell(rows: Sequence[Row], reasons: dict[str, int]) -> str:
     parts = ["✗"] if results - set(SOUND) else []
     if "within" in results or "same" in results:
         parts.append("≈" if "within" in results else "=")
-    parts += [
-        f"–{number}" for number in sorted({reasons[reason_of(row)] for row in rows if row["result"] == "refused"})
-    ]
-    return " ".join(parts)
+    parts += ["·"] if "keras" in results else []
+    refused = {reasons[reason_of(row)] for row in rows if row["result"] == "refused"}
+    return " ".join([*parts, *(f"–{number}" for number in sorted(refused))])
 
 
 def reason_of(row: Row) -> str:
     """The reason without the names of this one model.
 
-    >>> reason_of({"detail": "layer 'abs_1' (Abs): TFLite has no kernel for X of 'model'"})
-    "layer '…' (…): TFLite has no kernel for X of '…'"
+    >>> reason_of({"detail": "TFLite has no kernel for Erf, which layer 'a', 'b' needs; write it otherwise"})
+    'TFLite has no kernel for …; write it otherwise'
     """
-    text = re.sub(r"'[^']*'", "'…'", row["detail"])
-    return re.sub(r"\(\w+\)(?=[:, ])", "(…)", text)
+    text = OPS.sub("kernel for …", row["detail"])
+    text = re.sub(r"operation \w+", "operation …", text)
+    return re.sub(r"layer ('[^']*'(, )?)+( and \d+ more)?", "layer …", text)
 
 
 def numbered(rows: Iterable[Row]) -> dict[str, int]:
@@ -135,13 +137,19 @@ def numbered(rows: Iterable[Row]) -> dict[str, int]:
 
 def reasons_table(reasons: dict[str, int], rows: Sequence[Row]) -> str:
     where: dict[str, dict[str, None]] = defaultdict(dict)
+    ops: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         if row["result"] == "refused":
             where[reason_of(row)][f"{row['format']} {row['precision']}"] = None
+            for match in OPS.findall(row["detail"]):
+                ops[reason_of(row)] |= set(NAME.findall(re.sub("'[^']*'", "", match)))
     lines = [
-        f"| {number} | {reason.replace('|', '/')} | {', '.join(where[reason])} |" for reason, number in reasons.items()
+        f"| {number} | {reason.replace('|', '/')} | {', '.join(sorted(ops[reason]))} | {', '.join(where[reason])} |"
+        for reason, number in reasons.items()
     ]
-    return "\n".join(["## Why something is refused", "", "| | reason | in |", "| --- | --- | --- |", *lines])
+    return "\n".join(
+        ["## Why something is refused", "", "| | reason | ops | in |", "| --- | --- | --- | --- |", *lines]
+    )
 
 
 def without_case() -> str:

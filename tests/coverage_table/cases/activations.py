@@ -13,7 +13,8 @@ NAMES = words("""
     """)
 
 CASES = [
-    *(case for name in NAMES if name != "threshold" for case in activation(name)),
+    *(case for name in NAMES if name not in ("threshold", "sparsemax") for case in activation(name)),
+    *activation("sparsemax", jumps=0.15),  # Keras's jumps where the number of values above 0 changes
     *layer("Activation", {"activation": "relu"}, {"activation": "softmax"}, {"activation": "gelu"}, domain=SIGNED),
     *layer("ReLU", {}, {"max_value": 6.0}, {"negative_slope": 0.1}, {"threshold": 0.5},
            {"max_value": 2.0, "negative_slope": 0.1, "threshold": 0.25}, domain=SIGNED),

@@ -15,7 +15,7 @@ RNG = np.random.default_rng(3)
 IMAGE, COLOUR, EVEN = (8, 8, 3), (12, 12, 3), (6, 6, 4)
 ACTIVATIONS = words("""
     Celu Elu Gelu HardShrink HardSigmoid HardSilu HardTanh LeakyRelu LogSigmoid LogSoftmax Relu Relu6 Selu
-    Sigmoid Silu SoftShrink Softmax Softplus Softsign SparsePlus SparseSigmoid Sparsemax Squareplus TanhShrink
+    Sigmoid Silu SoftShrink Softmax Softplus Softsign SparsePlus SparseSigmoid Squareplus TanhShrink
     """)
 
 
@@ -43,6 +43,7 @@ def heads(x: Any) -> Any:
 
 CASES = [
     *(operation(f"nn.{name}") for name in ACTIVATIONS),
+    operation("nn.Sparsemax", jumps=0.15),  # see activations
     operation("nn.Gelu", approximate=False),
     operation("nn.Softmax", axis=1),
     operation("nn.Glu", shape=EVEN),

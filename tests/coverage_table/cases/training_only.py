@@ -13,7 +13,7 @@ COLOUR = (12, 12, 3)
 AUGMENTATION: dict[str, dict[str, Any]] = {
     "AugMix": {}, "CutMix": {}, "MixUp": {}, "RandAugment": {}, "RandomBrightness": {"factor": 0.2},
     "RandomColorDegeneration": {"factor": 0.5}, "RandomColorJitter": {"brightness_factor": 0.2},
-    "RandomContrast": {"factor": 0.2}, "RandomCrop": {"height": 8, "width": 9}, "RandomElasticTransform": {},
+    "RandomContrast": {"factor": 0.2}, "RandomCrop": {"height": 12, "width": 12}, "RandomElasticTransform": {},
     "RandomErasing": {}, "RandomFlip": {}, "RandomGaussianBlur": {}, "RandomGrayscale": {},
     "RandomHue": {"factor": 0.2}, "RandomInvert": {}, "RandomPerspective": {}, "RandomPosterization": {"factor": 4},
     "RandomRotation": {"factor": 0.1}, "RandomSaturation": {"factor": 0.4}, "RandomSharpness": {"factor": 0.5},
