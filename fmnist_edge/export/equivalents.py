@@ -40,10 +40,17 @@ def equivalents(model: keras.Model, format: str) -> dict[str, keras.layers.Layer
 
 
 def unit_normalization(layer: Any) -> Formula:
-    """Keras takes max(Σx², 1e-12), from which the converter makes min(1 / sqrt(Σx²), 1e6): NaN for a black image."""
+    """Keras takes max(Σx², 1e-12), from which the converter makes min(1 / sqrt(Σx²), 1e6): NaN for a black image.
+
+    1e-12 would be 0 among float16 weights, so a sum of 0 becomes 1.
+    """
     from keras import ops
 
-    return lambda x: x * ops.rsqrt(ops.sum(ops.square(x), axis=layer.axis, keepdims=True) + 1e-12)
+    def formula(x: Tensor) -> Tensor:
+        total = ops.sum(ops.square(x), axis=layer.axis, keepdims=True)
+        return x * ops.rsqrt(total + ops.cast(ops.equal(total, 0.0), x.dtype))
+
+    return formula
 
 
 def extreme_index(search: str) -> Callable[[Any], Formula]:

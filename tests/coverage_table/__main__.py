@@ -27,12 +27,14 @@ PAGE = ROOT / "docs/coverage.md"
 def main(arguments: Sequence[str] | None = None) -> int:
     """1 where a cell is a fault."""
     options = parser().parse_args(arguments)
+    results = options.results or RESULTS
     if options.fresh:
-        RESULTS.unlink(missing_ok=True)
+        results.unlink(missing_ok=True)
     if not options.page:
-        run([case for case in ALL if not options.only or options.only in case.id], options.redo)
-    rows = current(read())
-    write_page(rows, PAGE)
+        run(chosen(options.only, options.every), results, options.redo)
+    rows = current(read(results))
+    if options.results is None:
+        write_page(rows, PAGE)
     counts = Counter(row["result"] for row in rows)
     print(", ".join(f"{count} {result}" for result, count in counts.most_common()))
     for row in rows:
@@ -45,17 +47,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m coverage_table", description=__doc__)
-    made.add_argument("--only", metavar="NAME", help="cases whose id contains NAME, such as layers/Conv2D")
+    made.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME",
+        help="cases whose id contains NAME, such as layers/Conv2D; repeatable",
+    )
+    made.add_argument("--every", type=int, default=1, metavar="N", help="a spread sample: one case in N")
     made.add_argument("--redo", action="store_true", help="run again what is a fault or refused")
     made.add_argument("--fresh", action="store_true", help="forget all results")
+    made.add_argument("--results", type=Path, metavar="FILE", help="keep results there, and write no page")
     made.add_argument("--page", action="store_true", help="run nothing, write the page")
     return made
 
 
-def read() -> list[Row]:
-    if not RESULTS.exists():
+def chosen(only: Sequence[str] | None, every: int) -> list[Case]:
+    """The cases to run, in a spread order, so that a part of a run has seen all kinds."""
+    named = [case for case in ALL if not only or any(name in case.id for name in only)]
+    return sorted(named, key=lambda case: case.seed)[::every]
+
+
+def read(results: Path) -> list[Row]:
+    if not results.exists():
         return []
-    lines = RESULTS.read_text(encoding="utf-8").splitlines()
+    lines = results.read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines if line.endswith("}")]  # the last line of a killed run may be half one
 
 
@@ -70,19 +85,18 @@ def key(row: Row) -> tuple[str, str, str]:
     return row["case"], row["format"], row["precision"]
 
 
-def run(cases: Sequence[Case], redo: bool) -> None:
+def run(cases: Sequence[Case], results: Path, redo: bool) -> None:
     """Run what is missing, and with `redo` what gave no answer within its bound."""
-    known = {key(row): row for row in read()}
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    known = {key(row): row for row in read(results)}
+    results.parent.mkdir(parents=True, exist_ok=True)
 
     def due(case: Case) -> list:  # type: ignore[type-arg]
         found = ((item, known.get((case.id, item.format, item.name))) for item in precisions())
         return [item for item, row in found if row is None or (redo and row["result"] not in ("same", "within"))]
 
-    spread = sorted(cases, key=lambda case: case.seed)  # so that a part of a run has seen all kinds
-    jobs = [(case, wanted) for case in spread if (wanted := due(case))]
+    jobs = [(case, wanted) for case in cases if (wanted := due(case))]
     warm()
-    with progress_bar("coverage") as progress, RESULTS.open("a", encoding="utf-8") as file:
+    with progress_bar("coverage") as progress, results.open("a", encoding="utf-8") as file:
         for done, (case, wanted) in enumerate(jobs):
             progress(done, len(jobs), case.id)
             for row in run_case(case, wanted):
