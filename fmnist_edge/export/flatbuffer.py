@@ -27,8 +27,14 @@ def schema_module() -> ModuleType:
 
 
 def unpack(content: bytes) -> Any:
-    """A file's ModelT. Raises what the flatbuffer library raises for a file that is not TFLite."""
-    return schema_module().ModelT.InitFromPackedBuf(content, 0)
+    """A file's ModelT; a vector that is absent is an empty list. Raises what the library raises for another file."""
+    model = schema_module().ModelT.InitFromPackedBuf(content, 0)
+    for graph in model.subgraphs:
+        graph.operators = [] if graph.operators is None else graph.operators
+        for op in graph.operators:
+            op.inputs = [] if op.inputs is None else op.inputs
+            op.outputs = [] if op.outputs is None else op.outputs
+    return model
 
 
 def op_kinds(model: Any, subgraph: int = 0) -> list[str]:

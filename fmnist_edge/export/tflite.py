@@ -15,8 +15,8 @@ from fmnist_edge.export.activation_ranges import measure
 from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_errors, quiet
 from fmnist_edge.export.flatbuffer import pack, unpack
 from fmnist_edge.export.layer_names import LayerNames, check_ops, output_layer
-from fmnist_edge.export.tflite_operators import float_islands, operators
-from fmnist_edge.export.tflite_refusals import explained, not_integer_only, too_wide
+from fmnist_edge.export.tflite_operators import INEXACT, WRONG, float_islands, operators
+from fmnist_edge.export.tflite_refusals import check_runs, explained, not_integer_only, too_wide
 
 if TYPE_CHECKING:
     import keras
@@ -40,6 +40,7 @@ class TFLiteExporter(Exporter):
             warnings.simplefilter("ignore")  # the converter warns about its own calibration API
             try:
                 content = self._converted(model, precision, batch, calibration, keep_float)
+                check_runs(content, model, precision, self.op_layers(content, model))
                 if precision.integer_only:
                     self._check_integer_only(content, model)
             except Exception as error:  # the converter raises anything
@@ -164,7 +165,8 @@ def quantize_int8(
     measured = measure(converter.convert(), (batch for (batch,) in images()))
     content = measured.content
     made_by = op_layers(content)
-    islands = float_islands(content, measured.lost, made_by)
+    kinds = WRONG["int8"] if precision.integer_only else (*WRONG["int8"], *INEXACT)
+    islands = float_islands(content, measured.lost, made_by, kinds)
     if precision.integer_only and islands:
         raise too_wide({name: made_by.get(name, ()) for name in islands})
     check_ops(keep_float, {layer for made in made_by.values() for layer in made})

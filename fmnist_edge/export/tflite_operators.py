@@ -8,8 +8,12 @@ from typing import Any, NamedTuple
 from fmnist_edge.export.exporter import OpLayers
 from fmnist_edge.export.flatbuffer import op_kinds, schema_module, unpack
 
-__all__ = ["Operator", "float_islands", "operators"]
+__all__ = ["INEXACT", "WRONG", "Operator", "float_islands", "operators"]
 
+# Activations -> ops whose kernel gives wrong answers: the int8 quotient of a small dividend is the largest one, int8
+# values that are scattered to one place saturate, and 16-bit sums are off by most of their range.
+WRONG = {"int8": ("DIV", "SCATTER_ND"), "int16": ("SUM",)}
+INEXACT = ("RSQRT",)  # right in int8, but an error of its argument grows without bound; its kernel is slow as well
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 KERNELS = ("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
 
@@ -53,12 +57,11 @@ def is_float(tensor: Any) -> bool:
     return tensor.type in (types.FLOAT32, types.FLOAT16)
 
 
-def float_islands(content: bytes, lost: Collection[str], made_by: OpLayers) -> list[str]:
+def float_islands(content: bytes, lost: Collection[str], made_by: OpLayers, kinds: Collection[str]) -> list[str]:
     """The outputs of the ops of a float file that are useless in eight bits, in graph order.
 
-    They are divisions, whose int8 kernel gives the largest quotient for the smallest dividends, and ops that make or
-    read a tensor in `lost`. The other ops of their layers come along, as what is rounded in front of 1 / sqrt(x) is
-    wrong behind it; convolutions and matrix products stay integer.
+    They are ops of these `kinds`, and ops that make or read a tensor in `lost`. The other ops of their layers come
+    along, as what is rounded in front of 1 / sqrt(x) is wrong behind it; convolutions and matrix products stay integer.
 
     Args:
         lost: names of tensors, see `activation_ranges.Measured`.
@@ -67,7 +70,7 @@ def float_islands(content: bytes, lost: Collection[str], made_by: OpLayers) -> l
 
     def useless(op: Operator) -> bool:
         tensors = [*op.inputs, *op.outputs]
-        return (op.kind == "DIV" and op.writes_float) or any(tensor.name.decode() in lost for tensor in tensors)
+        return (op.kind in kinds and op.writes_float) or any(tensor.name.decode() in lost for tensor in tensors)
 
     found = list(operators(content))
     layers = {layer for op in found if useless(op) for layer in made_by.get(op.name, ())}

@@ -7,18 +7,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fmnist_edge.catalog.precisions import Precision
-from fmnist_edge.errors import ExportError
+from fmnist_edge.errors import ExportError, one_line
+from fmnist_edge.export.exporter import OpLayers
 from fmnist_edge.export.layer_names import LayerNames
+from fmnist_edge.export.tflite_operators import WRONG, operators
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["explained", "named_layers", "not_integer_only", "too_wide"]
+__all__ = ["check_runs", "explained", "named_layers", "not_integer_only", "too_wide"]
 
 # loc(callsite(fused["Erfinv:", "model_1/erfinv/Erfinv@__inference_7"] at …)): … 'tf.Erfinv' op is neither a custom …
 UNKNOWN_OP = re.compile(r"loc\(([^\n]*)\): (?:error: )?'(tfl?)\.(\w+)' op is neither a custom op nor a flex op")
 OP_PATH = re.compile(r'"[\w.]+:", "([^"@]+)')
 NO_16_BITS = re.compile(r"Quantization to 16x8-bit not yet supported for op: '(\w+)'")
+NODE = re.compile(r"Node number \d+ \((\w+)\) failed to (?:prepare|invoke)")
 NO_RANGE = re.compile(r"Max and min for dynamic tensors should be recorded during calibration: Failed for tensor (\S+)")
 # TensorFlow's op -> what to change in the model, where that is known to be enough.
 REMEDIES = {
@@ -53,7 +56,45 @@ def explained(error: Exception, model: keras.Model, precision: Precision, layers
             f"TFLite {precision.name}: no calibration image reaches {match[1].rpartition('/')[2]}{of_layers(layers)}, "
             "so it has no range; export it as tflite dynamic_int8, which needs none"
         )
+    if match := NODE.search(text):
+        return node_refused(text, match, tuple(layers_of(match[1])))
     return None
+
+
+def node_refused(text: str, match: re.Match[str], layers: Sequence[str]) -> ExportError:
+    """A kernel that does not take what the converter wrote; the message has the reason in front of the op."""
+    reason = one_line(
+        ValueError(text[: match.start()].rpartition(".cc")[2].strip(" .:0123456789") or "no reason given")
+    )
+    return ExportError(f"TFLite's kernel does not compute {needed(match[1], layers)} ({reason}); {REPLACE}")
+
+
+def check_runs(content: bytes, model: keras.Model, precision: Precision, made_by: OpLayers) -> None:
+    """Run a file once, on zeros.
+
+    Raises ExportError, which names op and layer, when the runtime refuses what the converter wrote, or has a kernel
+    that is known to be wrong.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    wrong = WRONG.get(precision.activations, ()) if precision.integer_only else ()
+    ops = list(operators(content))
+    for op in ops:
+        if op.kind in wrong and not op.computes_in_float:
+            found = needed(op.kind, made_by.get(op.name, ()))
+            raise ExportError(f"TFLite's {precision.activations} kernel is wrong for {found}; export it as tflite int8")
+    try:
+        interpreter = Interpreter(
+            model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        )
+        interpreter.allocate_tensors()
+        interpreter.invoke()
+    except (ValueError, RuntimeError) as error:
+        match = NODE.search(str(error))
+        if match is None:
+            raise
+        layers = dict.fromkeys(layer for op in ops if op.kind == match[1] for layer in made_by.get(op.name, ()))
+        raise node_refused(str(error), match, tuple(layers)) from None
 
 
 def not_integer_only(name: str, float_ops: Mapping[str, Sequence[str]]) -> ExportError:
