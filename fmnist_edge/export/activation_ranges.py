@@ -64,13 +64,13 @@ def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:
             medians += typical_value(value)
     for index, low, high in zip(found, lows, highs, strict=True):
         set_range(tensors[index], low, high)
-    widen_shared(model)
     steps = (np.maximum(highs, 0) - np.minimum(lows, 0)) / LEVELS
     lost = [
         tensors[index].name.decode()
         for index, step, medians in zip(found, steps, typical, strict=True)
         if medians and float(np.median(medians)) < step / 2
     ]
+    widen_shared(model, lost)
     return Measured(pack(model), tuple(lost))
 
 

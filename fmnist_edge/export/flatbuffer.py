@@ -29,6 +29,7 @@ def schema_module() -> ModuleType:
 def unpack(content: bytes) -> Any:
     """A file's ModelT; a vector that is absent is an empty list. Raises what the library raises for another file."""
     model = schema_module().ModelT.InitFromPackedBuf(content, 0)
+    model.operatorCodes = [] if model.operatorCodes is None else model.operatorCodes
     for graph in model.subgraphs:
         graph.operators = [] if graph.operators is None else graph.operators
         for op in graph.operators:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from fmnist_edge.export.flatbuffer import op_kinds
 
-__all__ = ["has_range", "set_range", "widen_shared"]
+__all__ = ["SHARING", "has_range", "set_range", "widen_shared"]
 
 # Their inputs and output have the same scale.
 SHARING = frozenset(
@@ -25,16 +26,24 @@ SHARING = frozenset(
 )
 
 
-def widen_shared(model: Any) -> None:
+def widen_shared(model: Any, lost: Collection[str] = ()) -> None:
     """Widen the ranges of tensors that share a scale to what ops outside of the group read; changes a ModelT in place.
 
     The converter gives the range of an op's output to its inputs too, and so to the op that made them. That is right
     while nothing else reads them: what a MINIMUM cuts off, nobody sees. In `relu(x) + exp(minimum(x, 0))`, however, the
     RELU reads x too, and would get no positive number.
+
+    Args:
+        lost: names of tensors whose ops will stay in float, and so share no scale.
     """
     graph = model.subgraphs[0]
     kinds = op_kinds(model)
-    sharing = {number for number, kind in enumerate(kinds) if kind in SHARING}
+    floats = {index for index, tensor in enumerate(graph.tensors) if tensor.name.decode() in lost}
+    sharing = {
+        number
+        for number, (kind, op) in enumerate(zip(kinds, graph.operators, strict=True))
+        if kind in SHARING and floats.isdisjoint((*op.inputs, *op.outputs))
+    }
     readers: dict[int, set[int]] = {}
     for number, op in enumerate(graph.operators):
         for index in op.inputs:

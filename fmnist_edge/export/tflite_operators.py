@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 from fmnist_edge.export.exporter import OpLayers
 from fmnist_edge.export.flatbuffer import op_kinds, schema_module, unpack
+from fmnist_edge.export.shared_scales import SHARING
 
 __all__ = ["INEXACT", "WRONG", "Operator", "float_islands", "operators"]
 
 # Activations -> ops whose kernel gives wrong answers: the int8 quotient of a small dividend is the largest one, int8
-# values that are scattered to one place saturate, and 16-bit sums are off by most of their range.
-WRONG = {"int8": ("DIV", "SCATTER_ND"), "int16": ("SUM",)}
+# values that are scattered to one place saturate, and 16-bit sums and logarithms are off by most of their range.
+WRONG = {"int8": ("DIV", "SCATTER_ND"), "int16": ("LOG", "SUM")}
 INEXACT = ("RSQRT",)  # right in int8, but an error of its argument grows without bound; its kernel is slow as well
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 KERNELS = ("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
@@ -62,6 +63,7 @@ def float_islands(content: bytes, lost: Collection[str], made_by: OpLayers, kind
 
     They are ops of these `kinds`, and ops that make or read a tensor in `lost`. The other ops of their layers come
     along, as what is rounded in front of 1 / sqrt(x) is wrong behind it; convolutions and matrix products stay integer.
+    So do the ops that make what such an op would share a scale with: the converter gives them that scale all the same.
 
     Args:
         lost: names of tensors, see `activation_ranges.Measured`.
@@ -74,8 +76,11 @@ def float_islands(content: bytes, lost: Collection[str], made_by: OpLayers, kind
 
     found = list(operators(content))
     layers = {layer for op in found if useless(op) for layer in made_by.get(op.name, ())}
-    return [
-        op.name
-        for op in found
-        if useless(op) or (op.kind not in KERNELS and not layers.isdisjoint(made_by.get(op.name, ())))
-    ]
+    islands: set[str] = set()
+    for op in reversed(found):  # so that what makes an operand of an island comes after it
+        of_layer = op.kind not in KERNELS and not layers.isdisjoint(made_by.get(op.name, ()))
+        if op.name in islands or useless(op) or of_layer:
+            islands.add(op.name)
+            if op.kind in SHARING:
+                islands |= {tensor.name.decode() for tensor in op.inputs if is_float(tensor)}
+    return [op.name for op in found if op.name in islands]

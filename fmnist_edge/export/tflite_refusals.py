@@ -63,10 +63,11 @@ def explained(error: Exception, model: keras.Model, precision: Precision, layers
 
 def node_refused(text: str, match: re.Match[str], layers: Sequence[str]) -> ExportError:
     """A kernel that does not take what the converter wrote; the message has the reason in front of the op."""
-    reason = one_line(
-        ValueError(text[: match.start()].rpartition(".cc")[2].strip(" .:0123456789") or "no reason given")
+    reason = text[: match.start()].rpartition(".cc")[2].strip(" .:0123456789") or "no reason given"
+    return ExportError(
+        f"TFLite's kernel does not compute {needed(match[1], layers)} ({one_line(ValueError(reason), 120)}); write it "
+        "with other operations, or try tflite float32 or --format onnx"
     )
-    return ExportError(f"TFLite's kernel does not compute {needed(match[1], layers)} ({reason}); {REPLACE}")
 
 
 def check_runs(content: bytes, model: keras.Model, precision: Precision, made_by: OpLayers) -> None:
