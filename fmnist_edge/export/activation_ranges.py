@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.export.flatbuffer import pack, unpack
+from fmnist_edge.export.flatbuffer import op_kinds, pack, unpack
 from fmnist_edge.export.shared_scales import has_range, set_range, widen_shared
 
 __all__ = ["Measured", "measure", "measure_ranges"]
 
 SAMPLED = 1024  # values of a tensor that its typical value is told from
 LEVELS = 255  # steps of eight bits
+# How many steps the typical value of a tensor has to be. Squares and other activations are mostly small and may be 0;
+# what comes out of these ops is multiplied or added to later, and what is cut off is missed.
+LEAST, LEAST_AFTER = 0.005, {"EXP": 0.5, "RSQRT": 0.5, "SELECT": 0.5, "SELECT_V2": 0.5}
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,9 @@ class Measured:
 
     Attributes:
         content: the `.tflite` file.
-        lost: names of tensors whose typical value is less than half a step of eight bits of their range, as of
-            1 / sqrt(variance) when one image is constant. In int8 nearly all of their values would be 0.
+        lost: names of tensors whose typical value is next to nothing in steps of eight bits of their range: of
+            1 / sqrt(variance) when one image is constant, or of logits that are masked with -1e9. In int8 nearly all of
+            their values would be 0.
     """
 
     content: bytes
@@ -65,10 +69,12 @@ def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:
     for index, low, high in zip(found, lows, highs, strict=True):
         set_range(tensors[index], low, high)
     steps = (np.maximum(highs, 0) - np.minimum(lows, 0)) / LEVELS
+    operators = model.subgraphs[0].operators
+    maker = {int(index): kind for kind, op in zip(op_kinds(model), operators, strict=True) for index in op.outputs}
     lost = [
         tensors[index].name.decode()
         for index, step, medians in zip(found, steps, typical, strict=True)
-        if medians and float(np.median(medians)) < step / 2
+        if medians and float(np.median(medians)) < step * LEAST_AFTER.get(maker.get(index, ""), LEAST)
     ]
     widen_shared(model, lost)
     return Measured(pack(model), tuple(lost))

@@ -44,10 +44,11 @@ def widen_shared(model: Any, lost: Collection[str] = ()) -> None:
         for number, (kind, op) in enumerate(zip(kinds, graph.operators, strict=True))
         if kind in SHARING and floats.isdisjoint((*op.inputs, *op.outputs))
     }
-    readers: dict[int, set[int]] = {}
+    readers: dict[int, set[int]] = {}  # of tensors with a range: constants, such as a shape, have none
     for number, op in enumerate(graph.operators):
-        for index in op.inputs:
-            readers.setdefault(int(index), set()).add(number)
+        for index in map(int, op.inputs):
+            if index >= 0 and has_range(graph.tensors[index]):
+                readers.setdefault(index, set()).add(number)
     left = set(sharing)
     while left:
         group = connected(min(left), sharing, graph.operators, readers)
