@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.aliases import Tensor
@@ -35,22 +35,38 @@ def equivalents(model: keras.Model, format: str) -> dict[str, keras.layers.Layer
         if kind in TRAINING_ONLY:
             found[operation.name] = formula_layer(operation.name, lambda x: x)
         elif kind in FORMULAS and FORMULAS[kind][0] in (EVERY, format):
-            found[operation.name] = formula_layer(operation.name, FORMULAS[kind][1](operation))
+            formula = FORMULAS[kind][1](operation)
+            if formula is not None:
+                found[operation.name] = formula_layer(operation.name, formula)
     return found
 
 
-def unit_normalization(layer: Any) -> Formula:
-    """Keras takes max(Σx², 1e-12), from which the converter makes min(1 / sqrt(Σx²), 1e6): NaN for a black image.
+def unit(x: Tensor, axis: int | Sequence[int]) -> Tensor:
+    """`x` with vectors of length 1 along `axis`; a vector of zeros stays one.
 
-    1e-12 would be 0 among float16 weights, so a sum of 0 becomes 1.
+    Keras takes x / sqrt(max(Σx², 1e-12)), from which the converter makes x · min(1 / sqrt(Σx²), 1e6): NaN for a black
+    image. 1e-12 would be 0 among float16 weights, so a sum of 0 becomes 1.
     """
     from keras import ops
 
-    def formula(x: Tensor) -> Tensor:
-        total = ops.sum(ops.square(x), axis=layer.axis, keepdims=True)
-        return x * ops.rsqrt(total + ops.cast(ops.equal(total, 0.0), x.dtype))
+    total = ops.sum(ops.square(x), axis=axis, keepdims=True)
+    return x * ops.rsqrt(total + ops.cast(ops.equal(total, 0.0), x.dtype))
 
-    return formula
+
+def unit_vectors(operation: Any) -> Formula | None:
+    """UnitNormalization, and the operation Normalize if its norm is the Euclidean one."""
+    return None if getattr(operation, "order", 2) != 2 else lambda x: unit(x, operation.axis)
+
+
+def cosine(layer: Any) -> Formula | None:
+    """Dot(normalize=True)."""
+    from keras import layers
+
+    if not getattr(layer, "normalize", False):  # the operation numpy.Dot
+        return None
+    axes = [layer.axes] * 2 if isinstance(layer.axes, int) else layer.axes
+    plain = layers.Dot(layer.axes)
+    return lambda pair: plain([unit(x, axis) for x, axis in zip(pair, axes, strict=True)])
 
 
 def extreme_index(search: str) -> Callable[[Any], Formula]:
@@ -77,12 +93,15 @@ def arctan(operation: Any) -> Formula:
     return lambda x: ops.arctan2(x, ops.ones_like(x))
 
 
-# Class -> the format, EVERY for all, and what makes the formula of a layer or operation of that class.
-FORMULAS: dict[str, tuple[str | None, Callable[[Any], Formula]]] = {
+# Class -> the format, EVERY for all, and what makes the formula of a layer or operation of that class; None for
+# one that converts as it is.
+FORMULAS: dict[str, tuple[str | None, Callable[[Any], Formula | None]]] = {
     "Arctan": (TFLITE, arctan),
     "Argmax": (EVERY, extreme_index("argmax")),
     "Argmin": (EVERY, extreme_index("argmin")),
-    "UnitNormalization": (EVERY, unit_normalization),
+    "Dot": (TFLITE, cosine),
+    "Normalize": (TFLITE, unit_vectors),
+    "UnitNormalization": (TFLITE, unit_vectors),
 }
 
 

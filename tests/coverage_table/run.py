@@ -128,6 +128,9 @@ def attempt(case: Case, wanted: Sequence[Precision], write: Callable[[Row], None
             except Exception as error:
                 write_all(case, wanted, write, Verdict("keras", str(error)[-200:]))
                 return
+            if original.shape[1] != model.output_shape[-1]:
+                write_all(case, wanted, write, Verdict("keras", f"answers {original.shape}, not {model.output_shape}"))
+                return
             if checkpoint.model.input_shape[1:] != case.shape:  # loading has turned channels_first into channels_last
                 pixels = np.moveaxis(pixels, 1, -1)
             prepared = preprocessing(case).apply(pixels, checkpoint.model.input_shape[1:])
