@@ -63,7 +63,8 @@ def float_islands(content: bytes, lost: Collection[str], made_by: OpLayers, kind
 
     They are ops of these `kinds`, and ops that make or read a tensor in `lost`. The other ops of their layers come
     along, as what is rounded in front of 1 / sqrt(x) is wrong behind it; convolutions and matrix products stay integer.
-    So do the ops that make what such an op would share a scale with: the converter gives them that scale all the same.
+    So do the ops that make what shares a scale with a tensor in `lost`: the converter gives them that scale all the
+    same.
 
     Args:
         lost: names of tensors, see `activation_ranges.Measured`.
@@ -81,6 +82,6 @@ def float_islands(content: bytes, lost: Collection[str], made_by: OpLayers, kind
         of_layer = op.kind not in KERNELS and not layers.isdisjoint(made_by.get(op.name, ()))
         if op.name in islands or useless(op) or of_layer:
             islands.add(op.name)
-            if op.kind in SHARING:
+            if op.kind in SHARING and useless(op):
                 islands |= {tensor.name.decode() for tensor in op.inputs if is_float(tensor)}
     return [op.name for op in found if op.name in islands]
