@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError, one_line
@@ -28,6 +30,7 @@ REMEDIES = {
     "Conv2DBackpropInput": "leave its dilation_rate at 1",
     "Conv3DBackpropInputV2": "leave its dilation_rate at 1",
 }
+LARGEST_STEP = 1e3
 REPLACE = "write it with other operations, or try --format onnx"
 
 LayersOf = Callable[[str], Iterable[str]]  # a TFLite op, such as "ELU" -> the layers that have it
@@ -84,6 +87,12 @@ def check_runs(content: bytes, model: keras.Model, precision: Precision, made_by
         if op.kind in wrong and not op.computes_in_float:
             found = needed(op.kind, made_by.get(op.name, ()))
             raise ExportError(f"TFLite's {precision.activations} kernel is wrong for {found}; export it as tflite int8")
+        if precision.activations == "int16" and any(map(is_too_wide, op.outputs)):
+            made = made_by.get(op.name, ())
+            where = named_layers(made) if made else f"operation {op.kind}"
+            raise ExportError(
+                f"{where} has values too far apart for 16 bits, as masks of -1e9; export it as tflite int8"
+            )
     try:
         interpreter = Interpreter(
             model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -96,6 +105,12 @@ def check_runs(content: bytes, model: keras.Model, precision: Precision, made_by
             raise
         layers = dict.fromkeys(layer for op in ops if op.kind == match[1] for layer in made_by.get(op.name, ()))
         raise node_refused(str(error), match, tuple(layers)) from None
+
+
+def is_too_wide(tensor: Any) -> bool:
+    """Whether one step of a TensorT's scale is larger than what any layer answers with on purpose."""
+    scale = None if tensor.quantization is None else tensor.quantization.scale
+    return scale is not None and len(scale) > 0 and float(np.max(scale)) > LARGEST_STEP
 
 
 def not_integer_only(name: str, float_ops: Mapping[str, Sequence[str]]) -> ExportError:

@@ -141,7 +141,8 @@ def attempt(case: Case, wanted: Sequence[Precision], write: Callable[[Row], None
         except Exception as error:
             write_all(case, wanted, write, Verdict("unloaded", f"{type(error).__name__}: {str(error)[-400:]}"))
             return
-        if not np.isfinite(rounded.exact).all() or not np.allclose(original, rounded.exact, atol=1e-5, rtol=1e-4):
+        tolerance = 1e-3 * np.ptp(original) + 1e-5  # a model is built in float32, whatever its layers compute in
+        if not np.isfinite(rounded.exact).all() or np.abs(original - rounded.exact).max() > tolerance:
             write_all(case, wanted, write, Verdict("broken", "Keras answers with NaN, or else before and after saving"))
             return
         for precision in wanted:
