@@ -66,7 +66,7 @@ torture: $(READY) $(FUZZER)/.ready data  ## test hostile files, kills, full disk
 	$(TORTURE) report
 
 coverage-table: $(READY)  ## export a small model around every layer in every precision, compare; write docs/coverage.md (an hour; resumes)
-	$(ALONE) PYTHONPATH=.:tests $(BIN)/python -m coverage_table $(if $(ONLY),--only $(ONLY))
+	$(ALONE) PYTHONPATH=.:tests $(BIN)/python -m coverage_table $(if $(ONLY),--only $(ONLY)) $(if $(APPLICATIONS),--applications)
 
 $(FUZZER)/.ready:
 	$(PYTHON) -m venv $(FUZZER)

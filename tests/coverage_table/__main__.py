@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from coverage_table.applications import APPLICATIONS, application_precisions, run_application
 from coverage_table.case import Case
 from coverage_table.cases import ALL
 from coverage_table.judge import SOUND
 from coverage_table.page import write_page
 from coverage_table.run import Row, precisions, run_case, warm
-from fmnist_edge.console import progress_bar
+from fmnist_edge.console import progress_bar, track
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "build/coverage/results.jsonl"
@@ -30,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = options.results or RESULTS
     if options.fresh:
         results.unlink(missing_ok=True)
-    if not options.page:
+    if options.applications:
+        run_applications(results, options.only)
+    elif not options.page:
         run(chosen(options.only, options.every), results, options.redo)
     rows = current(read(results))
     if options.results is None:
@@ -57,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--redo", action="store_true", help="run again what is a fault or refused")
     made.add_argument("--fresh", action="store_true", help="forget all results")
     made.add_argument("--results", type=Path, metavar="FILE", help="keep results there, and write no page")
+    made.add_argument("--applications", action="store_true", help="run keras.applications instead of the cases")
     made.add_argument("--page", action="store_true", help="run nothing, write the page")
     return made
 
@@ -78,6 +82,7 @@ def current(rows: list[Row]) -> list[Row]:
     """The newest row of each cell, in the order of the cases, without those of cases that are no more."""
     newest = {key(row): row for row in rows}
     wanted = [(case.id, item.format, item.name) for case in ALL for item in precisions()]
+    wanted += [(case.id, item.format, item.name) for case in APPLICATIONS for item in application_precisions()]
     return [newest[cell] for cell in wanted if cell in newest]
 
 
@@ -102,6 +107,21 @@ def run(cases: Sequence[Case], results: Path, redo: bool) -> None:
             for row in run_case(case, wanted):
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
             file.flush()
+
+
+def run_applications(results: Path, only: Sequence[str] | None) -> None:
+    """Run what is missing."""
+    known = {key(row) for row in read(results)}
+    results.parent.mkdir(parents=True, exist_ok=True)
+    warm()
+    with results.open("a", encoding="utf-8") as file:
+        for application in track(APPLICATIONS, "keras.applications"):
+            if only and not any(name in application.id for name in only):
+                continue
+            due = [item for item in application_precisions() if (application.id, item.format, item.name) not in known]
+            for row in run_application(application, due):
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                file.flush()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from coverage_table.applications import APPLICATIONS, application_precisions
 from coverage_table.case import Case
 from coverage_table.cases import FAMILIES, NO_CASE
 from coverage_table.judge import BOUNDS, SOUND, Bound
@@ -37,6 +38,12 @@ kernels compute the layer. How a whole network fares, `fmnist-edge check` says.
 | `·` | Keras itself cannot compute some setting |
 | `✗` | a fault: a wrong answer, a crash, or a converter's message that nobody explained |
 """
+APPLICATIONS_TEXT = """## keras.applications
+
+The smallest network of each family at its smallest image, with random weights: `make coverage-table APPLICATIONS=1`.
+float32 must be the same. int8 has no bound, as nothing was trained to stand rounding: the cell says on how many images
+the top class is the same, and how the scores correlate with Keras's. Less than 0.9 is a fault.
+"""
 BOUNDS_TEXT = """## Bounds
 
 A difference is a fraction of the output's range over all images. Its largest value and its mean have to stay within a
@@ -59,7 +66,7 @@ def page(rows: Sequence[Row]) -> str:
         by_name[name_of(row["case"])].append(row)
     parts = [INTRO, summary(rows), BOUNDS_TEXT + "\n" + bounds_table()]
     parts += [family(title, cases, by_name, reasons) for title, cases in FAMILIES.items()]
-    parts += [reasons_table(reasons, rows), without_case()]
+    parts += [applications(by_name, reasons), reasons_table(reasons, rows), without_case()]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
@@ -105,6 +112,24 @@ def family(title: str, cases: Sequence[Case], rows: dict[str, list[Row]], reason
         ]
         lines.append([f"`{name.partition('/')[2]}`", str(settings), *cells])
     return f"## {title}\n\n{table(header, sorted(lines), left=header[2:])}"
+
+
+def applications(rows: dict[str, list[Row]], reasons: dict[str, int]) -> str:
+    """The table of keras.applications; an int8 cell says how it agrees."""
+    header = ["network", "image", *(f"{item.format} {item.name}" for item in application_precisions())]
+
+    def told(row: Row) -> str:
+        return " ".join(
+            filter(None, [cell([row], reasons), row["detail"] if row["result"] in ("within", "wrong") else ""])
+        )
+
+    lines = []
+    for item in APPLICATIONS:
+        found = {(row["format"], row["precision"]): told(row) for row in rows.get(name_of(item.id), [])}
+        if found:
+            cells = [found.get((kind.format, kind.name), "") for kind in application_precisions()]
+            lines.append([f"`{item.name}`", f"{item.size}×{item.size}", *cells])
+    return f"{APPLICATIONS_TEXT}\n{table(header, lines, left=header)}" if lines else ""
 
 
 def cell(rows: Sequence[Row], reasons: dict[str, int]) -> str:
