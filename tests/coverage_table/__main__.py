@@ -66,9 +66,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def chosen(only: Sequence[str] | None, every: int) -> list[Case]:
-    """The cases to run, in a spread order, so that a part of a run has seen all kinds."""
+    """The cases to run: one of each name first, then another, in a spread order. A part of a run has seen all kinds."""
     named = [case for case in ALL if not only or any(name in case.id for name in only)]
-    return sorted(named, key=lambda case: case.seed)[::every]
+    settings: Counter[str] = Counter()
+    ranked = []
+    for case in sorted(named, key=lambda case: case.seed):
+        settings[case.name] += 1
+        ranked.append((settings[case.name], case.seed, case))
+    return [case for _, _, case in sorted(ranked, key=lambda item: item[:2])][::every]
 
 
 def read(results: Path) -> list[Row]:
