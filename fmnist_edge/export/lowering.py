@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmnist_edge.aliases import Tensor
+from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import InputError
 from fmnist_edge.export.equivalents import equivalents
@@ -45,7 +46,7 @@ def lower(
         keep_float: layers that will compute in float; LRN layers among them are not fitted.
     """
     if not precision.stock:
-        model = fold_batch_norm(clone_with(model, equivalents(model, precision.format), {}))
+        model = fold_batch_norm(clone_with(model, equivalents(model, FORMATS[precision.format].file.name), {}))
     return with_lrn(model, precision.lrn, images, keep_float)
 
 

@@ -65,6 +65,11 @@ def test_a_layer_of_another_package_keeps_its_own_computation():
     assert equivalents(model_with(RandomFlip()), "tflite") == {}
 
 
+def test_sources_around_a_tflite_file_get_what_tflite_needs():
+    model = model_with(ops.arctan)
+    assert lower(model, get_precision("c-array", "int8_only"), IMAGES).model is not model
+
+
 def test_stock_precisions_have_none():
     model = model_with(ops.arctan)
     assert lower(model, get_precision("onnx", "stock_float32")).model is model
