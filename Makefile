@@ -24,7 +24,7 @@ INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --requir
 SERVED := exported/tiny_resnet/int8.tflite
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test test-all sshd torture lint types docs bench gpu report exported matrix compat aarch64 emulate estimate microcontroller soak audit licences release lock wheel clean
+.PHONY: help data demo test test-all sshd torture coverage-table lint types docs bench gpu report exported matrix compat aarch64 emulate estimate microcontroller soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -64,6 +64,9 @@ torture: $(READY) $(FUZZER)/.ready data  ## test hostile files, kills, full disk
 	$(TORTURE) edges
 	PYTHONPATH=.:tests $(FUZZER)/bin/python -m torture fuzz
 	$(TORTURE) report
+
+coverage-table: $(READY)  ## export a small model around every layer in every precision, compare; write docs/coverage.md (an hour; resumes)
+	$(ALONE) PYTHONPATH=.:tests $(BIN)/python -m coverage_table $(if $(ONLY),--only $(ONLY)) $(if $(APPLICATIONS),--applications)
 
 $(FUZZER)/.ready:
 	$(PYTHON) -m venv $(FUZZER)

@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fmnist_edge.export.flatbuffer import pack, unpack
+from fmnist_edge.export.flatbuffer import op_kinds, pack, unpack
+from fmnist_edge.export.shared_scales import has_range, set_range, widen_shared
 
-__all__ = ["measure_ranges"]
+__all__ = ["Measured", "measure", "measure_ranges"]
+
+SAMPLED = 1024  # values of a tensor that its typical value is told from
+LEVELS = 255  # steps of eight bits
+# How many steps the typical value of a tensor has to be. Squares and other activations are mostly small and may be 0;
+# what comes out of these ops is multiplied or added to later, and what is cut off is missed.
+LEAST, LEAST_AFTER = 0.005, {"EXP": 0.5, "RSQRT": 0.5, "SELECT": 0.5, "SELECT_V2": 0.5}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A float file whose tensors have the ranges that calibration images produce.
+
+    Attributes:
+        content: the `.tflite` file.
+        lost: names of tensors whose typical value is next to nothing in steps of eight bits of their range: of
+            1 / sqrt(variance) when one image is constant, or of logits that are masked with -1e9. In int8 nearly all of
+            their values would be 0.
+    """
+
+    content: bytes
+    lost: tuple[str, ...]
 
 
 def measure_ranges(content: bytes, batches: Iterable[np.ndarray]) -> bytes:
-    """Replace the ranges in a float file by the minima and maxima that `batches` produce.
+    """The content that `measure` gives."""
+    return measure(content, batches).content
+
+
+def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:
+    """Replace the ranges in a float file by the minima and maxima that `batches` produce, see also `shared_scales`.
 
     The converter's calibrator reads an op's inputs again after the op has run. An op that works in place has
     overwritten them by then: in a chain of MUL and ADD each tensor's range also covers the values of the next tensor
@@ -29,21 +57,35 @@ def measure_ranges(content: bytes, batches: Iterable[np.ndarray]) -> bytes:
     lows, highs = np.full(len(found), np.inf), np.full(len(found), -np.inf)
     interpreter = preserving_interpreter(content)
     image = interpreter.get_input_details()[0]["index"]
+    typical: list[list[float]] = [[] for _ in found]
     for batch in batches:
         interpreter.set_tensor(image, batch)
         interpreter.invoke()
         values = [interpreter.get_tensor(index) for index in found]
         lows = np.minimum(lows, [value.min() for value in values])
         highs = np.maximum(highs, [value.max() for value in values])
+        for medians, value in zip(typical, values, strict=True):
+            medians += typical_value(value)
     for index, low, high in zip(found, lows, highs, strict=True):
-        quantization = tensors[index].quantization
-        quantization.min, quantization.max = np.array([low], np.float32), np.array([high], np.float32)
-    return pack(model)
+        set_range(tensors[index], low, high)
+    steps = (np.maximum(highs, 0) - np.minimum(lows, 0)) / LEVELS
+    operators = model.subgraphs[0].operators
+    maker = {int(index): kind for kind, op in zip(op_kinds(model), operators, strict=True) for index in op.outputs}
+    lost = [
+        tensors[index].name.decode()
+        for index, step, medians in zip(found, steps, typical, strict=True)
+        if medians and float(np.median(medians)) < step * LEAST_AFTER.get(maker.get(index, ""), LEAST)
+    ]
+    widen_shared(model, lost)
+    return Measured(pack(model), tuple(lost))
 
 
-def has_range(tensor: Any) -> bool:
-    """Whether the converter's calibrator gave a TensorT a range."""
-    return tensor.quantization is not None and tensor.quantization.min is not None
+def typical_value(values: np.ndarray) -> list[float]:
+    """The median of |values| without zeros, as a list; an empty list for zeros alone."""
+    flat = values.reshape(-1)
+    sample = np.abs(flat[:: max(1, flat.size // SAMPLED)])
+    kept = sample[sample > 0]
+    return [float(np.median(kept))] if kept.size else []
 
 
 def preserving_interpreter(content: bytes) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["pack", "schema_module", "unpack"]
+__all__ = ["op_kinds", "pack", "schema_module", "unpack"]
 
 IDENTIFIER = b"TFL3"
 BUFFER_ALIGNMENT = 16  # schema.fbs: force_align of Buffer.data; the Python library ignores it
@@ -27,8 +27,22 @@ def schema_module() -> ModuleType:
 
 
 def unpack(content: bytes) -> Any:
-    """A file's ModelT. Raises what the flatbuffer library raises for a file that is not TFLite."""
-    return schema_module().ModelT.InitFromPackedBuf(content, 0)
+    """A file's ModelT; a vector that is absent is an empty list. Raises what the library raises for another file."""
+    model = schema_module().ModelT.InitFromPackedBuf(content, 0)
+    model.operatorCodes = [] if model.operatorCodes is None else model.operatorCodes
+    for graph in model.subgraphs:
+        graph.operators = [] if graph.operators is None else graph.operators
+        for op in graph.operators:
+            op.inputs = [] if op.inputs is None else op.inputs
+            op.outputs = [] if op.outputs is None else op.outputs
+    return model
+
+
+def op_kinds(model: Any, subgraph: int = 0) -> list[str]:
+    """The types of a ModelT's ops, such as "CONV_2D", in graph order."""
+    names = {value: name for name, value in vars(schema_module().BuiltinOperator).items() if isinstance(value, int)}
+    codes = [names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
+    return [codes[op.opcodeIndex] for op in model.subgraphs[subgraph].operators]
 
 
 def pack(model: Any) -> bytes:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmnist_edge.aliases import Tensor
+from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import InputError
+from fmnist_edge.export.equivalents import equivalents
 from fmnist_edge.export.lrn import Fit, blocked_layer, fit_layers, fitted_layer, native_layer
 
 if TYPE_CHECKING:
@@ -43,8 +45,9 @@ def lower(
         images: preprocessed calibration images, float32 (n, *input_shape), for precisions that fit LRN.
         keep_float: layers that will compute in float; LRN layers among them are not fitted.
     """
-    folded = model if precision.stock else fold_batch_norm(model)
-    return with_lrn(folded, precision.lrn, images, keep_float)
+    if not precision.stock:
+        model = fold_batch_norm(clone_with(model, equivalents(model, FORMATS[precision.format].file.name), {}))
+    return with_lrn(model, precision.lrn, images, keep_float)
 
 
 def with_lrn(

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmnist_edge.catalog.precisions import Precision
+from fmnist_edge.catalog.precisions import Precision, get_precision
 from fmnist_edge.errors import ExportError
-from fmnist_edge.export.activation_ranges import measure_ranges
+from fmnist_edge.export.activation_ranges import measure
 from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_errors, quiet
-from fmnist_edge.export.flatbuffer import pack, schema_module, unpack
+from fmnist_edge.export.flatbuffer import pack, unpack
 from fmnist_edge.export.layer_names import LayerNames, check_ops, output_layer
+from fmnist_edge.export.tflite_operators import INEXACT, WRONG, float_islands, operators
+from fmnist_edge.export.tflite_refusals import check_runs, explained, not_integer_only, too_wide
 
 if TYPE_CHECKING:
     import keras
@@ -36,26 +38,51 @@ class TFLiteExporter(Exporter):
     ) -> bytes:
         with export_errors(f"TFLite {precision.name} conversion"), quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the converter warns about its own calibration API
-            converter = make_converter(fixed_batch(model, batch), precision, calibration)
-            if precision.activations == "int8" and not precision.stock:
-                content = quantize_int8(converter, keep_float, lambda content: self.op_layers(content, model))
-            else:
-                content = converter.convert()
+            try:
+                content = self._converted(model, precision, batch, calibration, keep_float)
+                check_runs(content, model, precision, self.op_layers(content, model))
+                if precision.integer_only:
+                    self._check_integer_only(content, model)
+            except Exception as error:  # the converter raises anything
+                refusal = explained(error, model, precision, lambda op: self._layers_with(op, model, batch))
+                if refusal is None:
+                    raise
+                raise refusal from None
             return content if precision.stock else pack(unpack(content))
+
+    def _converted(
+        self,
+        model: keras.Model,
+        precision: Precision,
+        batch: int | None,
+        calibration: np.ndarray | None,
+        keep_float: tuple[str, ...],
+    ) -> bytes:
+        converter = make_converter(fixed_batch(model, batch), precision, calibration)
+        if precision.activations == "int8" and not precision.stock:
+            return quantize_int8(converter, precision, keep_float, lambda content: self.op_layers(content, model))
+        return converter.convert()
+
+    def _layers_with(self, op: str, model: keras.Model, batch: int | None) -> tuple[str, ...]:
+        """The layers that have an op of this type, such as "ELU", in the float file."""
+        content = self._converted(model, get_precision("tflite", "float32"), batch, None, ())
+        made_by = self.op_layers(content, model)
+        found = (layer for item in operators(content) if item.kind == op for layer in made_by.get(item.name, ()))
+        return tuple(dict.fromkeys(found))
+
+    def _check_integer_only(self, content: bytes, model: keras.Model) -> None:
+        """Raises ExportError, which names ops and layers, when an op computes in float."""
+        made_by = self.op_layers(content, model)
+        ops: dict[str, list[str]] = {}
+        for op in operators(content):
+            if op.computes_in_float:
+                ops.setdefault(op.kind, []).extend(made_by.get(op.name, ()))
+        if ops:
+            raise not_integer_only(model.name, {kind: tuple(dict.fromkeys(layers)) for kind, layers in ops.items()})
 
     def census(self, content: bytes) -> Census:
         with export_errors("reading the TFLite file"):
-            schema, graph = schema_module(), unpack(content)
-            op_names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-            floats = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
-            found = []
-            for subgraph in graph.subgraphs:
-                for op in subgraph.operators:
-                    code = graph.operatorCodes[op.opcodeIndex]
-                    kind = op_names[max(code.builtinCode, code.deprecatedBuiltinCode)]
-                    output = subgraph.tensors[op.outputs[0]]
-                    found.append((kind, output.name.decode(), output.type in floats))
-            return Census.of(found)
+            return Census.of([(op.kind, op.name, op.writes_float) for op in operators(content)])
 
     def op_layers(self, content: bytes, model: keras.Model) -> OpLayers:
         """See Exporter. TFLite ops have no names, so an op is identified by the name of its output."""
@@ -116,9 +143,15 @@ def operator_sets(precision: Precision) -> list[tf.lite.OpsSet]:
 
 
 def quantize_int8(
-    converter: tf.lite.TFLiteConverter, keep_float: tuple[str, ...], op_layers: Callable[[bytes], OpLayers]
+    converter: tf.lite.TFLiteConverter,
+    precision: Precision,
+    keep_float: tuple[str, ...],
+    op_layers: Callable[[bytes], OpLayers],
 ) -> bytes:
     """Convert to int8 and keep the ops of some layers in float; `op_layers` finds the layers of the ops in a file.
+
+    Ops that eight bits would make useless stay in float too, see `float_islands`. An integer-only precision refuses
+    them.
 
     The converter calibrates, then quantises. Here both steps run separately: between them the measured ranges replace
     the converter's wrong ones, and only the second step accepts ops to leave in float. TensorFlow's
@@ -129,15 +162,20 @@ def quantize_int8(
     images = converter.representative_dataset
     converter.representative_dataset = lambda: islice(images(), 1)
     converter._experimental_calibrate_only = True
-    content = measure_ranges(converter.convert(), (batch for (batch,) in images()))
-    made_by = op_layers(content) if keep_float else {}
+    measured = measure(converter.convert(), (batch for (batch,) in images()))
+    content = measured.content
+    made_by = op_layers(content)
+    kinds = WRONG["int8"] if precision.integer_only else (*WRONG["int8"], *INEXACT)
+    islands = float_islands(content, measured.lost, made_by, kinds)
+    if precision.integer_only and islands:
+        raise too_wide({name: made_by.get(name, ()) for name in islands})
     check_ops(keep_float, {layer for made in made_by.values() for layer in made})
     return mlir_quantize(
         content,
         disable_per_channel=converter._experimental_disable_per_channel,
         input_data_type=converter.inference_input_type,
         output_data_type=converter.inference_output_type,
-        denylisted_nodes=[name for name, made in made_by.items() if not set(keep_float).isdisjoint(made)],
+        denylisted_nodes=[*islands, *(name for name, made in made_by.items() if not set(keep_float).isdisjoint(made))],
     )
 
 

@@ -1,0 +1,104 @@
+"""keras.applications, the smallest of each family: float parity, and how often int8 agrees.
+
+Weights are random, so int8 has no bound here: nothing has been trained to stand rounding. What is reported is the share
+of images with the same top class, and the correlation of the scores over all images and classes.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coverage_table.case import Case, images_for
+from coverage_table.judge import FLOAT, Rounded, Verdict, judged, refusal
+from coverage_table.run import Row, compiled, in_child
+from fmnist_edge.catalog.precisions import Precision, select
+from fmnist_edge.runtime.preprocess import Preprocessing
+
+__all__ = ["APPLICATIONS", "Application", "application_precisions", "run_application"]
+
+CLASSES = 7
+CORRELATION = 0.9  # of int8's scores with Keras's; less is a fault
+FAMILIES = {
+    "ConvNeXtTiny": 32, "DenseNet121": 32, "EfficientNetB0": 32, "EfficientNetV2B0": 32, "InceptionResNetV2": 75,
+    "InceptionV3": 75, "MobileNet": 32, "MobileNetV2": 32, "MobileNetV3Large": 32, "MobileNetV3Small": 32,
+    "NASNetMobile": 32, "ResNet50": 32, "ResNet50V2": 32, "VGG16": 32, "Xception": 71,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Application:
+    """A network of keras.applications, and the side of its smallest square image."""
+
+    name: str
+    size: int
+
+    @property
+    def id(self) -> str:
+        return f"applications/{self.name}/{self.size}x{self.size}"
+
+
+APPLICATIONS = [Application(name, size) for name, size in FAMILIES.items()]
+
+
+def application_precisions() -> list[Precision]:
+    return [item for item in select("all") if item.name in ("float32", "int8")]
+
+
+def run_application(application: Application, wanted: Sequence[Precision]) -> list[Row]:
+    """A row for each precision, each in a child of its own: the networks are large."""
+    rows = []
+    for precision in wanted:
+        found, ending = in_child(lambda write, item=precision: attempt(application, item, write))
+        rows += found or [row_of(application, precision, ending)]
+    return rows
+
+
+def row_of(application: Application, precision: Precision, verdict: Verdict) -> Row:
+    return {"case": application.id, "format": precision.format, "precision": precision.name, **asdict(verdict)}
+
+
+def attempt(application: Application, precision: Precision, write: Callable[[Row], None]) -> None:
+    import keras
+
+    from fmnist_edge import checkpoints
+
+    keras.utils.set_random_seed(0)
+    shape = (application.size, application.size, 3)
+    build = getattr(keras.applications, application.name)
+    model = build(input_shape=shape, weights=None, classes=CLASSES, classifier_activation=None)
+    with tempfile.TemporaryDirectory(prefix="fmnist-edge-coverage-") as folder:
+        model.save(Path(folder) / "model.keras")
+        checkpoint = checkpoints.load(Path(folder) / "model.keras")
+        pixels = images_for(Case("applications", application.name, "", lambda x: x, shape))
+        write(row_of(application, precision, compared(checkpoint, precision, pixels, Path(folder))))
+
+
+def compared(checkpoint: Any, precision: Precision, pixels: np.ndarray, folder: Path) -> Verdict:
+    from fmnist_edge.export.calibration_images import Calibration
+    from fmnist_edge.export.contracts import contract_for
+    from fmnist_edge.export.pipeline import export
+    from fmnist_edge.runtime.classifier import Classifier
+
+    preprocessing = Preprocessing(1.0)  # most of these networks take 0..255 and scale it themselves
+    expected = compiled(checkpoint.model, pixels.shape[1:])(preprocessing.apply(pixels, pixels.shape[1:]))
+    try:
+        contract = contract_for(checkpoint, preprocessing, None, "either")
+        calibration = Calibration(pixels, "images of the case")
+        artifact = export(checkpoint, precision, contract, folder, calibration=calibration, golden_images=pixels[:2])
+        with Classifier.load(artifact.path, threads=1) as classify:
+            scores = classify.scores(pixels)
+    except Exception as error:
+        return refusal(error)
+    if precision.name == "float32":
+        nothing = np.zeros_like(expected)
+        return judged(scores, Rounded(expected, nothing, nothing, nothing), FLOAT)
+    agreement = float((scores.argmax(1) == expected.argmax(1)).mean())
+    correlation = float(np.corrcoef(scores.ravel(), expected.ravel())[0, 1])
+    detail = f"{agreement:.0%} agree, correlation {correlation:.3f}"
+    return Verdict("within" if correlation >= CORRELATION else "wrong", detail)
