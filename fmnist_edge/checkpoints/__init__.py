@@ -118,7 +118,9 @@ def find(name_or_path: str | Path, folder: Path) -> tuple[str, Path]:
         suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
         return name[: len(name) - len(suffix)] or name, path
     if isinstance(name_or_path, Path) or "/" in text or path.suffix in (*SUFFIXES, ".pb"):
-        raise CheckpointError(f"{shown(text)}: no such file; give a .keras, .h5 or SavedModel, or a zoo name")
+        raise CheckpointError(
+            f"{one_line(ValueError(text))}: no such file; give a .keras, .h5 or SavedModel, or a zoo name"
+        )
     raise UnknownNameError(f"{shown(text)}: no such file, and {MODELS.unknown(text)}")
 
 

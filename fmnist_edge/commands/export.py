@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.console import progress_bar, table, track
-from fmnist_edge.errors import GateError, InputError
+from fmnist_edge.console import progress_bar, table
+from fmnist_edge.errors import FmnistEdgeError, GateError, InputError
 
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
     from fmnist_edge.catalog.precisions import Precision
-    from fmnist_edge.checkpoints import Checkpoint
+    from fmnist_edge.conversion.job import Job, Outcome, Tuning
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -34,6 +34,8 @@ HELP = Help(
         executed. A model that is not for Fashion-MNIST needs --calibration for integer precisions.
 
         The table shows each file's size, its ops, how many of them compute in float, and the start of its SHA-256.
+        What a format or a precision cannot express is refused with the reason, and the rest is written. The exit code
+        is 2 if a precision was refused that --precision names, or if nothing was written.
         """,
     examples=(
         ("All precisions of TFLite and ONNX", "export tiny_resnet"),
@@ -143,93 +145,120 @@ def add_contract(contract: arguments.Arguments) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge import checkpoints
     from fmnist_edge.catalog.precisions import select
-    from fmnist_edge.export.calibration_images import calibration_for
-    from fmnist_edge.export.contracts import contract_for
-    from fmnist_edge.export.pipeline import export
-    from fmnist_edge.files import locked
-    from fmnist_edge.runtime.preprocess import Preprocessing
 
     precisions = select(options.format, options.precision)
-    if options.tune_accuracy is not None and options.keep_float:
-        raise InputError("--tune-accuracy itself chooses the layers to keep in float; leave --keep-float out")
-    if options.tune_accuracy is not None and not any(precision.calibrated for precision in precisions):
-        names = ", ".join(precision.filename for precision in precisions)
-        raise InputError(f"--tune-accuracy is for calibrated precisions, such as int8, and not for {names}")
-    if options.tune_accuracy is not None and options.format == "c-array":
-        raise InputError("--tune-accuracy has to run the files, and a c-array does not run here; use --format tflite")
-    preprocessing = Preprocessing(options.scale, options.mean, options.std)
-    artifacts = []
-    for name in options.models:
-        checkpoint = checkpoints.load(name, folder=options.trained)
-        contract = contract_for(checkpoint, preprocessing, options.labels, options.polarity, options.resize)
-        calibration = None
-        if any(precision.calibrated for precision in precisions):
-            calibration = calibration_for(contract, options.calibration, options.data)
-        arguments = {"batch": options.batch, "calibration": calibration}
-        folder = options.out / checkpoint.name
-        with locked(folder):
-            for precision in track(precisions, f"exporting {checkpoint.name}"):
-                what = (checkpoint, precision, contract, folder)
-                if options.tune_accuracy is not None and precision.calibrated and calibration is not None:
-                    artifacts.append(tuned(options, *what, **arguments))
-                else:
-                    artifacts.append(export(*what, **arguments, keep_float=tuple(options.keep_float)))
-    print(listed(artifacts))
-    short = [item for item in artifacts if item.manifest.recovery and not item.manifest.recovery.passed]
+    check_tuning(options, precisions)
+    outcomes: list[Outcome] = []
+    for model in options.models:
+        job = job_for(options, model, precisions)
+        with progress_bar(f"exporting {model}") as progress:
+            done = exported(job, progress)
+        for outcome in done:
+            if outcome.tuning is not None:
+                print(remedies(outcome.path, outcome.tuning))
+        outcomes += done
+    refused = [outcome for outcome in outcomes if outcome.error is not None]
+    if len(refused) < len(outcomes):
+        print(listed(outcomes))
+    named = refused if options.precision else [outcome for outcome in refused if outcome.whole_model]
+    if named or len(refused) == len(outcomes):
+        raise refusal(named or refused)
+    short = [outcome for outcome in outcomes if outcome.artifact and not recovered(outcome.artifact)]
     if short:
-        paths = ", ".join(str(artifact.path) for artifact in short)
+        paths = ", ".join(str(outcome.path) for outcome in short)
         raise GateError(
             f"no remedy kept the loss within {options.tune_accuracy} pp; wrote the best file found: {paths}"
         )
 
 
-def listed(artifacts: Sequence[Artifact]) -> str:
-    return table(HEADER, [row(artifact) for artifact in artifacts], left=["sha256"])
+def exported(job: Job, progress: Callable[[int, int, str], None]) -> list[Outcome]:
+    """Export one model; a model that cannot be exported at all is one Outcome."""
+    from fmnist_edge.conversion.job import Outcome
+    from fmnist_edge.conversion.parent import export_model
+
+    try:
+        return export_model(job, progress)
+    except FmnistEdgeError as error:
+        return [Outcome(Path(job.model), error=error, whole_model=True)]
 
 
-def row(artifact: Artifact) -> list[str]:
-    manifest, islands = artifact.manifest, artifact.manifest.float_ops
+def check_tuning(options: argparse.Namespace, precisions: Sequence[Precision]) -> None:
+    """Raises InputError for options that contradict --tune-accuracy."""
+    if options.tune_accuracy is None:
+        return
+    if options.keep_float:
+        raise InputError("--tune-accuracy itself chooses the layers to keep in float; leave --keep-float out")
+    if not any(precision.calibrated for precision in precisions):
+        names = ", ".join(precision.filename for precision in precisions)
+        raise InputError(f"--tune-accuracy is for calibrated precisions, such as int8, and not for {names}")
+    if options.format == "c-array":
+        raise InputError("--tune-accuracy has to run the files, and a c-array does not run here; use --format tflite")
+
+
+def job_for(options: argparse.Namespace, model: str, precisions: Sequence[Precision]) -> Job:
+    from fmnist_edge.conversion.job import Job
+
+    return Job(
+        model=model,
+        trained=str(options.trained),
+        out=str(options.out),
+        precisions=[[precision.format, precision.name] for precision in precisions],
+        batch=options.batch,
+        data=options.data,
+        calibration=options.calibration,
+        keep_float=options.keep_float,
+        tune_accuracy=options.tune_accuracy,
+        budget_min=options.budget,
+        labels=None if options.labels is None else str(options.labels),
+        polarity=options.polarity,
+        resize=options.resize,
+        scale=options.scale,
+        mean=options.mean,
+        std=options.std,
+    )
+
+
+def recovered(artifact: Artifact) -> bool:
+    recovery = artifact.manifest.recovery
+    return recovery is None or bool(recovery.passed)
+
+
+def refusal(refused: Sequence[Outcome]) -> FmnistEdgeError:
+    """The error of a command whose precisions were refused: the first one's class, with all reasons."""
+    errors = [outcome.error for outcome in refused if outcome.error is not None]
+    first = errors[0]
+    if len(errors) == 1:
+        return first
+    reasons = dict.fromkeys(str(error) for error in errors)
+    return type(first)(f"{len(refused)} files were refused: {'; '.join(reasons)}")
+
+
+def listed(outcomes: Sequence[Outcome]) -> str:
+    """A table of what was written and, if anything was refused, why."""
+    header = HEADER if all(outcome.error is None for outcome in outcomes) else [*HEADER, "refused because"]
+    return table(header, [row(outcome)[: len(header)] for outcome in outcomes], left=["sha256"])
+
+
+def row(outcome: Outcome) -> list[str]:
+    if outcome.artifact is None:
+        return [str(outcome.path), *["–"] * (len(HEADER) - 1), str(outcome.error)]
+    manifest, islands = outcome.artifact.manifest, outcome.artifact.manifest.float_ops
     return [
-        str(artifact.path),
+        str(outcome.path),
         f"{(manifest.size_bytes or 0) / 1000:,.0f}",
         f"{sum(manifest.op_census.values())}",
         "all" if islands == "all" else str(len(islands)),
         manifest.sha256[:12],
+        "",
     ]
 
 
-def tuned(
-    options: argparse.Namespace, checkpoint: Checkpoint, precision: Precision, *what: Any, **arguments: Any
-) -> Artifact:
-    """Export with --tune-accuracy, and print a table of the remedies that were tried."""
-    from fmnist_edge.explain.explanation import weakest_layers
-    from fmnist_edge.export.recovery.ladder import LADDER
-    from fmnist_edge.export.recovery.tuned import export_tuned
-    from fmnist_edge.export.recovery.validation import validation_images_for
-
-    contract, calibration = what[0], arguments["calibration"]
-    validation = validation_images_for(contract, calibration, options.data, own=options.calibration is not None)
-    with progress_bar(f"tuning {checkpoint.name} {precision.filename}") as progress:
-        progress(0, len(LADDER), LADDER[0].name)
-        artifact, steps = export_tuned(
-            checkpoint,
-            precision,
-            *what,
-            **arguments,
-            validation=validation,
-            weakest_layers=weakest_layers,
-            allowed=options.tune_accuracy / 100,
-            budget_s=options.budget * 60,
-            report=lambda count, step: progress(
-                count, len(LADDER), f"{step.rung}: {step.accuracy_drop * 100:.2f} pp lost"
-            ),
-        )
-    print(f"{artifact.path}: accuracy lost on {len(validation.images):,} images ({validation.source})\n")
+def remedies(path: Path, tuning: Tuning) -> str:
+    """A table of the remedies that --tune-accuracy tried for one file."""
     cells = [
-        [step.rung, f"{step.accuracy_drop * 100:.2f}", "yes" if step.passed else "no", f"{step.seconds:.0f}"]
-        for step in steps
+        [remedy, f"{drop:.2f}", "yes" if enough else "no", f"{seconds:.0f}"]
+        for remedy, drop, enough, seconds in tuning.steps
     ]
-    print(table(["remedy", "drop pp", "enough", "s"], cells) + "\n")
-    return artifact
+    judged = f"{path}: accuracy lost on {tuning.images:,} images ({tuning.source})"
+    return f"{judged}\n\n{table(['remedy', 'drop pp', 'enough', 's'], cells)}\n"

@@ -15,17 +15,17 @@ from fmnist_edge.aliases import Tensor
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import InputError
+from fmnist_edge.export.clone import Weights, clone_with
 from fmnist_edge.export.equivalents import equivalents
 from fmnist_edge.export.lrn import Fit, blocked_layer, fit_layers, fitted_layer, native_layer
+from fmnist_edge.export.recurrent import unroll
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Lowered", "fold_batch_norm", "lower", "set_weights", "with_fits", "with_lrn"]
+__all__ = ["Lowered", "fold_batch_norm", "lower", "with_fits", "with_lrn"]
 
 LRN_LAYERS = {"blocked": blocked_layer, "native": native_layer}
-
-Weights = dict[str, list[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def lower(
         keep_float: layers that will compute in float; LRN layers among them are not fitted.
     """
     if not precision.stock:
-        model = fold_batch_norm(clone_with(model, equivalents(model, FORMATS[precision.format].file.name), {}))
+        model = clone_with(model, equivalents(model, FORMATS[precision.format].file.name), {})
+        model = fold_batch_norm(unroll(model, precision) if precision.calibrated else model)
     return with_lrn(model, precision.lrn, images, keep_float)
 
 
@@ -152,30 +153,6 @@ def batch_norm_parameters(norm: keras.layers.Layer) -> tuple[np.ndarray, ...]:
 
 def weights_of(layer: keras.layers.Layer, changed: Weights) -> list[np.ndarray]:
     return changed.get(layer.name) or layer.get_weights()
-
-
-def clone_with(model: keras.Model, replacements: dict[str, keras.layers.Layer], weights: Weights) -> keras.Model:
-    """A copy of `model` with replaced layers and weights, both by layer name; `model` itself without replacements."""
-    import keras
-
-    if not replacements:
-        return model
-
-    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return replacements.get(layer.name) or type(layer).from_config(layer.get_config())
-
-    copy = keras.models.clone_model(model, clone_function=clone)
-    for layer in model.layers:
-        if layer.weights and layer.name not in replacements:
-            set_weights(copy.get_layer(layer.name), weights.get(layer.name) or layer.get_weights())
-    return copy
-
-
-def set_weights(layer: keras.layers.Layer, values: list[np.ndarray]) -> None:
-    """Set a layer's weights, and what it derives from them: Normalization computes with neither mean nor variance."""
-    layer.set_weights(values)
-    if hasattr(layer, "finalize_state"):
-        layer.finalize_state()
 
 
 def identity_layer(name: str) -> keras.layers.Layer:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmnist_edge.aliases import Tensor
-from fmnist_edge.export.lowering import normalizes_last_axis, set_weights
+from fmnist_edge.export.clone import set_weights
+from fmnist_edge.export.lowering import normalizes_last_axis
 from fmnist_edge.export.recovery.simulate import (
     activation_ranges,
     is_relu,

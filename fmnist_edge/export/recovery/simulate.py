@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fmnist_edge.aliases import Tensor
-from fmnist_edge.export.lowering import set_weights
+from fmnist_edge.export.clone import set_weights
 
 if TYPE_CHECKING:
     import keras

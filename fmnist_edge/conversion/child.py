@@ -1,0 +1,141 @@
+"""The child process: load the model once and export it in one precision after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fmnist_edge.aliases import JsonObject
+from fmnist_edge.catalog.precisions import Precision
+from fmnist_edge.conversion.job import Job
+from fmnist_edge.errors import ExportError, InputError, UnavailableError, UnknownNameError, one_line
+
+if TYPE_CHECKING:
+    from fmnist_edge.artifact import Artifact
+    from fmnist_edge.checkpoints import Checkpoint
+    from fmnist_edge.export.calibration_images import Calibration
+    from fmnist_edge.runtime.contract import Contract
+
+__all__ = ["export_all", "inputs_of"]
+
+REFUSALS = (ExportError, InputError, UnavailableError)  # of one precision; other errors end the whole job
+MAX_MESSAGE = 4000  # characters
+Progress = Callable[[JsonObject], None]
+
+
+def export_all(request: JsonObject, progress: Progress) -> None:
+    """Run a Job (`request`: its fields). `progress` gets one event after another, each a dict with one key:
+
+    - "loaded": the model's name;
+    - "begun": index of a precision;
+    - "remedy": [number of remedies tried, number of all, text];
+    - "written": {"path": ..., "tuning": the fields of a Tuning, or None};
+    - "refused": [class of the error, its message].
+
+    Raises what loading the model and reading the images raise, UnknownNameError, and FileError when a file cannot be
+    written.
+    """
+    from fmnist_edge.files import locked
+
+    job = Job(**request)
+    checkpoint, contract, calibration = inputs_of(job)
+    progress({"loaded": checkpoint.name})
+    folder = Path(job.out) / checkpoint.name
+    with locked(folder):
+        for index, precision in enumerate(job.selected()):
+            progress({"begun": index})
+            try:
+                written = export_one(job, checkpoint, precision, contract, folder, calibration, progress)
+            except UnknownNameError:
+                raise
+            except REFUSALS as error:
+                progress({"refused": [type(error).__name__, one_line(error, MAX_MESSAGE)]})
+            else:
+                progress({"written": written})
+
+
+def inputs_of(job: Job) -> tuple[Checkpoint, Contract, Calibration | None]:
+    """The model, its contract, and calibration images if a precision needs some."""
+    from fmnist_edge import checkpoints
+    from fmnist_edge.export.calibration_images import calibration_for
+    from fmnist_edge.export.contracts import contract_for
+    from fmnist_edge.runtime.preprocess import Preprocessing
+
+    checkpoint = checkpoints.load(job.model, folder=Path(job.trained))
+    preprocessing = Preprocessing(job.scale, job.mean, job.std)
+    labels = None if job.labels is None else Path(job.labels)
+    contract = contract_for(checkpoint, preprocessing, labels, job.polarity, job.resize)
+    calibration = None
+    if any(precision.calibrated for precision in job.selected()):
+        calibration = calibration_for(contract, job.calibration, job.data)
+    return checkpoint, contract, calibration
+
+
+def export_one(
+    job: Job,
+    checkpoint: Checkpoint,
+    precision: Precision,
+    contract: Contract,
+    folder: Path,
+    calibration: Calibration | None,
+    progress: Progress,
+) -> JsonObject:
+    """Export one precision; returns the value of its "written" event."""
+    from fmnist_edge.export.pipeline import export
+
+    if job.tune_accuracy is not None and precision.calibrated and calibration is not None:
+        allowed = job.tune_accuracy / 100
+        artifact, tuning = export_with_remedies(
+            job, checkpoint, precision, contract, folder, calibration, allowed, progress
+        )
+        return {"path": str(artifact.path), "tuning": tuning}
+    artifact = export(
+        checkpoint,
+        precision,
+        contract,
+        folder,
+        batch=job.batch,
+        calibration=calibration,
+        keep_float=tuple(job.keep_float),
+    )
+    return {"path": str(artifact.path), "tuning": None}
+
+
+def export_with_remedies(
+    job: Job,
+    checkpoint: Checkpoint,
+    precision: Precision,
+    contract: Contract,
+    folder: Path,
+    calibration: Calibration,
+    allowed: float,
+    progress: Progress,
+) -> tuple[Artifact, JsonObject]:
+    """Export with --tune-accuracy; returns the artifact and the fields of a Tuning."""
+    from fmnist_edge.explain.explanation import weakest_layers
+    from fmnist_edge.export.recovery.ladder import LADDER, Attempt
+    from fmnist_edge.export.recovery.tuned import export_tuned
+    from fmnist_edge.export.recovery.validation import validation_images_for
+
+    validation = validation_images_for(contract, calibration, job.data, own=job.calibration is not None)
+
+    def report(count: int, attempt: Attempt) -> None:
+        progress({"remedy": [count, len(LADDER), f"{attempt.rung}: {attempt.accuracy_drop * 100:.2f} pp lost"]})
+
+    progress({"remedy": [0, len(LADDER), LADDER[0].name]})
+    artifact, attempts = export_tuned(
+        checkpoint,
+        precision,
+        contract,
+        folder,
+        batch=job.batch,
+        calibration=calibration,
+        validation=validation,
+        weakest_layers=weakest_layers,
+        allowed=allowed,
+        budget_s=job.budget_min * 60,
+        report=report,
+    )
+    steps = [[step.rung, step.accuracy_drop * 100, step.passed, step.seconds] for step in attempts]
+    return artifact, {"images": len(validation.images), "source": validation.source, "steps": steps}

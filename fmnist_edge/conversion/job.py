@@ -1,0 +1,83 @@
+"""What to export, as JSON that a child process receives, and what became of each precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fmnist_edge.artifact import Artifact
+from fmnist_edge.catalog.precisions import Precision, get_precision
+from fmnist_edge.errors import FmnistEdgeError
+
+__all__ = ["Job", "Outcome", "Tuning"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model and all that `export` needs to know. Every field is JSON.
+
+    Attributes:
+        model: name in the zoo, or path.
+        trained: folder of the zoo's trained models.
+        out: the folder that gets a folder with the model's name.
+        precisions: (format, name) of each.
+        batch: images per call; None leaves the batch axis open.
+        data: folder of Fashion-MNIST; None for the usual places.
+        calibration: path of the user's images; None for Fashion-MNIST's.
+        keep_float: layers that compute in float, by their names in the model file.
+        tune_accuracy: percentage points that calibrated precisions may lose; None tries no remedy.
+        budget_min: minutes after which no further remedy is tried.
+        labels: path of the class names; None for the defaults.
+        polarity, resize, scale, mean, std: of the contract.
+    """
+
+    model: str
+    trained: str
+    out: str
+    precisions: list[list[str]]
+    batch: int | None = 1
+    data: str | None = None
+    calibration: str | None = None
+    keep_float: list[str] = field(default_factory=list)
+    tune_accuracy: float | None = None
+    budget_min: float = 10.0
+    labels: str | None = None
+    polarity: str | None = None
+    resize: str = "bilinear"
+    scale: float = 1 / 255
+    mean: float = 0.0
+    std: float = 1.0
+
+    def selected(self) -> list[Precision]:
+        return [get_precision(format, name) for format, name in self.precisions]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The remedies that --tune-accuracy tried for one precision.
+
+    Attributes:
+        images, source: how many validation images judged, and where they come from.
+        steps: (remedy, percentage points lost, whether that was enough, seconds) of each.
+    """
+
+    images: int
+    source: str
+    steps: list[tuple[str, float, bool, float]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one precision: exactly one of `artifact` and `error` is set.
+
+    Attributes:
+        path: where the artifact is, or would be.
+        error: why it was refused.
+        whole_model: whether no precision was tried, because the model itself was refused.
+    """
+
+    path: Path
+    artifact: Artifact | None = None
+    error: FmnistEdgeError | None = None
+    tuning: Tuning | None = None
+    whole_model: bool = False
