@@ -106,8 +106,11 @@ def test_unknown_precision_and_recipe(capsys):
     fails(capsys, ["train", "compact_cnn", "--recipe", "worst"], 2, "published")
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-@pytest.mark.parametrize("content", [b"", b"\0" * 64, bytes(range(256)) * 8, b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"])
+BROKEN = (b"PK\x03\x04", b"", b"\0" * 64, bytes(range(256)) * 8, b"\x89HDF\r\n\x1a\n")
+
+
+@pytest.mark.parametrize("suffix", [".keras", pytest.param(".h5", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("content", [BROKEN[0], *(pytest.param(it, marks=pytest.mark.slow) for it in BROKEN[1:])])
 def test_broken_checkpoint(capsys, tmp_path, suffix, content):
     path = tmp_path / f"broken{suffix}"
     path.write_bytes(content)

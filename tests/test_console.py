@@ -1,12 +1,15 @@
 """Tables: columns of numbers are aligned right; text that only starts like a number is not."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fmnist_edge.artifact import Artifact
 from fmnist_edge.commands.export import listed
 from fmnist_edge.console import is_number, table
+from fmnist_edge.conversion.job import Outcome
 
 
 def right(cells, **more):
@@ -42,7 +45,7 @@ def test_a_column_of_hashes_can_be_aligned_left():
 
 def test_export_aligns_hashes_left():
     manifest = SimpleNamespace(size_bytes=9000, op_census={"ADD": 2}, float_ops=(), sha256="1" * 64)
-    text = listed([SimpleNamespace(path="a/int8.tflite", manifest=manifest)])
+    text = listed([Outcome(Path("a/int8.tflite"), Artifact(Path("a/int8.tflite"), manifest))])
     assert text.splitlines()[1] == "| ------------- | --: | --: | --------: | ------------ |"
 
 

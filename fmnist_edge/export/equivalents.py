@@ -27,8 +27,10 @@ TRAINING_ONLY = frozenset(
 
 def equivalents(model: keras.Model, format: str) -> dict[str, keras.layers.Layer]:
     """Name of a layer or operation of `model` -> the layer that takes its place in files of this format."""
+    import keras
+
     found: dict[str, keras.layers.Layer] = {}
-    for operation in model.operations:
+    for operation in model.layers if isinstance(model, keras.Sequential) else model.operations:
         kind = type(operation).__name__
         if not type(operation).__module__.startswith("keras."):
             continue

@@ -39,6 +39,7 @@ def test_keep_float_and_explain_speak_of_layers_by_their_names_in_the_file(folde
     assert "--keep-float 'a b'" in said  # what is kept already stays in the command that it proposes
 
 
+@pytest.mark.slow
 def test_a_layer_that_is_not_there_is_told_from_those_that_are(folder, capsys):
     assert exported(folder, "Grösse+1") == 2
     said = capsys.readouterr().err

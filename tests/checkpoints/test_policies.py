@@ -56,6 +56,7 @@ def test_a_policy_of_training_leaves_what_float32_answers(name, policy, tmp_path
             assert loaded.widths == ([] if policy.startswith("mixed") else [policy]), form
 
 
+@pytest.mark.slow
 def test_the_manifest_names_the_types_that_were_widened(tmp_path):
     k = writer("keras")
     for policy, widened in (("float16", ["float16"]), ("mixed_float16", None)):

@@ -43,6 +43,7 @@ def job(files, out, *precisions, **more):
     )
 
 
+@pytest.mark.slow
 def test_what_cannot_be_exported_leaves_the_rest(files, tmp_path):
     """Without images, int8 is refused; what comes before and after it is written, by one child."""
     seen = []

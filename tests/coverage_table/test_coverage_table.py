@@ -65,6 +65,7 @@ def results_of(tmp_path, *arguments):
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_what_was_wrong_once_is_right(tmp_path):
     rows = results_of(tmp_path, *(part for name in FINDERS for part in ("--only", name)))
     assert len(rows) == len(FINDERS) * len(select("all"))

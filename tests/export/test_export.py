@@ -226,6 +226,7 @@ class TestLowering:
         assert lowered.count_params() == model.count_params()
         assert np.abs(np.asarray(lowered(inputs)) - np.asarray(model(inputs))).max() < 1e-5
 
+    @pytest.mark.slow
     def test_fitted_form_computes_nearly_the_same(self, model, inputs):
         lowered = with_lrn(model, "fitted", inputs)
         before, after = np.asarray(model(inputs)), np.asarray(lowered.model(inputs))

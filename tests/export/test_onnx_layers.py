@@ -279,7 +279,7 @@ def test_a_constant_that_is_not_finite_stays_float():
 
 
 def test_the_census_counts_the_ops_of_bodies():
-    census = FORMATS["onnx"].exporter().census(convert(model_of(RECURRENT["SimpleRNN backwards"]), "int8"))
+    census = FORMATS["onnx"].exporter().census(convert(model_of(RECURRENT["SimpleRNN backwards"]), "dynamic_int8"))
     assert census.ops["Loop"] == 1 and census.ops["Tanh"] == 1
     assert [name for name in census.float_ops if name.startswith("Tanh simple_rnn") and name.endswith("/Tanh")]
 

@@ -129,6 +129,7 @@ def test_every_precision_agrees_with_the_model(own, exported, precision):
     assert agreement >= (0.995 if precision.activations == "float32" else 0.97)
 
 
+@pytest.mark.slow
 def test_calibration_from_a_folder_of_images(own, tmp_path):
     from PIL import Image
 

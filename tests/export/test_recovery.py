@@ -300,6 +300,7 @@ class TestExport:
         with Classifier.load(files / "out" / "own" / "int8.tflite") as classifier:
             assert len(classifier.classify(fashion_mnist.calibration_images(10))) == 10
 
+    @pytest.mark.slow
     def test_out_of_reach_or_time_writes_the_best_and_exits_1(self, files, capsys):
         code, manifest = self.export(files, "-5", "--budget", "0.001")
         assert code == 1
@@ -307,6 +308,7 @@ class TestExport:
         assert 1 <= len(manifest["recovery"]["ladder"]) < len(LADDER)
         assert "no remedy kept the loss within -5.0 pp" in capsys.readouterr().err
 
+    @pytest.mark.slow
     def test_explain_refuses_a_file_with_changed_weights(self, files, capsys, tmp_path):
         assert self.export(files, "3")[0] == 0
         arguments = ["explain", str(files / "out" / "own" / "int8.tflite"), "--reference", str(files / "own.keras")]

@@ -249,6 +249,7 @@ class TestTables:
 
 
 class TestCommand:
+    @pytest.mark.slow
     @pytest.mark.skipif(not MICRO, reason="tflite-micro has no wheel for this machine")
     def test_every_engine_on_real_models(self, linear_models, tmp_path, capfd, monkeypatch):
         monkeypatch.delenv("FMNIST_EDGE_TFLITE_RUNTIME", raising=False)

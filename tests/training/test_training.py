@@ -224,6 +224,7 @@ def test_a_resumed_run_ends_with_the_very_same_weights(whole, resumed):
     assert card["seeds"][1]["weights_sha256"] == whole[1]["seeds"][1]["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_finished_seed_is_not_trained_again_when_a_run_goes_on(resumed):
     assert resumed[1] == [5, 6, 6]
 
