@@ -97,6 +97,7 @@ class TestCommand:
         assert code == 2 and "float32.tflite" in table and "--calibration" in error
         assert (tmp_path / "own/float32.tflite").is_file()
 
+    @pytest.mark.slow
     def test_nothing_written(self, capsys, files, tmp_path):
         code, table, error = self.run(capsys, files, tmp_path, "--precision", "int8")
         assert (code, table) == (2, "") and "--calibration" in error and error.count("\n") == 1

@@ -103,6 +103,7 @@ def test_every_precision_is_explained(sound, precision, tmp_path):
     json.dumps(found.as_dict(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_saturation_shows_what_calibration_left_out(sound, tmp_path):
     """After calibration on dark images, bright ones are clipped at the input."""
     int8 = select("tflite", ["int8"])[0]
@@ -298,6 +299,7 @@ def command(capsys, *arguments: object) -> tuple[int, str, str]:
 
 
 class TestCommand:
+    @pytest.mark.slow
     def test_table_json_plot_and_a_command_that_can_be_run(self, compact, capsys, tmp_path, monkeypatch):
         def untouched(split, folder=None):
             assert split == "train", "test images are for reports"

@@ -291,6 +291,7 @@ class TestLowering:
         pattern = keras.Model(inputs, layers.Dense(3)(normalized(dense())))
         assert fold_batch_norm(pattern) is not pattern
 
+    @pytest.mark.slow
     def test_composed_form_has_no_lrn_op_and_folds_its_bias(self, model):
         for format in ("tflite", "onnx"):
             exporter = FORMATS[format].exporter()
@@ -309,7 +310,7 @@ class TestLowering:
         assert set(islands) == {"DEQUANTIZE", "LOCAL_RESPONSE_NORMALIZATION"}
 
     @pytest.mark.parametrize(
-        "precision", ["int8", *(pytest.param(name, marks=pytest.mark.slow) for name in ("int8_only", "int16x8"))]
+        "precision", [pytest.param(name, marks=pytest.mark.slow) for name in ("int8", "int8_only", "int16x8")]
     )
     def test_integer_forms_of_lrn_have_no_float_op(self, converted, precision):
         census = census_of(converted(precision))

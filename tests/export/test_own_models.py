@@ -149,6 +149,7 @@ def test_calibration_from_a_folder_of_images(own, tmp_path):
     assert one.read_bytes() == other.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_folder_without_images_is_refused(own, capsys, tmp_path):
     arguments = ["--precision", "int8", "--format", "tflite", "--calibration", str(tmp_path)]
     assert cli.main(["export", str(own[0] / "model.keras"), *arguments, "--out", str(tmp_path / "out")]) == 2

@@ -289,6 +289,7 @@ class TestExport:
         manifest = files / "out" / "own" / "int8.tflite.json"
         return code, json.loads(manifest.read_text()) if manifest.exists() else None
 
+    @pytest.mark.slow
     def test_recovers_what_plain_export_loses(self, files, capsys):
         code, manifest = self.export(files, "3")
         assert code == 0

@@ -63,6 +63,7 @@ def again(own: Path, tmp_path: Path, *manifests: Path, model: str = "mine.keras"
     return main(["reproduce", *map(str, manifests), *options, "--report", str(tmp_path / "report.json")])
 
 
+@pytest.mark.slow
 def test_another_process_and_folder_give_the_same_bytes(own, tmp_path, capsys):
     assert os.environ.get("PYTHONHASHSEED") != "1"
     manifests = sorted((own / "out/mine").glob("*.json"))

@@ -229,6 +229,7 @@ def test_a_finished_seed_is_not_trained_again_when_a_run_goes_on(resumed):
     assert resumed[1] == [5, 6, 6]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(whole, resumed):
     """The first seed was never interrupted."""
     (one, other), (again, _) = whole[1]["seeds"], resumed[0]["seeds"]
