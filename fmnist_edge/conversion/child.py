@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.catalog.precisions import Precision
@@ -24,6 +24,14 @@ MAX_MESSAGE = 4000  # characters
 Progress = Callable[[JsonObject], None]
 
 
+class Inputs(NamedTuple):
+    """The model, its contract, and calibration images if a precision needs some."""
+
+    checkpoint: Checkpoint
+    contract: Contract
+    calibration: Calibration | None
+
+
 def export_all(request: JsonObject, progress: Progress) -> None:
     """Run a Job (`request`: its fields). `progress` gets one event after another, each a dict with one key:
 
@@ -39,14 +47,14 @@ def export_all(request: JsonObject, progress: Progress) -> None:
     from fmnist_edge.files import locked
 
     job = Job(**request)
-    checkpoint, contract, calibration = inputs_of(job)
-    progress({"loaded": checkpoint.name})
-    folder = Path(job.out) / checkpoint.name
+    inputs = inputs_of(job)
+    progress({"loaded": inputs.checkpoint.name})
+    folder = Path(job.out) / inputs.checkpoint.name
     with locked(folder):
         for index, precision in enumerate(job.selected()):
             progress({"begun": index})
             try:
-                written = export_one(job, checkpoint, precision, contract, folder, calibration, progress)
+                written = export_one(job, inputs, precision, folder, progress)
             except UnknownNameError:
                 raise
             except REFUSALS as error:
@@ -55,8 +63,7 @@ def export_all(request: JsonObject, progress: Progress) -> None:
                 progress({"written": written})
 
 
-def inputs_of(job: Job) -> tuple[Checkpoint, Contract, Calibration | None]:
-    """The model, its contract, and calibration images if a precision needs some."""
+def inputs_of(job: Job) -> Inputs:
     from fmnist_edge import checkpoints
     from fmnist_edge.export.calibration_images import calibration_for
     from fmnist_edge.export.contracts import contract_for
@@ -69,46 +76,37 @@ def inputs_of(job: Job) -> tuple[Checkpoint, Contract, Calibration | None]:
     calibration = None
     if any(precision.calibrated for precision in job.selected()):
         calibration = calibration_for(contract, job.calibration, job.data)
-    return checkpoint, contract, calibration
+    return Inputs(checkpoint, contract, calibration)
 
 
-def export_one(
-    job: Job,
-    checkpoint: Checkpoint,
-    precision: Precision,
-    contract: Contract,
-    folder: Path,
-    calibration: Calibration | None,
-    progress: Progress,
-) -> JsonObject:
+def export_one(job: Job, inputs: Inputs, precision: Precision, folder: Path, progress: Progress) -> JsonObject:
     """Export one precision; returns the value of its "written" event."""
     from fmnist_edge.export.pipeline import export
 
-    if job.tune_accuracy is not None and precision.calibrated and calibration is not None:
-        allowed = job.tune_accuracy / 100
+    tuning = None
+    if job.tune_accuracy is not None and precision.calibrated and inputs.calibration is not None:
         artifact, tuning = export_with_remedies(
-            job, checkpoint, precision, contract, folder, calibration, allowed, progress
+            job, inputs, inputs.calibration, precision, folder, job.tune_accuracy / 100, progress
         )
-        return {"path": str(artifact.path), "tuning": tuning}
-    artifact = export(
-        checkpoint,
-        precision,
-        contract,
-        folder,
-        batch=job.batch,
-        calibration=calibration,
-        keep_float=tuple(job.keep_float),
-    )
-    return {"path": str(artifact.path), "tuning": None}
+    else:
+        artifact = export(
+            inputs.checkpoint,
+            precision,
+            inputs.contract,
+            folder,
+            batch=job.batch,
+            calibration=inputs.calibration,
+            keep_float=tuple(job.keep_float),
+        )
+    return {"path": str(artifact.path), "tuning": tuning}
 
 
 def export_with_remedies(
     job: Job,
-    checkpoint: Checkpoint,
-    precision: Precision,
-    contract: Contract,
-    folder: Path,
+    inputs: Inputs,
     calibration: Calibration,
+    precision: Precision,
+    folder: Path,
     allowed: float,
     progress: Progress,
 ) -> tuple[Artifact, JsonObject]:
@@ -118,16 +116,16 @@ def export_with_remedies(
     from fmnist_edge.export.recovery.tuned import export_tuned
     from fmnist_edge.export.recovery.validation import validation_images_for
 
-    validation = validation_images_for(contract, calibration, job.data, own=job.calibration is not None)
+    validation = validation_images_for(inputs.contract, calibration, job.data, own=job.calibration is not None)
 
     def report(count: int, attempt: Attempt) -> None:
         progress({"remedy": [count, len(LADDER), f"{attempt.rung}: {attempt.accuracy_drop * 100:.2f} pp lost"]})
 
     progress({"remedy": [0, len(LADDER), LADDER[0].name]})
     artifact, attempts = export_tuned(
-        checkpoint,
+        inputs.checkpoint,
         precision,
-        contract,
+        inputs.contract,
         folder,
         batch=job.batch,
         calibration=calibration,

@@ -39,11 +39,9 @@ def crashing_layer(
         return None
     layers = listed.value
     first, last = 0, len(layers) - 1  # the crash is at one of these and those between them
-    steps = max(1, last.bit_length())
-    for step in range(steps + 1):
-        if first == last:
-            break
-        progress(step, steps, "finding the layer that it crashed on")
+    steps = last.bit_length()
+    while first < last:
+        progress(steps - (last - first).bit_length(), steps, "finding the layer that it crashed on")
         middle = (first + last) // 2
         if run(middle).status is Status.CRASHED:
             last = middle

@@ -11,7 +11,7 @@ import numpy as np
 from fmnist_edge.export.flatbuffer import op_kinds, pack, unpack
 from fmnist_edge.export.shared_scales import has_range, set_range, widen_shared
 
-__all__ = ["Measured", "measure", "measure_ranges"]
+__all__ = ["Measured", "measure"]
 
 SAMPLED = 1024  # values of a tensor that its typical value is told from
 LEVELS = 255  # steps of eight bits
@@ -33,11 +33,6 @@ class Measured:
 
     content: bytes
     lost: tuple[str, ...]
-
-
-def measure_ranges(content: bytes, batches: Iterable[np.ndarray]) -> bytes:
-    """The content that `measure` gives."""
-    return measure(content, batches).content
 
 
 def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:

@@ -15,7 +15,10 @@ Weights = dict[str, list[np.ndarray]]
 
 
 def clone_with(model: keras.Model, replacements: dict[str, keras.layers.Layer], weights: Weights) -> keras.Model:
-    """A copy of `model` with replaced layers and weights, both by layer name; `model` itself without replacements."""
+    """A copy of `model` with replaced layers and weights, both by layer name; `model` itself without replacements.
+
+    A replaced layer gets weights only if `weights` has them.
+    """
     import keras
 
     if not replacements:
@@ -26,8 +29,9 @@ def clone_with(model: keras.Model, replacements: dict[str, keras.layers.Layer], 
 
     copy = keras.models.clone_model(model, clone_function=clone)
     for layer in model.layers:
-        if layer.weights and layer.name not in replacements:
-            set_weights(copy.get_layer(layer.name), weights.get(layer.name) or layer.get_weights())
+        values = weights.get(layer.name) or ([] if layer.name in replacements else layer.get_weights())
+        if values:
+            set_weights(copy.get_layer(layer.name), values)
     return copy
 
 

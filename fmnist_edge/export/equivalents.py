@@ -10,7 +10,7 @@ from fmnist_edge.aliases import Tensor
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["equivalents"]
+__all__ = ["equivalents", "formula_layer"]
 
 EVERY, TFLITE = None, "tflite"
 Formula = Callable[..., Tensor]  # of the same inputs

@@ -21,7 +21,7 @@ from fmnist_edge.worker.temporary import check_room
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Census", "Exporter", "OpLayers", "Sources", "check_room_for", "export_errors", "quiet"]
+__all__ = ["Census", "Exporter", "OpLayers", "Sources", "batches", "check_room_for", "export_errors", "quiet"]
 
 WEIGHT_COPIES, GRAPH_BYTES = (
     2,
@@ -108,6 +108,12 @@ class Exporter(ABC):
 def check_room_for(model: keras.Model) -> None:
     """Raises TemporaryFileError when the temporary folder is too full. A converter would blame the model instead."""
     check_room(WEIGHT_COPIES * 4 * model.count_params() + GRAPH_BYTES)
+
+
+def batches(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """All images in batches of `size`. The first images fill up the last batch; repeating them changes no range."""
+    filled = np.resize(images, (-(-len(images) // size) * size, *images.shape[1:]))
+    return (filled[start : start + size] for start in range(0, len(filled), size))
 
 
 def quiet() -> AbstractContextManager[object]:

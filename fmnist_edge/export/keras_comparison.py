@@ -8,6 +8,7 @@ import numpy as np
 
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError
+from fmnist_edge.export.exporter import batches
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.golden import Golden
 
@@ -50,6 +51,5 @@ def check_answers(golden: Golden, model: keras.Model, contract: Contract, precis
 def keras_scores(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """float32 (n, classes), in batches of the size that the model has, all at once if it is open."""
     size = model.input_shape[0] or len(images)
-    padded = np.resize(images, (-(-len(images) // size) * size, *images.shape[1:]))
-    batches = [padded[start : start + size] for start in range(0, len(padded), size)]
-    return np.concatenate([np.asarray(model(batch, training=False)) for batch in batches])[: len(images)]
+    scores = [np.asarray(model(batch, training=False)) for batch in batches(images, size)]
+    return np.concatenate(scores)[: len(images)]

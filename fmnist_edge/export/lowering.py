@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmnist_edge.aliases import Tensor
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import InputError
 from fmnist_edge.export.clone import Weights, clone_with
-from fmnist_edge.export.equivalents import equivalents
+from fmnist_edge.export.equivalents import equivalents, formula_layer
 from fmnist_edge.export.lrn import Fit, blocked_layer, fit_layers, fitted_layer, native_layer
 from fmnist_edge.export.recurrent import unroll
 
@@ -106,7 +105,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         # NumPy's sum, not BLAS: the last bit of a BLAS product depends on the arrays' memory addresses.
         shift_bias = (shift[:, None].astype(np.float64) * kernel2).sum(axis=0)
         weights[second.name] = [kernel2 * np.sign(scale)[:, None], (bias2 + shift_bias).astype(np.float32)]
-        identities[norm.name] = identity_layer(norm.name)
+        identities[norm.name] = formula_layer(norm.name, lambda x: x)
     return clone_with(model, identities, weights)
 
 
@@ -153,14 +152,3 @@ def batch_norm_parameters(norm: keras.layers.Layer) -> tuple[np.ndarray, ...]:
 
 def weights_of(layer: keras.layers.Layer, changed: Weights) -> list[np.ndarray]:
     return changed.get(layer.name) or layer.get_weights()
-
-
-def identity_layer(name: str) -> keras.layers.Layer:
-    """A layer that returns its input. It accepts the arguments that a BatchNormalization is called with."""
-    import keras
-
-    class Identity(keras.layers.Layer):
-        def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
-            return inputs
-
-    return Identity(name=name)

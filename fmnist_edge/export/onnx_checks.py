@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.onnx_conversion import layer_of_op, way_out
-from fmnist_edge.export.onnx_names import all_nodes, path_of
+from fmnist_edge.export.onnx_names import STANDARD_DOMAINS, all_nodes, path_of
 
 if TYPE_CHECKING:
     import keras
     import onnx
 
 __all__ = ["check_model", "check_ops_known"]
-
-STANDARD_DOMAINS = ("", "ai.onnx")
 
 
 def check_ops_known(proto: onnx.ModelProto, model: keras.Model) -> None:

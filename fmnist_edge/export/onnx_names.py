@@ -11,10 +11,20 @@ from fmnist_edge.export.layer_names import LayerNames
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["OUTPUT", "all_nodes", "layer_of", "name_by_layer", "names_read_by", "path_of", "subgraphs"]
+__all__ = [
+    "OUTPUT",
+    "STANDARD_DOMAINS",
+    "all_nodes",
+    "layer_of",
+    "name_by_layer",
+    "names_read_by",
+    "path_of",
+    "subgraphs",
+]
 
 OUTPUT = "scores"
 NO_LAYER = "graph"
+STANDARD_DOMAINS = ("", "ai.onnx")  # both mean ONNX's own ops
 KERNEL_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 BATCH_NORM_OPS = ("Add", "BatchNormalization", "Mul", "Sub")
 

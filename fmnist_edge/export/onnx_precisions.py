@@ -7,7 +7,6 @@ with VNNI, one thread, batch 1, calls of the files interleaved. `fmnist-edge ben
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmnist_edge.errors import ExportError
+from fmnist_edge.export.exporter import batches
 from fmnist_edge.export.onnx_names import all_nodes, layer_of
 from fmnist_edge.runtime.engines.onnx_session import SILENT
 from fmnist_edge.worker.temporary import temporary_folder
@@ -244,9 +244,7 @@ class CalibrationReader:
 
     def __init__(self, name: str, images: np.ndarray, batch: int) -> None:
         self.name = name
-        calls = math.ceil(len(images) / batch)
-        filled = np.resize(images, (calls * batch, *images.shape[1:]))
-        self.batches = iter(filled.reshape(calls, batch, *images.shape[1:]))
+        self.batches = batches(images, batch)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self.batches, None)

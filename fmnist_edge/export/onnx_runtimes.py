@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from fmnist_edge.export.exporter import export_errors
+from fmnist_edge.export.onnx_names import STANDARD_DOMAINS
 
 __all__ = ["RELEASES", "Release", "runs_in"]
 
@@ -48,9 +49,9 @@ def runs_in(content: bytes) -> str | None:
         import onnx
 
         model = onnx.load_from_string(content)
-        opset = max((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), default=1)
+        opset = max((item.version for item in model.opset_import if item.domain in STANDARD_DOMAINS), default=1)
     domains = {node.domain for node in model.graph.node} | {node.domain for node in model.functions}
-    if domains - {"", "ai.onnx"}:
+    if domains.difference(STANDARD_DOMAINS):
         return None
     fits = (item.version for item in RELEASES if item.opset >= opset and item.ir_version >= model.ir_version)
     return next(fits, None)

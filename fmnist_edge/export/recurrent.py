@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError
-from fmnist_edge.export.clone import clone_with, set_weights
+from fmnist_edge.export.clone import clone_with
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +24,7 @@ def unroll(model: keras.Model, precision: Precision) -> keras.Model:
     """
     import keras
 
-    replacements = {}
+    replacements, weights = {}, {}
     for layer in model.layers:
         recurrent, depth = innermost(layer)
         if not isinstance(recurrent, keras.layers.RNN) or recurrent.unroll:
@@ -37,10 +37,8 @@ def unroll(model: keras.Model, precision: Precision) -> keras.Model:
                 "are; export it as float32 or dynamic_int8"
             )
         replacements[layer.name] = type(layer).from_config(unrolled_config(layer.get_config()))
-    changed = clone_with(model, replacements, {})
-    for name in replacements:
-        set_weights(changed.get_layer(name), model.get_layer(name).get_weights())
-    return changed
+        weights[layer.name] = layer.get_weights()
+    return clone_with(model, replacements, weights)
 
 
 def innermost(layer: keras.layers.Layer) -> tuple[keras.layers.Layer, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import numpy as np
 from fmnist_edge.catalog.precisions import Precision, get_precision
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.activation_ranges import measure
-from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_errors, quiet
+from fmnist_edge.export.exporter import Census, Exporter, OpLayers, batches, export_errors, quiet
 from fmnist_edge.export.flatbuffer import pack, unpack
 from fmnist_edge.export.layer_names import LayerNames, check_ops, output_layer
 from fmnist_edge.export.tflite_operators import INEXACT, WRONG, float_islands, operators
@@ -124,12 +124,6 @@ def make_converter(model: keras.Model, precision: Precision, calibration: np.nda
         converter.target_spec.supported_ops = operator_sets(precision)
         converter.inference_input_type = converter.inference_output_type = tf.as_dtype(precision.io)
     return converter
-
-
-def batches(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """All images in batches of `size`. The first images fill up the last batch; repeating them changes no range."""
-    filled = np.resize(images, (-(-len(images) // size) * size, *images.shape[1:]))
-    return (filled[start : start + size] for start in range(0, len(filled), size))
 
 
 def operator_sets(precision: Precision) -> list[tf.lite.OpsSet]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fmnist_edge.catalog.precisions import select
-from fmnist_edge.export.activation_ranges import measure_ranges
+from fmnist_edge.export.activation_ranges import measure
 from fmnist_edge.export.flatbuffer import schema_module, unpack
 from fmnist_edge.export.tflite import EXPORTER, fixed_batch, make_converter
 
@@ -58,7 +58,7 @@ def test_ranges_cover_all_images_not_only_the_converters_one(chain, images):
     converter = make_converter(fixed_batch(chain, 1), select("tflite", ["int8"])[0], images[:1])
     converter._experimental_calibrate_only = True
     content = converter.convert()
-    tensors = unpack(measure_ranges(content, (image[None] for image in images))).subgraphs[0].tensors
+    tensors = unpack(measure(content, (image[None] for image in images)).content).subgraphs[0].tensors
     before = {tensor.name: tensor.quantization for tensor in unpack(content).subgraphs[0].tensors}
     (conv,) = (tensor for tensor in tensors if b"conv" in tensor.name and len(tensor.shape) == 4 and has_range(tensor))
     assert (conv.quantization.min[0], conv.quantization.max[0]) == (-1, 1)
