@@ -127,7 +127,7 @@ def too_wide(ops: Mapping[str, Sequence[str]]) -> ExportError:
     layers = tuple(dict.fromkeys(layer for made in ops.values() for layer in made))
     where = named_layers(layers) if layers else f"operation {next(iter(ops)).rpartition('/')[2]}"
     return ExportError(
-        f"TFLite cannot be integer-only: {where} divides, or has values too far apart for eight bits; export it as "
+        f"the model cannot be integer-only: {where} divides, or has values too far apart for eight bits; export it as "
         "tflite int8, which keeps such ops in float, or leave constant images out of the calibration"
     )
 
