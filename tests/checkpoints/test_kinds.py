@@ -129,7 +129,7 @@ def test_the_loader_answers_as_keras_own_does(folder, ours, every):
         pytest.skip("no files: the tests above write them")
     command = [sys.executable, "-c", ASK_KERAS, folder / "images.npy", *paths]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    compared = 0
+    compared = set()
     for line in done.stdout.splitlines():
         path, theirs = json.loads(line)
         theirs = None if theirs is None else np.asarray(theirs)
@@ -139,6 +139,9 @@ def test_the_loader_answers_as_keras_own_does(folder, ours, every):
         found = ours[Path(path)]
         tolerance = max((limit for kind, limit in HALF.items() if kind in path), default=1e-5)
         assert distance(found, theirs) <= tolerance, path
-        compared += 1
-    assert compared >= len(paths) / 2
+        compared.add(Path(path))
+    # Keras reads its own .keras files; it refuses most of tf-keras's and some .h5.
+    own = [path for path in paths if path.name.startswith("keras-") and path.suffix == ".keras"]
+    assert sorted(set(own) - compared) == []
+    assert len(compared) >= 0.4 * len(paths)
     assert IMAGES.shape[1:] == SHAPE
