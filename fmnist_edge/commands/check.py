@@ -39,6 +39,9 @@ HELP = Help(
         Each precision has gates of its own, for the accuracy, for how often both choose the same class, and for how
         far their outputs lie apart.
 
+        A gate fails when the images show that it is missed. One image of 500 shows nothing: it is "inconclusive", and
+        the exit code is 0 unless --strict is given. From 10,000 images on, the figures found decide.
+
         The verdict compares Tango's 95 % interval of the difference in accuracy with a margin: 0.1 percentage points
         for float precisions, 0.5 for integer ones. "inferior" fails; "inconclusive" needs more images. McNemar's
         exact p answers whether both are equally accurate. The JSON report also has the flips by class, the drift of
@@ -69,6 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.limit(on, "Use only the first N images; the report says so.")
     output = parser.add_argument_group("Output")
     arguments.report(output, "reports/parity.json")
+    output.add_argument(
+        "--strict",
+        action="store_true",
+        help="Fail also when the images are too few to decide: a gate or a verdict is inconclusive.",
+    )
     output.add_argument(
         "--record",
         action="store_true",
@@ -106,14 +114,30 @@ def run(options: argparse.Namespace) -> None:
     if open_verdicts:
         print(f"\n{open_verdicts}")
     print(f"\nwrote {options.report}{' and the verdicts into the manifests' if options.record else ''}")
+    judge(checked, strict=options.strict)
+
+
+def judge(checked: Sequence[CheckedArtifact], *, strict: bool) -> None:
+    """Print one line for each artifact that failed or is undecided; raises GateError when one failed."""
     for row in checked:
-        if not row.report.passed:
-            worst = ", ".join(map(str, row.report.worst_images))
-            found = "; ".join(row.report.failures)
-            print(f"FAILED {row.artifact.path}: {found} (worst images: {worst})", file=sys.stderr)
+        report = row.report
+        if report.outcome != "pass":
+            worst = ", ".join(map(str, report.worst_images))
+            word = "FAILED" if report.failures else "inconclusive:"
+            found = "; ".join([*report.failures, *report.undecided])
+            print(f"{word} {row.artifact.path}: {found} (worst images: {worst})", file=sys.stderr)
     failed = sum(not row.report.passed for row in checked)
     if failed:
         raise GateError(f"{failed} of {len(checked)} artifacts failed their gate")
+    undecided = sum(bool(row.report.undecided) or is_inconclusive(row) for row in checked)
+    if strict and undecided:
+        raise GateError(f"{undecided} of {len(checked)} artifacts are inconclusive, and --strict was given")
+
+
+def is_inconclusive(row: CheckedArtifact) -> bool:
+    """Whether the verdict on the accuracy is open."""
+    paired = row.report.statistics.accuracy
+    return paired is not None and paired.verdict == "inconclusive"
 
 
 def parity_row(row: CheckedArtifact) -> list[str]:
@@ -125,7 +149,7 @@ def parity_row(row: CheckedArtifact) -> list[str]:
         *accuracy_cells(report.statistics.accuracy),
         percent(report.agreement),
         f"{report.max_abs_delta:.1e}",
-        "pass" if report.passed else "FAIL",
+        report.outcome,
     ]
 
 
@@ -140,8 +164,8 @@ def accuracy_cells(paired: PairedAccuracy | None) -> list[str]:
 
 def inconclusive(checked: Sequence[CheckedArtifact]) -> str:
     """One line about the artifacts whose verdict is inconclusive; empty when there are none."""
-    paired = [row.report.statistics.accuracy for row in checked]
-    opened = [item for item in paired if item is not None and item.verdict == "inconclusive"]
+    paired = [row.report.statistics.accuracy for row in checked if is_inconclusive(row)]
+    opened = [item for item in paired if item is not None]
     if not opened:
         return ""
     line = f"inconclusive on {opened[0].images:,} images: {len(opened)} of {len(checked)} artifacts"

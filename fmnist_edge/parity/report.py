@@ -7,14 +7,23 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from fmnist_edge.aliases import JsonObject
-from fmnist_edge.catalog.gates import Gate
+from fmnist_edge.catalog.gates import CATASTROPHIC_DROP, CATASTROPHIC_IMAGES, ENOUGH_IMAGES, Gate
 from fmnist_edge.errors import InputError
-from fmnist_edge.parity.statistics import Statistics, statistics_of
+from fmnist_edge.parity.statistics import Statistics, shows_share, statistics_of
 
 __all__ = ["ParityReport", "compare"]
 
 WORST_IMAGES = 10
+DECIDES = f"{ENOUGH_IMAGES:,} images decide it"
 SLACK = 1e-9  # a fraction of images is not exact in binary
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A part of the gate that is missed on these images, and whether they show it beyond their number."""
+
+    text: str
+    shown: bool
 
 
 @dataclass(frozen=True)
@@ -43,33 +52,67 @@ class ParityReport:
 
     @property
     def failures(self) -> list[str]:
-        """One line for each part of the gate that is missed. A loss of accuracy is one part, significant or not.
+        """One line for each part of the gate that is missed, as these images show."""
+        return [miss.text for miss in self.misses if miss.shown]
 
-        The non-inferiority test only fails if the images prove a loss beyond the margin. With too few images for that,
-        the accuracy drop alone decides: a check on a few images stays useful, and claims nothing that it cannot show.
-        """
-        gate, lines, losses = self.gate, [], []
-        if gate.min_agreement is not None and self.agreement < gate.min_agreement - SLACK:
-            lines.append(f"argmax agreement {self.agreement:.4%} is below {gate.min_agreement:.2%}")
+    @property
+    def undecided(self) -> list[str]:
+        """One line for each part of the gate that is missed on these images, and too few to show that it is missed."""
+        return [miss.text for miss in self.misses if not miss.shown]
+
+    @property
+    def misses(self) -> list[Miss]:
+        """The parts of the gate that are missed. A loss of accuracy is one part, significant or not."""
+        gate = self.gate
+        found = [self.missed_agreement(), *self.missed_accuracy()]
         if gate.max_abs_delta is not None and self.max_abs_delta > gate.max_abs_delta:
-            lines.append(f"largest score difference {self.max_abs_delta:.2e} is above {gate.max_abs_delta:.0e}")
-        if gate.max_accuracy_drop is not None:
-            if self.accuracy_drop is None:
-                lines.append("its gate is on accuracy and no labels were given; name them with --labels FILE.npy")
-            elif self.accuracy_drop > gate.max_accuracy_drop + SLACK:
-                allowed = f"{gate.max_accuracy_drop * 100:.2f} pp"
-                losses.append(f"accuracy drops {self.accuracy_drop * 100:.2f} pp, more than {allowed}")
+            text = f"largest score difference {self.max_abs_delta:.2e} is above {gate.max_abs_delta:.0e}"
+            found.insert(1, Miss(text, shown=True))
         published = self.published_accuracy
         if published is not None and self.accuracy is not None and self.accuracy < published - SLACK:
-            lines.append(f"accuracy {self.accuracy:.2%} is below the published {published:.2%}")
-        paired = self.statistics.accuracy
-        if paired is not None and paired.verdict == "inferior":
-            losses.append(paired.finding)
-        return [*lines, ", and is ".join(losses)] if losses else lines
+            found.append(Miss(f"accuracy {self.accuracy:.2%} is below the published {published:.2%}", shown=True))
+        return [miss for miss in found if miss is not None]
+
+    def missed_agreement(self) -> Miss | None:
+        least = self.gate.min_agreement
+        if least is None or self.agreement >= least - SLACK:
+            return None
+        differing = round((1 - self.agreement) * self.images)
+        shown = self.images >= ENOUGH_IMAGES or shows_share(differing, self.images, 1 - least)
+        text = f"argmax agreement {self.agreement:.4%} is below {least:.2%}"
+        return Miss(text if shown else f"{text} by {differing} of {self.images:,} images; {DECIDES}", shown)
+
+    def missed_accuracy(self) -> list[Miss]:
+        """The missed limits on the drop of accuracy: the drop on these images, and the drop that they prove."""
+        most, paired = self.gate.max_accuracy_drop, self.statistics.accuracy
+        if most is not None and paired is None:
+            return [Miss("its gate is on accuracy and no labels were given; name them with --labels", shown=False)]
+        if paired is None:
+            return []
+        drop, texts = -paired.difference, []
+        proven = paired.verdict == "inferior"
+        if most is not None and drop > most + SLACK:
+            texts.append(f"accuracy drops {drop * 100:.2f} pp, more than {most * 100:.2f} pp")
+        if proven:
+            texts.append(paired.finding)
+        lost = paired.lost - paired.gained
+        catastrophic = drop > CATASTROPHIC_DROP and lost >= CATASTROPHIC_IMAGES
+        shown = proven or catastrophic or self.images >= ENOUGH_IMAGES
+        if texts and not shown:
+            texts = [f"{texts[0]}, by {lost} of {self.images:,} images; {DECIDES}"]
+        return [Miss(", and is ".join(texts), shown)] if texts else []
 
     @property
     def passed(self) -> bool:
+        """Whether no part of the gate is shown to be missed."""
         return not self.failures
+
+    @property
+    def outcome(self) -> str:
+        """ "pass", "inconclusive" or "FAIL"."""
+        if self.failures:
+            return "FAIL"
+        return "inconclusive" if self.undecided else "pass"
 
     @property
     def accuracy_drop(self) -> float | None:
@@ -84,6 +127,8 @@ class ParityReport:
             "accuracy_drop": self.accuracy_drop,
             "finding": None if paired is None else paired.finding,
             "failures": self.failures,
+            "undecided": self.undecided,
+            "outcome": self.outcome,
             "passed": self.passed,
         }
         return {**asdict(self), **derived}

@@ -9,7 +9,7 @@ import numpy as np
 from fmnist_edge.parity.confidence import ConfidenceDrift, confidence_drift
 from fmnist_edge.parity.paired import PairedAccuracy, paired_accuracy
 
-__all__ = ["Statistics", "flip_rates", "statistics_of"]
+__all__ = ["Statistics", "flip_rates", "shows_share", "statistics_of"]
 
 
 @dataclass(frozen=True)
@@ -53,3 +53,13 @@ def flip_rates(answers: np.ndarray, new_answers: np.ndarray, classes: int) -> tu
     asked = np.bincount(answers, minlength=classes)
     flipped = np.bincount(answers[answers != new_answers], minlength=classes)
     return tuple(float(part / whole) if whole else None for part, whole in zip(flipped, asked, strict=True))
+
+
+def shows_share(count: int, images: int, share: float) -> bool:
+    """Whether `count` of `images` shows that the true share is above `share`: its exact 95 % interval lies above it.
+
+    Clopper and Pearson, Biometrika 26 (1934) 404-413. One image alone shows nothing; it may be a tie.
+    """
+    from scipy.stats import binomtest
+
+    return count > 1 and bool(binomtest(count, images).proportion_ci(method="exact").low > share)

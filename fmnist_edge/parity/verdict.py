@@ -25,8 +25,9 @@ class ParityVerdict:
         agreement: share of images with the same top class as the Keras model.
         max_abs_delta: largest difference of a score.
         verdict: "non-inferior", "inferior" or "inconclusive", see PairedAccuracy; None without labels or a margin.
-        passed: whether the artifact passed its precision's gate.
+        passed: whether no part of its precision's gate is shown to be missed.
         failures: one line for each part of the gate that it missed.
+        undecided: one line for each part that it missed on too few images to show it; older verdicts have none.
     """
 
     sha256: str
@@ -40,6 +41,7 @@ class ParityVerdict:
     verdict: str | None
     passed: bool
     failures: tuple[str, ...]
+    undecided: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, report: ParityReport, *, sha256: str, engine: str, source: str) -> ParityVerdict:
@@ -56,19 +58,22 @@ class ParityVerdict:
             verdict=paired.verdict if paired else None,
             passed=report.passed,
             failures=tuple(report.failures),
+            undecided=tuple(report.undecided),
         )
 
     def as_dict(self) -> JsonObject:
-        return {**asdict(self), "failures": list(self.failures)}
+        return {**asdict(self), "failures": list(self.failures), "undecided": list(self.undecided)}
 
     @classmethod
     def from_dict(cls, value: Any) -> ParityVerdict:
         """Raises ArtifactError when `value` is not what `as_dict` writes."""
+        if isinstance(value, dict):
+            value = {"undecided": [], **value}
         wrong = [item.name for item in fields(cls) if not has_field(value, item.name, str(item.type))]
         if wrong:
             raise ArtifactError(f"parity: {', '.join(wrong)} damaged in the manifest; run `fmnist-edge check --record`")
         known = {item.name: value[item.name] for item in fields(cls)}
-        return cls(**{**known, "failures": tuple(known["failures"])})
+        return cls(**{**known, "failures": tuple(known["failures"]), "undecided": tuple(known["undecided"])})
 
     @property
     def line(self) -> str:
@@ -77,7 +82,11 @@ class ParityVerdict:
         >>> ParityVerdict("0" * 64, "e 1", 10_000, "a set", 0.9317, 0.9324, 0.996, 2.6, "non-inferior", True, ()).line
         'pass, 93.17 % accuracy (Keras 93.24 %), non-inferior, 99.60 % agreement on 10,000 images of a set, by e 1'
         """
-        parts = ["pass" if self.passed else f"FAIL ({'; '.join(self.failures)})"]
+        parts = ["pass"]
+        if not self.passed:
+            parts = [f"FAIL ({'; '.join(self.failures)})"]
+        elif self.undecided:
+            parts = [f"inconclusive ({'; '.join(self.undecided)})"]
         if self.accuracy is not None and self.reference_accuracy is not None:
             parts.append(f"{self.accuracy * 100:.2f} % accuracy (Keras {self.reference_accuracy * 100:.2f} %)")
         if self.verdict:

@@ -52,7 +52,7 @@ def checked(precision: str, lost: int, images: int, model: str = "mine") -> Chec
     )
 
 
-def run(monkeypatch, tmp_path, rows: list[CheckedArtifact]) -> dict:
+def run(monkeypatch, tmp_path, rows: list[CheckedArtifact], *, strict: bool = False) -> dict:
     """Run the command with the given rows as the result of the check; returns its JSON report."""
     images = rows[0].report.images
     evaluation = Evaluation(np.zeros((images, 2, 2, 1)), None, "a test", published=False)
@@ -63,7 +63,7 @@ def run(monkeypatch, tmp_path, rows: list[CheckedArtifact]) -> dict:
     names = ("artifacts", "images", "labels", "limit", "data", "trained", "reference", "record")
     report = tmp_path / "parity.json"
     try:
-        command.run(argparse.Namespace(report=report, **dict.fromkeys(names)))
+        command.run(argparse.Namespace(report=report, strict=strict, **dict.fromkeys(names)))
     finally:
         written = json.loads(report.read_text(), parse_constant=pytest.fail)  # NaN and Infinity are not JSON
     return written
@@ -154,6 +154,18 @@ def test_too_few_images_are_inconclusive_and_pass(monkeypatch, tmp_path, capsys)
         "`images_needed` in the report); 1 lost the margin or more here, and more images are unlikely to change that"
     ) in out
     assert [row["statistics"]["accuracy"]["images_needed"] for row in written["rows"]] == [3838, 765, None]
+
+
+def test_one_image_of_500_is_inconclusive_and_fails_only_with_strict(monkeypatch, tmp_path, capsys):
+    rows = [checked("float16", 1, 500), checked("int8", 0, 10_000)]
+    (written, _) = run(monkeypatch, tmp_path, rows)["rows"]
+    out, err = capsys.readouterr()
+    assert "FAIL" not in out + err and "| inconclusive | " in out
+    assert err.startswith("inconclusive: ") and "99.8000% is below 99.90% by 1 of 500 images; 10,000 images" in err
+    assert (written["outcome"], written["passed"], len(written["undecided"])) == ("inconclusive", True, 1)
+    with pytest.raises(GateError, match="1 of 2 artifacts are inconclusive"):
+        run(monkeypatch, tmp_path, rows, strict=True)
+    run(monkeypatch, tmp_path, rows[1:], strict=True)
 
 
 def test_a_proven_loss_fails_with_one_line(monkeypatch, tmp_path, capsys):

@@ -69,16 +69,16 @@ def test_known_figures():
 @pytest.mark.parametrize(
     ("gate", "wrong", "passes"),
     [
-        (Gate(min_agreement=0.99), 10, True),
-        (Gate(min_agreement=0.99), 11, False),
-        (Gate(max_accuracy_drop=0.005), 5, True),
-        (Gate(max_accuracy_drop=0.005), 6, False),
+        (Gate(min_agreement=0.99), 100, True),
+        (Gate(min_agreement=0.99), 101, False),
+        (Gate(max_accuracy_drop=0.005), 50, True),
+        (Gate(max_accuracy_drop=0.005), 51, False),
     ],
 )
 def test_gates_hold_at_their_limit_and_fail_one_image_beyond(gate, wrong, passes):
-    labels = np.zeros(1000, int)
-    reference = one_hot([0] * 1000)
-    candidate = one_hot([1] * wrong + [0] * (1000 - wrong))
+    labels = np.zeros(10_000, int)
+    reference = one_hot([0] * 10_000)
+    candidate = one_hot([1] * wrong + [0] * (10_000 - wrong))
     report = compare(reference, candidate, gate, labels=labels)
     assert report.passed is passes
     assert len(report.failures) == int(not passes)
@@ -101,8 +101,39 @@ def test_falling_below_the_published_accuracy_fails():
 
 def test_an_accuracy_gate_without_labels_does_not_pass_silently():
     reference = one_hot([0, 1])
-    (line,) = compare(reference, reference, gate_for("int8")).failures
-    assert "name them with --labels" in line
+    report = compare(reference, reference, gate_for("int8"))
+    (line,) = report.undecided
+    assert "name them with --labels" in line and report.outcome == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("gate", "images", "wrong", "outcome"),
+    [
+        (Gate(min_agreement=0.9999), 50, 0, "pass"),
+        (Gate(min_agreement=0.9999), 50, 1, "inconclusive"),  # it may be a tie
+        (Gate(min_agreement=0.9999), 500, 1, "inconclusive"),
+        (Gate(min_agreement=0.999), 500, 2, "inconclusive"),  # exact interval from 0.05 %
+        (Gate(min_agreement=0.999), 500, 3, "FAIL"),  # from 0.12 %
+        (Gate(min_agreement=0.9999), 9_999, 2, "inconclusive"),
+        (Gate(min_agreement=0.9999), 10_000, 2, "FAIL"),
+        (Gate(max_accuracy_drop=0.005), 100, 1, "inconclusive"),
+        (Gate(max_accuracy_drop=0.005), 100, 5, "inconclusive"),
+        (Gate(max_accuracy_drop=0.005), 100, 6, "FAIL"),  # catastrophic
+        (Gate(max_accuracy_drop=0.005), 10, 2, "inconclusive"),  # 20 pp, and two images
+        (Gate(max_accuracy_drop=0.005), 10, 3, "FAIL"),
+        (Gate(max_accuracy_drop=0.005, non_inferiority_margin=0.005), 1000, 8, "inconclusive"),
+        (Gate(max_accuracy_drop=0.005, non_inferiority_margin=0.005), 1000, 15, "FAIL"),  # proven
+        (Gate(max_abs_delta=1e-3), 10, 1, "FAIL"),  # no share of images
+    ],
+)
+def test_few_images_fail_only_what_they_show(gate, images, wrong, outcome):
+    candidate = one_hot([1] * wrong + [0] * (images - wrong))
+    report = compare(one_hot([0] * images), candidate, gate, labels=np.zeros(images, int))
+    assert report.outcome == report.as_dict()["outcome"] == outcome
+    assert report.passed is (outcome != "FAIL")
+    assert len(report.undecided) == (outcome == "inconclusive") and len(report.failures) == (outcome == "FAIL")
+    if report.undecided:
+        assert f"by {wrong} of {images:,} images; 10,000 images decide it" in report.undecided[0]
 
 
 @pytest.mark.parametrize(("wrong", "verdict", "passes"), [(4, "inconclusive", True), (12, "inferior", False)])
