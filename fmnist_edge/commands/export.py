@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmnist_edge.aliases import JsonObject
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
+from fmnist_edge.commands.export_output import json_of, show_findings
 from fmnist_edge.console import progress_bar, table
 from fmnist_edge.errors import FmnistEdgeError, GateError, InputError
 
@@ -97,9 +95,9 @@ def add_how(how: arguments.Arguments) -> None:
     arguments.data(how)
     arguments.calibration(
         how,
-        "Images that set the integer ranges: a .npy array, a .npz file (its array with the shape of images; of several, "
-        "the one called images or x), or a folder of PNGs and JPEGs, flat or with a folder per class. Take some hundred "
-        "that look like what the device will see. Default for Fashion-MNIST: 500 training images.",
+        "Images that set the integer ranges: a .npy array, a .npz file (its array with the shape of images; of "
+        "several, the one called images or x), or a folder of PNGs and JPEGs, flat or with a folder per class. Take "
+        "some hundred that look like what the device will see. Default for Fashion-MNIST: 500 training images.",
     )
     how.add_argument(
         "--keep-float",
@@ -174,7 +172,7 @@ def run(options: argparse.Namespace) -> None:
         outcomes += done
     refused = [outcome for outcome in outcomes if outcome.error is not None]
     if options.json:
-        print(json.dumps({"schema": 1, "files": [entry(outcome) for outcome in outcomes]}, indent=2))
+        print(json_of(outcomes))
     elif len(refused) < len(outcomes):
         print(listed(outcomes))
     named = refused if options.precision else [outcome for outcome in refused if outcome.whole_model]
@@ -186,36 +184,6 @@ def run(options: argparse.Namespace) -> None:
         raise GateError(
             f"no remedy kept the loss within {options.tune_accuracy} pp; wrote the best file found: {paths}"
         )
-
-
-def show_findings(model: str, outcomes: Sequence[Outcome], say_decision: bool) -> None:
-    """Print how the contract was decided, and on stderr what is doubtful."""
-    findings = next((outcome.findings for outcome in outcomes if outcome.findings is not None), None)
-    if findings is None:
-        return
-    if say_decision:
-        for line in (findings.reason, *findings.notes):
-            print(f"{model}: {line}")
-        print()
-    for warning in findings.warnings:
-        print(f"fmnist-edge: warning: {model}: {warning}", file=sys.stderr)
-
-
-def entry(outcome: Outcome) -> JsonObject:
-    """An outcome for --json; `refused` is None for a file that was written."""
-    manifest = None if outcome.artifact is None else outcome.artifact.manifest
-    findings = outcome.findings
-    return {
-        "path": str(outcome.path),
-        "refused": None if outcome.error is None else str(outcome.error),
-        "size_bytes": None if manifest is None else manifest.size_bytes,
-        "sha256": None if manifest is None else manifest.sha256,
-        "contract": None if manifest is None else manifest.contract.as_dict(),
-        "preprocessing_from": None if findings is None else {"source": findings.source, "reason": findings.reason},
-        "warnings": [] if findings is None else list(findings.warnings),
-        "notes": [] if findings is None else list(findings.notes),
-        "recovered": None if outcome.artifact is None else recovered(outcome.artifact),
-    }
 
 
 def exported(job: Job, progress: Callable[[int, int, str], None]) -> list[Outcome]:

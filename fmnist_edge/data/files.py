@@ -76,19 +76,20 @@ def read_array(path: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
         with open(path, "rb") as file:
             array = np.load(file, allow_pickle=False)
             if not isinstance(array, np.ndarray):
-                array = array[chosen(array, shape)]
+                array = np.asarray(array[chosen(array, shape)])
     except InputError:
         raise
     except Exception as error:  # a damaged file can raise BadZipFile, TokenError, MemoryError and others
         raise FileError(f"{path}: not a readable .npy or .npz file ({one_line(error, 100)})") from None
     if not array.ndim:
         raise FileError(f"{path}: holds a single {array.dtype} number; expected an array with at least one axis")
-    return np.asarray(array)
+    return array
 
 
 def chosen(arrays: Any, shape: tuple[int, ...] | None) -> str:
     """The name of the array in a `.npz` file that holds the images, or the only one."""
-    names = list(arrays.files)
+    stored = set(arrays.zip.namelist())
+    names = [name for name in arrays.files if f"{name}.npy" in stored]  # others are no arrays
     if len(names) == 1:
         return str(names[0])
     shapes = {name: shape_of(arrays, name) for name in names}

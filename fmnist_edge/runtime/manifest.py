@@ -108,7 +108,6 @@ class Manifest:
         recipe: the precision's fields; see `require_recipe`.
         keep_float: layers that the user kept in float.
         calibration: None for a precision without calibration.
-        warnings: one line for each doubt about the contract or the calibration images at export.
         lrn_fits: layer -> the coefficients that replace its local response normalisation.
         op_census: op -> number of such ops in the file.
         float_ops: the ops that compute in float, or "all".
@@ -133,7 +132,6 @@ class Manifest:
     recipe: Mapping[str, object] | None = None
     keep_float: tuple[str, ...] = ()
     calibration: CalibrationSet | None = None
-    warnings: tuple[str, ...] = ()
     lrn_fits: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     op_census: Mapping[str, int] = field(default_factory=dict)
     float_ops: tuple[str, ...] | str = ()
@@ -297,7 +295,6 @@ SECTIONS: dict[str, Callable[[object, str], object]] = {
     "recipe": values.json_object,
     "keep_float": values.list_of(values.printable),
     "calibration": values.optional(CalibrationSet.from_json),
-    "warnings": values.list_of(values.text),
     "lrn_fits": lrn_fits,
     "op_census": values.dict_of(values.integer),
     "float_ops": float_ops,
