@@ -15,7 +15,7 @@ from fmnist_edge.export.model_input import UNITS, ModelInput, Unit, model_input
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.preprocess import Preprocessing
 
-__all__ = ["Decision", "contract_for", "preprocessing_for"]
+__all__ = ["Decision", "contract_for", "contradiction", "preprocessing_for"]
 
 TOLERANCE = 0.02  # of the unit's range: pixels are also divided by 256
 
@@ -50,13 +50,14 @@ def preprocessing_for(
     Raises InputError for numbers that no Preprocessing takes.
     """
     found = model_input(checkpoint.model)
-    layers = ", ".join(f"{kind} {checkpoint.shown_name(name)!r}" for kind, name in found.steps)
+    layers = layers_of(found, checkpoint)
     usual = UNITS["unit"]
     if (scale, mean, std) != (None, None, None):
         given = {name: value for name, value in (("scale", scale), ("mean", mean), ("std", std)) if value is not None}
         preprocessing = Preprocessing(**given)
         reason = f"input is {formula(preprocessing)}, given by {', '.join(f'--{name}' for name in given)}"
-        return Decision(preprocessing, "options", reason, contradictions(preprocessing, found, layers))
+        doubt = contradiction(preprocessing, checkpoint)
+        return Decision(preprocessing, "options", reason, () if doubt is None else (doubt,))
     if found.unit is not None:
         unit = UNITS[found.unit]
         return Decision(unit.preprocessing, "model", f"input is {unit.text}: the model scales it itself by {layers}")
@@ -86,15 +87,21 @@ def is_unit(preprocessing: Preprocessing, unit: Unit) -> bool:
     return bool((np.abs(ends(preprocessing) - (unit.low, unit.high)) <= TOLERANCE * (unit.high - unit.low)).all())
 
 
-def contradictions(given: Preprocessing, found: ModelInput, layers: str) -> tuple[str, ...]:
-    """A warning if the model says something else about its input than the user."""
-    if found.unit is None or is_unit(given, UNITS[found.unit]):
-        return ()
-    low, high = ends(given)
+def contradiction(preprocessing: Preprocessing, checkpoint: Checkpoint) -> str | None:
+    """One line if the model says something else about its input than this preprocessing; None if not."""
+    found = model_input(checkpoint.model)
+    if found.unit is None or is_unit(preprocessing, UNITS[found.unit]):
+        return None
+    low, high = ends(preprocessing)
     return (
-        f"--scale, --mean and --std make {low:.4g} to {high:.4g} of pixels 0 to 255, but the model takes "
-        f"{UNITS[found.unit].text} and scales them itself by {layers}; leave these options out",
+        f"the contract makes {low:.4g} to {high:.4g} of pixels 0 to 255, but the model takes {UNITS[found.unit].text} "
+        f"and scales them itself by {layers_of(found, checkpoint)}; export it without --scale, --mean and --std"
     )
+
+
+def layers_of(found: ModelInput, checkpoint: Checkpoint) -> str:
+    """The layers that scale the input, as the file names them."""
+    return ", ".join(f"{kind} {checkpoint.shown_name(name)!r}" for kind, name in found.steps)
 
 
 def contract_for(
