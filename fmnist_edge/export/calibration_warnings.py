@@ -11,7 +11,7 @@ import numpy as np
 
 from fmnist_edge.errors import InputError
 from fmnist_edge.export.calibration_images import Calibration
-from fmnist_edge.export.first_layer import first_layer_warning
+from fmnist_edge.export.first_layer import DARKEST, first_layer_warning
 from fmnist_edge.export.model_input import model_input
 from fmnist_edge.runtime.contract import Contract
 
@@ -26,7 +26,6 @@ __all__ = ["calibration_warnings"]
 # layer is left by up to 18 % of images, and from 100 on, at 2 %, no number of channels is a reason to warn.
 LEAST_IMAGES, ENOUGH_IMAGES, CHANNELS_PER_IMAGE = 10, 100, 10
 MOST_CONSTANT = 0.5  # of the images: some black frames are part of real data, more are a fault
-DARKEST = 1.001  # of 255: the brightest value of images that were divided by 255 is 1
 # Of the input of a model that does not scale it: whoever gives 0 and 1 with --scale 1 means it.
 LEAST_INTERVAL = 0.4
 CHUNK = 500

@@ -16,7 +16,7 @@ from fmnist_edge.runtime.preprocess import Preprocessing
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Reference", "first_layer_warning", "reference_of"]
+__all__ = ["DARKEST", "first_layer_warning"]
 
 IMAGES = 100  # that are looked at
 # Divergence, in nats. Measured at the first BatchNorm of tiny_resnet_edge, tiny_googlenet_edge and wrn_16_2:
@@ -26,6 +26,7 @@ IMAGES = 100  # that are looked at
 LARGEST = 0.4
 LARGEST_OF_FEW, FEW = 1.0, 10  # for fewer images than FEW
 SUSPICIOUS, BETTER = 0.15, 0.1  # less than LARGEST is enough if another unit has BETTER times the divergence
+DARKEST = 1.001  # of 255: the brightest value of images that were divided by 255
 FLOOR = 1e-3  # of the variances: times their median. A channel that was always 0 tells nothing
 TORCH = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CAFFE = (103.939, 116.779, 123.68)
@@ -124,17 +125,21 @@ def first_layer_warning(model: keras.Model, contract: Contract, images: np.ndarr
 
 def better_form(reference: Reference, contract: Contract, images: np.ndarray, found: Distance) -> str | None:
     """The remedy that brings the images near those of training; None if none of the usual ones does."""
+    brightest = float(images.max()) * (1 if images.dtype == np.uint8 else 255)
     distances = {
         remedy: distance(reference, make(images).astype(np.float32)).divergence
-        for remedy, make in forms(contract).items()
+        for remedy, make in forms(contract, brightest <= DARKEST).items()
     }
     remedy = min(distances, key=lambda item: distances[item])
     least = distances[remedy]
     return f"{remedy} (divergence {least:.2g})" if least <= BETTER * found.divergence and least < LARGEST else None
 
 
-def forms(contract: Contract) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Remedy -> what makes the model's input of images in the unit that the remedy is about."""
+def forms(contract: Contract, dark: bool) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Remedy -> what makes the model's input of images in the unit that the remedy is about.
+
+    `dark`: whether the brightest pixel is at most 1 of 255.
+    """
     shape, preprocessing = contract.input_shape, contract.preprocessing
 
     def pixels(images: np.ndarray) -> np.ndarray:
@@ -152,9 +157,10 @@ def forms(contract: Contract) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     made["inverted, they would fit: the model was trained on images of the other polarity"] = lambda images: (
         preprocessing.apply((255 - pixels(images)) / np.float32(255), shape)
     )
-    made["times 255, they would fit: they were divided by 255 before; give uint8 pixels"] = lambda images: (
-        (pixels(images) * 255 * preprocessing.scale - preprocessing.mean) / preprocessing.std
-    )
+    if dark:
+        made["times 255, they would fit: they were divided by 255 before; give uint8 pixels"] = lambda images: (
+            (pixels(images) * 255 * preprocessing.scale - preprocessing.mean) / preprocessing.std
+        )
     if shape[-1] == 3:
         mean, deviation = (np.array(item, np.float32) for item in TORCH)
         made[

@@ -14,7 +14,7 @@ LEVEL = 0.95
 # Spread of the answers over the images, by their spread over images and classes. Measured on 50 test images of one
 # class each, the least varied images that a check would be made on: 0.15 to 0.47 (tiny_resnet, tiny_resnet_edge,
 # compact_cnn, tuned_cnn). On images that were divided by 255 twice: 0.005 to 0.098, and all answers are of one class.
-LEAST_VARIATION = 0.12
+LEAST_VARIATION = 0.1
 LEAST_CONTRAST = 0.02  # of the range of pixels: spread over the images below which they are nearly the same
 SMALLEST = 1e-30  # probability
 NOTHING = "parity with it proves nothing; its input is wrong (--scale, --mean and --std of the export)"
@@ -57,9 +57,9 @@ def reference_health(
     answers, variation = scores.argmax(axis=1), variation_of(scores, images, output)
     constant = variation is not None and variation < LEAST_VARIATION and len(np.unique(answers)) == 1
     alike = (
-        f"the Keras model itself answers class {answers[0]} to all {len(scores):,} images, with scores that hardly vary "
-        f"({variation or 0:.3f} of their spread; images of a single class make 0.15 or more): {NOTHING}, or the images "
-        "are nearly the same"
+        f"the Keras model itself answers class {answers[0]} to all {len(scores):,} images, with scores that hardly "
+        f"vary ({variation or 0:.3f} of their spread; images of a single class make 0.15 or more): {NOTHING}, or the "
+        "images are all nearly the same"
     )
     if labels is None:
         verdict, finding = ("constant", alike) if constant else ("sound", None)
