@@ -23,7 +23,7 @@ from fmnist_edge.parity.verdict import ParityVerdict
 from fmnist_edge.runtime import Classifier, Preprocessing
 from fmnist_edge.runtime.contract import Contract
 
-__all__ = ["CheckedArtifact", "check", "scores_of"]
+__all__ = ["CheckedArtifact", "Reference", "check", "scores_of"]
 
 CHUNK = 500
 
