@@ -60,8 +60,9 @@ def read_images(path: str, shape: tuple[int, ...]) -> np.ndarray:
     Of several arrays in a `.npz` file, the one with the shape of images counts; of several such, the one called
     "images" or "x". Raises InputError for another shape, and when it is not clear which array is meant.
     """
+    array = read_array(path, shape)
     try:
-        return as_batch(read_array(path, shape), shape)
+        return as_batch(array, shape)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -77,8 +78,8 @@ def read_array(path: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
             array = np.load(file, allow_pickle=False)
             if not isinstance(array, np.ndarray):
                 array = np.asarray(array[chosen(array, shape)])
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     except Exception as error:  # a damaged file can raise BadZipFile, TokenError, MemoryError and others
         raise FileError(f"{path}: not a readable .npy or .npz file ({one_line(error, 100)})") from None
     if not array.ndim:

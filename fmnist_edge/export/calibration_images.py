@@ -140,7 +140,7 @@ def read_calibration(path: str, shape: tuple[int, ...]) -> Calibration:
         return Calibration(read_images(path, shape), Path(path).name)
     images = read_folder(path, shape)
     _, others = image_files(path)
-    left_out = f"{path}: left out {len(others):,} files that are no PNG or JPEG: {listed(others)}"
+    left_out = f"{path}: left out what is no PNG or JPEG: {listed(others)}"
     return Calibration(images, Path(path).name, notes=(left_out,) if others else ())
 
 

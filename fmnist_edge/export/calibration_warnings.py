@@ -50,9 +50,9 @@ def check_unit(images: np.ndarray, name: str, contract: Contract) -> None:
         for start in range(0, len(images), CHUNK):
             contract.preprocessing.apply(images[start : start + CHUNK], contract.input_shape)
     except InputError as error:
-        raise InputError(
-            f"{name}: {error}; give the pixels, before any scaling: the contract's --scale, --mean and --std do it"
-        ) from None
+        pixels = images.min() >= 0 and 1 < images.max() <= 255
+        remedy = "images.round().astype('uint8') makes them so" if pixels else "give the pixels, before any scaling"
+        raise InputError(f"{name}: {error}; {remedy}") from None
 
 
 def count_warnings(images: np.ndarray, name: str, model: keras.Model) -> Iterator[str]:

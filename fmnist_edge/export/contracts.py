@@ -100,8 +100,11 @@ def contradiction(preprocessing: Preprocessing, checkpoint: Checkpoint) -> str |
 
 
 def layers_of(found: ModelInput, checkpoint: Checkpoint) -> str:
-    """The layers that scale the input, as the file names them."""
-    return ", ".join(f"{kind} {checkpoint.shown_name(name)!r}" for kind, name in found.steps)
+    """The layers that scale the input, as the file names them, and what they were judged by."""
+    names = ", ".join(f"{kind} {checkpoint.shown_name(name)!r}" for kind, name in found.steps)
+    if found.statistics is None:
+        return names
+    return f"{names} (mean {found.statistics[0]:.3g}, standard deviation {found.statistics[1]:.3g})"
 
 
 def contract_for(

@@ -70,10 +70,13 @@ class ModelInput:
     Attributes:
         unit: key of UNITS; None if it does not say, or cannot be understood.
         steps: class and name of the layers that scale its input; empty if none does.
+        statistics: mean over the channels of the mean and the standard deviation that the last of them has seen, if it
+            was judged by these.
     """
 
     unit: str | None
     steps: tuple[tuple[str, str], ...] = ()
+    statistics: tuple[float, float] | None = None
 
 
 def model_input(model: keras.Model) -> ModelInput:
@@ -89,7 +92,8 @@ def model_input(model: keras.Model) -> ModelInput:
             if "signed" in fitting and step.kind == "BatchNormalization" and moments[0].min() >= 0:
                 fitting.remove("signed")  # its variance starts at 1, which after a short training is much of it
             if fitting:
-                return ModelInput(fitting[0], tuple(names))
+                mean, deviation = (float(values.mean()) for values in moments)
+                return ModelInput(fitting[0], tuple(names), (mean, deviation))
             break
         if step.kind in UNCHANGED:
             continue

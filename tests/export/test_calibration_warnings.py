@@ -133,8 +133,11 @@ class TestUnits:
         assert "divided by 255 before" in warnings_for(own, (UNIT / 255).astype("f"))[0]
 
     def test_images_that_the_contract_refuses(self, model):
-        for images, range_ in ((UNIT * 2 - 1, "-1 to 0.9"), (UNIT * 255, "0 to 25")):
-            with pytest.raises(InputError, match=f"mine.*float image spans {range_}.*before any scaling") as error:
+        for images, message in (
+            (UNIT * 2 - 1, r"mine.*float image spans -1 to 0\.9.*give the pixels, before any scaling"),
+            (UNIT * 255, r"mine.*float image spans 0 to 25.*pass uint8.*astype\('uint8'\) makes them so"),
+        ):
+            with pytest.raises(InputError, match=message) as error:
                 warnings_for(model, images)
             assert "\n" not in str(error.value)
 

@@ -149,6 +149,18 @@ class TestDecision:
         )
         assert decision.warnings == ()
 
+    def test_a_normalization_is_judged_by_its_values(self):
+        for images, text in (
+            (
+                PIXELS,
+                "pixels 0-255 as they are: the model scales it itself by Normalization 'norm' (mean 76.3, standard ",
+            ),
+            (PIXELS / 255, "pixels / 255 (0 to 1): the model scales it itself by Normalization 'norm' (mean 0.299, "),
+        ):
+            layer = adapted(images)
+            layer.name = "norm"
+            assert text in preprocessing_for(own(model_of(layer))).reason
+
     def test_pixels_by_255_are_the_default(self):
         decision = preprocessing_for(own(model_of()))
         assert (decision.preprocessing, decision.source, decision.warnings) == (Preprocessing(), "default", ())
