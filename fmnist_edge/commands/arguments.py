@@ -74,7 +74,9 @@ def threads(to: Arguments) -> None:
 
 
 def images(to: Arguments) -> None:
-    to.add_argument("--images", metavar="FILE.npy", help="Your own images. Default: the 10,000 test images.")
+    to.add_argument(
+        "--images", metavar="FILE.npy", help="Your own images, a .npy or .npz file. Default: the 10,000 test images."
+    )
 
 
 def limit(to: Arguments, text: str, *, default: int | None = None, was: str = "") -> None:

@@ -44,8 +44,12 @@ HELP = Help(
 
         The verdict compares Tango's 95 % interval of the difference in accuracy with a margin: 0.1 percentage points
         for float precisions, 0.5 for integer ones. "inferior" fails; "inconclusive" needs more images. McNemar's
-        exact p answers whether both are equally accurate. The JSON report also has the flips by class, the drift of
-        the confidence, and the calibration error (ECE).
+        exact p answers whether both are equally accurate.
+
+        The gate says UNPROVEN, and the exit code is 1, if the Keras model itself is at chance on labelled images or
+        answers all images alike: then both forms are equally blind, because of a wrong --scale as a rule.
+
+        The JSON report also has the flips by class, the drift of the confidence, and the calibration error (ECE).
         """,
     examples=(
         ("What is in exported/", "check exported"),
@@ -53,7 +57,7 @@ HELP = Help(
         ("A model and images of your own",
          "check exported/my --reference my.keras --images images.npy --labels labels.npy"),
     ),
-    gate="an artifact missed a gate",
+    gate="an artifact missed a gate, or parity with its Keras model proves nothing",
     extra="export",
 )  # fmt: skip
 
@@ -114,6 +118,7 @@ def run(options: argparse.Namespace) -> None:
     if open_verdicts:
         print(f"\n{open_verdicts}")
     print(f"\nwrote {options.report}{' and the verdicts into the manifests' if options.record else ''}")
+    show_doubts(checked)
     judge(checked, strict=options.strict)
 
 
@@ -127,17 +132,32 @@ def judge(checked: Sequence[CheckedArtifact], *, strict: bool) -> None:
             found = "; ".join([*report.failures, *report.undecided])
             print(f"{word} {row.artifact.path}: {found} (worst images: {worst})", file=sys.stderr)
     failed = sum(not row.report.passed for row in checked)
-    if failed:
-        raise GateError(f"{failed} of {len(checked)} artifacts failed their gate")
-    undecided = sum(bool(row.report.undecided) or is_inconclusive(row) for row in checked)
+    unproven = sum(row.report.passed and not row.passed for row in checked)
+    undecided = sum(row.passed and (bool(row.report.undecided) or is_inconclusive(row)) for row in checked)
+    reasons = [f"{failed} of {len(checked)} artifacts failed their gate"] * bool(failed)
+    reasons += [f"parity proves nothing for {unproven} of {len(checked)} artifacts"] * bool(unproven)
     if strict and undecided:
-        raise GateError(f"{undecided} of {len(checked)} artifacts are inconclusive, and --strict was given")
+        reasons.append(f"{undecided} of {len(checked)} artifacts are inconclusive, and --strict was given")
+    if reasons:
+        raise GateError("; ".join(reasons))
 
 
 def is_inconclusive(row: CheckedArtifact) -> bool:
     """Whether the verdict on the accuracy is open."""
     paired = row.report.statistics.accuracy
     return paired is not None and paired.verdict == "inconclusive"
+
+
+def show_doubts(checked: Sequence[CheckedArtifact]) -> None:
+    """Print on stderr, once for a model, why its parity proves nothing, and other doubts about its contract."""
+    lines: dict[str, None] = {}
+    for row in checked:
+        if row.unproven:
+            lines[f"UNPROVEN {row.artifact.model}: {row.unproven}"] = None
+        for warning in row.reference.warnings if row.reference else ():
+            lines[f"fmnist-edge: warning: {row.artifact.model}: {warning}"] = None
+    for line in lines:
+        print(line, file=sys.stderr)
 
 
 def parity_row(row: CheckedArtifact) -> list[str]:
@@ -149,7 +169,7 @@ def parity_row(row: CheckedArtifact) -> list[str]:
         *accuracy_cells(report.statistics.accuracy),
         percent(report.agreement),
         f"{report.max_abs_delta:.1e}",
-        report.outcome,
+        "UNPROVEN" if row.unproven and report.passed else report.outcome,
     ]
 
 

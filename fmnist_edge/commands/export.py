@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
+from fmnist_edge.commands.export_output import json_of, show_findings
 from fmnist_edge.console import progress_bar, table
 from fmnist_edge.errors import FmnistEdgeError, GateError, InputError
 
@@ -33,9 +34,13 @@ HELP = Help(
         A model is one of the zoo, or a .keras, .h5 or SavedModel of your own. Nothing from the model file is
         executed. A model that is not for Fashion-MNIST needs --calibration for integer precisions.
 
+        How devices must feed the model is read from its first layers: one that begins with Rescaling(1/255), or with a
+        Normalization of pixels, takes pixels as they are; others get pixels / 255. --scale, --mean and --std say
+        otherwise. What is doubtful about that or about the calibration images is a warning, and is in the manifest.
+
         The table shows each file's size, its ops, how many of them compute in float, and the start of its SHA-256.
         What a format or a precision cannot express is refused with the reason, and the rest is written. The exit code
-        is 2 if a precision was refused that --precision names, or if nothing was written.
+        is 2 if a precision was refused that --precision names, if nothing was written, or for a warning with --strict.
         """,
     examples=(
         ("All precisions of TFLite and ONNX", "export tiny_resnet"),
@@ -53,11 +58,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_what(parser.add_argument_group("What to export"))
     add_how(parser.add_argument_group("Integer precisions"))
     add_contract(parser.add_argument_group("What devices must know"))
+    output = parser.add_argument_group("Output")
     arguments.out(
-        parser.add_argument_group("Output"),
-        arguments.EXPORTED,
-        "The files are DIR/<model>/<precision>.<format>, with a manifest beside each.",
+        output, arguments.EXPORTED, "The files are DIR/<model>/<precision>.<format>, with a manifest beside each."
     )
+    output.add_argument(
+        "--strict",
+        action="store_true",
+        help="Write nothing of a model with a warning about its contract or its calibration images.",
+    )
+    output.add_argument("--json", action="store_true", help="Print JSON instead of tables.")
 
 
 def add_what(what: arguments.Arguments) -> None:
@@ -85,8 +95,9 @@ def add_how(how: arguments.Arguments) -> None:
     arguments.data(how)
     arguments.calibration(
         how,
-        "Images that set the integer ranges: an array, or a folder of PNGs and JPEGs. Take some hundred that look like "
-        "what the device will see. Default for Fashion-MNIST: 500 training images.",
+        "Images that set the integer ranges: a .npy array, a .npz file (its array with the shape of images; of "
+        "several, the one called images or x), or a folder of PNGs and JPEGs, flat or with a folder per class. Take "
+        "some hundred that look like what the device will see. Default for Fashion-MNIST: 500 training images.",
     )
     how.add_argument(
         "--keep-float",
@@ -136,12 +147,12 @@ def add_contract(contract: arguments.Arguments) -> None:
     contract.add_argument(
         "--scale",
         type=float,
-        default=1 / 255,
         metavar="X",
-        help="The model's input is (pixel * scale - mean) / std. Default: 1/255.",
+        help="The model's input is (pixel * scale - mean) / std, with pixels 0 to 255. Default: what the model's first "
+        "layers say; else 1/255, a mean of 0 and an std of 1.",
     )
-    contract.add_argument("--mean", type=float, default=0.0, metavar="X", help="See --scale.")
-    contract.add_argument("--std", type=float, default=1.0, metavar="X", help="See --scale.")
+    contract.add_argument("--mean", type=float, metavar="X", help="See --scale.")
+    contract.add_argument("--std", type=float, metavar="X", help="See --scale.")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -155,11 +166,14 @@ def run(options: argparse.Namespace) -> None:
         with progress_bar(f"exporting {model}") as progress:
             done = exported(job, progress)
         for outcome in done:
-            if outcome.tuning is not None:
+            if outcome.tuning is not None and not options.json:
                 print(remedies(outcome.path, outcome.tuning))
+        show_findings(model, done, say_decision=not options.json)
         outcomes += done
     refused = [outcome for outcome in outcomes if outcome.error is not None]
-    if len(refused) < len(outcomes):
+    if options.json:
+        print(json_of(outcomes))
+    elif len(refused) < len(outcomes):
         print(listed(outcomes))
     named = refused if options.precision else [outcome for outcome in refused if outcome.whole_model]
     if named or len(refused) == len(outcomes):
@@ -216,6 +230,7 @@ def job_for(options: argparse.Namespace, model: str, precisions: Sequence[Precis
         scale=options.scale,
         mean=options.mean,
         std=options.std,
+        strict=options.strict,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
     from fmnist_edge.checkpoints import Checkpoint
     from fmnist_edge.export.calibration_images import Calibration
+    from fmnist_edge.export.findings import Findings
     from fmnist_edge.runtime.contract import Contract
 
 __all__ = ["export_all", "inputs_of"]
@@ -36,25 +38,28 @@ def export_all(request: JsonObject, progress: Progress) -> None:
     """Run a Job (`request`: its fields). `progress` gets one event after another, each a dict with one key:
 
     - "loaded": the model's name;
+    - "findings": the fields of Findings;
     - "begun": index of a precision;
     - "remedy": [number of remedies tried, number of all, text];
     - "written": {"path": ..., "tuning": the fields of a Tuning, or None};
     - "refused": [class of the error, its message].
 
-    Raises what loading the model and reading the images raise, UnknownNameError, and FileError when a file cannot be
-    written.
+    Raises what loading the model and reading the images raise, UnknownNameError, InputError for a warning if the job is
+    strict, and FileError when a file cannot be written.
     """
     from fmnist_edge.files import locked
 
     job = Job(**request)
     inputs = inputs_of(job)
     progress({"loaded": inputs.checkpoint.name})
+    findings = judged(job, inputs)
+    progress({"findings": asdict(findings)})
     folder = Path(job.out) / inputs.checkpoint.name
     with locked(folder):
         for index, precision in enumerate(job.selected()):
             progress({"begun": index})
             try:
-                written = export_one(job, inputs, precision, folder, progress)
+                written = export_one(job, inputs, precision, folder, findings, progress)
             except UnknownNameError:
                 raise
             except REFUSALS as error:
@@ -66,11 +71,10 @@ def export_all(request: JsonObject, progress: Progress) -> None:
 def inputs_of(job: Job) -> Inputs:
     from fmnist_edge import checkpoints
     from fmnist_edge.export.calibration_images import calibration_for
-    from fmnist_edge.export.contracts import contract_for
-    from fmnist_edge.runtime.preprocess import Preprocessing
+    from fmnist_edge.export.contracts import contract_for, preprocessing_for
 
     checkpoint = checkpoints.load(job.model, folder=Path(job.trained))
-    preprocessing = Preprocessing(job.scale, job.mean, job.std)
+    preprocessing = preprocessing_for(checkpoint, job.scale, job.mean, job.std).preprocessing
     labels = None if job.labels is None else Path(job.labels)
     contract = contract_for(checkpoint, preprocessing, labels, job.polarity, job.resize)
     calibration = None
@@ -79,14 +83,29 @@ def inputs_of(job: Job) -> Inputs:
     return Inputs(checkpoint, contract, calibration)
 
 
-def export_one(job: Job, inputs: Inputs, precision: Precision, folder: Path, progress: Progress) -> JsonObject:
+def judged(job: Job, inputs: Inputs) -> Findings:
+    """Raises InputError for a warning if the job is strict."""
+    from fmnist_edge.export.contracts import preprocessing_for
+    from fmnist_edge.export.findings import check_strict, findings_for
+
+    checkpoint = inputs.checkpoint
+    decision = preprocessing_for(checkpoint, job.scale, job.mean, job.std)
+    findings = findings_for(checkpoint, inputs.contract, inputs.calibration, decision)
+    if job.strict:
+        check_strict(checkpoint.name, findings.warnings)
+    return findings
+
+
+def export_one(
+    job: Job, inputs: Inputs, precision: Precision, folder: Path, findings: Findings, progress: Progress
+) -> JsonObject:
     """Export one precision; returns the value of its "written" event."""
     from fmnist_edge.export.pipeline import export
 
     tuning = None
     if job.tune_accuracy is not None and precision.calibrated and inputs.calibration is not None:
         artifact, tuning = export_with_remedies(
-            job, inputs, inputs.calibration, precision, folder, job.tune_accuracy / 100, progress
+            job, inputs, inputs.calibration, precision, folder, job.tune_accuracy / 100, findings, progress
         )
     else:
         artifact = export(
@@ -97,6 +116,7 @@ def export_one(job: Job, inputs: Inputs, precision: Precision, folder: Path, pro
             batch=job.batch,
             calibration=inputs.calibration,
             keep_float=tuple(job.keep_float),
+            findings=findings,
         )
     return {"path": str(artifact.path), "tuning": tuning}
 
@@ -108,6 +128,7 @@ def export_with_remedies(
     precision: Precision,
     folder: Path,
     allowed: float,
+    findings: Findings,
     progress: Progress,
 ) -> tuple[Artifact, JsonObject]:
     """Export with --tune-accuracy; returns the artifact and the fields of a Tuning."""
@@ -134,6 +155,7 @@ def export_with_remedies(
         allowed=allowed,
         budget_s=job.budget_min * 60,
         report=report,
+        findings=findings,
     )
     steps = [[step.rung, step.accuracy_drop * 100, step.passed, step.seconds] for step in attempts]
     return artifact, {"images": len(validation.images), "source": validation.source, "steps": steps}

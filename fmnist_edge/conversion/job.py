@@ -8,6 +8,7 @@ from pathlib import Path
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.precisions import Precision, get_precision
 from fmnist_edge.errors import FmnistEdgeError
+from fmnist_edge.export.findings import Findings
 
 __all__ = ["Job", "Outcome", "Tuning"]
 
@@ -28,7 +29,9 @@ class Job:
         tune_accuracy: percentage points that calibrated precisions may lose; None tries no remedy.
         budget_min: minutes after which no further remedy is tried.
         labels: path of the class names; None for the defaults.
-        polarity, resize, scale, mean, std: of the contract.
+        polarity, resize: of the contract.
+        scale, mean, std: of the contract; None for those that the user did not give.
+        strict: whether a warning about the contract or the calibration images refuses the model.
     """
 
     model: str
@@ -44,9 +47,10 @@ class Job:
     labels: str | None = None
     polarity: str | None = None
     resize: str = "bilinear"
-    scale: float = 1 / 255
-    mean: float = 0.0
-    std: float = 1.0
+    scale: float | None = None
+    mean: float | None = None
+    std: float | None = None
+    strict: bool = False
 
     def selected(self) -> list[Precision]:
         return [get_precision(format, name) for format, name in self.precisions]
@@ -74,6 +78,7 @@ class Outcome:
         path: where the artifact is, or would be.
         error: why it was refused.
         whole_model: whether no precision was tried, because the model itself was refused.
+        findings: about the model's input, the same for all of its precisions; None if it was not reached.
     """
 
     path: Path
@@ -81,3 +86,4 @@ class Outcome:
     error: FmnistEdgeError | None = None
     tuning: Tuning | None = None
     whole_model: bool = False
+    findings: Findings | None = None

@@ -12,6 +12,7 @@ from fmnist_edge.artifact import Artifact
 from fmnist_edge.conversion.job import Job, Outcome, Tuning
 from fmnist_edge.conversion.suspects import crashing_layer
 from fmnist_edge.errors import CheckpointError, ExportError, FmnistEdgeError
+from fmnist_edge.export.findings import Findings
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.calls import call
 from fmnist_edge.worker.endings import Ending, Status
@@ -75,6 +76,7 @@ class Events:
     def __init__(self, job: Job, done: int, total: int, progress: Progress) -> None:
         self.outcomes: list[Outcome] = []
         self.path: Path | None = None
+        self._findings: Findings | None = None
         self._precisions, self._out = job.selected(), Path(job.out)
         self._done, self._total, self._progress = done, total, progress
 
@@ -83,6 +85,8 @@ class Events:
         match event:
             case {"loaded": name}:
                 self._out /= name
+            case {"findings": findings}:
+                self._findings = Findings.from_json(findings)
             case {"begun": index}:
                 filename = self._precisions[index].filename
                 self.path = self._out / filename
@@ -92,7 +96,7 @@ class Events:
             case {"written": {"path": path, "tuning": tuning}}:
                 artifact = Artifact(Path(path), Manifest.read(path))
                 remedies = Tuning(**tuning) if tuning else None
-                self.outcomes.append(Outcome(artifact.path, artifact, tuning=remedies))
+                self.outcomes.append(Outcome(artifact.path, artifact, tuning=remedies, findings=self._findings))
             case {"refused": (kind, message)}:
                 error: type[FmnistEdgeError] = vars(errors)[kind]
-                self.outcomes.append(Outcome(self.path or self._out, error=error(message)))
+                self.outcomes.append(Outcome(self.path or self._out, error=error(message), findings=self._findings))

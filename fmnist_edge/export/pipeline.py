@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,8 +13,9 @@ from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import PRECISIONS, Precision
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.errors import ExportError, InputError
-from fmnist_edge.export.calibration_images import Calibration
+from fmnist_edge.export.calibration_images import Calibration, CalibrationSource, as_calibration
 from fmnist_edge.export.exporter import check_room_for, export_errors
+from fmnist_edge.export.findings import Findings, check_strict, findings_for
 from fmnist_edge.export.golden import golden_for, golden_images_for
 from fmnist_edge.export.keras_comparison import check_answers
 from fmnist_edge.export.layer_names import check_layers
@@ -27,9 +27,6 @@ from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
 from fmnist_edge.runtime.golden import Golden
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.temporary import temporary_file
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["export"]
 
@@ -44,17 +41,22 @@ def export(
     out: Path,
     *,
     batch: int | None = 1,
-    calibration: Calibration | None = None,
+    calibration: CalibrationSource | None = None,
     keep_float: tuple[str, ...] = (),
     golden_images: np.ndarray | None = None,
+    findings: Findings | None = None,
+    strict: bool = False,
 ) -> Artifact:
     """Convert `checkpoint` and write `out/<precision>.<format>`, a file or a folder of sources, with its manifest.
 
     Args:
         batch: images per call; None leaves the batch axis open.
-        calibration: images for precisions that need them.
+        calibration: images for precisions that need them: a Calibration, a path, an array, an iterable of images or
+            batches (its first 500 images), or a function that returns one.
         keep_float: layers that compute in float.
         golden_images: shape and dtype as in Golden; None means some of the calibration images.
+        findings: what is known about contract and calibration already, for the manifest; None judges the images.
+        strict: whether a warning about them is an InputError, before anything is converted.
 
     Raises ExportError when the converter refuses the model or a float file's scores are wrong, InputError when
     `precision` needs calibration images and got none or cannot keep layers in float, UnknownNameError for a layer that
@@ -63,14 +65,19 @@ def export(
     if keep_float:
         check_keep_float(checkpoint, precision, keep_float)
         keep_float = checkpoint.labels(keep_float)
+    images_given = None if calibration is None else as_calibration(calibration, contract)
     prepared = None
     if precision.calibrated:
-        if calibration is None:
+        if images_given is None:
             raise InputError(
                 f"{precision.format} {precision.name} needs calibration images shaped {contract.input_shape}; "
                 "pass --calibration images.npy"
             )
-        prepared = contract.preprocessing.apply(calibration.images, contract.input_shape)
+        prepared = contract.preprocessing.apply(images_given.images, contract.input_shape)
+    if findings is None:
+        findings = findings_for(checkpoint, contract, images_given if precision.calibrated else None)
+    if strict:
+        check_strict(checkpoint.name, findings.warnings)
     format = FORMATS[precision.format]
     exporter = format.exporter()
     check_room_for(checkpoint.model)
@@ -88,7 +95,7 @@ def export(
         content = load(inside.embed)(content, KEY, contract_text(contract))
     images = golden_images
     if images is None:
-        images = golden_images_for(contract, calibration.images if calibration else None)
+        images = golden_images_for(contract, images_given.images if images_given else None)
     inputs, outputs, golden = describe_file(content, inside.name, contract, images)
     check_answers(golden, checkpoint.model, contract, precision)
     path = out / precision.filename
@@ -108,7 +115,8 @@ def export(
         "contract": contract.as_dict(),
         "recipe": precision.recipe(),
         "keep_float": list(keep_float),
-        "calibration": calibration_entry(calibration) if precision.calibrated and calibration else None,
+        "calibration": calibration_entry(images_given) if precision.calibrated and images_given else None,
+        **findings.as_sections(),
         "lrn_fits": {layer: fit.as_dict() for layer, fit in lowered.lrn_fits.items()},
         "op_census": census.ops,
         "float_ops": list(census.float_ops) if precision.activations in INTEGER_ACTIVATIONS else "all",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +14,35 @@ from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.checkpoints import load as load_checkpoint
 from fmnist_edge.errors import ArtifactError
+from fmnist_edge.export.contracts import contradiction
+from fmnist_edge.export.first_layer import first_layer_warning
 from fmnist_edge.parity import ParityReport, compare, gate_for
 from fmnist_edge.parity.evaluation import Evaluation
+from fmnist_edge.parity.reference import ReferenceHealth, reference_health
 from fmnist_edge.parity.verdict import ParityVerdict
 from fmnist_edge.runtime import Classifier, Preprocessing
 from fmnist_edge.runtime.contract import Contract
 
-__all__ = ["CheckedArtifact", "check", "scores_of"]
+__all__ = ["CheckedArtifact", "Reference", "check", "scores_of"]
 
 CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A Keras model's scores on all images, as it is fed by a contract, and whether they can prove anything.
+
+    Attributes:
+        scores: float32 (n, classes).
+        warnings: one line for each doubt about the contract or the images.
+    """
+
+    scores: np.ndarray
+    health: ReferenceHealth
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> JsonObject:
+        return {**self.health.as_dict(), "warnings": list(self.warnings)}
 
 
 @dataclass(frozen=True)
@@ -32,11 +52,27 @@ class CheckedArtifact:
     artifact: Artifact
     engine: str
     report: ParityReport
+    reference: Reference | None = None
+
+    @property
+    def unproven(self) -> str | None:
+        """Why parity with this reference proves nothing, in one line; None if it does."""
+        return None if self.reference is None else self.reference.health.finding
+
+    @property
+    def failures(self) -> list[str]:
+        """One line for each part of the gate that is missed, and for a reference that proves nothing."""
+        return [*self.report.failures, *([self.unproven] if self.unproven else [])]
+
+    @property
+    def passed(self) -> bool:
+        return not self.failures
 
     def record(self, source: str) -> Artifact:
         """Write the verdict into the artifact's manifest; `source` names the images. The model file does not change."""
         sha256 = self.artifact.manifest.sha256
         verdict = ParityVerdict.of(self.report, sha256=sha256, engine=self.engine, source=source)
+        verdict = replace(verdict, passed=self.passed, failures=tuple(self.failures))
         return self.artifact.record("parity", verdict.as_dict())
 
     def as_dict(self) -> JsonObject:
@@ -48,6 +84,9 @@ class CheckedArtifact:
             "size_bytes": self.artifact.size_bytes,
             "engine": self.engine,
             **self.report.as_dict(),
+            "failures": self.failures,
+            "passed": self.passed,
+            "reference": None if self.reference is None else self.reference.as_dict(),
         }
 
 
@@ -71,25 +110,25 @@ def check(
     gates = [gate_for(artifact.precision) for artifact in artifacts]
     for artifact in artifacts:
         check_loads(artifact)
-    references: dict[tuple[str, Preprocessing], np.ndarray] = {}
+    references: dict[tuple[str, Preprocessing], Reference] = {}
     for artifact, gate in zip(artifacts, gates, strict=True):
         key = (artifact.model_sha256, artifact.contract.preprocessing)
         if key not in references:
             checkpoint = load_checkpoint(reference or artifact.model, folder=trained)
             check_origin(artifact, checkpoint)
-            references[key] = reference_scores(checkpoint, artifact.contract, evaluation.images, track)
+            references[key] = judged_reference(checkpoint, artifact.contract, evaluation, track)
         with Classifier.load(artifact.path) as classifier:
             scores = scores_of(classifier, evaluation.images, track, f"{artifact.model} {artifact.path.name}")
             engine = classifier.engine.version
         report = compare(
-            references[key],
+            references[key].scores,
             scores,
             gate,
             labels=evaluation.labels,
             published_accuracy=published(artifact.model) if evaluation.published else None,
             output=artifact.contract.output,
         )
-        yield CheckedArtifact(artifact, engine, report)
+        yield CheckedArtifact(artifact, engine, report, references[key])
 
 
 def check_loads(artifact: Artifact) -> None:
@@ -100,6 +139,18 @@ def check_loads(artifact: Artifact) -> None:
 def scores_of(classifier: Classifier, images: np.ndarray, track: Track, label: str) -> np.ndarray:
     """The artifact's scores on all images, float32 (n, classes)."""
     return np.concatenate([classifier.scores(chunk) for chunk in track(chunks(images), label)])
+
+
+def judged_reference(checkpoint: Checkpoint, contract: Contract, evaluation: Evaluation, track: Track) -> Reference:
+    """Run the Keras model on all images and judge its answers, the contract and the images."""
+    images = evaluation.images
+    scores = reference_scores(checkpoint, contract, images, track)
+    doubts = (
+        contradiction(contract.preprocessing, checkpoint),
+        first_layer_warning(checkpoint.model, contract, images, f"the images ({evaluation.source})"),
+    )
+    health = reference_health(scores, images, evaluation.labels, contract.output)
+    return Reference(scores, health, tuple(doubt for doubt in doubts if doubt))
 
 
 def reference_scores(checkpoint: Checkpoint, contract: Contract, images: np.ndarray, track: Track) -> np.ndarray:

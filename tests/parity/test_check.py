@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,8 +17,9 @@ from fmnist_edge.export.calibration_images import calibration_for
 from fmnist_edge.parity import check as checks
 from fmnist_edge.parity import compare, gate_for
 from fmnist_edge.parity import evaluation as evaluations
-from fmnist_edge.parity.check import CheckedArtifact
+from fmnist_edge.parity.check import CheckedArtifact, Reference
 from fmnist_edge.parity.evaluation import Evaluation, evaluation_for
+from fmnist_edge.parity.reference import reference_health
 from fmnist_edge.runtime import Contract, Preprocessing
 from fmnist_edge.runtime.manifest import Manifest
 
@@ -120,6 +122,55 @@ def test_the_reference_is_preprocessed_like_each_artifact(monkeypatch):
     rows = check(monkeypatch, artifacts, Evaluation(images, None, "a test", published=False), classifiers, predict)
     assert [row.report.max_abs_delta for row in rows] == [0, 0, 0]
     assert seen == [500, 100] * 2, "the model answers once to each preprocessing"
+
+
+BLIND = np.tile(np.float32([0, 4, 1]), (300, 1))
+VARIED = np.random.default_rng(0).integers(0, 256, (300, 2, 2, 1), dtype=np.uint8)
+
+
+def blind(monkeypatch, labels) -> CheckedArtifact:
+    """An artifact that agrees with a reference which answers all images alike."""
+    same = FakeClassifier(scores=lambda images: BLIND[: len(images)])
+    evaluation = Evaluation(VARIED, labels, "a test", published=False)
+    (row,) = check(monkeypatch, [artifact("float32")], evaluation, [same], lambda batch: BLIND[: len(batch)])
+    return row
+
+
+@pytest.mark.parametrize(("labels", "verdict"), [(np.arange(300) % 3, "at chance"), (None, "constant")])
+def test_parity_with_a_blind_reference_is_unproven(monkeypatch, tmp_path, capsys, labels, verdict):
+    """A wrong --scale: both forms get the same wrong input, and agree on every image."""
+    row = blind(monkeypatch, labels)
+    assert row.report.passed and not row.passed and row.reference.health.verdict == verdict
+    with pytest.raises(GateError, match="parity proves nothing for 1 of 1 artifacts"):
+        run(monkeypatch, tmp_path, [row])
+    out, err = capsys.readouterr()
+    assert "| UNPROVEN |" in out and "| pass" not in out and err.startswith("UNPROVEN mine: the Keras model itself")
+    (written,) = json.loads((tmp_path / "parity.json").read_text())["rows"]
+    assert written["reference"]["verdict"] == verdict and written["reference"]["variation"] < 1e-9
+    assert not written["passed"] and written["failures"] == [row.unproven]
+
+
+def test_the_recorded_verdict_of_a_blind_reference_is_no_pass(monkeypatch):
+    recorded = {}
+    monkeypatch.setattr(Artifact, "record", lambda self, name, section: recorded.update({name: section}))
+    blind(monkeypatch, None).record("a test")
+    assert not recorded["parity"]["passed"] and "proves nothing" in recorded["parity"]["failures"][0]
+
+
+def test_a_failed_gate_is_said_first(monkeypatch, tmp_path, capsys):
+    lost = replace(checked("int8", 100, 10_000), reference=blind(monkeypatch, None).reference)
+    with pytest.raises(GateError, match=r"1 of 1 artifacts failed their gate$"):
+        run(monkeypatch, tmp_path, [lost])
+    assert "| FAIL |" in capsys.readouterr().out
+
+
+def test_doubts_about_the_contract_are_said_once_a_model(monkeypatch, tmp_path, capsys):
+    """The reference sees something; still its contract is doubtful."""
+    sound = Reference(LOGITS, reference_health(LOGITS, VARIED[:4], None), ("the contract makes 0 to 1",))
+    rows = [replace(checked("float32", 0, 400), reference=sound) for _ in range(2)]
+    written = run(monkeypatch, tmp_path, rows)
+    assert capsys.readouterr().err == "fmnist-edge: warning: mine: the contract makes 0 to 1\n"
+    assert written["rows"][0]["reference"]["warnings"] == ["the contract makes 0 to 1"]
 
 
 def test_a_precision_without_gate_is_refused_before_anything_runs(monkeypatch):
@@ -255,14 +306,14 @@ class TestWhatUsersBring:
     def test_a_file_that_is_not_an_array_is_refused(self, tmp_path, content):
         (tmp_path / "x.npy").write_bytes(content)
         for path in (tmp_path / "x.npy", tmp_path, tmp_path / "none.npy"):
-            with pytest.raises(FileError, match=r"not a readable \.npy file"):
+            with pytest.raises(FileError, match=r"not a readable \.npy or \.npz file"):
                 read_array(str(path))
 
     def test_an_array_without_axes_and_an_archive_are_refused(self, tmp_path):
         with pytest.raises(FileError, match="a single float64"):
             read_array(self.saved(tmp_path, "number.npy", 1.0))
-        np.savez(tmp_path / "two.npz", a=np.zeros(2))
-        with pytest.raises(FileError, match="holds several arrays"):
+        np.savez(tmp_path / "two.npz", a=np.zeros(2), b=np.zeros(3))
+        with pytest.raises(InputError, match=r"holds 2 arrays \('a' \(2,\), 'b' \(3,\)\); expected a single one"):
             read_array(str(tmp_path / "two.npz"))
 
     def test_only_a_model_of_ten_classes_is_calibrated_on_fashion_mnist(self):

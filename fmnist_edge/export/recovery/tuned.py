@@ -13,6 +13,7 @@ from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.export.calibration_images import Calibration
+from fmnist_edge.export.findings import Findings, findings_for
 from fmnist_edge.export.pipeline import export
 from fmnist_edge.export.recovery.ladder import Attempt, Candidate, RecoveryData, try_rungs
 from fmnist_edge.export.recovery.simulate import single_input_model
@@ -40,6 +41,7 @@ def export_tuned(
     allowed: float,
     budget_s: float,
     report: Callable[[int, Attempt], None] = lambda count, attempt: None,
+    findings: Findings | None = None,
 ) -> tuple[Artifact, list[Attempt]]:
     """Like `export`, with the first remedy that loses at most `allowed` accuracy, else the one that loses least.
 
@@ -48,6 +50,7 @@ def export_tuned(
         allowed: the accuracy that may be lost, as a fraction.
         budget_s: seconds after which no further rung is tried.
         report: called after each attempt with (number of attempts so far, the attempt).
+        findings: as in `export`; None judges the images with the checkpoint's own model.
 
     Returns the artifact, whose manifest has the ladder under "recovery", and the attempts. Raises what `export` raises.
     """
@@ -58,6 +61,7 @@ def export_tuned(
     )
     labels = answers.argmax(1) if validation.labels is None else validation.labels
     exact = float((answers.argmax(1) == labels).mean())
+    findings = findings or findings_for(checkpoint, contract, calibration)
     artifacts: dict[Candidate, Artifact] = {}
 
     with temporary_folder() as folder:
@@ -72,6 +76,7 @@ def export_tuned(
                     batch=batch,
                     calibration=calibration,
                     keep_float=candidate.keep_float,
+                    findings=findings,
                 )
             return artifacts[candidate]
 
