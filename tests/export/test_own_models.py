@@ -130,6 +130,7 @@ def test_every_precision_agrees_with_the_model(own, exported, precision):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("own", [sequential_rgb, residual_grey], indirect=True, ids=lambda maker: maker.__name__)
 def test_calibration_from_a_folder_of_images(own, tmp_path):
     from PIL import Image
 
