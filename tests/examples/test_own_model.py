@@ -68,7 +68,8 @@ def test_every_command_of_the_page_does_what_it_says(folder, monkeypatch, capsys
         if command[0] in ("bench", "bundle", "report"):  # they time, or show what was timed
             continue
         code = main(command)
-        allowed = (0, 1) if command[0] == "check" else (0,)  # so little training may well miss a gate
+        # So little training leaves the model at chance, or misses a gate; `doctor` reads the recorded verdict.
+        allowed = (0, 1) if command[0] in ("check", "doctor") else (0,)
         assert code in allowed, (command, capsys.readouterr().err)
     assert {"export", "check", "explain", "doctor", "classify", "bench"} <= set(verbs)
     capsys.readouterr()
