@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fmnist_edge.aliases import Tensor
 from fmnist_edge.export.clone import Weights, clone_with
 from fmnist_edge.export.equivalents import formula_layer
 
@@ -50,16 +52,17 @@ def as_depthwise(model: keras.Model) -> keras.Model:
     write a multiplication and an addition, whose product gets one int8 scale for all channels. A depthwise convolution
     has a weight scale for each channel, and adds the shift with 32 bits.
     """
-    from keras import layers
+    replaced = {norm.name: formula_layer(norm.name, depthwise_of(norm)) for norm in model.layers if is_lone(norm)}
+    return clone_with(model, replaced, {})
 
-    replaced: Layers = {}
-    weights: Weights = {}
-    for norm in model.layers:
-        if is_lone(norm):
-            scale, shift = scale_and_shift(norm)
-            replaced[norm.name] = layers.DepthwiseConv2D(1, name=norm.name)
-            weights[norm.name] = [scale.reshape(1, 1, -1, 1), shift]
-    return clone_with(model, replaced, weights)
+
+def depthwise_of(norm: keras.layers.Layer) -> Callable[[Tensor], Tensor]:
+    """A BatchNorm as a function of images, float (n, height, width, channels)."""
+    from keras import ops
+
+    scale, shift = scale_and_shift(norm)
+    kernel = scale.reshape(1, 1, -1, 1)
+    return lambda x: ops.depthwise_conv(x, ops.convert_to_tensor(kernel, x.dtype), padding="valid") + shift
 
 
 def is_lone(norm: keras.layers.Layer) -> bool:

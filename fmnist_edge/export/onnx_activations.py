@@ -1,7 +1,8 @@
-"""Prepare the activations of a float ONNX graph for int8: one rounding for each function, not one for each of its ops.
+"""Prepare a float ONNX graph for int8: what is fused, what stays in float, which weights have all eight bits.
 
 Converters compose most activation functions of arithmetic. In int8 every intermediate result would be rounded to its
-own range: `x + 3` before the clip of a hard swish has the range of x, and what remains of a small x is lost.
+own range: `x + 3` before the clip of a hard swish has the range of x, and what remains of a small x is lost. Here a
+function has one rounding before and one behind it.
 """
 
 from __future__ import annotations
@@ -16,16 +17,37 @@ from fmnist_edge.export.onnx_names import names_read_by
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["float_functions", "fuse_hard_activations"]
+__all__ = ["FLOAT_KERNELS", "depthwise_weights", "float_functions", "fuse_hard_activations", "softmax_at_output"]
 
 HARD_SWISH_OPSET = 14
 SIXTH = 1 / 6
-# Functions of each value alone, and of constants.
-INTEGER = frozenset({"Add", "Clip", "LeakyRelu", "Mul", "Relu", "Sigmoid"})  # ONNX Runtime quantises these
-ELEMENTWISE = INTEGER | {
+# Functions of each value alone, and of constants: those that ONNX Runtime has integer kernels for, and the others.
+INTEGER = frozenset({"Add", "Clip", "LeakyRelu", "Mul", "Relu", "Sigmoid"})
+FLOAT_KERNELS = frozenset({
     "Abs", "Celu", "Div", "Elu", "Erf", "Exp", "HardSigmoid", "HardSwish", "Log", "Max", "Min", "Neg", "PRelu", "Pow",
     "Reciprocal", "Selu", "Softplus", "Softsign", "Sqrt", "Sub", "Tanh", "ThresholdedRelu",
-}  # fmt: skip
+})  # fmt: skip
+ELEMENTWISE = INTEGER | FLOAT_KERNELS
+
+
+def depthwise_weights(graph: onnx.GraphProto) -> list[str]:
+    """Names of the weights (channels, 1, height, width) that only depthwise convolutions have."""
+    shapes = {item.name: list(item.dims) for item in graph.initializer}
+    others = {name for node in graph.node if node.op_type != "Conv" for name in names_read_by(node)}
+    found: dict[str, bool] = {}
+    for node in graph.node:
+        if node.op_type == "Conv" and node.input[1] in shapes:
+            weight = node.input[1]
+            groups = next((item.i for item in node.attribute if item.name == "group"), 1)
+            channels, inputs = shapes[weight][:2]
+            found[weight] = found.get(weight, True) and inputs == 1 and groups == channels > 1
+    return [name for name, depthwise in found.items() if depthwise and name not in others]
+
+
+def softmax_at_output(graph: onnx.GraphProto) -> list[str]:
+    """Name of a Softmax that computes the model's output: in 256 steps, the two largest probabilities may be equal."""
+    outputs = {item.name for item in graph.output}
+    return [node.name for node in graph.node if node.op_type == "Softmax" and node.output[0] in outputs]
 
 
 def float_functions(graph: onnx.GraphProto) -> list[str]:
@@ -84,9 +106,9 @@ def fuse_hard_activations(graph: onnx.GraphProto, opset: int) -> None:
     }
     for fuse in (fuse_hard_sigmoid, fuse_hard_swish)[: 2 if opset >= HARD_SWISH_OPSET else 1]:
         graph_nodes = Nodes(graph)
-        for node in list(graph.node):
-            fuse(graph_nodes, node, scalars)
-        graph_nodes.write()
+        fused = [fuse(graph_nodes, node, scalars) for node in graph.node]
+        if any(fused):
+            graph_nodes.write()
 
 
 class Nodes:
@@ -117,6 +139,10 @@ class Nodes:
                 kept.append(node)
                 read.update(names_read_by(node))
         set_nodes(self.graph, kept[::-1])
+        used = {name for node in self.graph.node for name in names_read_by(node)} | self.outputs
+        weights = [item for item in self.graph.initializer if item.name in used]
+        del self.graph.initializer[:]
+        self.graph.initializer.extend(weights)
 
 
 def operands(node: onnx.NodeProto, scalars: dict[str, float]) -> Iterator[tuple[str, float]]:
@@ -127,10 +153,10 @@ def operands(node: onnx.NodeProto, scalars: dict[str, float]) -> Iterator[tuple[
                 yield name, scalars[other]
 
 
-def fuse_hard_sigmoid(nodes: Nodes, node: onnx.NodeProto, scalars: dict[str, float]) -> None:
-    """Make a HardSigmoid of min(max(x + 3, 0), 6) / 6."""
+def fuse_hard_sigmoid(nodes: Nodes, node: onnx.NodeProto, scalars: dict[str, float]) -> bool:
+    """Make a HardSigmoid of min(max(x + 3, 0), 6) / 6, if `node` is its product; returns whether it was."""
     if node.op_type != "Mul":
-        return
+        return False
     for name, factor in operands(node, scalars):
         clip = nodes.made_by(name, "Clip")
         if clip is None or not close(factor, SIXTH) or limits(clip, scalars) != (0.0, 6.0):
@@ -139,12 +165,14 @@ def fuse_hard_sigmoid(nodes: Nodes, node: onnx.NodeProto, scalars: dict[str, flo
         for x, shift in operands(added, scalars) if added is not None else ():
             if close(shift, 3.0):
                 become(node, "HardSigmoid", [x], alpha=SIXTH, beta=0.5)
+                return True
+    return False
 
 
-def fuse_hard_swish(nodes: Nodes, node: onnx.NodeProto, scalars: dict[str, float]) -> None:
-    """Make a HardSwish of x · HardSigmoid(x)."""
+def fuse_hard_swish(nodes: Nodes, node: onnx.NodeProto, scalars: dict[str, float]) -> bool:
+    """Make a HardSwish of x · HardSigmoid(x), if `node` is that product; returns whether it was."""
     if node.op_type != "Mul" or len(node.input) != 2:
-        return
+        return False
     for x, gate in (tuple(node.input), tuple(node.input)[::-1]):
         made = nodes.made_by(gate, "HardSigmoid")
         settings = {item.name: item.f for item in made.attribute} if made is not None else {}
@@ -152,7 +180,8 @@ def fuse_hard_swish(nodes: Nodes, node: onnx.NodeProto, scalars: dict[str, float
             continue
         if close(settings.get("alpha", 0.2), SIXTH) and close(settings.get("beta", 0.5), 0.5):
             become(node, "HardSwish", [x])
-            return
+            return True
+    return False
 
 
 def limits(clip: onnx.NodeProto, scalars: dict[str, float]) -> tuple[float | None, ...]:

@@ -15,8 +15,13 @@ import numpy as np
 
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.exporter import batches
-from fmnist_edge.export.onnx_activations import float_functions, fuse_hard_activations
-from fmnist_edge.export.onnx_names import all_nodes, layer_of, names_read_by
+from fmnist_edge.export.onnx_activations import (
+    depthwise_weights,
+    float_functions,
+    fuse_hard_activations,
+    softmax_at_output,
+)
+from fmnist_edge.export.onnx_names import all_nodes, layer_of
 from fmnist_edge.runtime.engines.onnx_session import SILENT
 from fmnist_edge.worker.temporary import temporary_folder
 
@@ -128,26 +133,6 @@ def to_int8(model: onnx.ModelProto, images: np.ndarray | None, keep_float: Colle
         ) from None
     prevent_requantization(quantized.graph, keep_float)
     return quantized
-
-
-def depthwise_weights(graph: onnx.GraphProto) -> list[str]:
-    """Names of the weights (channels, 1, height, width) that only depthwise convolutions have."""
-    shapes = {item.name: list(item.dims) for item in graph.initializer}
-    others = {name for node in graph.node if node.op_type != "Conv" for name in names_read_by(node)}
-    found: dict[str, bool] = {}
-    for node in graph.node:
-        if node.op_type == "Conv" and node.input[1] in shapes:
-            weight = node.input[1]
-            groups = next((item.i for item in node.attribute if item.name == "group"), 1)
-            channels, inputs = shapes[weight][:2]
-            found[weight] = found.get(weight, True) and inputs == 1 and groups == channels > 1
-    return [name for name, depthwise in found.items() if depthwise and name not in others]
-
-
-def softmax_at_output(graph: onnx.GraphProto) -> list[str]:
-    """Name of a Softmax that computes the model's output: in 256 steps, the two largest probabilities may be equal."""
-    outputs = {item.name for item in graph.output}
-    return [node.name for node in graph.node if node.op_type == "Softmax" and node.output[0] in outputs]
 
 
 def nodes_without_range(graph: onnx.GraphProto) -> list[str]:
