@@ -19,6 +19,8 @@ LEVELS = 255  # steps of eight bits
 # what comes out of these ops is multiplied or added to later, and what is cut off is missed.
 LEAST, LEAST_AFTER = 0.005, {"SOFTMAX": 0.5, "EXP": 0.5, "RSQRT": 0.5, "SELECT": 0.5, "SELECT_V2": 0.5}
 
+FIXED_STEPS = {"SOFTMAX": 1 / 256}  # whatever its range is
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -67,6 +69,7 @@ def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:
     for index, low, high in zip(found, lows, highs, strict=True):
         set_range(tensors[index], low, high)
     steps = (np.maximum(highs, 0) - np.minimum(lows, 0)) / LEVELS
+    steps = np.array([FIXED_STEPS.get(maker.get(i, ""), step) for i, step in zip(found, steps, strict=True)])
     lost = [
         tensors[index].name.decode()
         for index, step, medians in zip(found, steps, typical, strict=True)
