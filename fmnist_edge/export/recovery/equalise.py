@@ -22,7 +22,7 @@ from fmnist_edge.export.recovery.simulate import copy_model, is_fused, layer_bat
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["equalise"]
+__all__ = ["apply_scale", "equalise", "groups_of"]
 
 RELU6 = 6.0
 # Layers that scale with their input, channel by channel.

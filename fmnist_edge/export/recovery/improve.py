@@ -12,7 +12,7 @@ from fmnist_edge.export.clone import set_weights
 from fmnist_edge.export.recovery.simulate import (
     activation_ranges,
     copy_model,
-    layer_outputs,
+    layer_batches,
     simulate_int8,
 )
 
@@ -42,15 +42,26 @@ def correct_biases(model: keras.Model, images: np.ndarray) -> keras.Model:
     model, better = copy_model(model), copy_model(model)
     ranges = activation_ranges(model, images)
     rounded = simulate_int8(better, ranges)
-    for layer in better.layers:
-        if shift_variable(layer) is None or layer.name not in ranges:
-            continue
-        (exact,), (found,) = layer_outputs(model, [layer.name], images), layer_outputs(rounded, [layer.name], images)
-        error = np.mean(found.astype(np.float64) - exact, axis=tuple(range(exact.ndim - 1)))
+    layers = [layer for layer in better.layers if shift_variable(layer) is not None and layer.name in ranges]
+    exact = channel_means(model, [layer.name for layer in layers], images)
+    for layer in layers:  # each one changes what those behind it get
+        error = channel_means(rounded, [layer.name], images)[layer.name] - exact[layer.name]
         for changed in (layer, rounded.get_layer(layer.name)):
             shift: keras.Variable = shift_variable(changed)
             shift.assign(np.asarray(shift) - error)
     return better
+
+
+def channel_means(model: keras.Model, names: list[str], images: np.ndarray) -> dict[str, np.ndarray]:
+    """float64 (channels,) for each of these layers: the mean of its outputs for `images`."""
+    totals = dict.fromkeys(names, np.zeros(1))
+    counts = dict.fromkeys(names, 0)
+    for outputs in layer_batches(model, names, images) if names else ():
+        for name, output in zip(names, outputs, strict=True):
+            flat = output.reshape(-1, output.shape[-1])
+            totals[name] = totals[name] + flat.sum(axis=0, dtype=np.float64)
+            counts[name] += len(flat)
+    return {name: totals[name] / counts[name] for name in names}
 
 
 def fine_tune(model: keras.Model, images: np.ndarray, *, logits: bool, epochs: int, seed: int = 0) -> keras.Model:
