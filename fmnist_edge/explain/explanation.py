@@ -19,8 +19,9 @@ from fmnist_edge.explain.graph import LayerGraph
 from fmnist_edge.explain.layers import LayerReport, Progress, compare_layers
 from fmnist_edge.explain.matching import Matching, match
 from fmnist_edge.explain.probe import Probe
+from fmnist_edge.export.batch_norm import fold_batch_norm
 from fmnist_edge.export.exporter import check_room_for
-from fmnist_edge.export.lowering import fold_batch_norm, with_fits, with_lrn
+from fmnist_edge.export.lowering import with_fits, with_lrn
 from fmnist_edge.export.lrn import Fit
 from fmnist_edge.export.recipe import precision_of
 from fmnist_edge.parity.check import check_origin

@@ -17,7 +17,9 @@ SAMPLED = 1024  # values of a tensor that its typical value is told from
 LEVELS = 255  # steps of eight bits
 # How many steps the typical value of a tensor has to be. Squares and other activations are mostly small and may be 0;
 # what comes out of these ops is multiplied or added to later, and what is cut off is missed.
-LEAST, LEAST_AFTER = 0.005, {"EXP": 0.5, "RSQRT": 0.5, "SELECT": 0.5, "SELECT_V2": 0.5}
+LEAST, LEAST_AFTER = 0.005, {"SOFTMAX": 0.5, "EXP": 0.5, "RSQRT": 0.5, "SELECT": 0.5, "SELECT_V2": 0.5}
+
+FIXED_STEPS = {"SOFTMAX": 1 / 256}  # whatever its range is
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:
     tensors = model.subgraphs[0].tensors
     found = [index for index, tensor in enumerate(tensors) if has_range(tensor)]
     lows, highs = np.full(len(found), np.inf), np.full(len(found), -np.inf)
+    operators = model.subgraphs[0].operators
+    maker = {int(index): kind for kind, op in zip(op_kinds(model), operators, strict=True) for index in op.outputs}
     interpreter = preserving_interpreter(content)
     image = interpreter.get_input_details()[0]["index"]
     typical: list[list[float]] = [[] for _ in found]
@@ -59,13 +63,13 @@ def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:
         values = [interpreter.get_tensor(index) for index in found]
         lows = np.minimum(lows, [value.min() for value in values])
         highs = np.maximum(highs, [value.max() for value in values])
-        for medians, value in zip(typical, values, strict=True):
-            medians += typical_value(value)
+        for index, medians, value in zip(found, typical, values, strict=True):
+            # Most probabilities of a softmax are next to nothing; the largest one counts.
+            medians += typical_value(value.max(axis=-1) if maker.get(index) == "SOFTMAX" else value)
     for index, low, high in zip(found, lows, highs, strict=True):
         set_range(tensors[index], low, high)
     steps = (np.maximum(highs, 0) - np.minimum(lows, 0)) / LEVELS
-    operators = model.subgraphs[0].operators
-    maker = {int(index): kind for kind, op in zip(op_kinds(model), operators, strict=True) for index in op.outputs}
+    steps = np.array([FIXED_STEPS.get(maker.get(i, ""), step) for i, step in zip(found, steps, strict=True)])
     lost = [
         tensors[index].name.decode()
         for index, step, medians in zip(found, steps, typical, strict=True)

@@ -14,15 +14,17 @@ import numpy as np
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import InputError
-from fmnist_edge.export.clone import Weights, clone_with
-from fmnist_edge.export.equivalents import equivalents, formula_layer
+from fmnist_edge.export.batch_norm import as_depthwise, fold_batch_norm
+from fmnist_edge.export.clipped_relu import with_plain_clips
+from fmnist_edge.export.clone import clone_with
+from fmnist_edge.export.equivalents import equivalents
 from fmnist_edge.export.lrn import Fit, blocked_layer, fit_layers, fitted_layer, native_layer
 from fmnist_edge.export.recurrent import unroll
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Lowered", "fold_batch_norm", "lower", "with_fits", "with_lrn"]
+__all__ = ["Lowered", "lower", "with_fits", "with_lrn"]
 
 LRN_LAYERS = {"blocked": blocked_layer, "native": native_layer}
 
@@ -47,6 +49,8 @@ def lower(
     if not precision.stock:
         model = clone_with(model, equivalents(model, FORMATS[precision.format].file.name), {})
         model = fold_batch_norm(unroll(model, precision) if precision.calibrated else model)
+        if precision.calibrated:
+            model = with_plain_clips(as_depthwise(model))
     return with_lrn(model, precision.lrn, images, keep_float)
 
 
@@ -78,77 +82,3 @@ def with_lrn(
 def with_fits(model: keras.Model, fits: dict[str, Fit]) -> keras.Model:
     """`model` with the LRN layers named in `fits` replaced by their "fitted" form."""
     return clone_with(model, {name: fitted_layer(model.get_layer(name), fit) for name, fit in fits.items()}, {})
-
-
-def fold_batch_norm(model: keras.Model) -> keras.Model:
-    """Fold each BatchNorm between Dense(relu) and Dense into these two layers, its scale into the first.
-
-    Converters fold the scale into the second layer. There each input's weights get their own range, and one int8 weight
-    scale has to cover them all: measured on tiny_googlenet, that costs 0.5 pp. The first layer has a weight scale for
-    each output, so |scale| costs nothing there. ReLU allows the move, as relu(a·x) = a·relu(x) for a > 0, and the
-    activations between the layers get unit variance.
-    Cf. cross-layer equalisation, Nagel et al. 2019 (arXiv:1906.04721).
-    """
-    identities: dict[str, keras.layers.Layer] = {}
-    weights: Weights = {}
-    for norm in model.layers:
-        ends = adjacent_dense(norm)
-        if ends is None:
-            continue
-        first, second = ends
-        gamma, beta, mean, variance = batch_norm_parameters(norm)
-        scale = gamma / np.sqrt(variance + norm.epsilon)
-        shift = beta - mean * scale
-        kernel1, bias1 = weights_of(first, weights)
-        kernel2, bias2 = weights_of(second, weights)
-        weights[first.name] = [kernel1 * np.abs(scale), bias1 * np.abs(scale)]
-        # NumPy's sum, not BLAS: the last bit of a BLAS product depends on the arrays' memory addresses.
-        shift_bias = (shift[:, None].astype(np.float64) * kernel2).sum(axis=0)
-        weights[second.name] = [kernel2 * np.sign(scale)[:, None], (bias2 + shift_bias).astype(np.float32)]
-        identities[norm.name] = formula_layer(norm.name, lambda x: x)
-    return clone_with(model, identities, weights)
-
-
-def adjacent_dense(norm: keras.layers.Layer) -> tuple[keras.layers.Layer, keras.layers.Layer] | None:
-    """The Dense(relu) before and the Dense after a BatchNorm, with only dropout between; None for other patterns."""
-    import keras
-
-    layers = keras.layers
-    if not isinstance(norm, layers.BatchNormalization):
-        return None
-    first: keras.layers.Layer = neighbour(norm, "parents")
-    second: keras.layers.Layer = neighbour(norm, "children")
-    while isinstance(second, layers.Dropout):
-        second = neighbour(second, "children")
-    if type(first) is not layers.Dense or type(second) is not layers.Dense:
-        return None
-    fits = first.activation is keras.activations.relu and first.use_bias and second.use_bias
-    alone = neighbour(first, "children") is norm and len(second._inbound_nodes) == 1
-    return (first, second) if fits and alone and normalizes_last_axis(norm) else None
-
-
-def normalizes_last_axis(norm: keras.layers.Layer) -> bool:
-    """Whether a BatchNormalization normalises the last axis, which holds a kernel's channels."""
-    axes = len(norm.input.shape)
-    return norm.axis % axes == axes - 1
-
-
-def neighbour(layer: keras.layers.Layer, side: str) -> keras.layers.Layer | None:
-    """The only layer that feeds `layer` (`side` "parents") or reads it ("children"); None for none or several."""
-    if side == "parents":
-        found = [parent.operation for node in layer._inbound_nodes for parent in node.parent_nodes]
-    else:
-        found = [node.operation for node in layer._outbound_nodes]
-    return found[0] if len(found) == 1 and len(layer._inbound_nodes) == 1 else None
-
-
-def batch_norm_parameters(norm: keras.layers.Layer) -> tuple[np.ndarray, ...]:
-    """gamma, beta, moving mean and moving variance; gamma is 1 and beta is 0 if the layer has none."""
-    mean, variance = np.asarray(norm.moving_mean), np.asarray(norm.moving_variance)
-    gamma = np.asarray(norm.gamma) if norm.scale else np.ones_like(mean)
-    beta = np.asarray(norm.beta) if norm.center else np.zeros_like(mean)
-    return gamma, beta, mean, variance
-
-
-def weights_of(layer: keras.layers.Layer, changed: Weights) -> list[np.ndarray]:
-    return changed.get(layer.name) or layer.get_weights()

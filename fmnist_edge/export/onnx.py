@@ -10,6 +10,7 @@ from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError, InputError
 from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_errors, quiet
 from fmnist_edge.export.layer_names import check_ops
+from fmnist_edge.export.onnx_activations import FLOAT_KERNELS
 from fmnist_edge.export.onnx_checks import check_model, check_ops_known
 from fmnist_edge.export.onnx_conversion import float_model
 from fmnist_edge.export.onnx_names import all_nodes, layer_of, name_by_layer, names_read_by, subgraphs
@@ -114,8 +115,8 @@ def float_ops(graph: onnx.GraphProto) -> set[str]:
     """Names of the nodes that compute in float.
 
     In QDQ form every op is written as a float op. It is an integer op if all its float inputs come from
-    DequantizeLinear and all its outputs go to QuantizeLinear: an engine runs the three as one integer kernel. The nodes
-    of bodies count too.
+    DequantizeLinear and all its outputs go to QuantizeLinear: an engine runs the three as one integer kernel, if it has
+    one. The nodes of bodies count too.
     """
     from onnx import TensorProto
 
@@ -138,7 +139,9 @@ def float_ops(graph: onnx.GraphProto) -> set[str]:
     found = {
         node.name
         for node in graph.node
-        if node.op_type not in QDQ_OPS and any(map(is_float, node.output)) and not between_qdq(node)
+        if node.op_type not in QDQ_OPS
+        and any(map(is_float, node.output))
+        and (node.op_type in FLOAT_KERNELS or not between_qdq(node))
     }
     return found.union(*(float_ops(body) for node in graph.node for _, body in subgraphs(node)))
 

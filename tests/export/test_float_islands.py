@@ -103,6 +103,20 @@ def test_squares_and_other_activations_stay_integer():
     assert measure(converter.convert(), (image[None] for image in IMAGES)).lost == ()
 
 
+def test_a_confident_softmax_stays_integer():
+    """Of ten probabilities, nine are next to nothing: int8_only refused such a classifier."""
+    sharp = keras.initializers.RandomNormal(stddev=3.0)
+    model = model_of(lambda x: layers.Dense(10, "softmax", kernel_initializer=sharp)(layers.Flatten()(x)))
+    assert np.median(np.asarray(model(IMAGES))) < 1e-6
+    assert np.abs(answers(exported(model, ONLY, IMAGES), IMAGES) - np.asarray(model(IMAGES))).max() < 0.1
+
+
+def test_a_softmax_over_many_values_stays_in_float():
+    """A thousand equal probabilities are a quarter of a step each."""
+    model = model_of(lambda x: layers.Dense(1000, "softmax")(layers.Flatten()(0.01 * x)))
+    assert any(op.kind == "SOFTMAX" and op.computes_in_float for op in operators(exported(model, INT8, IMAGES)))
+
+
 def test_integer_only_refuses_an_island_by_its_layer():
     model = model_of(lambda x: wide(x, activation="selu", name="stem"))
     with pytest.raises(ExportError, match=r"layer 'stem' divides, or has values too far apart .* tflite int8, which"):

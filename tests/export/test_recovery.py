@@ -1,5 +1,6 @@
 """Accuracy recovery: the simulation rounds like the engines, remedies help, and the ladder stops in time."""
 
+import functools
 import json
 
 import keras
@@ -8,12 +9,17 @@ import pytest
 from keras import layers
 
 from fmnist_edge import checkpoints, cli
+from fmnist_edge.catalog.formats import FORMATS
+from fmnist_edge.catalog.precisions import get_precision
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ExportError
-from fmnist_edge.export.recovery.improve import correct_biases, equalise, fine_tune
+from fmnist_edge.export.lowering import lower
+from fmnist_edge.export.recovery.equalise import apply_scale, equalise, groups_of
+from fmnist_edge.export.recovery.improve import correct_biases, fine_tune
 from fmnist_edge.export.recovery.ladder import LADDER, Candidate, RecoveryData, try_rungs
 from fmnist_edge.export.recovery.simulate import (
     activation_ranges,
+    copy_model,
     layer_outputs,
     rounding_class,
     simulate_int8,
@@ -21,7 +27,9 @@ from fmnist_edge.export.recovery.simulate import (
     with_rounded_kernel,
 )
 from fmnist_edge.runtime import Classifier
+from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
 from fmnist_edge.runtime.preprocess import Preprocessing
+from fmnist_edge.worker.temporary import temporary_file
 
 
 def prepared(images):
@@ -128,15 +136,121 @@ def test_equalised_channels_compute_the_same_and_round_better(model, lopsided, i
     assert errors[1] < 1.2 * errors[2]
 
 
-def test_channels_with_several_readers_are_not_equalised():
+def inverted_residual(scale=True):
+    """Blocks of MobileNetV2, whose channels have ranges up to a hundredfold apart."""
+
+    def block(x, filters, kernel, activation):
+        x = (layers.DepthwiseConv2D if kernel else functools.partial(layers.Conv2D, filters))(
+            kernel or 1, padding="same", use_bias=False
+        )(x)
+        x = layers.BatchNormalization(scale=scale)(x)
+        return activation(x) if activation else x
+
+    relu6 = lambda x: layers.ReLU(6.0)(x)  # noqa: E731
+    inputs = keras.Input((8, 8, 3))
+    x = start = block(inputs, 8, 0, None)
+    for _ in range(2):
+        x = block(block(x, 16, 0, relu6), 16, 3, relu6)
+        x = layers.Add()([start, block(x, 8, 0, None)])
+    x = layers.Conv2D(12, 3, activation="relu6")(layers.ZeroPadding2D()(layers.ReLU()(x)))
+    model = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    rng = np.random.default_rng(1)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            count = layer.moving_mean.shape[0]
+            parts = [np.geomspace(0.05, 5, count)] * scale + [rng.normal(0, 0.3, count), rng.normal(0, 0.3, count)]
+            layer.set_weights([*parts, rng.uniform(0.5, 1.5, count)])
+    return model
+
+
+def spread(values):
+    """The logarithm of the largest channel's range over the smallest one's."""
+    largest = np.abs(values).max(axis=(0, 1, 2))
+    return np.ptp(np.log(largest[largest > 0]))
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_equalisation_passes_batch_norm_depthwise_relu6_and_add(scale):
+    sample = np.random.default_rng(0).random((40, 8, 8, 3), np.float32)
+    small = inverted_residual(scale)
+    better = equalise(small, sample[:20])
+    expected, found = np.asarray(small(sample)), np.asarray(better(sample))
+    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max(), "also for images that it has not seen"
+    if scale:  # without gamma, the channels are alike from the start
+        names = [layer.name for layer in small.layers if isinstance(layer, layers.ReLU | layers.Add)]
+        (before, errors), (after, fewer) = (ranges_and_errors(item, names, sample[:20]) for item in (small, better))
+        assert after < 0.7 * before
+        assert fewer < 0.7 * errors
+
+
+def ranges_and_errors(model, names, sample):
+    """The mean spread of these layers' channels, and their mean error in int8, relative to each channel's values."""
+    rounded = simulate_int8(model, activation_ranges(model, sample))
+    exact, found = layer_outputs(model, names, sample), layer_outputs(rounded, names, sample)
+    errors = [
+        np.square(y - x).mean((0, 1, 2)) / np.square(x).mean((0, 1, 2)).clip(1e-12)
+        for x, y in zip(exact, found, strict=True)
+    ]
+    return np.mean([spread(x) for x in exact]), np.mean([np.sqrt(error).mean() for error in errors])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["tflite", "onnx"])
+def test_int8_files_of_equalised_channels_are_closer(format):
+    """The channels that blocks add up have ranges up to e^6 apart; the function is the same as before."""
+    sample = np.random.default_rng(0).random((40, 8, 8, 3), np.float32)
+    small = copy_model(inverted_residual(scale=False))
+    expected, rng = np.asarray(small(sample)), np.random.default_rng(1)
+    for group in groups_of(small):
+        if group.rounded and group.readers and not group.fixed and not group.clips:
+            channels = small.get_layer(group.rounded[0]).output.shape[-1]
+            apply_scale(group, np.exp(rng.uniform(-3, 3, channels)).astype(np.float32))
+    assert np.abs(np.asarray(small(sample)) - expected).max() < 1e-5
+    errors = [
+        np.abs(int8_answers(model, sample, format) - expected).mean() for model in (small, equalise(small, sample))
+    ]
+    assert errors[1] < errors[0] / 4
+
+
+def int8_answers(model, sample, format):
+    record, exporter = get_precision(format, "int8"), FORMATS[format].exporter()
+    content = exporter.convert(lower(model, record, sample).model, record, 1, sample)
+    with temporary_file(f"model.{format}", content) as path:
+        engine = ENGINES[engines_for(path)[0]].load(path)
+        scores = [engine.output.dequantize(engine.run(engine.input.quantize(image[None]))) for image in sample]
+        engine.close()
+    return np.concatenate(scores)
+
+
+def test_in_int8_one_maximum_clips_all_channels():
+    sample = np.random.default_rng(0).random((20, 8, 8, 3), np.float32)
+    better = equalise(inverted_residual(), sample)
+    clips = [layer for layer in better.layers if hasattr(layer, "max_values")]
+    assert len(clips) == 4
+    assert [min(layer.max_values) for layer in clips] == pytest.approx([6] * 4)
+    assert all(max(layer.max_values) > 7 for layer in clips)
+    lowered = lower(better, get_precision("tflite", "int8"), sample).model
+    assert not any(hasattr(layer, "max_values") for layer in lowered.layers)
+    assert np.abs(np.asarray(lowered(sample)) - np.asarray(better(sample))).max() < 1e-5
+
+
+def test_equalisation_passes_add():
+    """The convolution that reads a tensor of the group and makes another of its tensors is scaled on both sides."""
     inputs = keras.Input((8, 8, 3))
     shared = layers.Conv2D(4, 3, padding="same", activation="relu", name="shared")(inputs)
-    x = layers.Add()([layers.Conv2D(4, 3, padding="same", name="a")(shared), shared])
-    x = layers.Conv2D(4, 3, activation="relu6", name="capped")(x)
+    x = layers.Conv2D(4, 3, padding="same", name="a")(shared) + shared
+    x = layers.Conv2D(4, 3, activation="tanh", name="curved")(x)
     x = layers.Conv2D(4, 3, name="linear")(x)
     small = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
-    same = equalise(small, np.random.default_rng(0).random((9, 8, 8, 3), np.float32))
-    assert all(np.array_equal(a, b) for a, b in zip(small.get_weights(), same.get_weights(), strict=True))
+    sample = np.random.default_rng(0).random((9, 8, 8, 3), np.float32)
+    better = equalise(small, sample)
+    changed = [
+        name
+        for name in ("shared", "a", "curved", "linear")
+        if not np.array_equal(small.get_layer(name).kernel, better.get_layer(name).kernel)
+    ]
+    assert changed == ["shared", "a", "curved", "linear"], "`linear` makes what Dense reads"
+    assert np.abs(np.asarray(small(sample)) - np.asarray(better(sample))).max() < 1e-5
 
 
 def test_channels_are_not_equalised_through_shared_layers_and_thresholds():

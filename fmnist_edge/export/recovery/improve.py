@@ -1,4 +1,4 @@
-"""Improve a model for integer export: channel equalisation, bias correction, fine-tuning. Model in, model out."""
+"""Improve a model for integer export: bias correction, fine-tuning. Model in, model out."""
 
 from __future__ import annotations
 
@@ -7,90 +7,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmnist_edge.aliases import Tensor
+from fmnist_edge.export.batch_norm import normalizes_last_axis
 from fmnist_edge.export.clone import set_weights
-from fmnist_edge.export.lowering import normalizes_last_axis
 from fmnist_edge.export.recovery.simulate import (
     activation_ranges,
-    is_relu,
-    layer_outputs,
+    copy_model,
+    layer_batches,
     simulate_int8,
-    single_input_model,
 )
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["correct_biases", "equalise", "fine_tune"]
+__all__ = ["correct_biases", "fine_tune"]
 
 LEARNING_RATE = 1e-4
 BATCH = 50
-
-
-def copy_model(model: keras.Model) -> keras.Model:
-    """A functional copy of `model`, weights included, in which each layer is called only as in this model.
-
-    Building a Sequential layer by layer leaves additional calls of its layers.
-    """
-    import keras
-
-    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return type(layer).from_config(layer.get_config())
-
-    copy = keras.models.clone_model(model, clone_function=clone)
-    for layer in model.layers:
-        if layer.weights:
-            set_weights(copy.get_layer(layer.name), layer.get_weights())
-    return single_input_model(copy)
-
-
-def equalise(model: keras.Model, images: np.ndarray) -> keras.Model:
-    """Equalise the channel ranges of two consecutive layers with only ReLU, max pooling or dropout between them.
-
-    Dividing a channel by s in one layer and multiplying it by s in the next does not change the function. With
-    s = sqrt(r / w), both ranges become sqrt(r · w): Nagel et al. 2019 (arXiv:1906.04721), section 4.1. w is the range
-    of the channel's weights in the second layer. r is its largest activation over `images`, float32 (n, *input_shape).
-    The paper uses the range of the first layer's weights as r, but engines have a scale for each of their channels and
-    only one scale for the activations.
-    """
-    better = copy_model(model)
-    for first in better.layers:
-        second = next_kernel(first)
-        if second is None:
-            continue
-        (activation,) = layer_outputs(better, [first.name], images)
-        largest = np.abs(activation).max(axis=tuple(range(activation.ndim - 1)))
-        kernel, *bias = first.get_weights()
-        next_weights, *rest = second.get_weights()
-        weight = np.abs(next_weights).max(axis=(*range(next_weights.ndim - 2), next_weights.ndim - 1))
-        alive = (largest > 0) & (weight > 0)
-        scale = np.where(alive, np.sqrt(np.where(alive, largest, 1) / np.where(alive, weight, 1)), 1)
-        scale /= np.exp(np.log(scale).mean())  # a factor that all channels share has no effect
-        first.set_weights([kernel / scale, *(part / scale for part in bias)])
-        second.set_weights([next_weights * scale[:, None], *rest])
-    return better
-
-
-def next_kernel(layer: keras.layers.Layer) -> keras.Variable | None:
-    """The Conv2D or Dense that is the only reader of `layer`, itself one of these; None if another layer is between."""
-    from keras import activations, layers
-
-    kernels, between = (layers.Conv2D, layers.Dense), (layers.MaxPooling2D, layers.Dropout)
-    if type(layer) not in kernels or layer.activation not in (activations.relu, activations.linear):
-        return None
-    while True:
-        readers = [node.operation for node in layer._outbound_nodes]
-        if len(readers) != 1 or len(readers[0]._inbound_nodes) != 1:  # a shared layer has other inputs too
-            return None
-        (layer,) = readers
-        if type(layer) in kernels:
-            return layer if getattr(layer, "groups", 1) == 1 else None
-        if type(layer) not in between and not (is_relu(layer) and is_homogeneous(layer)):
-            return None
-
-
-def is_homogeneous(relu: keras.layers.Layer) -> bool:
-    """Whether f(a · x) = a · f(x) for a > 0: a ReLU without a maximum and a threshold."""
-    return getattr(relu, "max_value", None) is None and not getattr(relu, "threshold", 0)
 
 
 def shift_variable(layer: keras.layers.Layer) -> keras.Variable | None:
@@ -110,15 +42,26 @@ def correct_biases(model: keras.Model, images: np.ndarray) -> keras.Model:
     model, better = copy_model(model), copy_model(model)
     ranges = activation_ranges(model, images)
     rounded = simulate_int8(better, ranges)
-    for layer in better.layers:
-        if shift_variable(layer) is None or layer.name not in ranges:
-            continue
-        (exact,), (found,) = layer_outputs(model, [layer.name], images), layer_outputs(rounded, [layer.name], images)
-        error = np.mean(found.astype(np.float64) - exact, axis=tuple(range(exact.ndim - 1)))
+    layers = [layer for layer in better.layers if shift_variable(layer) is not None and layer.name in ranges]
+    exact = channel_means(model, [layer.name for layer in layers], images)
+    for layer in layers:  # each one changes what those behind it get
+        error = channel_means(rounded, [layer.name], images)[layer.name] - exact[layer.name]
         for changed in (layer, rounded.get_layer(layer.name)):
             shift: keras.Variable = shift_variable(changed)
             shift.assign(np.asarray(shift) - error)
     return better
+
+
+def channel_means(model: keras.Model, names: list[str], images: np.ndarray) -> dict[str, np.ndarray]:
+    """float64 (channels,) for each of these layers: the mean of its outputs for `images`."""
+    totals = dict.fromkeys(names, np.zeros(1))
+    counts = dict.fromkeys(names, 0)
+    for outputs in layer_batches(model, names, images) if names else ():
+        for name, output in zip(names, outputs, strict=True):
+            flat = output.reshape(-1, output.shape[-1])
+            totals[name] = totals[name] + flat.sum(axis=0, dtype=np.float64)
+            counts[name] += len(flat)
+    return {name: totals[name] / counts[name] for name in names}
 
 
 def fine_tune(model: keras.Model, images: np.ndarray, *, logits: bool, epochs: int, seed: int = 0) -> keras.Model:

@@ -12,7 +12,8 @@ import numpy as np
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ExportError
-from fmnist_edge.export.recovery.improve import correct_biases, equalise, fine_tune
+from fmnist_edge.export.recovery.equalise import equalise
+from fmnist_edge.export.recovery.improve import correct_biases, fine_tune
 
 if TYPE_CHECKING:
     import keras

@@ -7,6 +7,7 @@ estimator (Bengio et al. 2013, arXiv:1308.3432).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,16 @@ from fmnist_edge.export.clone import set_weights
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["activation_ranges", "is_relu", "layer_outputs", "simulate_int8", "single_input_model"]
+__all__ = [
+    "activation_ranges",
+    "copy_model",
+    "is_fused",
+    "is_relu",
+    "layer_batches",
+    "layer_outputs",
+    "simulate_int8",
+    "single_input_model",
+]
 
 BATCH = 100
 # Layers whose output values are all input values, which are rounded already.
@@ -29,13 +39,18 @@ Ranges = dict[str, tuple[float, float]]
 
 def layer_outputs(model: keras.Model, names: list[str], images: np.ndarray) -> list[np.ndarray]:
     """The outputs of some layers, float32 (n, ...) each, for preprocessed `images`."""
+    return [np.concatenate(pieces) for pieces in zip(*layer_batches(model, names, images), strict=True)]
+
+
+def layer_batches(model: keras.Model, names: list[str], images: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """The outputs of some layers for one batch of `images` after the other."""
     import keras
 
     probe = keras.Model(model.inputs[0], [model.get_layer(name).output for name in names])
-    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-    # Not `predict`: the probe is used once, and compiling it would take longer.
-    parts = [[np.asarray(output) for output in as_list(probe(batch, training=False))] for batch in batches]
-    return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+    for start in range(0, len(images), BATCH):
+        # Not `predict`: the probe is used once, and compiling it would take longer.
+        outputs = probe(images[start : start + BATCH], training=False)
+        yield [np.asarray(output) for output in as_list(outputs)]
 
 
 def as_list(outputs: Tensor | list[Tensor]) -> list[Tensor]:
@@ -49,8 +64,8 @@ def activation_ranges(model: keras.Model, images: np.ndarray) -> Ranges:
     """
     names = [layer.name for layer in model.layers if len(layer._inbound_nodes) == 1]
     ranges: Ranges = dict.fromkeys(names, (0.0, 0.0))
-    for start in range(0, len(images), BATCH):  # one batch's activations at a time
-        for name, output in zip(names, layer_outputs(model, names, images[start : start + BATCH]), strict=True):
+    for outputs in layer_batches(model, names, images):  # one batch's activations at a time
+        for name, output in zip(names, outputs, strict=True):
             low, high = ranges[name]
             ranges[name] = min(low, float(output.min())), max(high, float(output.max()))
     return ranges
@@ -82,6 +97,23 @@ def simulate_int8(model: keras.Model, ranges: Ranges) -> keras.Model:
     return single_input_model(copy)
 
 
+def copy_model(model: keras.Model) -> keras.Model:
+    """A functional copy of `model`, weights included, in which each layer is called only as in this model.
+
+    Building a Sequential layer by layer leaves additional calls of its layers.
+    """
+    import keras
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return type(layer).from_config(layer.get_config())
+
+    copy = keras.models.clone_model(model, clone_function=clone)
+    for layer in model.layers:
+        if layer.weights:
+            set_weights(copy.get_layer(layer.name), layer.get_weights())
+    return single_input_model(copy)
+
+
 def single_input_model(model: keras.Model) -> keras.Model:
     """`model` with an array as input and output. A saved model may use lists of one array; Keras warns about a mix."""
     import keras
@@ -98,10 +130,11 @@ def is_fused(layer: keras.layers.Layer) -> bool:
 
 
 def is_relu(layer: keras.layers.Layer) -> bool:
-    """Whether `layer` is a ReLU layer, or an Activation("relu")."""
+    """Whether `layer` is a ReLU layer, clipped or not, or an Activation of that kind."""
     from keras import activations, layers
 
-    return type(layer) is layers.ReLU or (type(layer) is layers.Activation and layer.activation is activations.relu)
+    named = type(layer) is layers.Activation and layer.activation in (activations.relu, activations.relu6)
+    return named or type(layer) is layers.ReLU or hasattr(layer, "max_values")
 
 
 def rounding_copy(layer: keras.layers.Layer) -> keras.layers.Layer:
