@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from fmnist_edge.export.exporter import Census, Exporter, Sources
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine_catalog import ENGINES
 from fmnist_edge.runtime.flatbuffer import RefusedError
+from fmnist_edge.runtime.folder import sha256_of_files
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.temporary import temporary_file
 
@@ -61,7 +63,15 @@ class CExporter(Exporter):
                 f"{model} cannot be exported as C: {reason}; replace that layer, or export tflite int8_only for a "
                 "device with LiteRT or TensorFlow Lite Micro"
             ) from None
-        return Sources(made.files(), {"arena_bytes": made.arena_bytes, "ops": sorted(manifest.op_census)})
+        files = made.files()
+        facts = {
+            "sha256": sha256_of_files({name: text.encode() for name, text in files.items()}),
+            "tflite_sha256": made.sha256,
+            "size_bytes": made.constant_bytes,
+            "arena_bytes": made.arena_bytes,
+            "ops": sorted(manifest.op_census),
+        }
+        return Sources(files, facts)
 
 
 def c_model(content: bytes, name: str, contract: Contract, images: np.ndarray) -> CModel:
@@ -78,7 +88,7 @@ def c_model(content: bytes, name: str, contract: Contract, images: np.ndarray) -
     levels = np.arange(256, dtype=np.uint8)
     return CModel(
         program=program,
-        sha256=sha256_of(content),
+        sha256=hashlib.sha256(content).hexdigest(),
         input=engine.input,
         output=engine.output,
         contract=contract,
@@ -86,12 +96,6 @@ def c_model(content: bytes, name: str, contract: Contract, images: np.ndarray) -
         golden_inputs=inputs,
         golden_outputs=outputs,
     )
-
-
-def sha256_of(content: bytes) -> str:
-    import hashlib
-
-    return hashlib.sha256(content).hexdigest()
 
 
 EXPORTER = CExporter()

@@ -64,6 +64,11 @@ class CModel:
         """On x86, where activations may have two bytes. Elsewhere they have one."""
         return 2 * self.program.memory.size + SLACK
 
+    @property
+    def constant_bytes(self) -> int:
+        """Of weights and tables."""
+        return sum(values.nbytes for values in self.program.arrays.values())
+
     def files(self) -> dict[str, str]:
         """File name -> text."""
         return {
@@ -174,12 +179,11 @@ extern "C" {{
         )
 
     def readme(self) -> str:
-        size = sum(values.nbytes for values in self.program.arrays.values())
         return fill(
             template("README.md"),
             NAME=self.name.upper(),
             name=self.name,
-            weights=f"{size:,}",
+            weights=f"{self.constant_bytes:,}",
             arena=f"{self.arena_bytes - self.program.memory.size:,}",
             shape=" x ".join(map(str, self.contract.input_shape)),
             classes=len(self.contract.labels),

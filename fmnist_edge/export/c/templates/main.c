@@ -1,4 +1,4 @@
-/* The self-test: cc -std=c99 -O3 *.c && ./a.out */
+/* The self-test: cc -std=c99 -O3 *.c -o /tmp/test && /tmp/test */
 #include <stdio.h>
 
 #include "@name@.h"
