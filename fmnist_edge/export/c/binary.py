@@ -14,13 +14,13 @@ from fmnist_edge.runtime.engines.numpy.quantization import quantization_of
 __all__ = ["Formula", "formula_for"]
 
 LOW_BITS = 14  # FE_LOW_BITS in kernels/binary.h
-FACTOR_BITS = {"ADD": 28, "MUL": 27}  # of a factor; a product of two int8 values leaves less room
+FACTOR_BITS = {"ADD": 28, "SUB": 28, "MUL": 27}  # of a factor; a product of two int8 values leaves less room
 NEIGHBOURS = (0, 1, -1, 2, -2)
 
 
 @dataclass(frozen=True)
 class Formula:
-    """(a · first + b · second + add) >> (LOW_BITS + shift) for ADD, (a · b · first + add) >> ... for MUL, with a and b
+    """(a · first + b · second + add) >> (LOW_BITS + shift) for ADD and SUB, (a · b · first + add) >> ... for MUL, with a and b
     relative to their zero points, and then the limits. `add` includes the output's zero point."""
 
     first: int
@@ -38,12 +38,13 @@ def formula_for(op: Op, results: np.ndarray) -> Formula | None:
     one, two, out = (quantization_of(op, tensor) for tensor in (op.operand(0), op.operand(1), op.output))
     grid = np.arange(-128, 128, dtype=np.int64)
     a, b = (grid - one.zero_point)[:, None], (grid - two.zero_point)[None, :]
-    if op.kind == "ADD":
-        real = (one.scale / out.scale, two.scale / out.scale)
+    sign = -1 if op.kind == "SUB" else 1
+    if op.kind != "MUL":
+        real: tuple[float, ...] = (one.scale / out.scale, sign * two.scale / out.scale)
         terms = (np.broadcast_to(a, results.shape), np.broadcast_to(b, results.shape))
     else:
         real, terms = (one.scale * two.scale / out.scale,), (a * b,)
-    shift = FACTOR_BITS[op.kind] - LOW_BITS - math.ceil(math.log2(max(real)))
+    shift = FACTOR_BITS[op.kind] - LOW_BITS - math.ceil(math.log2(max(map(abs, real))))
     if not 0 <= shift <= 30:
         return None
     bits = LOW_BITS + shift

@@ -21,11 +21,14 @@ __all__ = [
 
 LINEAR = {"CONV_2D": (2, 5, 4), "DEPTHWISE_CONV_2D": (2, 6, 5)}  # the options: row stride, row and column dilation
 POOLS = {"MAX_POOL_2D": "max_pool", "AVERAGE_POOL_2D": "average_pool"}
-BINARY = ("ADD", "MUL")
-UNARY = ("LOGISTIC", "RELU", "QUANTIZE")
+BINARY = ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "PRELU")
+UNARY = (
+    "LOGISTIC", "RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "HARD_SWISH", "TANH", "GELU", "EXP", "QUANTIZE",
+)  # fmt: skip
+RESHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 KINDS = {
     "CONV_2D": "convolve", "FULLY_CONNECTED": "convolve", "DEPTHWISE_CONV_2D": "depthwise", **POOLS,
-    "MEAN": "mean", "SOFTMAX": "softmax", "RESHAPE": "reshape", "CONCATENATION": "concatenation", "PAD": "pad",
+    "MEAN": "mean", "SOFTMAX": "softmax", **dict.fromkeys(RESHAPES, "reshape"), "CONCATENATION": "concatenation", "PAD": "pad",
     **dict.fromkeys(BINARY, "binary"), **dict.fromkeys(UNARY, "table"),
 }  # fmt: skip
 CHANNELS_LIMIT = {"SOFTMAX": 4096}  # a sum of so many exponentials still fits 32 bits

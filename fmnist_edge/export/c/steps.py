@@ -256,7 +256,7 @@ def binary(program: Program, node: Node) -> None:
         program.need("pair.h")
         program.call("fe_pair", program.step("fe_binary", step), program.array("pairs", results.reshape(-1)), *addresses)
         return
-    kernel = {"ADD": "add", "MUL": "multiply"}[node.op.kind]
+    kernel = "multiply" if node.op.kind == "MUL" else "add"
     program.need(f"{kernel}.h")
     program.call(f"fe_{kernel}", program.step("fe_binary", step), *addresses)
 

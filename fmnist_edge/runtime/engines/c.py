@@ -76,10 +76,6 @@ class CEngine(Engine):
             self._run(image.ctypes.data, answer.ctypes.data, self._arena)
         return answers
 
-    @property
-    def arena(self) -> dict[str, int] | None:
-        return None if self._arena is None else {"total": len(self._arena)}
-
     def close(self) -> None:
         self._run = self._arena = None
 
