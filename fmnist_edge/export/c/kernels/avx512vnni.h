@@ -38,7 +38,7 @@ FE_FUNCTION void fe_finish(const int32_t *sums, const fe_last *last, const fe_li
   const __m512i low = _mm512_loadu_si512(last->add), high = _mm512_loadu_si512(last->add + 8);
   const __m512i low_shift = _mm512_loadu_si512(last->shift), high_shift = _mm512_loadu_si512(last->shift + 8);
   const __m512i magnitude = _mm512_abs_epi32(a);
-  const __mmask16 negative = _mm512_movepi32_mask(a);
+  const __mmask16 negative = _mm512_cmplt_epi32_mask(a, _mm512_setzero_si512());
   const __m512i one = _mm512_set1_epi64(1);
   /* Lanes 0 to 7, then 8 to 15, each in 64 bits. */
   __m512i first = _mm512_mul_epu32(_mm512_cvtepu32_epi64(_mm512_castsi512_si256(magnitude)),
