@@ -127,7 +127,9 @@ def collect(paths: Sequence[str | Path]) -> list[Artifact]:
         inside = [
             item
             for item in sorted(path.rglob("[!.]*"))
-            if item.suffix in suffixes() and is_artifact(item) and not any(map(is_folder, item.relative_to(path).parents))
+            if item.suffix in suffixes()
+            and is_artifact(item)
+            and not any(map(is_folder, item.relative_to(path).parents))
         ]
         if not inside:
             raise ArtifactError(

@@ -193,9 +193,7 @@ def check_tuning(options: argparse.Namespace, precisions: Sequence[Precision]) -
         names = ", ".join(precision.filename for precision in precisions)
         raise InputError(f"--tune-accuracy is for calibrated precisions, such as int8, and not for {names}")
     if FORMATS[options.format].contains if options.format in FORMATS else None:
-        raise InputError(
-            f"--tune-accuracy has to run the files, and {options.format} is sources; use --format tflite"
-        )
+        raise InputError(f"--tune-accuracy has to run the files, and {options.format} is sources; use --format tflite")
 
 
 def job_for(options: argparse.Namespace, model: str, precisions: Sequence[Precision]) -> Job:

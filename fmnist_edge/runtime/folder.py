@@ -75,7 +75,9 @@ def read_folder(path: str | Path) -> bytes:
             raise ArtifactError(f"{path}: {len(entries):,} files in it; expected {MOST_FILES} at most")
         for entry in entries:
             if not stat.S_ISREG(entry.lstat().st_mode):
-                raise ArtifactError(f"{entry}: not a plain file; an exported folder holds nothing else, export it again")
+                raise ArtifactError(
+                    f"{entry}: not a plain file; an exported folder holds nothing else, export it again"
+                )
             with open(entry, "rb") as file:
                 files[entry.name] = file.read(left + 1)
             left -= len(files[entry.name])

@@ -44,7 +44,9 @@ class Source:
         manifest = Manifest.read(path)
         content = read_whole(path)
         if path.is_dir() and (changes := altered_files(content, manifest.files)):
-            raise ArtifactError(f"{path}: {one_line(Exception(changes), 200)} since the export; restore the folder, or export it again")
+            raise ArtifactError(
+                f"{path}: {one_line(Exception(changes), 200)} since the export; restore the folder, or export it again"
+            )
         check_hash(path, content, manifest.sha256)
         inside = contract_in(path, content)
         different = manifest.contract.differences(inside) if inside else []

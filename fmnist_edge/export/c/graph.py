@@ -28,7 +28,8 @@ UNARY = (
 RESHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 KINDS = {
     "CONV_2D": "convolve", "FULLY_CONNECTED": "convolve", "DEPTHWISE_CONV_2D": "depthwise", **POOLS,
-    "MEAN": "mean", "SOFTMAX": "softmax", **dict.fromkeys(RESHAPES, "reshape"), "CONCATENATION": "concatenation", "PAD": "pad",
+    "MEAN": "mean", "SOFTMAX": "softmax", **dict.fromkeys(RESHAPES, "reshape"), "PAD": "pad",
+    "CONCATENATION": "concatenation",
     **dict.fromkeys(BINARY, "binary"), **dict.fromkeys(UNARY, "table"),
 }  # fmt: skip
 CHANNELS_LIMIT = {"SOFTMAX": 4096}  # a sum of so many exponentials still fits 32 bits
@@ -111,10 +112,9 @@ def add_node(op: Op, values: dict[int, Value], nodes: list[Node]) -> None:
     for operand in operands:
         if operand is None:
             raise RefusedError(f"damaged: {op.kind} {op.output.name!r} lacks an operand")
-        if operand.data is not None:
-            if operand.index not in values:
-                values[operand.index] = value_of(operand)
-                nodes.append(Node("constant", op, (), operand.index))
+        if operand.data is not None and operand.index not in values:
+            values[operand.index] = value_of(operand)
+            nodes.append(Node("constant", op, (), operand.index))
         inputs.append(operand.index)
     limit = CHANNELS_LIMIT.get(op.kind)
     if limit and values[inputs[0]].channels >= limit:
@@ -153,7 +153,8 @@ def windows(op: Op) -> tuple[Axis, Axis]:
     height, width = op.operand(0).shape[1:3]
     same = op.integer(0, "int8") == SAME
     if op.kind in POOLS:
-        sizes, dilation = (op.integer(4, "int32"), op.integer(3, "int32")), (1, 1)
+        sizes: tuple[int, ...] = (op.integer(4, "int32"), op.integer(3, "int32"))
+        dilation = 1, 1
         stride = op.integer(2, "int32", 1), op.integer(1, "int32", 1)
     else:
         stride_field, *fields = LINEAR[op.kind]

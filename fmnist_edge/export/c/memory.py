@@ -114,7 +114,7 @@ def plan(graph: Graph) -> Memory:
 
 
 def merged(one: Border, other: Border) -> Border:
-    return tuple(max(pair) for pair in zip(one, other))  # type: ignore[return-value]
+    return tuple(max(pair) for pair in zip(one, other, strict=False))  # type: ignore[return-value]
 
 
 def border_needs(graph: Graph) -> dict[int, Border]:
@@ -158,9 +158,7 @@ def along_channels(graph: Graph, node: Node) -> bool:
     )
 
 
-def reused(
-    graph: Graph, node: Node, at: int, needs: dict[int, Border], storages: dict[int, Storage]
-) -> int | None:
+def reused(graph: Graph, node: Node, at: int, needs: dict[int, Border], storages: dict[int, Storage]) -> int | None:
     """The operand whose memory the output of `node` takes over; None when it needs memory of its own."""
     out = graph.values[node.output]
     for number in node.inputs:

@@ -231,5 +231,3 @@ def structure(kind: str, name: str, fields: object) -> str:
         line += item
     body = "\n".join([*lines, line.rstrip(",")])
     return f"static const {kind} {name} = {{\n{body}}};\n"
-
-

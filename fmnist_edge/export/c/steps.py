@@ -229,12 +229,12 @@ def table(program: Program, node: Node) -> None:
 def binary(program: Program, node: Node) -> None:
     out, operands = program.value(node.output), [program.value(number) for number in node.inputs]
     steps = {**steps_of("out", program.view(node.output))}
-    for name, value in zip("ab", operands):
+    for name, value in zip("ab", operands, strict=False):
         view = program.view(value.number)
         steps[f"{name}_row_step"] = view.row_step if value.rows == out.rows else 0
         steps[f"{name}_column_step"] = view.column_step if value.columns == out.columns else 0
         steps[f"{name}_step"] = 1 if value.channels == out.channels else 0
-        if any(size not in (1, whole) for size, whole in zip(value.shape, out.shape)):
+        if any(size not in (1, whole) for size, whole in zip(value.shape, out.shape, strict=False)):
             raise RefusedError(f"{node.op.kind} {node.op.output.name!r} broadcasts {value.shape} to {out.shape}")
     size = {name: steps.pop(name) for name in ("a_step", "b_step")}
     same = all(value.shape == out.shape for value in operands)
@@ -242,19 +242,21 @@ def binary(program: Program, node: Node) -> None:
     results = pair_function(node.op)
     formula = formula_for(node.op, results)
     mask = (1 << LOW_BITS) - 1
-    numbers = dict.fromkeys(("first", "second", "add"), 0) if formula is None else vars(formula)
+    numbers = dict.fromkeys(("first", "second", "add", "negative"), 0) if formula is None else vars(formula)
     halves = {f"{name}_high": numbers[name] >> LOW_BITS for name in ("first", "second", "add")}
     halves |= {f"{name}_low": numbers[name] & mask for name in ("first", "second", "add")}
     step = {
         **flattened, **size, **halves, "a_zero_point": operands[0].zero_point, "b_zero_point": operands[1].zero_point,
-        "shift": 0 if formula is None else formula.shift, "low": -128 if formula is None else formula.low,
-        "high": 127 if formula is None else formula.high,
+        "negative": numbers["negative"], "shift": 0 if formula is None else formula.shift,
+        "low": -128 if formula is None else formula.low, "high": 127 if formula is None else formula.high,
     }  # fmt: skip
     addresses = [program.at(number) for number in (*node.inputs, node.output)]
     program.need("binary.h")
     if formula is None:
         program.need("pair.h")
-        program.call("fe_pair", program.step("fe_binary", step), program.array("pairs", results.reshape(-1)), *addresses)
+        program.call(
+            "fe_pair", program.step("fe_binary", step), program.array("pairs", results.reshape(-1)), *addresses
+        )
         return
     kernel = "multiply" if node.op.kind == "MUL" else "add"
     program.need(f"{kernel}.h")
@@ -335,7 +337,7 @@ def further(op_rank: int, starts: list[int], view: View) -> int:
     if op_rank > 4:
         raise RefusedError(f"a tensor of {op_rank} axes is padded or concatenated; C code has up to 4")
     steps = (view.row_step, view.column_step, 1)[-len(starts) :]
-    return sum(start * step for start, step in zip(starts, steps))
+    return sum(start * step for start, step in zip(starts, steps, strict=False))
 
 
 def concatenation(program: Program, node: Node) -> None:
@@ -343,7 +345,7 @@ def concatenation(program: Program, node: Node) -> None:
     rank = len(op.output.shape)
     axis = op.integer(0, "int32") % rank
     done = 0
-    for number, operand in zip(node.inputs, op.inputs):
+    for number, operand in zip(node.inputs, op.inputs, strict=False):
         starts = [0] * (rank - 1)
         starts[axis - 1] = done
         place = further(rank, starts, program.view(node.output))

@@ -19,6 +19,7 @@ import shutil
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,8 +59,9 @@ class CEngine(Engine):
         height, width, channels, classes, input_zero, output_zero, arena = sizes
         self.input = TensorSpec("input", (1, height, width, channels), "int8", scales[0], input_zero)
         self.output = TensorSpec("output", (1, classes), "int8", scales[1], output_zero)
-        self._arena = ctypes.create_string_buffer(arena)
-        self._run = getattr(library, f"{self._name}_run")
+        self._classes = classes
+        self._arena: Any = ctypes.create_string_buffer(arena)
+        self._run: Any = getattr(library, f"{self._name}_run")
         self._run.argtypes, self._run.restype = [ctypes.c_void_p] * 3, None
         target = getattr(library, f"{self._name}_target")
         target.restype = ctypes.c_char_p
@@ -71,7 +73,7 @@ class CEngine(Engine):
         if batch.dtype != np.int8 or batch.shape[1:] != self.input.shape[1:]:  # C reads memory without checks
             raise ArtifactError(f"an input of {batch.dtype} {batch.shape}; expected int8 {self.input.shape}")
         images = np.ascontiguousarray(batch)
-        answers = np.empty((len(images), *self.output.shape[1:]), np.int8)
+        answers: np.ndarray = np.empty((len(images), self._classes), np.int8)
         for image, answer in zip(images, answers):
             self._run(image.ctypes.data, answer.ctypes.data, self._arena)
         return answers
@@ -89,7 +91,9 @@ def check_manifest(path: str, content: bytes) -> None:
     try:
         expected = Manifest.read(path).sha256
     except ArtifactError as error:
-        raise ArtifactError(f"{path}: its sources are not compiled without a sound manifest ({error}); {advice}") from None
+        raise ArtifactError(
+            f"{path}: its sources are not compiled without a sound manifest ({error}); {advice}"
+        ) from None
     if hashlib.sha256(content).hexdigest() != expected:
         raise ArtifactError(f"{path}: it differs from what its manifest describes, so it is not compiled; {advice}")
 

@@ -1,13 +1,12 @@
 /* Two operands, either with steps of 0 where it is broadcast. Two kinds of arithmetic, each exact for all 65,536 pairs,
    which the generator has checked: sums (a * first + b * second) and products (a * b * first), with factors of 29 bits
-   in two parts. Then come a shift and the limits. The exact form is TensorFlow Lite's own, for pairs of scales that the
-   short one does not fit. */
+   in two parts. TensorFlow Lite rounds products below zero differently, which `negative` makes up for. Then come a shift and the limits. */
 typedef struct {
   int32_t rows, columns, channels;
   int32_t a_row_step, a_column_step, a_step, b_row_step, b_column_step, b_step, out_row_step, out_column_step;
   int32_t a_zero_point, b_zero_point;
   int32_t first_high, first_low, second_high, second_low;
-  int32_t add_high, add_low, shift;
+  int32_t add_high, add_low, negative, shift; /* `negative` is added to the high part of a product below zero */
   int32_t low, high;
 } fe_binary;
 
@@ -21,7 +20,8 @@ FE_FUNCTION int32_t fe_sum_of(const fe_binary *op, int32_t a, int32_t b) {
 
 FE_FUNCTION int32_t fe_product_of(const fe_binary *op, int32_t a, int32_t b) {
   const int32_t product = a * b, low = product * op->first_low + op->add_low;
-  return fe_clamp((product * op->first_high + op->add_high + (low >> FE_LOW_BITS)) >> op->shift, op->low, op->high);
+  const int32_t high = product * op->first_high + op->add_high + ((product >> 31) & op->negative);
+  return fe_clamp((high + (low >> FE_LOW_BITS)) >> op->shift, op->low, op->high);
 }
 
 #define FE_BINARY(name, function)                                                             \

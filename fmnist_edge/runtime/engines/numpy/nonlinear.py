@@ -112,7 +112,9 @@ def softmax(op: Op, budget: Budget) -> Kernel:
 
 def softmax_powers(op: Op) -> np.ndarray:
     """exp(-d) with 31 fractional bits, int64 (256,), for a value that is d steps below the largest."""
-    factor = check_shift(op, multiplier(min(op.real(0) * quantization_of(op, op.operand(0)).scale * 2.0**26, 2.0**31 - 1)))
+    factor = check_shift(
+        op, multiplier(min(op.real(0) * quantization_of(op, op.operand(0)).scale * 2.0**26, 2.0**31 - 1))
+    )
     distances = np.arange(256)
     powers = exp_on_negative_values(multiply(-distances, factor), 5)
     powers[distances > integer_radius(5, int(factor.shift))] = 0
