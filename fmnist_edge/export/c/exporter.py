@@ -10,7 +10,7 @@ import numpy as np
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import Precision, get_precision
 from fmnist_edge.errors import ArtifactError, ExportError
-from fmnist_edge.export.c.graph import read_graph
+from fmnist_edge.export.c.graph import KINDS, read_graph
 from fmnist_edge.export.c.memory import plan
 from fmnist_edge.export.c.source import CModel, c_name
 from fmnist_edge.export.c.steps import program_of
@@ -54,6 +54,12 @@ class CExporter(Exporter):
 
     def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
         model = manifest.require_model().name
+        missing = [kind for kind in manifest.op_census if kind not in KINDS]
+        if missing:
+            raise ExportError(
+                f"{model} cannot be exported as C: there is no C kernel for {', '.join(missing)}; replace the layers that "
+                "need it, or export tflite int8_only for a device with LiteRT or TensorFlow Lite Micro"
+            )
         golden = manifest.golden_vectors()
         images = image[None] if golden is None else golden.images[:MOST_GOLDEN]
         try:

@@ -16,7 +16,8 @@ from fmnist_edge.runtime.engines.numpy.windows import SAME, Axis, axis
 from fmnist_edge.runtime.flatbuffer import RefusedError
 
 __all__ = [
-    "ALL_INT8", "Graph", "Node", "Value", "evaluate", "pair_function", "read_graph", "reduced_axes", "used", "windows",
+    "ALL_INT8", "KINDS", "Graph", "Node", "Value", "evaluate", "pair_function", "read_graph", "reduced_axes", "used",
+    "windows",
 ]  # fmt: skip
 
 LINEAR = {"CONV_2D": (2, 5, 4), "DEPTHWISE_CONV_2D": (2, 6, 5)}  # the options: row stride, row and column dilation

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fmnist_edge.export.c.steps import KERNELS, Program
+from fmnist_edge.export.c.steps import KERNELS, Fields, Program
 from fmnist_edge.export.c_source import float_literal, number_rows, string_literal
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.embedded import contract_text
@@ -220,8 +220,7 @@ def back_ends() -> str:
     return "\n".join([*parts, "#else", kernel("portable.h").rstrip(), "#endif\n"])
 
 
-def structure(kind: str, name: str, fields: object) -> str:
-    assert isinstance(fields, dict)
+def structure(kind: str, name: str, fields: Fields) -> str:
     lines, line = [], "   "
     for field, value in fields.items():
         item = f" /* {field} */ {value},"

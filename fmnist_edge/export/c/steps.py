@@ -19,7 +19,7 @@ from fmnist_edge.runtime.engines.numpy.nonlinear import softmax_powers
 from fmnist_edge.runtime.engines.numpy.quantization import quantization_of, quantized_range
 from fmnist_edge.runtime.flatbuffer import RefusedError
 
-__all__ = ["KERNELS", "Program", "Step", "program_of"]
+__all__ = ["KERNELS", "Fields", "Program", "Step", "program_of"]
 
 KERNELS = Path(__file__).parent / "kernels"
 Fields = Mapping[str, "int | str"]
@@ -218,11 +218,10 @@ def move(program: Program, number: int, further: int, to: int, to_further: int, 
 
 
 def table(program: Program, node: Node) -> None:
-    assert node.table is not None
     steps = {**steps_of("in", program.view(node.inputs[0])), **steps_of("out", program.view(node.output))}
     program.need("table.h")
     step = program.step("fe_move", flat(size_of(program.value(node.output)), steps))
-    name = program.array("table", node.table)
+    name = program.array("table", np.asarray(node.table))
     program.call("fe_table", step, name, program.at(node.inputs[0]), program.at(node.output))
 
 
@@ -367,9 +366,13 @@ def pad(program: Program, node: Node) -> None:
 
 def constant(program: Program, node: Node) -> None:
     value = program.value(node.output)
-    assert value.data is not None
     program.need("copy.h")
-    program.call("fe_constant", program.array("constant", value.data.reshape(-1)), value.size, program.at(node.output))
+    program.call(
+        "fe_constant",
+        program.array("constant", np.asarray(value.data).reshape(-1)),
+        value.size,
+        program.at(node.output),
+    )
 
 
 STEPS: dict[str, Callable[[Program, Node], None]] = {
