@@ -21,8 +21,8 @@ from fmnist_edge.export.c.exporter import c_model
 from fmnist_edge.export.c.graph import pair_function, read_graph
 from fmnist_edge.export.c.linear import pack, tile_for
 from fmnist_edge.export.c.memory import plan
+from fmnist_edge.export.c.program import KERNELS
 from fmnist_edge.export.c.source import c_name, long_text
-from fmnist_edge.export.c.steps import KERNELS
 from fmnist_edge.export.c.tables import with_tables
 from fmnist_edge.runtime import Contract, Preprocessing
 from fmnist_edge.runtime.embedded import contract_text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fmnist_edge.export.c.steps import KERNELS, Fields, Program
+from fmnist_edge.export.c.program import KERNELS, Fields, Program
 from fmnist_edge.export.c_source import float_literal, number_rows, string_literal
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.embedded import contract_text
