@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +15,7 @@ from fmnist_edge.errors import ArtifactError
 from fmnist_edge.files import json_text, locked, write_all, write_atomic, writer_of
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec
-from fmnist_edge.runtime.engine_catalog import suffixes
+from fmnist_edge.runtime.engine_catalog import is_artifact, is_folder, suffixes
 from fmnist_edge.runtime.manifest import Manifest, ModelFile, manifest_path
 
 __all__ = ["Artifact", "collect", "versions_of"]
@@ -58,13 +59,14 @@ class Artifact:
 
     @property
     def size_bytes(self) -> int:
-        return self.path.stat().st_size
+        """Of the file; of a folder's model, as its manifest says."""
+        return (self.manifest.size_bytes or 0) if self.path.is_dir() else self.path.stat().st_size
 
     @classmethod
     def open(cls, path: str | Path) -> Artifact:
         """Read the manifest beside `path`; raises ArtifactError when either file is missing or damaged."""
         path = Path(path)
-        if not path.is_file():
+        if not is_artifact(path):
             raise ArtifactError(f"{path}: no such file; `fmnist-edge export MODEL` writes one")
         return cls(path, Manifest.read(path))
 
@@ -97,7 +99,14 @@ class Artifact:
 
     @classmethod
     def write_folder(cls, path: Path, files: dict[str, str], manifest: Manifest) -> Artifact:
-        """Write a folder of texts, and last the manifest beside it with their SHA-256; all files or none."""
+        """Write a folder of texts, and last the manifest beside it with their SHA-256; all files or none.
+
+        Files of an earlier export that are not among `files` are removed.
+        """
+        with suppress(ArtifactError):
+            for name in Manifest.read(path).files:
+                if name not in files and name == Path(name).name:
+                    (path / name).unlink(missing_ok=True)
         hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
         complete = manifest.with_sections({"files": hashes})
         texts = {path / name: writer_of(text.encode()) for name, text in files.items()}
@@ -106,16 +115,22 @@ class Artifact:
 
 
 def collect(paths: Sequence[str | Path]) -> list[Artifact]:
-    """Open the artifacts at `paths`: files, and folders, which are searched recursively in sorted order.
+    """Open the artifacts at `paths`: artifacts, and folders of them, which are searched recursively in sorted order.
 
     Raises ArtifactError when a folder holds no artifact.
     """
     found: list[Artifact] = []
     for path in map(Path, paths):
-        if not path.is_dir():
+        if not path.is_dir() or (is_folder(path) and manifest_path(path).is_file()):
             found.append(Artifact.open(path))
             continue
-        inside = [item for item in sorted(path.rglob("[!.]*")) if item.suffix in suffixes() and item.is_file()]
+        inside = [
+            item
+            for item in sorted(path.rglob("[!.]*"))
+            if item.suffix in suffixes()
+            and is_artifact(item)
+            and not any(map(is_folder, item.relative_to(path).parents))
+        ]
         if not inside:
             raise ArtifactError(
                 f"{path}: no {', '.join(suffixes())} file in it; `fmnist-edge export MODEL` writes some"

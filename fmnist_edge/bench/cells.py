@@ -16,6 +16,7 @@ from fmnist_edge.bench.plan import is_count
 from fmnist_edge.errors import ArtifactError, FileError, InputError, UnknownNameError
 from fmnist_edge.files import sha256_of
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, GPU, engines_for, engines_on
+from fmnist_edge.runtime.loading import check_hash, read_whole
 from fmnist_edge.runtime.manifest import Manifest
 
 __all__ = ["ALL", "Cell", "accuracies_of", "cells_for", "default_engines", "engines_timed_on", "entry_for", "order"]
@@ -181,6 +182,10 @@ def manifest_of(path: Path) -> Manifest | None:
 def size_and_sha256(path: Path) -> tuple[int | None, str | None]:
     """Size in bytes and SHA-256; both None when the file cannot be read."""
     try:
-        return path.stat().st_size, sha256_of(path)
-    except OSError:
+        if not path.is_dir():
+            return path.stat().st_size, sha256_of(path)
+        artifact = Artifact.open(path)
+        check_hash(path, read_whole(path), artifact.manifest.sha256)
+        return artifact.size_bytes, artifact.manifest.sha256
+    except (OSError, ArtifactError):
         return None, None

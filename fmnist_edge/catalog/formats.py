@@ -75,6 +75,7 @@ FORMATS: Catalog[Format] = Catalog(
         Format("ncnn", "fmnist_edge.export.ncnn:EXPORTER"),
         Format("mnn", "fmnist_edge.export.mnn:EXPORTER"),
         Format("keras", "fmnist_edge.export.keras:EXPORTER"),
+        Format("c", "fmnist_edge.export.c.exporter:EXPORTER", contains="tflite"),
         Format("c-array", "fmnist_edge.export.c_array:EXPORTER", contains="tflite"),
     ),
 )

@@ -206,8 +206,8 @@ def check_tuning(options: argparse.Namespace, precisions: Sequence[Precision]) -
     if not any(precision.calibrated for precision in precisions):
         names = ", ".join(precision.filename for precision in precisions)
         raise InputError(f"--tune-accuracy is for calibrated precisions, such as int8, and not for {names}")
-    if options.format == "c-array":
-        raise InputError("--tune-accuracy has to run the files, and a c-array does not run here; use --format tflite")
+    if FORMATS[options.format].contains if options.format in FORMATS else None:
+        raise InputError(f"--tune-accuracy has to run the files, and {options.format} is sources; use --format tflite")
 
 
 def job_for(options: argparse.Namespace, model: str, precisions: Sequence[Precision]) -> Job:

@@ -50,7 +50,7 @@ class Sources:
 
     Attributes:
         files: file name -> text.
-        facts: additional sections of the manifest.
+        facts: additional sections of the manifest. A folder that an engine runs has its own `sha256` and `size_bytes`.
     """
 
     files: dict[str, str]

@@ -127,7 +127,7 @@ def export(
     if format.contains is None:
         return Artifact.write(path, content, manifest)
     sources = exporter.sources(content, manifest, images[0])
-    facts = {**sources.facts, "size_bytes": len(content)}
+    facts = {"size_bytes": len(content), **sources.facts}
     return Artifact.write_folder(path, sources.files, manifest.with_sections(facts))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError, InputError, UnavailableError
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import Engine
-from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
+from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for, is_artifact
 from fmnist_edge.runtime.golden import Golden, SelfTest
 from fmnist_edge.runtime.images import read_image
 from fmnist_edge.runtime.loading import Source
@@ -108,7 +108,7 @@ class Classifier:
             raise InputError(f"threads is {threads!r}; expected a whole number of at least 1")
         name = engine or engines_for(path)[0]
         record = ENGINES[name]
-        if not path.is_file():
+        if not is_artifact(path):
             raise ArtifactError(f"{path}: no such file; `fmnist-edge export MODEL` writes one")
         source = Source.of(path, name, contract, try_first)
 

@@ -16,7 +16,10 @@ from fmnist_edge.lookup import Catalog, load
 if TYPE_CHECKING:
     from fmnist_edge.runtime.engine import Engine
 
-__all__ = ["CPU", "ENGINES", "GPU", "EngineRecord", "engines_for", "engines_on", "shipped", "suffixes"]
+__all__ = [
+    "CPU", "ENGINES", "GPU", "EngineRecord", "engines_for", "engines_on", "is_artifact", "is_folder", "shipped",
+    "suffixes",
+]  # fmt: skip
 
 CPU, GPU = "cpu", "gpu"  # targets
 
@@ -42,6 +45,7 @@ class EngineRecord:
         survives_fork: whether a forked child can load the model again.
         process_threads: whether the number of threads is set for the whole process, not for one engine.
         own_environment: whether it needs packages that conflict with other engines.
+        folders: whether its artifacts are folders, see `runtime.folder`.
     """
 
     name: str
@@ -60,6 +64,7 @@ class EngineRecord:
     survives_fork: bool = True
     process_threads: bool = False
     own_environment: bool = False
+    folders: bool = False
 
     def load(self, path: str | Path, threads: int | None = None) -> Engine:
         """Load the model file at `path`; `threads=None` leaves the engine's default.
@@ -218,6 +223,16 @@ ENGINES: Catalog[EngineRecord] = Catalog(
             timed=True,
             survives_fork=False,
         ),
+        # It compiles sources, so it is not in a bundle.
+        EngineRecord(
+            "c",
+            "fmnist_edge.runtime.engines.c:CEngine",
+            title="a C compiler",
+            install="apt-get install gcc libc6-dev",
+            suffixes=(".c",),
+            timed=True,
+            folders=True,
+        ),
         EngineRecord("keras-predict", "fmnist_edge.runtime.engines.keras:KerasPredictEngine", **KERAS),
         EngineRecord("keras-call", "fmnist_edge.runtime.engines.keras:KerasCallEngine", **KERAS),
         EngineRecord("keras-function", "fmnist_edge.runtime.engines.keras:KerasFunctionEngine", **KERAS),
@@ -262,6 +277,16 @@ def shipped() -> tuple[str, ...]:
 def suffixes() -> tuple[str, ...]:
     """The suffixes of all files that an engine can run."""
     return tuple(dict.fromkeys(suffix for record in ENGINES.values() for suffix in record.suffixes))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether artifacts with the suffix of `path` are folders."""
+    return any(record.folders for record in ENGINES.values() if path.suffix in record.suffixes)
+
+
+def is_artifact(path: Path) -> bool:
+    """Whether there is a file at `path`, or a folder if its suffix is that of folders."""
+    return path.is_dir() if is_folder(path) else path.is_file()
 
 
 def engines_for(path: Path, target: str = CPU) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmnist_edge.errors import ArtifactError
+from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.folder import altered_files, read_folder
 from fmnist_edge.runtime.manifest import Manifest, manifest_path
 from fmnist_edge.runtime.trial import try_load
 
@@ -42,6 +43,10 @@ class Source:
             return cls._after_trial(path, engine, contract)
         manifest = Manifest.read(path)
         content = read_whole(path)
+        if path.is_dir() and (changes := altered_files(content, manifest.files)):
+            raise ArtifactError(
+                f"{path}: {one_line(Exception(changes), 200)} since the export; restore the folder, or export it again"
+            )
         check_hash(path, content, manifest.sha256)
         inside = contract_in(path, content)
         different = manifest.contract.differences(inside) if inside else []
@@ -80,6 +85,9 @@ def contract_in(path: Path, content: bytes) -> Contract | None:
 
 
 def read_whole(path: Path) -> bytes:
+    """The content of a file, or of an artifact that is a folder."""
+    if path.is_dir():
+        return read_folder(path)
     try:
         size = path.stat().st_size
         if size > LARGEST_FILE:  # a sparse file of this size may take no disk space

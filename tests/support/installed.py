@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import PRECISIONS, Precision
 
 # What peer engines and their converters need; the tests of those that are not installed are skipped.
 NEEDS = {"openvino": "openvino", "ncnn": "ncnn", "mnn": "MNN"}
 CONVERTERS = {"ncnn": ("ncnn", "pnnx"), "mnn": ("MNN",)}
-RUNNABLE = tuple(item for item in PRECISIONS if item.format != "c-array")  # that is sources: test_c_array.py
+# The others are sources: test_c.py, test_c_array.py
+RUNNABLE = tuple(item for item in PRECISIONS if FORMATS[item.format].contains is None)
 MICRO = sys.platform == "linux" and platform.machine() == "x86_64"  # where tflite-micro has wheels
 
 

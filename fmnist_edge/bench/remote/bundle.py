@@ -139,6 +139,11 @@ def artifact_files(artifacts: Sequence[Path]) -> dict[str, bytes]:
         name = "/".join(["artifacts", *(safe(part) for part in path.resolve().parts[-2:])])
         if name in files:
             raise InputError(f"{path}: another artifact is also called {name}; bundle one of the two")
+        if path.is_dir():
+            raise InputError(
+                f"{path}: a bundle cannot hold a folder of sources; copy it to the device, compile it there, and run "
+                "its main.c"
+            )
         for suffix, file in (("", path), (".json", manifest_path(path))):
             try:
                 files[name + suffix] = file.read_bytes()

@@ -35,7 +35,7 @@ from fmnist_edge.runtime.flatbuffer import RefusedError
 
 __all__ = ["KERNELS", "mean_axes"]
 
-RELU = 1  # of enum ActivationFunctionType
+LIMITED = {"RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3}  # enum ActivationFunctionType
 
 
 def linear_layer(op: Op, budget: Budget) -> Kernel:
@@ -85,6 +85,16 @@ def output_factors(op: Op, found: Linear, source: Quantization) -> np.ndarray:
 
 
 def add(op: Op, budget: Budget) -> Kernel:
+    return sum_of(op, budget, 1)
+
+
+def subtract(op: Op, budget: Budget) -> Kernel:
+    if op.output.dtype != "int8":
+        raise RefusedError(f"SUB {op.output.name!r} is {op.output.dtype}; this engine has an int8 kernel only")
+    return sum_of(op, budget, -1)
+
+
+def sum_of(op: Op, budget: Budget, sign: int) -> Kernel:
     check_same_dtype(op, 0, 1)
     one, two, out = (quantization_of(op, tensor) for tensor in (op.operand(0), op.operand(1), op.output))
     if op.output.dtype == "int16" and op.integer(1, "bool", 1):
@@ -98,7 +108,7 @@ def add(op: Op, budget: Budget) -> Kernel:
     finish = output_stage(op, op.integer(0, "int8"))
 
     def function(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        total = multiply((a - one.zero_point) << left, first) + multiply((b - two.zero_point) << left, second)
+        total = multiply((a - one.zero_point) << left, first) + sign * multiply((b - two.zero_point) << left, second)
         return finish(multiply(total, last))
 
     return binary(op, budget, lookup_table(op, function, 2))
@@ -118,11 +128,12 @@ def mul(op: Op, budget: Budget) -> Kernel:
 
 
 def relu(op: Op, budget: Budget) -> Kernel:
+    """RELU and its kinds with other limits."""
     op.check_output_shape(op.operand(0).shape[1:])
     check_same_dtype(op, 0)
     source, out = quantization_of(op, op.operand(0)), quantization_of(op, op.output)
     factor = check_shift(op, multiplier(float(np.float32(source.scale) / np.float32(out.scale))))
-    finish = output_stage(op, RELU)
+    finish = output_stage(op, LIMITED[op.kind])
     return lookup_table(op, lambda x: finish(multiply(x - source.zero_point, factor)), 1)
 
 
@@ -166,7 +177,8 @@ KERNELS: dict[str, Callable[[Op, Budget], Kernel]] = {
     "ADD": add,
     "MUL": mul,
     "LOGISTIC": sigmoid,
-    "RELU": relu,
+    **dict.fromkeys(LIMITED, relu),
+    "SUB": subtract,
     "SOFTMAX": softmax,
     "MEAN": mean,
 }

@@ -18,8 +18,10 @@ DTYPES = {0: "float32", 1: "float16", 2: "int32", 4: "int64", 7: "int16", 9: "in
 KINDS = {
     0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 6: "DEQUANTIZE",
     9: "FULLY_CONNECTED", 13: "LOCAL_RESPONSE_NORMALIZATION", 14: "LOGISTIC", 17: "MAX_POOL_2D", 18: "MUL", 19: "RELU",
-    22: "RESHAPE", 25: "SOFTMAX", 34: "PAD", 40: "MEAN", 45: "STRIDED_SLICE", 76: "RSQRT", 77: "SHAPE", 83: "PACK",
-    92: "SQUARE", 114: "QUANTIZE",
+    20: "RELU_N1_TO_1", 21: "RELU6", 22: "RESHAPE", 25: "SOFTMAX", 28: "TANH", 34: "PAD", 40: "MEAN", 41: "SUB",
+    43: "SQUEEZE", 45: "STRIDED_SLICE", 47: "EXP", 54: "PRELU", 55: "MAXIMUM", 57: "MINIMUM", 70: "EXPAND_DIMS",
+    76: "RSQRT", 77: "SHAPE", 83: "PACK", 92: "SQUARE", 98: "LEAKY_RELU", 114: "QUANTIZE", 117: "HARD_SWISH",
+    150: "GELU",
 }  # fmt: skip
 
 # Limits on a file, far above the needs of a network for a small device. Together they bound memory and time.

@@ -26,7 +26,7 @@ from fmnist_edge.runtime.engines.numpy.quantization import (
 )
 from fmnist_edge.runtime.flatbuffer import RefusedError
 
-__all__ = ["sigmoid", "softmax"]
+__all__ = ["sigmoid", "softmax", "softmax_powers"]
 
 # Indices i at which the reference kernels' table of 65,536 · sigmoid(i / 24) is one above the rounded value; measured.
 ROUNDED_UP = (
@@ -91,16 +91,12 @@ def softmax(op: Op, budget: Budget) -> Kernel:
     """reference_ops::Softmax for int8: a table of exponentials with 5 integer bits, sums with 12."""
     op.check_output_shape(op.operand(0).shape[1:])
     check_same_dtype(op, 0)
-    source, out = quantization_of(op, op.operand(0)), quantization_of(op, op.output)
-    beta = op.real(0)
-    if op.output.dtype != "int8" or (out.scale, out.zero_point) != (1 / 256, -128) or beta <= 0:
+    out = quantization_of(op, op.output)
+    if op.output.dtype != "int8" or (out.scale, out.zero_point) != (1 / 256, -128) or op.real(0) <= 0:
         raise RefusedError(
             f"SOFTMAX {op.output.name!r} is {op.output.dtype} with scale {out.scale}; this engine needs int8 with 1/256"
         )
-    factor = check_shift(op, multiplier(min(beta * source.scale * 2.0**26, 2.0**31 - 1)))
-    distances = np.arange(256)
-    powers = exp_on_negative_values(multiply(-distances, factor), 5)
-    powers[distances > integer_radius(5, int(factor.shift))] = 0
+    powers = softmax_powers(op)
 
     def kernel(x: np.ndarray) -> np.ndarray:
         wide = x.astype(np.int64)
@@ -112,3 +108,14 @@ def softmax(op: Op, budget: Budget) -> Kernel:
         return np.clip(shares - 128, -128, 127).astype(np.int8)
 
     return kernel
+
+
+def softmax_powers(op: Op) -> np.ndarray:
+    """exp(-d) with 31 fractional bits, int64 (256,), for a value that is d steps below the largest."""
+    factor = check_shift(
+        op, multiplier(min(op.real(0) * quantization_of(op, op.operand(0)).scale * 2.0**26, 2.0**31 - 1))
+    )
+    distances = np.arange(256)
+    powers = exp_on_negative_values(multiply(-distances, factor), 5)
+    powers[distances > integer_radius(5, int(factor.shift))] = 0
+    return powers

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fmnist_edge.runtime.engines.numpy import floats, hybrid, integers, shapes
+from fmnist_edge.runtime.engines.numpy import activations, floats, hybrid, integers, shapes
 from fmnist_edge.runtime.engines.numpy.broadcast import Kernel
 from fmnist_edge.runtime.engines.numpy.budget import Budget
 from fmnist_edge.runtime.engines.numpy.model import Model, Op, Tensor
@@ -132,6 +132,8 @@ def builder_of(op: Op) -> shapes.Builder:
     table = integers.KERNELS if op.operand(0).dtype != "float32" else floats.KERNELS
     if op.kind in hybrid.KERNELS and op.operand(0).dtype == "float32" and op.operand(1).dtype == "int8":
         table = hybrid.KERNELS
+    if op.kind in activations.KERNELS and op.output.dtype == "int8":
+        table = activations.KERNELS
     found = table.get(op.kind) or shapes.KERNELS.get(op.kind)
     if found is None:
         raise RefusedError(f"this engine has no {op.operand(0).dtype} kernel for {op.kind}; engine='litert' has more")

@@ -178,7 +178,7 @@ def check_same_quantization(op: Op, *numbers: int) -> None:
 
 # `program.builder_of` looks in the arithmetic files first, because some of these ops are there too.
 KERNELS: dict[str, Builder] = {
-    "RESHAPE": reshape,
+    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), reshape),
     "CONCATENATION": concatenation,
     "PAD": pad,
     "MAX_POOL_2D": max_pool,

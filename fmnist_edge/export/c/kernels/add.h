@@ -1,0 +1,1 @@
+FE_BINARY(fe_add, fe_sum_of)

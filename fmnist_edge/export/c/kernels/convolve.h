@@ -1,0 +1,115 @@
+/* Convolutions and dense layers: tiles of pixels, panel after panel, so that weights are read once from memory. */
+
+/* The most blocks of channels whose sums fit the registers beside those of `pixels` pixels. */
+FE_FUNCTION int32_t fe_blocks(int32_t pixels) {
+#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
+  return pixels == 1 ? 4 : 2;
+#elif defined(FE_AVX2)
+  return pixels == 1 ? 4 : pixels <= 3 ? 2 : 1;
+#elif defined(FE_NEON) && defined(__ARM_FEATURE_DOTPROD)
+  return pixels <= 6 ? 2 : 1;
+#else
+  (void)pixels;
+  return 1;
+#endif
+}
+
+#define FE_CASE(pixels, blocks)                                \
+  case (pixels) * 8 + (blocks):                                \
+    fe_tile((pixels), (blocks), op, in, weights, step, sums);  \
+    break
+
+FE_FUNCTION void fe_sums(int32_t pixels, int32_t blocks, const fe_linear *op, const fe_act *const *in,
+                    const int8_t *const *weights, int32_t step, int32_t *sums) {
+  switch (pixels * 8 + blocks) {
+    FE_CASE(2, 1);
+#if FE_MOST_PIXELS >= 6
+    FE_CASE(3, 1);
+    FE_CASE(4, 1);
+    FE_CASE(5, 1);
+    FE_CASE(6, 1);
+#endif
+#if FE_MOST_PIXELS >= 8
+    FE_CASE(7, 1);
+    FE_CASE(8, 1);
+#endif
+#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI) || defined(FE_AVX2)
+    FE_CASE(1, 4);
+    FE_CASE(1, 2);
+    FE_CASE(2, 2);
+    FE_CASE(3, 2);
+#elif defined(FE_NEON) && defined(__ARM_FEATURE_DOTPROD)
+    FE_CASE(1, 2);
+    FE_CASE(2, 2);
+    FE_CASE(3, 2);
+    FE_CASE(4, 2);
+    FE_CASE(5, 2);
+    FE_CASE(6, 2);
+#endif
+#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
+    FE_CASE(4, 2);
+    FE_CASE(5, 2);
+    FE_CASE(6, 2);
+#endif
+#if defined(FE_AVX512VNNI)
+    FE_CASE(7, 2);
+    FE_CASE(8, 2);
+#endif
+    default:
+      fe_tile(1, 1, op, in, weights, step, sums);
+  }
+}
+
+/* All pixels of `count` output channels, in `blocks` blocks, from `channel` on. `weights`: of the first block. */
+FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t blocks, int32_t count, const int8_t *weights,
+                        int32_t step, const fe_act *in, fe_act *out) {
+  const int32_t pixels = op->rows * op->columns;
+  const int32_t panel = op->run_rows * op->run_columns * op->groups * 4 * FE_PANEL;
+  const int8_t *block_weights[FE_MOST_BLOCKS] = {weights};
+  fe_last last[FE_MOST_BLOCKS];
+  for (int32_t b = 0; b < blocks; b++) {
+    const int32_t from = channel % FE_PANEL + b * FE_BLOCK;
+    block_weights[b] = weights + from / FE_PANEL * panel + from % FE_PANEL * 4;
+    fe_prepare(op, channel + b * FE_BLOCK, &last[b]);
+  }
+  for (int32_t tile = 0; tile < pixels; tile += op->tile) {
+    const fe_act *from[FE_MOST_PIXELS];
+    fe_act *to[FE_MOST_PIXELS];
+    int32_t sums[FE_MOST_PIXELS * FE_MOST_BLOCKS * FE_BLOCK];
+    const int32_t first = tile + op->tile <= pixels ? tile : pixels - op->tile; /* the last tile may overlap */
+    int32_t row = first / op->columns, column = first % op->columns;
+    for (int32_t p = 0; p < op->tile; p++) {
+      from[p] = in + row * op->in_row_step + column * op->in_column_step;
+      to[p] = out + row * op->out_row_step + column * op->out_column_step + channel;
+      if (++column == op->columns) {
+        column = 0;
+        row++;
+      }
+    }
+    fe_sums(op->tile, blocks, op, from, block_weights, step, sums);
+    for (int32_t p = 0; p < op->tile; p++)
+      for (int32_t b = 0; b < blocks; b++) {
+        const int32_t left = count - b * FE_BLOCK;
+        fe_finish(sums + (p * blocks + b) * FE_BLOCK, &last[b], op, left < FE_BLOCK ? left : FE_BLOCK,
+                  to[p] + b * FE_BLOCK);
+      }
+  }
+}
+
+FE_FUNCTION void fe_convolve(const fe_linear *op, const fe_act *in, fe_act *out) {
+  const int32_t panel = op->run_rows * op->run_columns * op->groups * 4 * FE_PANEL;
+  const int32_t full = op->channels / FE_PANEL * FE_PANEL, most = fe_blocks(op->tile);
+  const int32_t narrow = (op->channels - full + 3) / 4 * 4; /* width of the last panel */
+  int32_t channel = 0;
+  while (channel < full) {
+    int32_t blocks = most;
+    while (channel + blocks * FE_BLOCK > full) blocks /= 2;
+    fe_channels(op, channel, blocks, blocks * FE_BLOCK, op->weights + channel / FE_PANEL * panel, 4 * FE_PANEL, in, out);
+    channel += blocks * FE_BLOCK;
+  }
+  for (; channel < op->channels; channel += FE_BLOCK) {
+    const int32_t left = op->channels - channel;
+    fe_channels(op, channel, 1, left < FE_BLOCK ? left : FE_BLOCK, op->weights + full / FE_PANEL * panel, 4 * narrow, in,
+                out);
+  }
+}

@@ -1,0 +1,36 @@
+/* What convolutions and dense layers share. A window is run_rows x run_columns runs of consecutive activations; a run
+   is `groups` groups of four. Weights are packed in panels of FE_PANEL output channels, the last one narrower (a
+   multiple of four): for each group of inputs four weights of the first channel, four of the second, and so on. */
+typedef struct {
+  const int8_t *weights;
+  const int32_t *bias;    /* minus the zero point times the sum of the weights */
+  const int32_t *sums;    /* of the weights, for stored activations with an offset */
+  const int32_t *factors; /* one for each output channel */
+  const int8_t *shifts;
+  int32_t channels; /* outputs */
+  int32_t groups, run_rows, run_columns, run_row_step, run_column_step;
+  int32_t rows, columns; /* of the output */
+  int32_t in_row_step, in_column_step, out_row_step, out_column_step;
+  int32_t tile; /* pixels computed together */
+  int32_t once; /* whether a sum is rounded once */
+  int32_t zero_point, low, high;
+} fe_linear;
+
+/* The last stage of a block of channels. */
+typedef struct {
+  int32_t bias[FE_BLOCK], factor[FE_BLOCK];
+  int64_t add[FE_BLOCK], shift[FE_BLOCK];
+} fe_last;
+
+FE_FUNCTION void fe_prepare(const fe_linear *op, int32_t channel, fe_last *last) {
+  for (int32_t c = 0; c < FE_BLOCK; c++) {
+    const int32_t at = channel + c < op->channels ? channel + c : op->channels - 1;
+    last->bias[c] = op->bias[at];
+#if FE_OFFSET
+    last->bias[c] -= FE_OFFSET * op->sums[at];
+#endif
+    last->factor[c] = op->factors[at];
+    last->shift[c] = op->shifts[at];
+    last->add[c] = fe_rounding(op->shifts[at], op->once);
+  }
+}

@@ -1,0 +1,1 @@
+FE_BINARY(fe_multiply, fe_product_of)
