@@ -89,6 +89,15 @@ def test_values_too_far_apart_for_eight_bits_stay_in_float(build):
     assert error_of(model_of(build), WITH_BLACK) < 0.03
 
 
+def test_selu_layers_are_made_of_elu_and_relu():
+    model = model_of(lambda x: layers.Activation("selu")(wide(x)))
+    content = exported(model, INT8, IMAGES)
+    assert {"EXP", "SELECT", "SELECT_V2"}.isdisjoint(op.kind for op in operators(content))
+    expected = np.asarray(model(IMAGES))
+    assert np.abs(np.asarray(lower(model, INT8, IMAGES).model(IMAGES)) - expected).max() < 1e-5
+    assert np.abs(answers(content, IMAGES) - expected).max() < 0.02 * np.ptp(expected)
+
+
 def test_convolutions_stay_integer_beside_an_island():
     model = model_of(lambda x: wide(x, activation="selu"))
     kinds = {op.kind: op for op in operators(exported(model, INT8, IMAGES))}
