@@ -21,7 +21,7 @@ from fmnist_edge.cli import main
 from fmnist_edge.errors import ArtifactError, ExportError
 from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.flatbuffer import pack, unpack
-from fmnist_edge.export.recovery.improve import equalise
+from fmnist_edge.export.recovery.equalise import equalise
 from fmnist_edge.export.reproduce import Recipe, apply_remedy
 from fmnist_edge.export.sections import differences
 from fmnist_edge.files import sha256_of
