@@ -37,10 +37,24 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
+    compute_outputs(model.graph)
     blocked = [*DEFAULT_OP_BLOCK_LIST, *ops_without_float16(model)]
     converted = ONNXModel(convert_float_to_float16(model, keep_io_types=True, op_block_list=blocked))
     converted.topological_sort()  # the converter appends the casts of input and output
     return converted.model
+
+
+def compute_outputs(graph: onnx.GraphProto) -> None:
+    """Let an Identity make each output that is a constant, in place: the converter casts what a node makes."""
+    from onnx import helper
+
+    outputs = {item.name for item in graph.output}
+    for item in graph.initializer:
+        if item.name in outputs:
+            name, item.name = item.name, f"{item.name}/constant"
+            for node in graph.node:
+                node.input[:] = [item.name if read == name else read for read in node.input]
+            graph.node.append(helper.make_node("Identity", [item.name], [name], f"{name}/Identity"))
 
 
 def ops_without_float16(model: onnx.ModelProto) -> list[str]:

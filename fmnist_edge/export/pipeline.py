@@ -90,7 +90,7 @@ def export(
     if images is None:
         images = golden_images_for(contract, calibration.images if calibration else None)
     inputs, outputs, golden = describe_file(content, inside.name, contract, images)
-    check_answers(golden, checkpoint.model, contract, precision)
+    check_answers(golden, checkpoint.model, contract, precision, batch)
     path = out / precision.filename
     sections = {
         "format": precision.format,

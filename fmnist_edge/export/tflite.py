@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -59,9 +60,10 @@ class TFLiteExporter(Exporter):
         keep_float: tuple[str, ...],
     ) -> bytes:
         converter = make_converter(fixed_batch(model, batch), precision, calibration)
-        if precision.activations == "int8" and not precision.stock:
-            return quantize_int8(converter, precision, keep_float, lambda content: self.op_layers(content, model))
-        return converter.convert()
+        with one_signature():
+            if precision.activations == "int8" and not precision.stock:
+                return quantize_int8(converter, precision, keep_float, lambda content: self.op_layers(content, model))
+            return converter.convert()
 
     def _layers_with(self, op: str, model: keras.Model, batch: int | None) -> tuple[str, ...]:
         """The layers that have an op of this type, such as "ELU", in the float file."""
@@ -105,6 +107,23 @@ def fixed_batch(model: keras.Model, batch: int | None) -> keras.Model:
 
     inputs = keras.Input(batch_shape=(batch, *model.input_shape[1:]), name="image")
     return keras.Model(inputs, model(inputs, training=False), name=model.name)
+
+
+@contextmanager
+def one_signature() -> Iterator[None]:
+    """Let the converter trace the model with its fixed batch alone.
+
+    Keras gives every model inside it a signature of its own, with an open batch, and TensorFlow traces that too. It
+    takes as long again, and fails for a layer that asks for the shape of its input.
+    """
+    from keras.src.backend.tensorflow.layer import TFLayer
+
+    before = vars(TFLayer)["_default_save_signature"]
+    TFLayer._default_save_signature = None
+    try:
+        yield
+    finally:
+        TFLayer._default_save_signature = before
 
 
 def make_converter(model: keras.Model, precision: Precision, calibration: np.ndarray | None) -> tf.lite.TFLiteConverter:

@@ -366,3 +366,11 @@ def test_what_onnx_cannot_do_is_named(kind, message, capfd, caplog):
         convert(model_of(refused(kind)))
     assert "\n" not in str(raised.value)
     assert "not supported" not in capfd.readouterr().err and not caplog.records
+
+
+def test_a_constant_answer_exports_in_float16():
+    import keras
+
+    inputs = keras.Input(SHAPE)
+    model = keras.Model(inputs, keras.layers.Flatten()(keras.ops.full_like(inputs, 0.5)), name="own")
+    assert np.all(scores(convert(model, "float16")) == 0.5)

@@ -1,0 +1,62 @@
+"""Kinds of models of which TensorFlow's converter makes no file, or a wrong one, without help: the answers are Keras's."""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from fmnist_edge.catalog.precisions import get_precision
+from fmnist_edge.export.lowering import lower
+from fmnist_edge.export.tflite import EXPORTER
+
+SHAPE = (4, 6)
+IMAGES = np.random.default_rng(3).uniform(-4, 4, (16, *SHAPE)).astype(np.float32)
+
+
+def model_with(build, shape=SHAPE):
+    inputs = keras.Input(shape, name="image")
+    return keras.Model(inputs, layers.Flatten()(build(inputs)), name="model")
+
+
+def convert(model, precision, images=IMAGES):
+    record = get_precision("tflite", precision)
+    return EXPORTER.convert(lower(model, record, images).model, record, 1, images)
+
+
+def scores(content, images=IMAGES):
+    """Float scores of LiteRT, image by image."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    (read,), (written,) = interpreter.get_input_details(), interpreter.get_output_details()
+    found = []
+    for image in images:
+        interpreter.set_tensor(read["index"], quantized(image[None], read))
+        interpreter.invoke()
+        found.append(dequantized(interpreter.get_tensor(written["index"]), written))
+    return np.concatenate(found)
+
+
+def quantized(values, details):
+    scale, zero = details["quantization"]
+    if not scale:
+        return values
+    limits = np.iinfo(details["dtype"])
+    return np.clip(np.round(values / scale) + zero, limits.min, limits.max).astype(details["dtype"])
+
+
+def dequantized(values, details):
+    scale, zero = details["quantization"]
+    return (values.astype(np.float32) - zero) * scale if scale else values
+
+
+def off_by(model, content, images=IMAGES):
+    """The largest difference from Keras, as a fraction of the range of its answers."""
+    expected = np.concatenate([np.asarray(model(image[None], training=False)) for image in images])
+    return np.abs(scores(content, images) - expected).max() / np.ptp(expected)
+
+
+def test_a_layer_that_asks_for_the_shape_of_its_input_exports():
+    """With an open batch it has no shape, and TensorFlow hides the reason: 'NoneType' object is not callable."""
+    model = model_with(lambda x: ops.average(x, axis=1, weights=np.float32([1, 2, 3, 4])))
+    assert off_by(model, convert(model, "float32")) < 1e-6
