@@ -1,4 +1,4 @@
-"""Kinds of models of which TensorFlow's converter makes no file, or a wrong one, without help: the answers are Keras's."""
+"""Models that the converter refuses, or converts wrongly, without help: the answers are Keras's."""
 
 import keras
 import numpy as np
