@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from fmnist_edge.export.flatbuffer import op_kinds, pack, unpack
 from fmnist_edge.export.shared_scales import has_range, set_range, widen_shared
 
-__all__ = ["Measured", "measure"]
+__all__ = ["Measured", "is_lost", "measure", "typical_value"]
 
 SAMPLED = 1024  # values of a tensor that its typical value is told from
 LEVELS = 255  # steps of eight bits
@@ -63,16 +63,26 @@ def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:
             medians += typical_value(value)
     for index, low, high in zip(found, lows, highs, strict=True):
         set_range(tensors[index], low, high)
-    steps = (np.maximum(highs, 0) - np.minimum(lows, 0)) / LEVELS
     operators = model.subgraphs[0].operators
     maker = {int(index): kind for kind, op in zip(op_kinds(model), operators, strict=True) for index in op.outputs}
     lost = [
         tensors[index].name.decode()
-        for index, step, medians in zip(found, steps, typical, strict=True)
-        if medians and float(np.median(medians)) < step * LEAST_AFTER.get(maker.get(index, ""), LEAST)
+        for index, low, high, medians in zip(found, lows, highs, typical, strict=True)
+        if is_lost(low, high, medians, LEAST_AFTER.get(maker.get(index, "")))
     ]
     widen_shared(model, lost)
     return Measured(pack(model), tuple(lost))
+
+
+def is_lost(low: float, high: float, typical: Sequence[float], least: float | None = None) -> bool:
+    """Whether the typical values of a tensor are next to nothing in steps of eight bits of its range.
+
+    Args:
+        typical: see `typical_value`, of all images.
+        least: how many steps they have to be; None for LEAST.
+    """
+    step = (max(high, 0.0) - min(low, 0.0)) / LEVELS
+    return bool(typical) and float(np.median(typical)) < step * (LEAST if least is None else least)
 
 
 def typical_value(values: np.ndarray) -> list[float]:

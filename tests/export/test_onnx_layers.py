@@ -374,3 +374,33 @@ def test_a_constant_answer_exports_in_float16():
     inputs = keras.Input(SHAPE)
     model = keras.Model(inputs, keras.layers.Flatten()(keras.ops.full_like(inputs, 0.5)), name="own")
     assert np.all(scores(convert(model, "float16")) == 0.5)
+
+
+def masked(x):
+    import keras
+
+    rows = keras.layers.Reshape((8, 24))(x)
+    return keras.layers.Attention()([rows, rows], use_causal_mask=True)
+
+
+def unit_rows(x):
+    import keras
+
+    return keras.layers.UnitNormalization(axis=-1, name="unit")(x)
+
+
+def normalized(x):
+    import keras
+
+    return keras.layers.LayerNormalization(epsilon=1e-6)(x)
+
+
+@pytest.mark.parametrize("build", [masked, unit_rows, normalized])
+def test_what_eight_bits_cannot_hold_stays_float(build):
+    """-1e9 in a mask, and 1 / sqrt(x) of a black image, take all steps of the range."""
+    images = IMAGES.copy()
+    images[0] = 0
+    record, model = select("onnx", ["int8"])[0], model_of(build)
+    content = FORMATS["onnx"].exporter().convert(lower(model, record, images).model, record, 1, images)
+    assert_same(model, content, 0.06, images[1:])
+    assert "QuantizeLinear" in {node.op_type for node in graph_of(content).node}
