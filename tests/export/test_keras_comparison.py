@@ -83,7 +83,8 @@ def own(tmp_path):
     return load
 
 
-def test_a_wrong_file_is_not_written(own, tmp_path, monkeypatch):
+@pytest.mark.parametrize("precision", ["float32", "dynamic_int8"])
+def test_a_wrong_file_is_not_written(own, tmp_path, monkeypatch, precision):
     """As if tf2onnx had converted a convolution wrongly."""
     convert = onnx_conversion.float_model
 
@@ -96,7 +97,7 @@ def test_a_wrong_file_is_not_written(own, tmp_path, monkeypatch):
 
     monkeypatch.setattr("fmnist_edge.export.onnx.float_model", wrong)
     with pytest.raises(ExportError, match="gives other scores than the Keras model"):
-        export(own(model_of()), get_precision("onnx", "float32"), CONTRACT, tmp_path / "out")
+        export(own(model_of()), get_precision("onnx", precision), CONTRACT, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

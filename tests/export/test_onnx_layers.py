@@ -205,6 +205,7 @@ def lowered(kind):
         "cross": lambda x: ops.cross(x, ops.flip(x, 1)),
         "transposed, stride 3, kernel 2": lambda x: layers.Conv2DTranspose(2, 2, strides=3, padding="same")(x),
         "transposed, stride 3, kernel 1": lambda x: layers.Conv1DTranspose(2, 1, strides=3)(layers.Reshape((8, 24))(x)),
+        "area": lambda x: layers.Resizing(5, 6, interpolation="area")(x),
         "bicubic": lambda x: layers.Resizing(11, 5, interpolation="bicubic")(x),
         "lanczos3": lambda x: layers.UpSampling2D((2, 3), interpolation="lanczos3")(x),
         "nearest": lambda x: layers.Resizing(11, 5, interpolation="nearest")(x),
@@ -216,7 +217,7 @@ def lowered(kind):
 @pytest.mark.parametrize(
     "kind",
     ["gelu", "celu", "expm1", "logaddexp", "Discretization", "argmax", "signbit", "cross",
-     "transposed, stride 3, kernel 2", "transposed, stride 3, kernel 1", "bicubic", "lanczos3", "nearest", "antialias",
+     "transposed, stride 3, kernel 2", "transposed, stride 3, kernel 1", "area", "bicubic", "lanczos3", "nearest", "antialias",
      "pad to aspect ratio"],
 )  # fmt: skip
 def test_what_tf2onnx_lacks_or_gets_wrong(kind, capfd):
