@@ -11,7 +11,7 @@ import numpy as np
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError, one_line
 from fmnist_edge.export.exporter import OpLayers
-from fmnist_edge.export.layer_names import LayerNames
+from fmnist_edge.export.layer_names import LayerNames, operation_names
 from fmnist_edge.export.tflite_operators import WRONG, operators
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def explained(error: Exception, model: keras.Model, precision: Precision, layers
             "which keeps such ops in float"
         )
     if match := NO_RANGE.search(text):
-        layers = LayerNames([layer.name for layer in model.layers], [match[1]], model.name).of(match[1])
+        layers = LayerNames(operation_names(model), [match[1]], model.name).of(match[1])
         return ExportError(
             f"TFLite {precision.name}: no calibration image reaches {match[1].rpartition('/')[2]}{of_layers(layers)}, "
             "so it has no range; export it as tflite dynamic_int8, which needs none"
@@ -135,7 +135,7 @@ def too_wide(ops: Mapping[str, Sequence[str]]) -> ExportError:
 def places_of(location: str, model: keras.Model) -> tuple[str, ...]:
     """The layers in an MLIR location; none for an operation that is not in a layer."""
     paths = [path for path in OP_PATH.findall(location) if "PartitionedCall" not in path]
-    names = LayerNames([layer.name for layer in model.layers], paths, model.name)
+    names = LayerNames(operation_names(model), paths, model.name)
     return tuple(dict.fromkeys(layer for path in paths for layer in names.of(path)))
 
 

@@ -217,8 +217,8 @@ def lowered(kind):
 @pytest.mark.parametrize(
     "kind",
     ["gelu", "celu", "expm1", "logaddexp", "Discretization", "argmax", "signbit", "cross",
-     "transposed, stride 3, kernel 2", "transposed, stride 3, kernel 1", "area", "bicubic", "lanczos3", "nearest", "antialias",
-     "pad to aspect ratio"],
+     "transposed, stride 3, kernel 2", "transposed, stride 3, kernel 1", "area", "bicubic", "lanczos3", "nearest",
+     "antialias", "pad to aspect ratio"],
 )  # fmt: skip
 def test_what_tf2onnx_lacks_or_gets_wrong(kind, capfd):
     model = model_of(lowered(kind))
@@ -354,7 +354,7 @@ def refused(kind):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("no such op", r"operation 'erfinv.*' needs Erfinv, which ONNX opset 17 does not have; replace operation "),
+        ("no such op", r"layer 'erfinv.*' needs Erfinv, which ONNX opset 17 does not have; replace layer "),
         (
             "tf2onnx fails",
             r"tf2onnx cannot convert layer 'mel' \(.*FFT.*\); replace layer 'mel', or try another format",

@@ -60,3 +60,20 @@ def test_a_layer_that_asks_for_the_shape_of_its_input_exports():
     """With an open batch it has no shape, and TensorFlow hides the reason: 'NoneType' object is not callable."""
     model = model_with(lambda x: ops.average(x, axis=1, weights=np.float32([1, 2, 3, 4])))
     assert off_by(model, convert(model, "float32")) < 1e-6
+
+
+def test_a_bias_that_ops_share_has_the_scale_of_each():
+    """Each step of a GRU has the same bias, and another range of its state."""
+    keras.utils.set_random_seed(0)
+    model = model_with(layers.GRU(5, bias_initializer=keras.initializers.RandomUniform(-1, 1)))
+    images = IMAGES / 4
+    assert off_by(model, convert(model, "int16x8", images), images) < 0.005
+
+
+def test_the_ops_of_an_operation_stay_float_together():
+    """1 / sqrt(variance) of a constant image is far larger than of others, and what it is multiplied with is too."""
+    images = IMAGES.copy()
+    images[0] = 4
+    scale, shift = np.float32([1, 2, 0.5, 1, 1, 1]), np.float32([0, 0, 1, 0, -1, 0])
+    model = model_with(lambda x: ops.layer_normalization(x, scale, shift, epsilon=1e-6))
+    assert off_by(model, convert(model, "int8", images), images) < 0.05

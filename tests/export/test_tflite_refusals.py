@@ -29,7 +29,7 @@ def model_of(build, shape=(6, 4)):
         (
             lambda x: ops.erfinv(x),
             "int8",
-            "TFLite has no kernel for Erfinv, an operation of the model; write it with other operations, or try "
+            "TFLite has no kernel for Erfinv, which layer 'erfinv' needs; write it with other operations, or try "
             "--format onnx",
         ),
         (
@@ -47,7 +47,7 @@ def model_of(build, shape=(6, 4)):
         (
             lambda x: ops.var(x, axis=-1),
             "int16x8",
-            "TFLite's kernel does not compute SQUARED_DIFFERENCE, an operation of the model",
+            "TFLite's kernel does not compute SQUARED_DIFFERENCE, which layer 'var' needs",
         ),
     ],
 )
