@@ -11,7 +11,7 @@ import numpy as np
 from fmnist_edge.export.flatbuffer import op_kinds, pack, unpack
 from fmnist_edge.export.shared_scales import has_range, set_range, widen_shared
 
-__all__ = ["Measured", "is_lost", "measure", "typical_value"]
+__all__ = ["Measured", "is_lost", "is_rounded_to_zero", "measure", "typical_value"]
 
 SAMPLED = 1024  # values of a tensor that its typical value is told from
 LEVELS = 255  # steps of eight bits
@@ -28,7 +28,7 @@ class Measured:
         content: the `.tflite` file.
         lost: names of tensors whose typical value is next to nothing in steps of eight bits of their range: of
             1 / sqrt(variance) when one image is constant, or of logits that are masked with -1e9. In int8 nearly all of
-            their values would be 0.
+            their values would be 0. What a logarithm reads is lost, too, if its smallest value would be 0.
     """
 
     content: bytes
@@ -70,6 +70,10 @@ def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:
         for index, low, high, medians in zip(found, lows, highs, typical, strict=True)
         if is_lost(low, high, medians, LEAST_AFTER.get(maker.get(index, "")))
     ]
+    ranges = {index: (low, high) for index, low, high in zip(found, lows, highs, strict=True)}
+    for kind, op in zip(op_kinds(model), operators, strict=True):
+        if kind == "LOG" and is_rounded_to_zero(*ranges.get(int(op.inputs[0]), (1.0, 1.0))):
+            lost.append(tensors[op.inputs[0]].name.decode())
     widen_shared(model, lost)
     return Measured(pack(model), tuple(lost))
 
@@ -83,6 +87,11 @@ def is_lost(low: float, high: float, typical: Sequence[float], least: float | No
     """
     step = (max(high, 0.0) - min(low, 0.0)) / LEVELS
     return bool(typical) and float(np.median(typical)) < step * (LEAST if least is None else least)
+
+
+def is_rounded_to_zero(low: float, high: float) -> bool:
+    """Whether eight bits make 0 of the smallest positive value. Its logarithm would be anything."""
+    return 0 < low < max(high, 0.0) / LEVELS / 2
 
 
 def typical_value(values: np.ndarray) -> list[float]:

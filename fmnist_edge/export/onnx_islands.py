@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmnist_edge.export.activation_ranges import is_lost, typical_value
+from fmnist_edge.export.activation_ranges import is_lost, is_rounded_to_zero, typical_value
 from fmnist_edge.export.onnx_names import layer_of, names_read_by
 from fmnist_edge.runtime.engines.onnx_session import SILENT
 
@@ -71,7 +71,7 @@ def float_islands(graph: onnx.GraphProto, ranges: Mapping[str, Ranges]) -> list[
     They make or read a tensor whose typical value is next to nothing in steps of eight bits of its range, such as
     1 / sqrt(variance) when one image is constant, or logits that are masked with -1e9. The other nodes of their layers
     come along, as what is rounded in front of 1 / sqrt(x) is wrong behind it; convolutions and matrix products stay
-    integer.
+    integer, but for those in front of a logarithm that would get 0.
     """
     maker = {name: node.op_type for node in graph.node for name in node.output}
     lost = {
@@ -79,11 +79,19 @@ def float_islands(graph: onnx.GraphProto, ranges: Mapping[str, Ranges]) -> list[
         for name, found in ranges.items()
         if is_lost(found.low, found.high, found.typical, LEAST_AFTER.get(maker.get(name, "")))
     }
+    whole = set()
+    for node in graph.node:
+        read = ranges.get(node.input[0]) if node.op_type == "Log" else None
+        if read is not None and is_rounded_to_zero(read.low, read.high):
+            lost.add(node.input[0])
+            whole.add(layer_of(node))
 
     def useless(node: onnx.NodeProto) -> bool:
         return node.op_type in INEXACT or not lost.isdisjoint((*names_read_by(node), *node.output))
 
     layers = {layer_of(node) for node in graph.node if useless(node)}
     return [
-        node.name for node in graph.node if useless(node) or (node.op_type not in KERNELS and layer_of(node) in layers)
+        node.name
+        for node in graph.node
+        if useless(node) or layer_of(node) in (whole if node.op_type in KERNELS else layers)
     ]
