@@ -67,7 +67,7 @@ def with_activation(layer: keras.layers.Layer, formula: Formula) -> keras.layers
     """
     kind: Any = type(layer)
 
-    class Split(kind):  # type: ignore[misc]
+    class Split(kind):
         def call(self, inputs: Tensor) -> Tensor:
             return formula(super().call(inputs))
 

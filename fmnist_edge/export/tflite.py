@@ -17,7 +17,7 @@ from fmnist_edge.export.flatbuffer import pack, unpack
 from fmnist_edge.export.layer_names import LayerNames, check_ops, operation_names, output_layer
 from fmnist_edge.export.tflite_operators import INEXACT, WRONG, float_islands, operators
 from fmnist_edge.export.tflite_refusals import check_runs, explained, not_integer_only, too_wide
-from fmnist_edge.export.tflite_repair import with_own_biases
+from fmnist_edge.export.tflite_repair import with_own_biases, with_small_constants
 from fmnist_edge.export.tracing import one_signature, operation_scopes
 
 if TYPE_CHECKING:
@@ -66,11 +66,18 @@ class TFLiteExporter(Exporter):
                 content = quantize_int8(converter, precision, keep_float, lambda content: op_makers(content, model))
             else:
                 content = converter.convert()
-        return with_own_biases(content) if precision.calibrated and not precision.stock else content
+        if precision.stock:
+            return content
+        if precision.weights == "float16":
+            return with_small_constants(content, lambda: self._float_file(model, batch))
+        return with_own_biases(content) if precision.calibrated else content
+
+    def _float_file(self, model: keras.Model, batch: int | None) -> bytes:
+        return self._converted(model, get_precision("tflite", "float32"), batch, None, ())
 
     def _layers_with(self, op: str, model: keras.Model, batch: int | None) -> tuple[str, ...]:
         """The layers that have an op of this type, such as "ELU", in the float file."""
-        content = self._converted(model, get_precision("tflite", "float32"), batch, None, ())
+        content = self._float_file(model, batch)
         made_by = op_makers(content, model)
         found = (layer for item in operators(content) if item.kind == op for layer in made_by.get(item.name, ()))
         return tuple(dict.fromkeys(found))

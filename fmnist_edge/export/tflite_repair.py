@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from fmnist_edge.export.flatbuffer import op_kinds, pack, schema_module, unpack
 
-__all__ = ["with_own_biases"]
+__all__ = ["with_own_biases", "with_small_constants"]
 
 # Ops with a bias -> where their inputs, weights and bias are among the op's inputs.
 OPERANDS = {
@@ -50,6 +51,68 @@ def with_own_biases(content: bytes) -> bytes:
             op.inputs = [made[key] if place == places[2] else index for place, index in enumerate(op.inputs)]
             changed = True
     return pack(model) if changed else content
+
+
+def with_small_constants(content: bytes, float_content: Callable[[], bytes]) -> bytes:
+    """A float16 file in which constants that float16 does not hold are float32, as 1e-10 in front of a logarithm.
+
+    float16 makes 0 of what is below 3e-8, and loses digits below 6e-5. Weights and biases of convolutions and matrix
+    products are left as they are: next to larger ones it makes no difference.
+
+    Args:
+        float_content: makes the float32 file of the same model; called only if there is such a constant.
+    """
+    model = unpack(content)
+    suspects = [
+        (number, position, place)
+        for number, graph in enumerate(model.subgraphs)
+        for position, (kind, op) in enumerate(computing(model, number))
+        if kind not in OPERANDS
+        for place, index in enumerate(op.inputs)
+        if is_too_small(model, graph, int(index))
+    ]
+    if not suspects:
+        return content
+    exact = unpack(float_content())
+    changed = False
+    for number, position, place in suspects:
+        kinds, exact_kinds = ([kind for kind, _ in computing(item, number)] for item in (model, exact))
+        if kinds != exact_kinds:
+            continue
+        op, source = computing(model, number)[position][1], computing(exact, number)[position][1]
+        tensor = exact.subgraphs[number].tensors[source.inputs[place]]
+        data = exact.buffers[tensor.buffer].data
+        if data is None or not np.any(np.asarray(data)):
+            continue  # zeros are zeros
+        buffer = schema_module().BufferT()
+        buffer.data = data
+        model.buffers.append(buffer)
+        added = copy(tensor)
+        added.buffer = len(model.buffers) - 1
+        tensors = model.subgraphs[number].tensors
+        tensors.append(added)
+        op.inputs = [len(tensors) - 1 if at == place else index for at, index in enumerate(op.inputs)]
+        changed = True
+    return pack(model) if changed else content
+
+
+def computing(model: Any, number: int) -> list[tuple[str, Any]]:
+    """(kind, op) of a subgraph's ops without DEQUANTIZE, which stands behind each float16 constant."""
+    ops = zip(op_kinds(model, number), model.subgraphs[number].operators, strict=True)
+    return [(kind, op) for kind, op in ops if kind != "DEQUANTIZE"]
+
+
+def is_too_small(model: Any, graph: Any, index: int) -> bool:
+    """Whether a tensor is a float16 constant, dequantised, without a value that float16 holds with all its digits."""
+    types = schema_module().TensorType
+    for kind, op in zip(op_kinds(model, model.subgraphs.index(graph)), graph.operators, strict=True):
+        if kind == "DEQUANTIZE" and index in op.outputs:
+            tensor = graph.tensors[op.inputs[0]]
+            data = model.buffers[tensor.buffer].data
+            if tensor.type == types.FLOAT16 and data is not None:
+                values = np.asarray(data, np.uint8).view(np.float16)
+                return bool(np.abs(values).max(initial=0) < np.finfo(np.float16).tiny)
+    return False
 
 
 def scale_of(tensor: Any) -> np.ndarray:

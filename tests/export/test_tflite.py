@@ -52,3 +52,8 @@ def test_a_logarithm_of_what_eight_bits_make_zero_stays_float():
     images[0] = 0
     model = model_with(layers.STFTSpectrogram(frame_length=16, frame_step=8), (64, 1))
     assert off_by(model, convert(model, "int8", images), images[1:]) < 0.06
+
+
+def test_float16_keeps_constants_that_it_would_make_zero():
+    model = model_with(lambda x: ops.log(ops.relu(x) + 1e-10))
+    assert off_by(model, convert(model, "float16"), IMAGES) < 1e-3
