@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmnist_edge.errors import ExportError
+from fmnist_edge.export.exporter import IN_NO_FORMAT
 from fmnist_edge.export.onnx_conversion import layer_of_op, way_out
 from fmnist_edge.export.onnx_names import STANDARD_DOMAINS, all_nodes, path_of
 from fmnist_edge.runtime.engines.onnx_session import SILENT
@@ -33,7 +34,8 @@ def check_ops_known(proto: onnx.ModelProto, model: keras.Model) -> None:
         known = node.domain in STANDARD_DOMAINS and defs.has(node.op_type, opset)
         if not known:
             what = layer_of_op(model, path_of(node), node.name)
-            raise ExportError(f"{what} needs {node.op_type}, which ONNX opset {opset} does not have; {way_out(what)}")
+            advice = f"replace {what}; TFLite lacks it too" if node.op_type in IN_NO_FORMAT else way_out(what)
+            raise ExportError(f"{what} needs {node.op_type}, which ONNX opset {opset} does not have; {advice}")
     if proto.functions:
         raise ExportError(f"the ONNX graph calls a function, {proto.functions[0].name!r}; try another format")
 

@@ -55,7 +55,7 @@ def whole(x: Any) -> Any:
 
 
 def of_two(name: str, domain: tuple[float, float] = POSITIVE) -> Case:
-    jumps = 0.15 if name in JUMPING else 0.0
+    jumps = 0.3 if name in JUMPING else 0.0
     return operation(f"numpy.{name}", "two tensors", lambda made, x: made(x, transposed(x)), domain=domain, jumps=jumps)
 
 
