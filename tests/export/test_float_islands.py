@@ -109,7 +109,10 @@ def test_integer_only_refuses_an_island_by_its_layer():
         exported(model, ONLY, IMAGES)
 
 
-@pytest.mark.parametrize(("build", "op"), [(lambda x: ops.sum(x, axis=-1), "SUM"), (lambda x: ops.log(x + 5), "LOG")])
+@pytest.mark.parametrize(
+    ("build", "op"),
+    [(lambda x: ops.sum(x, axis=-1), "SUM"), (lambda x: ops.log(x + 5), "LOG"), (lambda x: ops.rsqrt(x + 5), "RSQRT")],
+)
 def test_16_bit_kernels_that_are_wrong_are_refused(build, op):
     with pytest.raises(ExportError, match=f"TFLite's int16 kernel is wrong for {op}, .*; export it as tflite int8"):
         exported(model_of(build), INT16, IMAGES)

@@ -5,10 +5,15 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from fmnist_edge import checkpoints
 from fmnist_edge.catalog.precisions import get_precision
 from fmnist_edge.errors import ExportError
+from fmnist_edge.export.calibration_images import Calibration
+from fmnist_edge.export.contracts import contract_for
+from fmnist_edge.export.pipeline import export
 from fmnist_edge.export.tflite import EXPORTER
 from fmnist_edge.export.tflite_refusals import explained, named_layers, too_wide
+from fmnist_edge.runtime.preprocess import Preprocessing
 
 IMAGES = np.random.default_rng(0).uniform(0, 1, (3, 6, 4)).astype("float32")
 
@@ -80,3 +85,13 @@ def test_a_division_by_zero_is_no_fault_of_the_kernel():
     """A file is run once before it is kept, on zeros; what is in the memory of an input is anything."""
     model = model_of(lambda x: ops.floor_divide(x + 1.0, x))
     EXPORTER.convert(model, get_precision("tflite", "float32"), 1, None)
+
+
+def test_a_refusal_names_layers_as_the_file_does(tmp_path):
+    model = model_of(lambda x: layers.ELU(name="Bend me (α)")(x))
+    model.save(tmp_path / "own.keras")
+    checkpoint = checkpoints.load(tmp_path / "own.keras")
+    contract = contract_for(checkpoint, Preprocessing(1.0, 0.0, 1.0), None, "either")
+    calibration = Calibration(IMAGES, "test")
+    with pytest.raises(ExportError, match=r"ELU, which layer 'Bend me \(α\)' needs"):
+        export(checkpoint, get_precision("tflite", "int16x8"), contract, tmp_path, calibration=calibration)
