@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from fmnist_edge.export.flatbuffer import op_kinds, pack, unpack
 from fmnist_edge.export.shared_scales import has_range, set_range, widen_shared
 
-__all__ = ["Measured", "measure"]
+__all__ = ["Measured", "is_lost", "is_rounded_to_zero", "measure", "typical_value"]
 
 SAMPLED = 1024  # values of a tensor that its typical value is told from
 LEVELS = 255  # steps of eight bits
@@ -19,7 +19,7 @@ LEVELS = 255  # steps of eight bits
 # what comes out of these ops is multiplied or added to later, and what is cut off is missed.
 LEAST, LEAST_AFTER = 0.005, {"SOFTMAX": 0.5, "EXP": 0.5, "RSQRT": 0.5, "SELECT": 0.5, "SELECT_V2": 0.5}
 
-FIXED_STEPS = {"SOFTMAX": 1 / 256}  # whatever its range is
+FIXED_RANGES = {"SOFTMAX": (0.0, LEVELS / 256)}  # whatever its values are
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Measured:
         content: the `.tflite` file.
         lost: names of tensors whose typical value is next to nothing in steps of eight bits of their range: of
             1 / sqrt(variance) when one image is constant, or of logits that are masked with -1e9. In int8 nearly all of
-            their values would be 0.
+            their values would be 0. What a logarithm reads is lost, too, if its smallest value would be 0.
     """
 
     content: bytes
@@ -68,15 +68,34 @@ def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:
             medians += typical_value(value.max(axis=-1) if maker.get(index) == "SOFTMAX" else value)
     for index, low, high in zip(found, lows, highs, strict=True):
         set_range(tensors[index], low, high)
-    steps = (np.maximum(highs, 0) - np.minimum(lows, 0)) / LEVELS
-    steps = np.array([FIXED_STEPS.get(maker.get(i, ""), step) for i, step in zip(found, steps, strict=True)])
-    lost = [
-        tensors[index].name.decode()
-        for index, step, medians in zip(found, steps, typical, strict=True)
-        if medians and float(np.median(medians)) < step * LEAST_AFTER.get(maker.get(index, ""), LEAST)
-    ]
+    ranges = {index: (low, high) for index, low, high in zip(found, lows, highs, strict=True)}
+    lost = []
+    for index, medians in zip(found, typical, strict=True):
+        kind = maker.get(index, "")
+        low, high = FIXED_RANGES.get(kind, ranges[index])
+        if is_lost(low, high, medians, LEAST_AFTER.get(kind)):
+            lost.append(tensors[index].name.decode())
+    for kind, op in zip(op_kinds(model), model.subgraphs[0].operators, strict=True):
+        if kind == "LOG" and is_rounded_to_zero(*ranges.get(int(op.inputs[0]), (1.0, 1.0))):
+            lost.append(tensors[op.inputs[0]].name.decode())
     widen_shared(model, lost)
     return Measured(pack(model), tuple(lost))
+
+
+def is_lost(low: float, high: float, typical: Sequence[float], least: float | None = None) -> bool:
+    """Whether the typical values of a tensor are next to nothing in steps of eight bits of its range.
+
+    Args:
+        typical: see `typical_value`, of all images.
+        least: how many steps they have to be; None for LEAST.
+    """
+    step = (max(high, 0.0) - min(low, 0.0)) / LEVELS
+    return bool(typical) and float(np.median(typical)) < step * (LEAST if least is None else least)
+
+
+def is_rounded_to_zero(low: float, high: float) -> bool:
+    """Whether eight bits make 0 of the smallest positive value. Its logarithm would be anything."""
+    return 0 < low < max(high, 0.0) / LEVELS / 2
 
 
 def typical_value(values: np.ndarray) -> list[float]:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 __all__ = ["equivalents", "formula_layer"]
 
 EVERY, TFLITE = None, "tflite"
-SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 Formula = Callable[..., Tensor]  # of the same inputs
 # They change images in training alone, but count their calls with a variable, which no inference engine can do.
 TRAINING_ONLY = frozenset(
@@ -26,8 +25,14 @@ TRAINING_ONLY = frozenset(
 )  # fmt: skip
 
 
-def equivalents(model: keras.Model, format: str) -> dict[str, keras.layers.Layer]:
-    """Name of a layer or operation of `model` -> the layer that takes its place in files of this format."""
+def equivalents(model: keras.Model, format: str, integer: bool = False) -> dict[str, keras.layers.Layer]:
+    """Name of a layer or operation of `model` -> the layer that takes its place in files of this format.
+
+    Args:
+        integer: whether activations become integers, with a scale for each tensor.
+
+    The layers have no weights yet where `model` has some.
+    """
     import keras
 
     found: dict[str, keras.layers.Layer] = {}
@@ -41,7 +46,32 @@ def equivalents(model: keras.Model, format: str) -> dict[str, keras.layers.Layer
             formula = FORMULAS[kind][1](operation)
             if formula is not None:
                 found[operation.name] = formula_layer(operation.name, formula)
+        elif integer and format == TFLITE and kind in CLASSES:
+            found[operation.name] = formula_layer(operation.name, ACTIVATIONS[CLASSES[kind]])
+        elif integer and format == TFLITE and (name := activation_of(operation)) in ACTIVATIONS:
+            found[operation.name] = with_activation(operation, ACTIVATIONS[name])
     return found
+
+
+def activation_of(operation: Any) -> str:
+    """The name of a layer's own activation; empty for a recurrent layer, and for what has none."""
+    activation = vars(operation).get("activation")
+    module = getattr(activation, "__module__", "")
+    return activation.__name__ if module == "keras.src.activations.activations" else ""
+
+
+def with_activation(layer: keras.layers.Layer, formula: Formula) -> keras.layers.Layer:
+    """A copy of a layer, without weights, that computes `formula` in the place of its activation.
+
+    It is of a class of its own, so that copies of it, which Keras makes of its config, do so too.
+    """
+    kind: Any = type(layer)
+
+    class Split(kind):
+        def call(self, inputs: Tensor) -> Tensor:
+            return formula(super().call(inputs))
+
+    return Split.from_config({**layer.get_config(), "activation": "linear"})
 
 
 def unit(x: Tensor, axis: int | Sequence[int]) -> Tensor:
@@ -96,22 +126,46 @@ def arctan(operation: Any) -> Formula:
     return lambda x: ops.arctan2(x, ops.ones_like(x))
 
 
-def selu(layer: Any) -> Formula | None:
-    """Activation("selu") of ELU and ReLU: λα · elu(x) + λ(1 - α) · relu(x).
+def log_of_one_and_exp(x: Tensor) -> Tensor:
+    """log(1 + exp(-|x|)), from 0 to log 2: eight bits hold each step of it, and not exp(x) for 0 and for 4."""
+    from keras import ops
 
-    The converter composes SELU of EXP, SUB and SELECT. In int8, six layers of them lost 4.8 pp of a small CNN.
-    """
-    from keras import activations, ops
+    return ops.log(1.0 + ops.exp(ops.minimum(x, 0.0) - ops.relu(x)))
 
-    if layer.activation is not activations.selu:
-        return None
-    return lambda x: SELU_SCALE * SELU_ALPHA * ops.elu(x) + SELU_SCALE * (1 - SELU_ALPHA) * ops.relu(x)
 
+def softplus(x: Tensor) -> Tensor:
+    from keras import ops
+
+    return ops.relu(x) + log_of_one_and_exp(x)
+
+
+def log_sigmoid(x: Tensor) -> Tensor:
+    from keras import ops
+
+    return ops.minimum(x, 0.0) - log_of_one_and_exp(x)
+
+
+def mish(x: Tensor) -> Tensor:
+    from keras import ops
+
+    return x * ops.tanh(softplus(x))
+
+
+def selu(x: Tensor) -> Tensor:
+    """The exponential function of what is negative alone. The constants are Keras's."""
+    from keras import ops
+
+    alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+    return scale * ops.relu(x) + scale * alpha * (ops.exp(ops.minimum(x, 0.0)) - 1.0)
+
+
+# Activation -> the same for integers, in ops that have integer kernels.
+ACTIVATIONS: dict[str, Formula] = {"log_sigmoid": log_sigmoid, "mish": mish, "selu": selu, "softplus": softplus}
+CLASSES = {"LogSigmoid": "log_sigmoid", "Selu": "selu", "Softplus": "softplus"}  # of keras.ops
 
 # Class -> the format, EVERY for all, and what makes the formula of a layer or operation of that class; None for
 # one that converts as it is.
 FORMULAS: dict[str, tuple[str | None, Callable[[Any], Formula | None]]] = {
-    "Activation": (TFLITE, selu),
     "Arctan": (TFLITE, arctan),
     "Argmax": (EVERY, extreme_index("argmax")),
     "Argmin": (EVERY, extreme_index("argmin")),

@@ -21,12 +21,29 @@ from fmnist_edge.worker.temporary import check_room
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Census", "Exporter", "OpLayers", "Sources", "batches", "check_room_for", "export_errors", "quiet"]
+__all__ = [
+    "IN_NO_FORMAT",
+    "Census",
+    "Exporter",
+    "OpLayers",
+    "Sources",
+    "batches",
+    "check_room_for",
+    "export_errors",
+    "quiet",
+]
 
 WEIGHT_COPIES, GRAPH_BYTES = (
     2,
     1 << 19,
 )  # what a converter writes to temporary files: copies of the float32 weights, bytes of graph
+# TensorFlow's ops that neither TFLite nor ONNX has; the coverage table's way out for other ops is the other format.
+IN_NO_FORMAT = frozenset(
+    {
+        "BesselI0", "BesselI0e", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Complex", "Erfinv", "HSVToRGB", "Invert",
+        "LowerBound", "NextAfter", "RGBToHSV", "UpperBound",
+    }
+)  # fmt: skip
 OpLayers = dict[str, tuple[str, ...]]  # an op's output -> its layers; several if they were fused
 
 

@@ -12,7 +12,7 @@ from fmnist_edge.errors import ExportError, UnknownNameError
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["LayerNames", "check_layers", "check_ops", "output_layer"]
+__all__ = ["LayerNames", "check_layers", "check_ops", "operation_names", "output_layer"]
 
 
 class LayerNames:
@@ -55,6 +55,13 @@ def first_scope(path: str, known: Collection[str]) -> str | None:
 
 def without_number(part: str) -> str:
     return re.sub(r"_\d+$", "", part)
+
+
+def operation_names(model: keras.Model) -> list[str]:
+    """The names of a model's layers, and of the operations between them, such as `keras.ops.exp`, in its order."""
+    import keras
+
+    return [item.name for item in (model.layers if isinstance(model, keras.Sequential) else model.operations)]
 
 
 def output_layer(model: keras.Model) -> str:

@@ -47,7 +47,9 @@ def lower(
         keep_float: layers that will compute in float; LRN layers among them are not fitted.
     """
     if not precision.stock:
-        model = clone_with(model, equivalents(model, FORMATS[precision.format].file.name), {})
+        found = equivalents(model, FORMATS[precision.format].file.name, precision.calibrated)
+        same = [layer for layer in model.layers if isinstance(found.get(layer.name), type(layer))]
+        model = clone_with(model, found, {layer.name: layer.get_weights() for layer in same})
         model = fold_batch_norm(unroll(model, precision) if precision.calibrated else model)
         if precision.calibrated:
             model = with_plain_clips(as_depthwise(model))

@@ -9,9 +9,9 @@ import numpy as np
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError, InputError
 from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_errors, quiet
-from fmnist_edge.export.layer_names import check_ops
+from fmnist_edge.export.layer_names import check_ops, operation_names
 from fmnist_edge.export.onnx_activations import FLOAT_KERNELS
-from fmnist_edge.export.onnx_checks import check_model, check_ops_known
+from fmnist_edge.export.onnx_checks import check_conversion, check_model, check_ops_known
 from fmnist_edge.export.onnx_conversion import float_model
 from fmnist_edge.export.onnx_names import all_nodes, layer_of, name_by_layer, names_read_by, subgraphs
 from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_int8
@@ -57,10 +57,12 @@ class OnnxExporter(Exporter):
         with export_errors(f"ONNX {precision.name} conversion"), quiet():
             import keras
 
-            layers = [layer.name for layer in model.layers]
+            layers = operation_names(model)
             norms = {layer.name for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
             proto = float_model(model, batch, self.opset)
             check_ops_known(proto, model)
+            if precision.weights == "int8":
+                check_conversion(proto, model, calibration)
             name_by_layer(proto.graph, layers, norms)  # quantisers derive their names from these
             weights = used_in_bodies(proto.graph)
             proto = to_precision(proto, precision, calibration, keep_float)

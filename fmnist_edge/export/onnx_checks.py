@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fmnist_edge.errors import ExportError
+from fmnist_edge.export.exporter import IN_NO_FORMAT
 from fmnist_edge.export.onnx_conversion import layer_of_op, way_out
 from fmnist_edge.export.onnx_names import STANDARD_DOMAINS, all_nodes, path_of
+from fmnist_edge.runtime.engines.onnx_session import SILENT
 
 if TYPE_CHECKING:
     import keras
     import onnx
 
-__all__ = ["check_model", "check_ops_known"]
+__all__ = ["check_conversion", "check_model", "check_ops_known"]
+
+LIMIT = 2e-3  # largest difference of a score, relative to the largest score: far above rounding
 
 
 def check_ops_known(proto: onnx.ModelProto, model: keras.Model) -> None:
@@ -28,9 +34,40 @@ def check_ops_known(proto: onnx.ModelProto, model: keras.Model) -> None:
         known = node.domain in STANDARD_DOMAINS and defs.has(node.op_type, opset)
         if not known:
             what = layer_of_op(model, path_of(node), node.name)
-            raise ExportError(f"{what} needs {node.op_type}, which ONNX opset {opset} does not have; {way_out(what)}")
+            advice = f"replace {what}; TFLite lacks it too" if node.op_type in IN_NO_FORMAT else way_out(what)
+            raise ExportError(f"{what} needs {node.op_type}, which ONNX opset {opset} does not have; {advice}")
     if proto.functions:
         raise ExportError(f"the ONNX graph calls a function, {proto.functions[0].name!r}; try another format")
+
+
+def check_conversion(proto: onnx.ModelProto, model: keras.Model, images: np.ndarray | None) -> None:
+    """Raises ExportError when a float32 ONNX model gives other scores than its Keras model.
+
+    For precisions with integers: their files differ from Keras by their quantisation, so that a wrong conversion would
+    not show.
+
+    Args:
+        images: preprocessed, float32 (n, *input_shape); the first is compared. None means noise.
+    """
+    import onnxruntime
+
+    size = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
+    if images is None:
+        images = np.random.default_rng(0).random((1, *model.input_shape[1:]), dtype=np.float32)
+    batch = np.repeat(images[:1], size, axis=0)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = SILENT
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    found = session.run(None, {proto.graph.input[0].name: batch})[0]
+    expected = np.asarray(model(batch, training=False))
+    if not np.isfinite(expected).all():
+        return
+    difference, limit = float(np.abs(found - expected).max()), LIMIT * float(np.abs(expected).max())
+    if not difference <= limit:
+        raise ExportError(
+            f"the ONNX graph gives other scores than the Keras model: {difference:.2g} apart, expected at most "
+            f"{limit:.2g}; the conversion is wrong, so the file is not kept; try another format"
+        )
 
 
 def check_model(proto: onnx.ModelProto) -> None:

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.errors import ExportError, one_line
-from fmnist_edge.export.layer_names import LayerNames
+from fmnist_edge.export.layer_names import LayerNames, operation_names
 from fmnist_edge.export.onnx_handlers import handlers
 from fmnist_edge.export.onnx_names import all_nodes
+from fmnist_edge.export.tracing import operation_scopes
 
 if TYPE_CHECKING:
     import keras
@@ -80,7 +81,8 @@ def trace(
     before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
     try:
-        return function.get_concrete_function(*signature)
+        with operation_scopes():
+            return function.get_concrete_function(*signature)
     except Exception as error:  # Keras layers raise anything
         found = re.search(r"calling (\w+)\.call\(\)\.\s+(?:\x1b\[1m)?([^\x1b]+)", str(error))
         what, reason = found.groups() if found else ("a layer", str(error))
@@ -157,7 +159,7 @@ def layer_of_op(model: keras.Model, path: str, name: str = "") -> str:
         path: scopes and name of the op.
         name: what to call the op if it is in no layer; the path without the model's scope if empty.
     """
-    layers = LayerNames([layer.name for layer in model.layers], [path]).of(path)
+    layers = LayerNames(operation_names(model), [path]).of(path)
     name = name or path
     return f"layer {layers[0]!r}" if layers else f"operation {(name.partition('/')[2] or name)!r}"
 

@@ -31,6 +31,7 @@ def handlers() -> dict[str, tuple[Handler, list[Any]]]:
         "Erfc": erfc,
         "Expm1": expm1,
         "Log1p": log1p,
+        "ResizeArea": resize_by_matrices,
         "ResizeBicubic": resize_by_matrices,
         "ScaleAndTranslate": resize_by_matrices,
     }
@@ -168,7 +169,7 @@ def transposed_convolution(ctx: Context, node: Node, name: str, args: list[Any])
 def resize_by_matrices(ctx: Context, node: Node, name: str, args: list[Any]) -> None:
     """Resizing is linear in each axis: rows · x · columns. TensorFlow computes both matrices, on unit vectors.
 
-    ONNX's cubic Resize differs from TensorFlow's, and it has no Lanczos kernel.
+    ONNX's cubic Resize differs from TensorFlow's, and it has no Lanczos kernel and no mean over areas.
     """
     ops = Ops(ctx, node)
     _, height, width, channels = ctx.get_shape(node.input[0])
@@ -182,7 +183,7 @@ def resize_by_matrices(ctx: Context, node: Node, name: str, args: list[Any]) -> 
     rows = resizing_matrix(node, height, target[0], factors, axis=0)
     columns = resizing_matrix(node, width, target[1], factors, axis=1)
     x = node.input[0]
-    if ctx.get_dtype(x) != 1:  # both TensorFlow ops return float32 for every input
+    if ctx.get_dtype(x) != 1:  # these TensorFlow ops return float32 for every input
         x, ops.type = ops("Cast", x, to=1), 1
     flat = reshape(ops, x, [-1, height, width * channels])
     tall = reshape(ops, ops("MatMul", ops.constant(rows), flat), [-1, width, channels])
@@ -206,6 +207,9 @@ def resizing_matrix(node: Node, size: int, target: int, factors: Sequence[np.nda
         if node.type == "ResizeBicubic":
             settings = {key: bool(node.get_attr_value(key, 0)) for key in ("align_corners", "half_pixel_centers")}
             resized = tf.raw_ops.ResizeBicubic(images=units, size=[target, 1], **settings)
+        elif node.type == "ResizeArea":
+            aligned = bool(node.get_attr_value("align_corners", 0))
+            resized = tf.raw_ops.ResizeArea(images=units, size=[target, 1], align_corners=aligned)
         else:
             scales, translations = factors
             resized = tf.raw_ops.ScaleAndTranslate(

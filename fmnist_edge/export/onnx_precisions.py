@@ -7,7 +7,7 @@ with VNNI, one thread, batch 1, calls of the files interleaved. `fmnist-edge ben
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,8 @@ from fmnist_edge.export.onnx_activations import (
     fuse_hard_activations,
     softmax_at_output,
 )
+from fmnist_edge.export.onnx_islands import Ranges, float_islands, measure
 from fmnist_edge.export.onnx_names import all_nodes, layer_of
-from fmnist_edge.runtime.engines.onnx_session import SILENT
 from fmnist_edge.worker.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -43,10 +43,24 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
+    compute_outputs(model.graph)
     blocked = [*DEFAULT_OP_BLOCK_LIST, *ops_without_float16(model)]
     converted = ONNXModel(convert_float_to_float16(model, keep_io_types=True, op_block_list=blocked))
     converted.topological_sort()  # the converter appends the casts of input and output
     return converted.model
+
+
+def compute_outputs(graph: onnx.GraphProto) -> None:
+    """Let an Identity make each output that is a constant, in place: the converter casts what a node makes."""
+    from onnx import helper
+
+    outputs = {item.name for item in graph.output}
+    for item in graph.initializer:
+        if item.name in outputs:
+            name, item.name = item.name, f"{item.name}/constant"
+            for node in graph.node:
+                node.input[:] = [item.name if read == name else read for read in node.input]
+            graph.node.append(helper.make_node("Identity", [item.name], [name], f"{name}/Identity"))
 
 
 def ops_without_float16(model: onnx.ModelProto) -> list[str]:
@@ -94,12 +108,14 @@ def to_int8(model: onnx.ModelProto, images: np.ndarray | None, keep_float: Colle
         raise ExportError("ONNX int8 needs calibration images; got none")
     name, batch = input_of(model)
     fuse_hard_activations(model.graph, opset_of(model))
-    floats = [
+    ranges = measure(model, iter(CalibrationReader(name, images, batch or 1).get_next, None))
+    excluded = {
         *node_names(keep_float, model.graph),
         *nodes_without_range(model.graph),
         *float_functions(model.graph),
         *softmax_at_output(model.graph),
-    ]
+        *float_islands(model.graph, ranges),
+    }
 
     def quantize(source: str, target: str) -> None:
         quantize_static(
@@ -112,7 +128,7 @@ def to_int8(model: onnx.ModelProto, images: np.ndarray | None, keep_float: Colle
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
-            nodes_to_exclude=floats,
+            nodes_to_exclude=sorted(excluded),
             extra_options={
                 "ForceQuantizeNoInputCheck": True,  # otherwise a Reshape at the input stays in float
                 "TensorQuantOverrides": {
@@ -124,15 +140,22 @@ def to_int8(model: onnx.ModelProto, images: np.ndarray | None, keep_float: Colle
     try:
         quantized = quantize_files(model, quantize)
     except Exception:  # its message for a range that is not finite is "scale issue" or about axes
-        node = first_not_finite(model, images)
-        if node is None:
-            raise
-        raise ExportError(
-            f"ONNX int8 needs finite values, and {node.name} (layer/op) gives NaN or infinity for the calibration "
-            "images; replace the layer, or choose another precision"
-        ) from None
+        check_finite(model.graph, ranges)
+        raise
     prevent_requantization(quantized.graph, keep_float)
     return quantized
+
+
+def check_finite(graph: onnx.GraphProto, ranges: Mapping[str, Ranges]) -> None:
+    """Raises ExportError for the first node that gives NaN or infinity for a calibration image."""
+    for node in graph.node:
+        for name in node.output:
+            found = ranges.get(name)
+            if found is not None and not np.isfinite([found.low, found.high]).all():
+                raise ExportError(
+                    f"ONNX int8 needs finite values, and {node.name} (layer/op) gives NaN or infinity for the "
+                    "calibration images; replace the layer, or choose another precision"
+                ) from None
 
 
 def nodes_without_range(graph: onnx.GraphProto) -> list[str]:
@@ -142,27 +165,6 @@ def nodes_without_range(graph: onnx.GraphProto) -> list[str]:
     arrays = ((item.name, numpy_helper.to_array(item)) for item in graph.initializer)
     found = {name for name, array in arrays if array.dtype.kind == "f" and not np.isfinite(array).all()}
     return [node.name for node in graph.node if not found.isdisjoint(node.input)]
-
-
-def first_not_finite(model: onnx.ModelProto, images: np.ndarray) -> onnx.NodeProto | None:
-    """The first node that gives NaN or infinity for one of the images; None if there is none."""
-    import onnx
-    import onnxruntime
-
-    name, batch = input_of(model)
-    shown = onnx.ModelProto.FromString(model.SerializeToString())
-    makers = {output: node for node in model.graph.node for output in node.output if output}
-    declared = {item.name for item in model.graph.output}
-    shown.graph.output.extend(onnx.ValueInfoProto(name=output) for output in makers if output not in declared)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = SILENT
-    session = onnxruntime.InferenceSession(shown.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    reader = CalibrationReader(name, images, batch or 1)
-    while (feed := reader.get_next()) is not None:
-        for output, array in zip(makers, session.run(list(makers), feed), strict=True):
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                return makers[output]
-    return None
 
 
 def prevent_requantization(graph: onnx.GraphProto, keep_float: Collection[str]) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -81,9 +84,13 @@ def export(
     format = FORMATS[precision.format]
     exporter = format.exporter()
     check_room_for(checkpoint.model)
-    with export_errors(f"preparing {checkpoint.name} for {precision.format} {precision.name}"):
+    with (
+        names_of_the_file(checkpoint),
+        export_errors(f"preparing {checkpoint.name} for {precision.format} {precision.name}"),
+    ):
         lowered = lower(checkpoint.model, precision, prepared, keep_float)
-    content = exporter.convert(lowered.model, precision, batch, prepared, keep_float)
+    with names_of_the_file(checkpoint):
+        content = exporter.convert(lowered.model, precision, batch, prepared, keep_float)
     census = exporter.census(content)
     if precision.integer_only and census.float_ops:
         raise ExportError(
@@ -97,7 +104,7 @@ def export(
     if images is None:
         images = golden_images_for(contract, images_given.images if images_given else None)
     inputs, outputs, golden = describe_file(content, inside.name, contract, images)
-    check_answers(golden, checkpoint.model, contract, precision)
+    check_answers(golden, checkpoint.model, contract, precision, batch)
     path = out / precision.filename
     sections = {
         "format": precision.format,
@@ -129,6 +136,19 @@ def export(
     sources = exporter.sources(content, manifest, images[0])
     facts = {"size_bytes": len(content), **sources.facts}
     return Artifact.write_folder(path, sources.files, manifest.with_sections(facts))
+
+
+@contextmanager
+def names_of_the_file(checkpoint: Checkpoint) -> Iterator[None]:
+    """Raise an ExportError again with layers named, in quotes, as in the user's file, where our names are others."""
+    try:
+        yield
+    except ExportError as error:
+        if not checkpoint.names:
+            raise
+        ours = "|".join(map(re.escape, checkpoint.names))
+        text = re.sub(f"'({ours})'", lambda match: repr(checkpoint.shown_name(match[1])), str(error))
+        raise ExportError(text) from error.__cause__
 
 
 def check_keep_float(checkpoint: Checkpoint, precision: Precision, keep_float: tuple[str, ...]) -> None:

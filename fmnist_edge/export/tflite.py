@@ -14,9 +14,11 @@ from fmnist_edge.errors import ExportError
 from fmnist_edge.export.activation_ranges import measure
 from fmnist_edge.export.exporter import Census, Exporter, OpLayers, batches, export_errors, quiet
 from fmnist_edge.export.flatbuffer import pack, unpack
-from fmnist_edge.export.layer_names import LayerNames, check_ops, output_layer
+from fmnist_edge.export.layer_names import LayerNames, check_ops, operation_names, output_layer
 from fmnist_edge.export.tflite_operators import INEXACT, WRONG, float_islands, operators
 from fmnist_edge.export.tflite_refusals import check_runs, explained, not_integer_only, too_wide
+from fmnist_edge.export.tflite_repair import with_own_biases, with_small_constants
+from fmnist_edge.export.tracing import one_signature, operation_scopes
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +42,7 @@ class TFLiteExporter(Exporter):
             warnings.simplefilter("ignore")  # the converter warns about its own calibration API
             try:
                 content = self._converted(model, precision, batch, calibration, keep_float)
-                check_runs(content, model, precision, self.op_layers(content, model))
+                check_runs(content, model, precision, op_makers(content, model))
                 if precision.integer_only:
                     self._check_integer_only(content, model)
             except Exception as error:  # the converter raises anything
@@ -59,20 +61,30 @@ class TFLiteExporter(Exporter):
         keep_float: tuple[str, ...],
     ) -> bytes:
         converter = make_converter(fixed_batch(model, batch), precision, calibration)
-        if precision.activations == "int8" and not precision.stock:
-            return quantize_int8(converter, precision, keep_float, lambda content: self.op_layers(content, model))
-        return converter.convert()
+        with one_signature(), operation_scopes():
+            if precision.activations == "int8" and not precision.stock:
+                content = quantize_int8(converter, precision, keep_float, lambda content: op_makers(content, model))
+            else:
+                content = converter.convert()
+        if precision.stock:
+            return content
+        if precision.weights == "float16":
+            return with_small_constants(content, lambda: self._float_file(model, batch))
+        return with_own_biases(content) if precision.calibrated else content
+
+    def _float_file(self, model: keras.Model, batch: int | None) -> bytes:
+        return self._converted(model, get_precision("tflite", "float32"), batch, None, ())
 
     def _layers_with(self, op: str, model: keras.Model, batch: int | None) -> tuple[str, ...]:
         """The layers that have an op of this type, such as "ELU", in the float file."""
-        content = self._converted(model, get_precision("tflite", "float32"), batch, None, ())
-        made_by = self.op_layers(content, model)
+        content = self._float_file(model, batch)
+        made_by = op_makers(content, model)
         found = (layer for item in operators(content) if item.kind == op for layer in made_by.get(item.name, ()))
         return tuple(dict.fromkeys(found))
 
     def _check_integer_only(self, content: bytes, model: keras.Model) -> None:
         """Raises ExportError, which names ops and layers, when an op computes in float."""
-        made_by = self.op_layers(content, model)
+        made_by = op_makers(content, model)
         ops: dict[str, list[str]] = {}
         for op in operators(content):
             if op.computes_in_float:
@@ -87,16 +99,20 @@ class TFLiteExporter(Exporter):
     def op_layers(self, content: bytes, model: keras.Model) -> OpLayers:
         """See Exporter. TFLite ops have no names, so an op is identified by the name of its output."""
         with export_errors("reading the TFLite file"):
-            graph = unpack(content).subgraphs[0]
-            names = [graph.tensors[op.outputs[0]].name.decode() for op in graph.operators]
-            read = LayerNames([layer.name for layer in model.layers], names, model.name)
-            made_by = {name: read.of(name) for name in names}
-            output = graph.tensors[graph.outputs[0]].name.decode()
-            made_by[output] = (
-                *made_by.get(output, ()),
-                output_layer(model),
-            )  # its name is the signature's, not the layer's
-            return made_by
+            made_by = op_makers(content, model)
+        layers = {layer.name for layer in model.layers}
+        return {name: tuple(layer for layer in made if layer in layers) for name, made in made_by.items()}
+
+
+def op_makers(content: bytes, model: keras.Model) -> OpLayers:
+    """The layers and operations of `model` behind each op of a file, by the name of the op's output."""
+    graph = unpack(content).subgraphs[0]
+    names = [graph.tensors[op.outputs[0]].name.decode() for op in graph.operators]
+    read = LayerNames(operation_names(model), names, model.name)
+    made_by = {name: read.of(name) for name in names}
+    output = graph.tensors[graph.outputs[0]].name.decode()
+    made_by[output] = (*made_by.get(output, ()), output_layer(model))  # its name is the signature's, not the layer's
+    return made_by
 
 
 def fixed_batch(model: keras.Model, batch: int | None) -> keras.Model:

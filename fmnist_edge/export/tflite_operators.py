@@ -12,9 +12,9 @@ from fmnist_edge.export.shared_scales import SHARING
 __all__ = ["INEXACT", "WRONG", "Operator", "float_islands", "operators"]
 
 # Activations -> ops whose kernel gives wrong answers: the int8 quotient of a small dividend is the largest one, int8
-# values that are scattered to one place saturate, ONE_HOT's two values have two scales, and 16-bit sums and logarithms
-# are off by most of their range.
-WRONG = {"int8": ("DIV", "ONE_HOT", "SCATTER_ND"), "int16": ("LOG", "SUM")}
+# values that are scattered to one place saturate, ONE_HOT's two values have two scales, 16-bit sums and logarithms
+# are off by most of their range, and a 16-bit 1 / sqrt(x) of a small x by a few percent.
+WRONG = {"int8": ("DIV", "ONE_HOT", "SCATTER_ND"), "int16": ("LOG", "RSQRT", "SUM")}
 INEXACT = ("RSQRT",)  # right in int8, but an error of its argument grows without bound; its kernel is slow as well
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 KERNELS = ("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
@@ -63,7 +63,8 @@ def float_islands(content: bytes, lost: Collection[str], made_by: OpLayers, kind
     """The outputs of the ops of a float file that are useless in eight bits, in graph order.
 
     They are ops of these `kinds`, and ops that make or read a tensor in `lost`. The other ops of their layers come
-    along, as what is rounded in front of 1 / sqrt(x) is wrong behind it; convolutions and matrix products stay integer.
+    along, as what is rounded in front of 1 / sqrt(x) is wrong behind it; convolutions and matrix products stay integer,
+    but for those in front of a logarithm that would get 0.
     So do the ops that make what shares a scale with a tensor in `lost`: the converter gives them that scale all the
     same.
 
@@ -78,9 +79,15 @@ def float_islands(content: bytes, lost: Collection[str], made_by: OpLayers, kind
 
     found = list(operators(content))
     layers = {layer for op in found if useless(op) for layer in made_by.get(op.name, ())}
+    whole = {
+        layer
+        for op in found
+        if op.kind == "LOG" and any(tensor.name.decode() in lost for tensor in op.inputs)
+        for layer in made_by.get(op.name, ())
+    }
     islands: set[str] = set()
     for op in reversed(found):  # so that what makes an operand of an island comes after it
-        of_layer = op.kind not in KERNELS and not layers.isdisjoint(made_by.get(op.name, ()))
+        of_layer = not (whole if op.kind in KERNELS else layers).isdisjoint(made_by.get(op.name, ()))
         if op.name in islands or useless(op) or of_layer:
             islands.add(op.name)
             if op.kind in SHARING and useless(op):

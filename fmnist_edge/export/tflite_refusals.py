@@ -10,8 +10,8 @@ import numpy as np
 
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError, one_line
-from fmnist_edge.export.exporter import OpLayers
-from fmnist_edge.export.layer_names import LayerNames
+from fmnist_edge.export.exporter import IN_NO_FORMAT, OpLayers
+from fmnist_edge.export.layer_names import LayerNames, operation_names
 from fmnist_edge.export.tflite_operators import WRONG, operators
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ REMEDIES = {
     "Conv3DBackpropInputV2": "leave its dilation_rate at 1",
 }
 LARGEST_STEP = 1e3
-REPLACE = "write it with other operations, or try --format onnx"
+REPLACE = "write it with other operations"
 
 LayersOf = Callable[[str], Iterable[str]]  # a TFLite op, such as "ELU" -> the layers that have it
 
@@ -46,7 +46,7 @@ def explained(error: Exception, model: keras.Model, precision: Precision, layers
     if found := list(UNKNOWN_OP.finditer(text)):
         places = {item[3]: places_of(item[1], model) for item in found}
         op, layers = next(iter(places.items()))
-        return ExportError(f"TFLite has no kernel for {needed(op, layers)}; {REMEDIES.get(op, REPLACE)}")
+        return ExportError(f"TFLite has no kernel for {needed(op, layers)}; {remedy(op)}")
     if match := NO_16_BITS.search(text):
         op = match[1]
         return ExportError(
@@ -54,27 +54,35 @@ def explained(error: Exception, model: keras.Model, precision: Precision, layers
             "which keeps such ops in float"
         )
     if match := NO_RANGE.search(text):
-        layers = LayerNames([layer.name for layer in model.layers], [match[1]], model.name).of(match[1])
+        layers = LayerNames(operation_names(model), [match[1]], model.name).of(match[1])
         return ExportError(
             f"TFLite {precision.name}: no calibration image reaches {match[1].rpartition('/')[2]}{of_layers(layers)}, "
             "so it has no range; export it as tflite dynamic_int8, which needs none"
         )
     if match := NODE.search(text):
-        return node_refused(text, match, tuple(layers_of(match[1])))
+        return node_refused(text, match, tuple(layers_of(match[1])), precision)
     return None
 
 
-def node_refused(text: str, match: re.Match[str], layers: Sequence[str]) -> ExportError:
+def remedy(op: str) -> str:
+    """What to do about an op of TensorFlow's that TFLite lacks."""
+    return REMEDIES.get(
+        op, f"{REPLACE}; ONNX lacks it too" if op in IN_NO_FORMAT else f"{REPLACE}, or try --format onnx"
+    )
+
+
+def node_refused(text: str, match: re.Match[str], layers: Sequence[str], precision: Precision) -> ExportError:
     """A kernel that does not take what the converter wrote; the message has the reason in front of the op."""
     reason = text[: match.start()].rpartition(".cc")[2].strip(" .:0123456789") or "no reason given"
+    others = "--format onnx" if precision.weights == "float32" else "tflite float32 or --format onnx"
     return ExportError(
-        f"TFLite's kernel does not compute {needed(match[1], layers)} ({one_line(ValueError(reason), 120)}); write it "
-        "with other operations, or try tflite float32 or --format onnx"
+        f"TFLite's kernel does not compute {needed(match[1], layers)} ({one_line(ValueError(reason), 120)}); "
+        f"{REPLACE}, or try {others}"
     )
 
 
 def check_runs(content: bytes, model: keras.Model, precision: Precision, made_by: OpLayers) -> None:
-    """Run a file once, on zeros.
+    """Run a file once, on zeros, or on ones if it does not compute these: a division by 0 is no fault of its kernel.
 
     Raises ExportError, which names op and layer, when the runtime refuses what the converter wrote, or has a kernel
     that is known to be wrong.
@@ -98,13 +106,31 @@ def check_runs(content: bytes, model: keras.Model, precision: Precision, made_by
             model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         )
         interpreter.allocate_tensors()
-        interpreter.invoke()
+        run_on(interpreter, 0.0, 1.0)
     except (ValueError, RuntimeError) as error:
         match = NODE.search(str(error))
         if match is None:
             raise
         layers = dict.fromkeys(layer for op in ops if op.kind == match[1] for layer in made_by.get(op.name, ()))
-        raise node_refused(str(error), match, tuple(layers)) from None
+        raise node_refused(str(error), match, tuple(layers), precision) from None
+
+
+def run_on(interpreter: Any, *values: float) -> None:
+    """Run an interpreter on the first of these constants that it computes. Raises what it raises for the last."""
+    read = interpreter.get_input_details()[0]
+    scale, zero_point = read["quantization"]
+    for value in values:
+        number = np.clip(round(value / scale) + zero_point, *limits(read["dtype"])) if scale else value
+        interpreter.set_tensor(read["index"], np.full(read["shape"], number, read["dtype"]))
+        try:
+            return interpreter.invoke()
+        except (ValueError, RuntimeError):
+            if value == values[-1]:
+                raise
+
+
+def limits(dtype: type) -> tuple[int, int]:
+    return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
 
 
 def is_too_wide(tensor: Any) -> bool:
@@ -135,7 +161,7 @@ def too_wide(ops: Mapping[str, Sequence[str]]) -> ExportError:
 def places_of(location: str, model: keras.Model) -> tuple[str, ...]:
     """The layers in an MLIR location; none for an operation that is not in a layer."""
     paths = [path for path in OP_PATH.findall(location) if "PartitionedCall" not in path]
-    names = LayerNames([layer.name for layer in model.layers], paths, model.name)
+    names = LayerNames(operation_names(model), paths, model.name)
     return tuple(dict.fromkeys(layer for path in paths for layer in names.of(path)))
 
 

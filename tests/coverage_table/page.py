@@ -17,7 +17,17 @@ from fmnist_edge.files import write_atomic
 
 __all__ = ["cell", "page", "reason_of", "write_page"]
 
-OPS = re.compile(r"kernel for ([^;]*)")
+# What differs from model to model in the reason of a refusal. The first groups are names of ops, and layers.
+OPS = re.compile(
+    r"(?<=kernel for )[^;]*|(?<=wrong for )[^;]*|(?<=does not compute )\w+, [^(]*\w|(?<=needs )\w+(?=, which ONNX)"
+)
+CHANGING = (
+    (re.compile(r"^\w+ cannot be integer-only"), "the model cannot be integer-only"),
+    (re.compile(r"(layer|operation) ('[^']*'|\w+)(, '[^']*')*( and \d+ more)?"), "layer …"),
+    (re.compile(r"[\d.]+(e[+-]\d+)? apart, expected at most [\d.]+(e[+-]\d+)?"), "further apart than expected"),
+    (re.compile(r"^the (onnx|tflite) \w+ file gives"), "the file gives"),
+    (re.compile(r"image reaches \w+( of layer …)?"), "image reaches …"),
+)
 NAME = re.compile(r"\b[A-Z]\w+\b")
 SHORT = {"float32": "f32", "float16": "f16", "dynamic_int8": "dyn8", "int8": "i8", "int8_only": "i8only",
          "int16x8": "i16x8"}  # fmt: skip
@@ -148,10 +158,13 @@ def reason_of(row: Row) -> str:
 
     >>> reason_of({"detail": "TFLite has no kernel for Erf, which layer 'a', 'b' needs; write it otherwise"})
     'TFLite has no kernel for …; write it otherwise'
+    >>> reason_of({"detail": "layer 'a' needs Invert, which ONNX opset 17 does not have; replace layer 'a', or wait"})
+    'layer … needs …, which ONNX opset 17 does not have; replace layer …, or wait'
     """
-    text = OPS.sub("kernel for …", row["detail"])
-    text = re.sub(r"operation \w+", "operation …", text)
-    return re.sub(r"layer ('[^']*'(, )?)+( and \d+ more)?", "layer …", text)
+    text = OPS.sub("…", row["detail"])
+    for pattern, text_instead in CHANGING:
+        text = pattern.sub(text_instead, text)
+    return text
 
 
 def numbered(rows: Iterable[Row]) -> dict[str, int]:

@@ -44,6 +44,31 @@ def test_one_wrong_score_is_enough(name, limit, batch):
             check_answers(golden(model, error), model, CONTRACT, precision)
 
 
+def test_a_model_that_mixes_images_answers_in_batches_as_its_file_does(own, tmp_path):
+    """Bincount, or a flip of the batch: what Keras gives for many images at once is another answer, or none."""
+    import keras
+
+    inputs = keras.Input((8, 8, 3))
+    for mixed in (lambda x: keras.ops.flip(x, axis=0), lambda x: keras.ops.reshape(x, (1, 8, 8, 3))):
+        x = keras.layers.Flatten()(mixed(inputs))
+        model = randomised(keras.Model(inputs, keras.layers.Dense(3, name="out")(x), name="own"))
+        scores = np.concatenate([np.asarray(model(image[None] / np.float32(255))) for image in IMAGES])
+        same, other = Golden(IMAGES, scores, 1e-4, "test"), Golden(IMAGES, scores * 1.1, 1e-4, "test")
+        check_answers(same, model, CONTRACT, get_precision("onnx", "float32"), batch=1)
+        with pytest.raises(ExportError, match="gives other scores than the Keras model"):
+            check_answers(other, model, CONTRACT, get_precision("onnx", "float32"), batch=1)
+
+
+def test_a_model_without_a_row_of_scores_for_each_image_is_refused():
+    import keras
+
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, keras.ops.sum(inputs, axis=(0, 1, 2), keepdims=True)[:, 0, 0], name="own")
+    scores = np.ones((5, 3), np.float32)
+    with pytest.raises(ExportError, match="neither at once nor in batches of 2"):
+        check_answers(Golden(IMAGES, scores, 1e-4, ""), model, CONTRACT, get_precision("onnx", "float32"), batch=2)
+
+
 def test_integer_files_are_not_compared():
     model = model_of()
     check_answers(golden(model, 1.0), model, CONTRACT, get_precision("onnx", "int8"))
@@ -58,7 +83,8 @@ def own(tmp_path):
     return load
 
 
-def test_a_wrong_file_is_not_written(own, tmp_path, monkeypatch):
+@pytest.mark.parametrize("precision", ["float32", "dynamic_int8"])
+def test_a_wrong_file_is_not_written(own, tmp_path, monkeypatch, precision):
     """As if tf2onnx had converted a convolution wrongly."""
     convert = onnx_conversion.float_model
 
@@ -71,7 +97,7 @@ def test_a_wrong_file_is_not_written(own, tmp_path, monkeypatch):
 
     monkeypatch.setattr("fmnist_edge.export.onnx.float_model", wrong)
     with pytest.raises(ExportError, match="gives other scores than the Keras model"):
-        export(own(model_of()), get_precision("onnx", "float32"), CONTRACT, tmp_path / "out")
+        export(own(model_of()), get_precision("onnx", precision), CONTRACT, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -205,6 +205,7 @@ def lowered(kind):
         "cross": lambda x: ops.cross(x, ops.flip(x, 1)),
         "transposed, stride 3, kernel 2": lambda x: layers.Conv2DTranspose(2, 2, strides=3, padding="same")(x),
         "transposed, stride 3, kernel 1": lambda x: layers.Conv1DTranspose(2, 1, strides=3)(layers.Reshape((8, 24))(x)),
+        "area": lambda x: layers.Resizing(5, 6, interpolation="area")(x),
         "bicubic": lambda x: layers.Resizing(11, 5, interpolation="bicubic")(x),
         "lanczos3": lambda x: layers.UpSampling2D((2, 3), interpolation="lanczos3")(x),
         "nearest": lambda x: layers.Resizing(11, 5, interpolation="nearest")(x),
@@ -216,8 +217,8 @@ def lowered(kind):
 @pytest.mark.parametrize(
     "kind",
     ["gelu", "celu", "expm1", "logaddexp", "Discretization", "argmax", "signbit", "cross",
-     "transposed, stride 3, kernel 2", "transposed, stride 3, kernel 1", "bicubic", "lanczos3", "nearest", "antialias",
-     "pad to aspect ratio"],
+     "transposed, stride 3, kernel 2", "transposed, stride 3, kernel 1", "area", "bicubic", "lanczos3", "nearest",
+     "antialias", "pad to aspect ratio"],
 )  # fmt: skip
 def test_what_tf2onnx_lacks_or_gets_wrong(kind, capfd):
     model = model_of(lowered(kind))
@@ -353,7 +354,10 @@ def refused(kind):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("no such op", r"operation 'erfinv.*' needs Erfinv, which ONNX opset 17 does not have; replace operation "),
+        (
+            "no such op",
+            r"'erfinv' needs Erfinv, which ONNX opset 17 does not have; replace layer .*; TFLite lacks it too",
+        ),
         (
             "tf2onnx fails",
             r"tf2onnx cannot convert layer 'mel' \(.*FFT.*\); replace layer 'mel', or try another format",
@@ -366,3 +370,41 @@ def test_what_onnx_cannot_do_is_named(kind, message, capfd, caplog):
         convert(model_of(refused(kind)))
     assert "\n" not in str(raised.value)
     assert "not supported" not in capfd.readouterr().err and not caplog.records
+
+
+def test_a_constant_answer_exports_in_float16():
+    import keras
+
+    inputs = keras.Input(SHAPE)
+    model = keras.Model(inputs, keras.layers.Flatten()(keras.ops.full_like(inputs, 0.5)), name="own")
+    assert np.all(scores(convert(model, "float16")) == 0.5)
+
+
+def masked(x):
+    import keras
+
+    rows = keras.layers.Reshape((8, 24))(x)
+    return keras.layers.Attention()([rows, rows], use_causal_mask=True)
+
+
+def unit_rows(x):
+    import keras
+
+    return keras.layers.UnitNormalization(axis=-1, name="unit")(x)
+
+
+def normalized(x):
+    import keras
+
+    return keras.layers.LayerNormalization(epsilon=1e-6)(x)
+
+
+@pytest.mark.parametrize("build", [masked, unit_rows, normalized])
+def test_what_eight_bits_cannot_hold_stays_float(build):
+    """-1e9 in a mask, and 1 / sqrt(x) of a black image, take all steps of the range."""
+    images = IMAGES.copy()
+    images[0] = 0
+    record, model = select("onnx", ["int8"])[0], model_of(build)
+    content = FORMATS["onnx"].exporter().convert(lower(model, record, images).model, record, 1, images)
+    assert_same(model, content, 0.06, images[1:])
+    assert "QuantizeLinear" in {node.op_type for node in graph_of(content).node}

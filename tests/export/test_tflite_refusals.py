@@ -5,10 +5,15 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from fmnist_edge import checkpoints
 from fmnist_edge.catalog.precisions import get_precision
 from fmnist_edge.errors import ExportError
+from fmnist_edge.export.calibration_images import Calibration
+from fmnist_edge.export.contracts import contract_for
+from fmnist_edge.export.pipeline import export
 from fmnist_edge.export.tflite import EXPORTER
 from fmnist_edge.export.tflite_refusals import explained, named_layers, too_wide
+from fmnist_edge.runtime.preprocess import Preprocessing
 
 IMAGES = np.random.default_rng(0).uniform(0, 1, (3, 6, 4)).astype("float32")
 
@@ -29,8 +34,8 @@ def model_of(build, shape=(6, 4)):
         (
             lambda x: ops.erfinv(x),
             "int8",
-            "TFLite has no kernel for Erfinv, an operation of the model; write it with other operations, or try "
-            "--format onnx",
+            "TFLite has no kernel for Erfinv, which layer 'erfinv' needs; write it with other operations; ONNX "
+            "lacks it too",
         ),
         (
             lambda x: layers.ELU(name="bend")(x),
@@ -47,7 +52,7 @@ def model_of(build, shape=(6, 4)):
         (
             lambda x: ops.var(x, axis=-1),
             "int16x8",
-            "TFLite's kernel does not compute SQUARED_DIFFERENCE, an operation of the model",
+            "TFLite's kernel does not compute SQUARED_DIFFERENCE, which layer 'var' needs",
         ),
     ],
 )
@@ -74,3 +79,19 @@ def test_a_value_that_calibration_never_reaches():
 def test_many_layers_are_counted():
     assert named_layers(["a", "b", "c", "d", "e"]) == "layer 'a', 'b', 'c' and 2 more"
     assert "operation Div divides" in str(too_wide({"model/Div": ()}))
+
+
+def test_a_division_by_zero_is_no_fault_of_the_kernel():
+    """A file is run once before it is kept, on zeros; what is in the memory of an input is anything."""
+    model = model_of(lambda x: ops.floor_divide(x + 1.0, x))
+    EXPORTER.convert(model, get_precision("tflite", "float32"), 1, None)
+
+
+def test_a_refusal_names_layers_as_the_file_does(tmp_path):
+    model = model_of(lambda x: layers.ELU(name="Bend me (α)")(x))
+    model.save(tmp_path / "own.keras")
+    checkpoint = checkpoints.load(tmp_path / "own.keras")
+    contract = contract_for(checkpoint, Preprocessing(1.0, 0.0, 1.0), None, "either")
+    calibration = Calibration(IMAGES, "test")
+    with pytest.raises(ExportError, match=r"ELU, which layer 'Bend me \(α\)' needs"):
+        export(checkpoint, get_precision("tflite", "int16x8"), contract, tmp_path, calibration=calibration)

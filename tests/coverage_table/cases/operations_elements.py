@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coverage_table.case import SIGNED, Case, operation, words
+from coverage_table.case import SIGNED, UNIT, Case, operation, words
 
 __all__ = ["CASES"]
 
@@ -26,6 +26,7 @@ TWO = words("""
     Isclose Less LessEqual Logaddexp Logaddexp2 Maximum Minimum Mod Multiply Nextafter NotEqual Subtract
     TrueDivide
     """)
+JUMPING = ("FloorDivide", "Fmod", "Mod")  # where the first value is a multiple of the second
 WITH_CONSTANT = words("""
     Add Divide Greater Less Maximum Minimum Multiply Power Subtract
     """)
@@ -54,7 +55,8 @@ def whole(x: Any) -> Any:
 
 
 def of_two(name: str, domain: tuple[float, float] = POSITIVE) -> Case:
-    return operation(f"numpy.{name}", "two tensors", lambda made, x: made(x, transposed(x)), domain=domain)
+    jumps = 0.3 if name in JUMPING else 0.0
+    return operation(f"numpy.{name}", "two tensors", lambda made, x: made(x, transposed(x)), domain=domain, jumps=jumps)
 
 
 CASES = [
@@ -85,7 +87,7 @@ CASES = [
     operation("math.Erfinv", domain=INSIDE),
     operation("math.Rsqrt", domain=POSITIVE),
     operation("core.Cast", dtype="int32", domain=INTEGERS),
-    operation("core.Cast", dtype="bool"),
+    operation("core.Cast", dtype="bool", domain=UNIT),  # zero or not: eight bits hold these values
     operation("core.Cast", dtype="float16"),
     operation("core.SaturateCast", dtype="uint8", domain=(0.0, 300.0)),
     operation("core.ConvertToTensor"),
