@@ -46,7 +46,7 @@ def export_all(request: JsonObject, progress: Progress) -> None:
     """
     from fmnist_edge.files import locked
 
-    job = Job(**request)
+    job = Job.from_json(request)
     inputs = inputs_of(job)
     progress({"loaded": inputs.checkpoint.name})
     folder = Path(job.out) / inputs.checkpoint.name
@@ -54,7 +54,7 @@ def export_all(request: JsonObject, progress: Progress) -> None:
         for index, precision in enumerate(job.selected()):
             progress({"begun": index})
             try:
-                written = export_one(job, inputs, precision, folder, progress)
+                written = export_one(job, inputs, job.options.applied_to(precision), folder, progress)
             except UnknownNameError:
                 raise
             except REFUSALS as error:

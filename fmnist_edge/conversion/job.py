@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.precisions import Precision, get_precision
 from fmnist_edge.errors import FmnistEdgeError
+from fmnist_edge.export.options import Options
 
 __all__ = ["Job", "Outcome", "Tuning"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One model and all that `export` needs to know. Every field is JSON.
+    """One model and all that `export` needs to know. Every field is JSON, or a dataclass of such fields.
 
     Attributes:
         model: name in the zoo, or path.
@@ -29,6 +31,7 @@ class Job:
         budget_min: minutes after which no further remedy is tried.
         labels: path of the class names; None for the defaults.
         polarity, resize, scale, mean, std: of the contract.
+        options: interface, scales, opset and oldest runtime of the files.
     """
 
     model: str
@@ -47,8 +50,15 @@ class Job:
     scale: float = 1 / 255
     mean: float = 0.0
     std: float = 1.0
+    options: Options = field(default_factory=Options)
+
+    @classmethod
+    def from_json(cls, value: JsonObject) -> Job:
+        """From the fields (`dataclasses.asdict`), after a way through JSON."""
+        return cls(**{**value, "options": Options.from_json(value["options"])})
 
     def selected(self) -> list[Precision]:
+        """The precisions, without the options."""
         return [get_precision(format, name) for format, name in self.precisions]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fmnist_edge.errors import ArtifactError, UnavailableError
 from fmnist_edge.runtime.engine import TensorSpec, single
+from fmnist_edge.runtime.interface import KEY, Scaling, read_interface
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -26,19 +27,20 @@ ASSIGNMENT = "session.record_ep_graph_assignment_info"  # session option; `ops_b
 def specs(session: onnxruntime.InferenceSession, path: str) -> tuple[TensorSpec, TensorSpec]:
     """(input, output). Raises ArtifactError unless there is exactly one of each."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
+    scalings = read_interface(session.get_modelmeta().custom_metadata_map.get(KEY), path)
     return (
-        single([spec(item, path) for item in inputs], "input", path),
-        single([spec(item, path) for item in outputs], "output", path),
+        single([spec(item, path, scalings.get("input")) for item in inputs], "input", path),
+        single([spec(item, path, scalings.get("output")) for item in outputs], "output", path),
     )
 
 
-def spec(item: onnxruntime.NodeArg, path: str) -> TensorSpec:
-    """A session's NodeArg as a TensorSpec. An axis with a name is open."""
+def spec(item: onnxruntime.NodeArg, path: str, scaling: Scaling | None) -> TensorSpec:
+    """A session's NodeArg as a TensorSpec. An axis with a name is open. `scaling`: of an integer tensor."""
     if item.type not in DTYPES:
         raise ArtifactError(f"{path}: {item.name!r} is {item.type}; expected one of {', '.join(DTYPES)}")
-    return TensorSpec(
-        item.name, tuple(size if isinstance(size, int) else None for size in item.shape), DTYPES[item.type]
-    )
+    shape = tuple(size if isinstance(size, int) else None for size in item.shape)
+    quantized = scaling if "int" in DTYPES[item.type] else None
+    return TensorSpec(item.name, shape, DTYPES[item.type], *(quantized or (None, None)))
 
 
 def ops_by_provider(session: onnxruntime.InferenceSession) -> dict[str, Counter[str]]:
