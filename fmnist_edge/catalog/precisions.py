@@ -8,7 +8,7 @@ from typing import Any
 
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.gates import FLOAT16, FLOAT32, INTEGER, Gate
-from fmnist_edge.catalog.runtimes import runtimes
+from fmnist_edge.catalog.runtimes import get_runtime
 from fmnist_edge.errors import InputError, UnknownNameError
 from fmnist_edge.runtime.engine import kind_of
 
@@ -98,8 +98,8 @@ class Precision:
         if self.opset and self.opset not in format.opsets:
             have = f"expected {format.opsets.start} to {format.opsets.stop - 1}" if format.opsets else "it has no opset"
             raise InputError(f"{who}: opset {self.opset}; {have}")
-        if self.oldest and runtimes()[self.oldest].format != self.format:
-            raise InputError(f"{who}: {self.oldest} runs {runtimes()[self.oldest].format} files")
+        if self.oldest and (runs := get_runtime(self.oldest).format) != self.format:
+            raise InputError(f"{who}: {self.oldest} runs {runs} files")
 
     @property
     def interfaces(self) -> tuple[str, ...]:

@@ -14,9 +14,10 @@ from functools import cache
 from pathlib import Path
 
 from fmnist_edge.aliases import JsonObject
+from fmnist_edge.errors import UnknownNameError
 from fmnist_edge.lookup import Catalog
 
-__all__ = ["PER_CHANNEL_DENSE", "Runtime", "releases_of", "runtimes"]
+__all__ = ["Runtime", "get_runtime", "releases_of", "runtimes"]
 
 TFLITE_OPS = Path(__file__).with_name("tflite_ops.json")
 
@@ -66,13 +67,36 @@ class Runtime:
     def per_channel_dense(self) -> bool:
         """Whether its integer FULLY_CONNECTED reads one scale per output channel.
 
-        Older kernels use the first channel's scale for all of them, and give wrong answers without an error: measured
-        with tflite-runtime 2.7, 2.8 and 2.9 against 2.10 and later.
+        Older kernels use the first channel's scale for all of them, and give wrong answers without an error.
         """
         return self.family == "ai-edge-litert" or self.order >= PER_CHANNEL_DENSE
 
+    def computes_16_bits(self, op: str) -> bool:
+        """Whether it computes a TFLite op rightly in 16 bits. The converter does not raise an op's version for these.
 
+        tflite-runtime 2.7 has a wrong BATCH_MATMUL, and 2.8 gave wrong answers for a network of convolutions.
+        """
+        since = SIXTEEN_BITS_LATER.get(op)
+        if since is not None:
+            return self.family in since and self.order >= numbers(since[self.family])
+        return op in SIXTEEN_BITS and (self.family == "ai-edge-litert" or self.order >= (2, 10))
+
+
+# Measured with tflite-runtime 2.7 to 2.14 on files of both kinds: 2.7, 2.8 and 2.9 are wrong, 2.10 and later are right.
 PER_CHANNEL_DENSE = (2, 10)  # TensorFlow, and the tflite-runtime of the same number
+# Ops that tflite-runtime 2.10 and later compute in 16 bits as LiteRT 2.3 does, and those that came later: measured too.
+SIXTEEN_BITS = frozenset({
+    "ABS", "ADD", "AVERAGE_POOL_2D", "BATCH_MATMUL", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE",
+    "FULLY_CONNECTED", "GATHER", "LEAKY_RELU", "LOGISTIC", "MAXIMUM", "MAX_POOL_2D", "MEAN", "MINIMUM", "MUL", "PACK",
+    "PAD", "QUANTIZE", "REDUCE_MAX", "RELU", "RESHAPE", "RESIZE_BILINEAR", "REVERSE_V2", "SOFTMAX", "SPLIT",
+    "STRIDED_SLICE", "SUB", "TANH", "TRANSPOSE", "TRANSPOSE_CONV",
+})  # fmt: skip
+SIXTEEN_BITS_LATER = {
+    "EXP": {"tflite-runtime": "2.13", "tensorflow": "2.13", "ai-edge-litert": "1.0"},
+    "GELU": {"ai-edge-litert": "1.3"},
+    "RSQRT": {"tensorflow": "2.15", "ai-edge-litert": "1.0"},
+    "TILE": {"ai-edge-litert": "2.2"},
+}
 
 
 def numbers(release: str) -> tuple[int, ...]:
@@ -115,6 +139,15 @@ def onnx_runtimes() -> list[Runtime]:
 @cache
 def runtimes() -> Catalog[Runtime]:
     return Catalog("runtime", [*tflite_runtimes(), *onnx_runtimes()])
+
+
+def get_runtime(name: str) -> Runtime:
+    """The runtime of a name. Raises UnknownNameError, which lists the families with their first and last release."""
+    if name not in runtimes():
+        families = [found for format in ("tflite", "onnx") for found in releases_of(format).values()]
+        spans = ", ".join(f"{releases[0].name} to {releases[-1].release}" for releases in families)
+        raise UnknownNameError(f"unknown runtime {name!r}; choose from: {spans}")
+    return runtimes()[name]
 
 
 def releases_of(format: str) -> dict[str, list[Runtime]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fmnist_edge.catalog.runtimes import Runtime, releases_of, runtimes
+from fmnist_edge.catalog.runtimes import Runtime, get_runtime, releases_of
 from fmnist_edge.errors import ExportError
 
 __all__ = ["check_oldest", "runs_in"]
@@ -26,7 +26,7 @@ def runs_in(format: str, obstacles: Obstacles) -> dict[str, str | None]:
 
 def check_oldest(name: str, format: str, obstacles: Obstacles) -> None:
     """Raises ExportError, which says what the runtime `name` lacks, unless it runs the file."""
-    missing = obstacles(runtimes()[name])
+    missing = obstacles(get_runtime(name))
     if missing:
         able = [f"{family} {release}" for family, release in runs_in(format, obstacles).items() if release]
         raise ExportError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import Precision
-from fmnist_edge.catalog.runtimes import Runtime, runtimes
+from fmnist_edge.catalog.runtimes import Runtime, get_runtime
 from fmnist_edge.errors import InputError
 
 __all__ = ["Options"]
@@ -41,7 +41,7 @@ class Options:
 
     @property
     def runtimes(self) -> list[Runtime]:
-        return [runtimes()[name] for name in self.oldest]
+        return [get_runtime(name) for name in self.oldest]
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Options:
