@@ -40,7 +40,7 @@ HELP = Help(
         ("All precisions of TFLite and ONNX", "export tiny_resnet"),
         ("One precision of a model of your own",
          "export my.keras --format tflite --precision int8 --calibration images.npy --labels labels.txt"),
-        ("Pixels in as they come from a camera, for a device with an old runtime",
+        ("A camera's pixels as input, for an old runtime",
          "export tiny_resnet --format tflite --precision int8 --io uint8 --oldest tflite-runtime-2.7"),
         ("Lose at most 0.2 percentage points of accuracy",
          "export tiny_resnet --format tflite --precision int8 --tune-accuracy 0.2"),

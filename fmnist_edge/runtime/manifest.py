@@ -111,8 +111,7 @@ class Manifest:
         lrn_fits: layer -> the coefficients that replace its local response normalisation.
         op_census: op -> number of such ops in the file.
         float_ops: the ops that compute in float, or "all".
-        runs_in: runtime -> its oldest release that runs the file; None if no known release does. Empty in older
-            manifests and for formats without such a table.
+        runs_in: runtime -> its oldest release that runs the file, None if none does. Empty in older manifests.
         versions: package -> installed version at export; None for a package that was not installed.
         golden: packed golden vectors; see `golden_vectors`.
         arena_bytes, ops, files: for a c-array: the memory it needs, its ops, and file -> SHA-256.
@@ -227,7 +226,7 @@ class Manifest:
         """The fields of the precision. Raises ArtifactError when they are missing or one has a wrong type."""
         if self.recipe is None:
             raise ArtifactError("the manifest has no recipe; export the model again")
-        return values.dict_of(scalar)(self.recipe, "recipe")
+        return values.dict_of(values.scalar)(self.recipe, "recipe")
 
     def require_input(self) -> TensorSpec:
         """The only input. Raises ArtifactError when the manifest has none or several."""
@@ -275,10 +274,6 @@ def float_ops(value: object, where: str) -> tuple[str, ...] | str:
 
 def lrn_fits(value: object, where: str) -> Mapping[str, Mapping[str, object]]:
     return {} if value is None else values.dict_of(values.json_object)(value, where)
-
-
-def scalar(value: object, where: str) -> str | bool | int:
-    return value if isinstance(value, (bool, int)) else values.printable(value, where)
 
 
 def unvalidated(value: object, where: str) -> object:
