@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fmnist_edge.errors import InputError
@@ -28,6 +29,9 @@ class Format:
         selective_uncalibrated: whether its converter can keep single layers in float without calibration. TensorFlow's
             converter cannot.
         contains: for a folder of sources, the format of the file inside it; None for any other format.
+        interfaces: activations of a calibrated precision -> the number types that its input and output can have.
+        one_scale: whether its converter can give a weight tensor one scale for all channels.
+        opsets: the versions of its ops that can be asked for; empty if there is no choice.
     """
 
     name: str
@@ -37,6 +41,9 @@ class Format:
     by_default: bool = False
     selective_uncalibrated: bool = False
     contains: str | None = None
+    interfaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    one_scale: bool = False
+    opsets: range = range(0)
 
     @property
     def file(self) -> Format:
@@ -63,6 +70,8 @@ FORMATS: Catalog[Format] = Catalog(
             embed="fmnist_edge.export.tflite_metadata:embed",
             probe="fmnist_edge.explain.tflite:TFLiteProbe",
             by_default=True,
+            interfaces={"int8": ("int8", "uint8", "float32"), "int16": ("int16", "float32")},
+            one_scale=True,
         ),
         Format(
             "onnx",
@@ -71,11 +80,26 @@ FORMATS: Catalog[Format] = Catalog(
             probe="fmnist_edge.explain.onnx:OnnxProbe",
             by_default=True,
             selective_uncalibrated=True,
+            interfaces={"int8": ("float32", "uint8")},
+            one_scale=True,
+            opsets=range(13, 19),  # per-channel DequantizeLinear exists since 13; tf2onnx writes up to 18
         ),
         Format("ncnn", "fmnist_edge.export.ncnn:EXPORTER"),
         Format("mnn", "fmnist_edge.export.mnn:EXPORTER"),
         Format("keras", "fmnist_edge.export.keras:EXPORTER"),
-        Format("c", "fmnist_edge.export.c.exporter:EXPORTER", contains="tflite"),
-        Format("c-array", "fmnist_edge.export.c_array:EXPORTER", contains="tflite"),
+        Format(
+            "c",
+            "fmnist_edge.export.c.exporter:EXPORTER",
+            contains="tflite",
+            interfaces={"int8": ("int8",)},
+            one_scale=True,
+        ),
+        Format(
+            "c-array",
+            "fmnist_edge.export.c_array:EXPORTER",
+            contains="tflite",
+            interfaces={"int8": ("int8", "uint8")},
+            one_scale=True,
+        ),
     ),
 )

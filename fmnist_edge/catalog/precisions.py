@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.gates import FLOAT16, FLOAT32, INTEGER, Gate
+from fmnist_edge.catalog.runtimes import get_runtime
 from fmnist_edge.errors import InputError, UnknownNameError
 from fmnist_edge.runtime.engine import kind_of
 
@@ -18,9 +19,11 @@ CHOICES = {
     "format": tuple(FORMATS),
     "weights": ("float32", "float16", "int8"),
     "activations": ("float32", "float16", "dynamic", *INTEGERS),
-    "io": ("float32", *INTEGERS),
+    "io": ("float32", "uint8", *INTEGERS),
     "lrn": ("composed", "blocked", "fitted", "native"),
+    "scales": ("per_channel", "per_channel_but_dense", "per_tensor"),
 }
+ASKED_FOR = ("scales", "opset", "oldest")  # fields that no record sets; `export.options` does
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class Precision:
         stock: whether the converter runs without our rewriting, as a baseline. Exported only when named.
         gate: the limits within which its files must match the Keras model.
         counterpart: for a stock precision, the name of our precision that it is compared with.
+        scales: what has a scale of its own: each output channel of a weight tensor, the same except in Dense layers,
+            which have one, or each weight tensor.
+        opset: version of the ONNX ops; 0 for the exporter's own choice, and for other formats.
+        oldest: name in `catalog.runtimes` of a runtime that must run the file; "" for any.
 
     Raises InputError for an unknown value, or for fields that contradict each other.
     """
@@ -56,6 +63,9 @@ class Precision:
     stock: bool = False
     gate: Gate = field(default=INTEGER, compare=False)
     counterpart: str | None = field(default=None, compare=False)
+    scales: str = "per_channel"
+    opset: int = 0
+    oldest: str = ""
 
     def __post_init__(self) -> None:
         given = asdict(self)
@@ -69,12 +79,32 @@ class Precision:
                 f"precision {self.name!r}: calibrated is {self.calibrated!r}, but {self.activations} activations "
                 f"{need} calibration images"
             )
-        if not integer and (self.io in INTEGERS or self.lrn == "fitted" or self.integer_only):
+        if not integer and (self.io != "float32" or self.lrn == "fitted" or self.integer_only):
             raise InputError(
                 f"precision {self.name!r}: io {self.io}, lrn {self.lrn} and integer_only {self.integer_only} with "
                 f"{self.activations} activations; an integer io, a fitted LRN and integer_only need "
                 f"{' or '.join(INTEGERS)} activations"
             )
+        self._check_asked_for()
+
+    def _check_asked_for(self) -> None:
+        """Raises InputError for a setting that the format does not have."""
+        format, who = FORMATS[self.format], f"{self.format} {self.name}"
+        if self.io not in self.interfaces:
+            able = " or ".join(self.interfaces)
+            raise InputError(f"{who} cannot have {self.io} as input and output; it can have {able}")
+        if self.scales != "per_channel" and not (self.weights == "int8" and format.one_scale):
+            raise InputError(f"{who} cannot have one scale per weight tensor")
+        if self.opset and self.opset not in format.opsets:
+            have = f"expected {format.opsets.start} to {format.opsets.stop - 1}" if format.opsets else "it has no opset"
+            raise InputError(f"{who}: opset {self.opset}; {have}")
+        if self.oldest and (runs := get_runtime(self.oldest).format) != self.format:
+            raise InputError(f"{who}: {self.oldest} runs {runs} files")
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """The number types that `io` can be."""
+        return FORMATS[self.format].interfaces.get(self.activations, ("float32",))
 
     @property
     def selective(self) -> bool:
@@ -88,8 +118,16 @@ class Precision:
         return kind_of(self.weights, self.activations)
 
     def recipe(self) -> dict[str, Any]:
-        """The fields that describe how its files are made, for their manifests."""
-        return {name: value for name, value in asdict(self).items() if name not in ("gate", "counterpart")}
+        """The fields that describe how its files are made, for their manifests.
+
+        A field that only the user sets is there if it is set: older versions do not know it.
+        """
+        unset = {item.name for item in fields(self) if item.name in ASKED_FOR and self._has_default(item)}
+        left_out = {"gate", "counterpart", *unset}
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
+
+    def _has_default(self, item: Field[Any]) -> bool:
+        return bool(getattr(self, item.name) == item.default)
 
     @property
     def filename(self) -> str:

@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.commands.export_output import json_of, show_findings
-from fmnist_edge.console import progress_bar, table
+from fmnist_edge.console import progress_bar
 from fmnist_edge.errors import FmnistEdgeError, GateError, InputError
 
 if TYPE_CHECKING:
-    from fmnist_edge.artifact import Artifact
     from fmnist_edge.catalog.precisions import Precision
-    from fmnist_edge.conversion.job import Job, Outcome, Tuning
+    from fmnist_edge.conversion.job import Job, Outcome
+    from fmnist_edge.export.options import Options
 
 __all__ = ["HELP", "add_arguments", "run"]
-
-HEADER = ["artifact", "kB", "ops", "float ops", "sha256"]
 
 HELP = Help(
     group=Group.EXPORT,
@@ -38,7 +35,8 @@ HELP = Help(
         Normalization of pixels, takes pixels as they are; others get pixels / 255. --scale, --mean and --std say
         otherwise. What is doubtful about that or about the calibration images is a warning, and is in the manifest.
 
-        The table shows each file's size, its ops, how many of them compute in float, and the start of its SHA-256.
+        The table shows each file's size, its ops, how many of them compute in float, the oldest runtime that runs it,
+        and the start of its SHA-256.
         What a format or a precision cannot express is refused with the reason, and the rest is written. The exit code
         is 2 if a precision was refused that --precision names, if nothing was written, or for a warning with --strict.
         """,
@@ -46,6 +44,8 @@ HELP = Help(
         ("All precisions of TFLite and ONNX", "export tiny_resnet"),
         ("One precision of a model of your own",
          "export my.keras --format tflite --precision int8 --calibration images.npy --labels labels.txt"),
+        ("A camera's pixels as input, for an old runtime",
+         "export tiny_resnet --format tflite --precision int8 --io uint8 --oldest tflite-runtime-2.7"),
         ("Lose at most 0.2 percentage points of accuracy",
          "export tiny_resnet --format tflite --precision int8 --tune-accuracy 0.2"),
     ),
@@ -57,10 +57,14 @@ HELP = Help(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_what(parser.add_argument_group("What to export"))
     add_how(parser.add_argument_group("Integer precisions"))
+    add_target(parser.add_argument_group("What the target takes"))
     add_contract(parser.add_argument_group("What devices must know"))
     output = parser.add_argument_group("Output")
     arguments.out(
-        output, arguments.EXPORTED, "The files are DIR/<model>/<precision>.<format>, with a manifest beside each."
+        output,
+        arguments.EXPORTED,
+        "The files are DIR/<model>/<precision>.<format>, with a manifest beside each. A file of the same name is "
+        "replaced; the manifest says which options it has.",
     )
     output.add_argument(
         "--strict",
@@ -123,6 +127,37 @@ def add_how(how: arguments.Arguments) -> None:
     )
 
 
+def add_target(target: arguments.Arguments) -> None:
+    target.add_argument(
+        "--io",
+        choices=["int8", "uint8", "float32"],
+        metavar="TYPE",
+        help="Type of input and output of integer files: uint8 for cameras and LiteRT.js, which have pixels; float32 "
+        "to take the place of a float file without a change of the app; int8 for NPUs and microcontrollers. Default: "
+        "int8 in TFLite, int16 for int16x8, float32 in ONNX. Float files keep float32.",
+    )
+    target.add_argument(
+        "--per-tensor",
+        action="store_true",
+        help="One scale per weight tensor, for NPUs that have no scale per channel. It costs accuracy: run `check`.",
+    )
+    target.add_argument(
+        "--opset",
+        type=int,
+        metavar="N",
+        help="Version of the ops in ONNX files, 13 to 18, for a converter or NPU that takes no newer one. Default: 17.",
+    )
+    target.add_argument(
+        "--oldest",
+        action="append",
+        default=[],
+        metavar="RUNTIME",
+        help="A runtime that must run the files, such as tflite-runtime-2.14 or onnxruntime-1.12: export avoids newer "
+        "ops where it can, and refuses the file where it cannot. Files of other formats are not concerned. Can be "
+        "given once per format.",
+    )
+
+
 def add_contract(contract: arguments.Arguments) -> None:
     contract.add_argument(
         "--labels",
@@ -157,12 +192,15 @@ def add_contract(contract: arguments.Arguments) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from fmnist_edge.catalog.precisions import select
+    from fmnist_edge.conversion.summary import as_json, listed, recovered, refusal, remedies, show_findings
 
     precisions = select(options.format, options.precision)
     check_tuning(options, precisions)
+    settings = settings_of(options)
+    settings.check(precisions)
     outcomes: list[Outcome] = []
     for model in options.models:
-        job = job_for(options, model, precisions)
+        job = job_for(options, model, precisions, settings)
         with progress_bar(f"exporting {model}") as progress:
             done = exported(job, progress)
         for outcome in done:
@@ -172,7 +210,7 @@ def run(options: argparse.Namespace) -> None:
         outcomes += done
     refused = [outcome for outcome in outcomes if outcome.error is not None]
     if options.json:
-        print(json_of(outcomes))
+        print(as_json(outcomes))
     elif len(refused) < len(outcomes):
         print(listed(outcomes))
     named = refused if options.precision else [outcome for outcome in refused if outcome.whole_model]
@@ -210,7 +248,13 @@ def check_tuning(options: argparse.Namespace, precisions: Sequence[Precision]) -
         raise InputError(f"--tune-accuracy has to run the files, and {options.format} is sources; use --format tflite")
 
 
-def job_for(options: argparse.Namespace, model: str, precisions: Sequence[Precision]) -> Job:
+def settings_of(options: argparse.Namespace) -> Options:
+    from fmnist_edge.export.options import Options
+
+    return Options(options.io, options.per_tensor, options.opset, tuple(options.oldest))
+
+
+def job_for(options: argparse.Namespace, model: str, precisions: Sequence[Precision], settings: Options) -> Job:
     from fmnist_edge.conversion.job import Job
 
     return Job(
@@ -231,49 +275,5 @@ def job_for(options: argparse.Namespace, model: str, precisions: Sequence[Precis
         mean=options.mean,
         std=options.std,
         strict=options.strict,
+        options=settings,
     )
-
-
-def recovered(artifact: Artifact) -> bool:
-    recovery = artifact.manifest.recovery
-    return recovery is None or bool(recovery.passed)
-
-
-def refusal(refused: Sequence[Outcome]) -> FmnistEdgeError:
-    """The error of a command whose precisions were refused: the first one's class, with all reasons."""
-    errors = [outcome.error for outcome in refused if outcome.error is not None]
-    first = errors[0]
-    if len(errors) == 1:
-        return first
-    reasons = dict.fromkeys(str(error) for error in errors)
-    return type(first)(f"{len(refused)} files were refused: {'; '.join(reasons)}")
-
-
-def listed(outcomes: Sequence[Outcome]) -> str:
-    """A table of what was written and, if anything was refused, why."""
-    header = HEADER if all(outcome.error is None for outcome in outcomes) else [*HEADER, "refused because"]
-    return table(header, [row(outcome)[: len(header)] for outcome in outcomes], left=["sha256"])
-
-
-def row(outcome: Outcome) -> list[str]:
-    if outcome.artifact is None:
-        return [str(outcome.path), *["–"] * (len(HEADER) - 1), str(outcome.error)]
-    manifest, islands = outcome.artifact.manifest, outcome.artifact.manifest.float_ops
-    return [
-        str(outcome.path),
-        f"{(manifest.size_bytes or 0) / 1000:,.0f}",
-        f"{sum(manifest.op_census.values())}",
-        "all" if islands == "all" else str(len(islands)),
-        manifest.sha256[:12],
-        "",
-    ]
-
-
-def remedies(path: Path, tuning: Tuning) -> str:
-    """A table of the remedies that --tune-accuracy tried for one file."""
-    cells = [
-        [remedy, f"{drop:.2f}", "yes" if enough else "no", f"{seconds:.0f}"]
-        for remedy, drop, enough, seconds in tuning.steps
-    ]
-    judged = f"{path}: accuracy lost on {tuning.images:,} images ({tuning.source})"
-    return f"{judged}\n\n{table(['remedy', 'drop pp', 'enough', 's'], cells)}\n"

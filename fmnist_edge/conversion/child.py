@@ -49,7 +49,7 @@ def export_all(request: JsonObject, progress: Progress) -> None:
     """
     from fmnist_edge.files import locked
 
-    job = Job(**request)
+    job = Job.from_json(request)
     inputs = inputs_of(job)
     progress({"loaded": inputs.checkpoint.name})
     findings = judged(job, inputs)
@@ -59,7 +59,8 @@ def export_all(request: JsonObject, progress: Progress) -> None:
         for index, precision in enumerate(job.selected()):
             progress({"begun": index})
             try:
-                written = export_one(job, inputs, precision, folder, findings, progress)
+                applied = job.options.applied_to(precision)
+                written = export_one(job, inputs, applied, folder, findings, progress)
             except UnknownNameError:
                 raise
             except REFUSALS as error:

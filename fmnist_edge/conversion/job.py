@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.precisions import Precision, get_precision
 from fmnist_edge.errors import FmnistEdgeError
 from fmnist_edge.export.findings import Findings
+from fmnist_edge.export.options import Options
 
 __all__ = ["Job", "Outcome", "Tuning"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One model and all that `export` needs to know. Every field is JSON.
+    """One model and all that `export` needs to know. Every field is JSON, or a dataclass of such fields.
 
     Attributes:
         model: name in the zoo, or path.
@@ -32,6 +34,7 @@ class Job:
         polarity, resize: of the contract.
         scale, mean, std: of the contract; None for those that the user did not give.
         strict: whether a warning about the contract or the calibration images refuses the model.
+        options: interface, scales, opset and oldest runtime of the files.
     """
 
     model: str
@@ -51,8 +54,15 @@ class Job:
     mean: float | None = None
     std: float | None = None
     strict: bool = False
+    options: Options = field(default_factory=Options)
+
+    @classmethod
+    def from_json(cls, value: JsonObject) -> Job:
+        """From the fields (`dataclasses.asdict`), after a way through JSON."""
+        return cls(**{**value, "options": Options.from_json(value["options"])})
 
     def selected(self) -> list[Precision]:
+        """The precisions, without the options."""
         return [get_precision(format, name) for format, name in self.precisions]
 
 

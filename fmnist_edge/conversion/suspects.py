@@ -58,11 +58,11 @@ def convert_beginning(request: JsonObject, progress: object) -> list[str]:
 
     Returns names and classes of the layers that can be last. A refusal by the converter is no error here.
     """
-    job = Job(**request["job"])
+    job = Job.from_json(request["job"])
     checkpoint, contract, calibration = inputs_of(job)
     layers = last_layers(checkpoint.model)
     if request["layer"] is not None:
-        precision = job.selected()[request["precision"]]
+        precision = job.options.applied_to(job.selected()[request["precision"]])
         images = contract.preprocessing.apply(calibration.images, contract.input_shape) if calibration else None
         with suppress(FmnistEdgeError):
             convert(checkpoint.model, layers[request["layer"]], job, precision, images)

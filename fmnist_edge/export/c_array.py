@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmnist_edge.catalog.formats import FORMATS
-from fmnist_edge.catalog.precisions import Precision, get_precision
+from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ArtifactError, ExportError
 from fmnist_edge.export.c_source import CModel, identifier
 from fmnist_edge.export.exporter import Census, Exporter, Sources, export_errors
@@ -42,7 +42,7 @@ class CArrayExporter(Exporter):
             raise ExportError(
                 f"a c-array takes one image per call; got {batch or 'a dynamic batch'}; export with --batch 1"
             )
-        same = get_precision(INNER_FORMAT, precision.name)
+        same = replace(precision, format=INNER_FORMAT)
         return FORMATS[INNER_FORMAT].exporter().convert(model, same, batch, calibration, keep_float)
 
     def census(self, content: bytes) -> Census:

@@ -34,8 +34,8 @@ class CModel:
         arena_size: bytes of tensor arena.
         measured_by: the engine that measured `arena_size`, name and version.
         ops: the model's ops as the schema names them, e.g. "CONV_2D", each once.
-        input, output: the int8 tensors of one image.
-        golden_input, golden_output: int8, a quantised image and the model's output for it.
+        input, output: the int8 or uint8 tensors of one image.
+        golden_input, golden_output: of the same types, a quantised image and the model's output for it.
     """
 
     name: str
@@ -54,9 +54,17 @@ class CModel:
         """File name -> text."""
         return {f"{self.name}.h": self.header(), f"{self.name}.cc": self.source(), "README.md": self.readme()}
 
+    @property
+    def input_type(self) -> str:
+        return f"std::{self.input.dtype}_t"
+
+    @property
+    def output_type(self) -> str:
+        return f"std::{self.output.dtype}_t"
+
     def header(self) -> str:
         guard = f"{self.name}_h_".upper()
-        shape, prep = self.contract.input_shape, self.contract.preprocessing
+        shape, prep, taken = self.contract.input_shape, self.contract.preprocessing, self.input.dtype
         calls = " &&\n         ".join(f"resolver.{resolver_call(op)}() == 0" for op in self.ops)
         return f"""\
 // Written by `fmnist-edge export --format c-array`; export again rather than edit.
@@ -83,7 +91,7 @@ bool AddOps(Resolver& resolver) {{
   return {calls};
 }}
 
-// Input: int8, one image as {" x ".join(map(str, shape))}. kPixelToInput has the value of each uint8 pixel, which is
+// Input: {taken}, one image as {" x ".join(map(str, shape))}. kPixelToInput has the value of each uint8 pixel, which is
 // (pixel * kPixelScale - kPixelMean) / kPixelStd / kInputScale + kInputZeroPoint, rounded half to even and saturated.
 constexpr std::size_t kInputShape[] = {{{", ".join(map(str, shape))}}};
 constexpr std::size_t kInputLength = {self.golden_input.size};
@@ -92,19 +100,19 @@ constexpr float kPixelMean = {float_literal(prep.mean)};
 constexpr float kPixelStd = {float_literal(prep.std)};
 constexpr float kInputScale = {float_literal(self.input.scale)};
 constexpr std::int32_t kInputZeroPoint = {self.input.zero_point};
-extern const std::int8_t kPixelToInput[256];
+extern const {self.input_type} kPixelToInput[256];
 
-// Output: int8, {self.contract.output}, one of each class. The largest one's index is the class.
+// Output: {self.output.dtype}, {self.contract.output}, one of each class. The largest one's index is the class.
 constexpr std::size_t kClassCount = {len(self.contract.labels)};
 constexpr bool kOutputIsLogits = {"true" if self.contract.output == "logits" else "false"};
 constexpr float kOutputScale = {float_literal(self.output.scale)};
 constexpr std::int32_t kOutputZeroPoint = {self.output.zero_point};
 extern const char* const kLabels[kClassCount];  // UTF-8
-inline float Score(std::int8_t output) {{ return kOutputScale * static_cast<float>(output - kOutputZeroPoint); }}
+inline float Score({self.output_type} output) {{ return kOutputScale * static_cast<float>(output - kOutputZeroPoint); }}
 
 // An image and the answer of the reference kernels, bit for bit, to try a port with.
-extern const std::int8_t kGoldenInput[kInputLength];
-extern const std::int8_t kGoldenOutput[kClassCount];
+extern const {self.input_type} kGoldenInput[kInputLength];
+extern const {self.output_type} kGoldenOutput[kClassCount];
 
 }}  // namespace {self.name}
 
@@ -123,7 +131,7 @@ alignas({ALIGNMENT}) const unsigned char kModel[kModelLength] = {{
 {number_rows(self.content)}
 }};
 
-const std::int8_t kPixelToInput[256] = {{
+const {self.input_type} kPixelToInput[256] = {{
 {number_rows(input_values(self.input, self.contract))}
 }};
 
@@ -131,11 +139,11 @@ const char* const kLabels[kClassCount] = {{
 {labels}
 }};
 
-const std::int8_t kGoldenInput[kInputLength] = {{
+const {self.input_type} kGoldenInput[kInputLength] = {{
 {number_rows(self.golden_input.reshape(-1).tolist())}
 }};
 
-const std::int8_t kGoldenOutput[kClassCount] = {{
+const {self.output_type} kGoldenOutput[kClassCount] = {{
 {number_rows(self.golden_output.reshape(-1).tolist())}
 }};
 
@@ -146,7 +154,7 @@ const std::int8_t kGoldenOutput[kClassCount] = {{
         """About ten lines of Markdown."""
         flash, ram = f"{len(self.content):,}", f"{self.arena_size:,}"
         name, shape = self.name, " x ".join(map(str, self.contract.input_shape))
-        classes = len(self.contract.labels)
+        classes, pixel, score = len(self.contract.labels), f"data.{self.input.dtype}[i]", f"data.{self.output.dtype}"
         return f"""\
 # {name}: {flash} bytes of flash, {ram} bytes of RAM
 
@@ -155,7 +163,7 @@ Add `{name}.cc` to a firmware that has TensorFlow Lite Micro. One {shape} image 
     alignas(16) static uint8_t arena[{name}::kArenaSize];
     tflite::MicroMutableOpResolver<{name}::kOpCount> ops; {name}::AddOps(ops);
     tflite::MicroInterpreter interpreter(tflite::GetModel({name}::kModel), ops, arena, sizeof(arena));
-    interpreter.AllocateTensors();  // input(0)->data.int8[i] = kPixelToInput[pixel[i]]; Invoke(); output(0)->data.int8
+    interpreter.AllocateTensors();  // input(0)->{pixel} = kPixelToInput[pixel[i]]; Invoke(); output(0)->{score}
 
 Try a port with `kGoldenInput`: the answer is `kGoldenOutput`. `kLabels` has the names of the classes; see the header.
 """
@@ -173,7 +181,7 @@ def resolver_call(op: str) -> str:
 
 
 def input_values(spec: TensorSpec, contract: Contract) -> list[int]:
-    """The int8 input value of each uint8 pixel 0..255, computed as the runtime computes it."""
+    """The input value of each uint8 pixel 0..255, computed as the runtime computes it."""
     levels = np.arange(256, dtype=np.uint8)
     return spec.quantize(contract.preprocessing.apply(levels, levels.shape)[0]).tolist()
 

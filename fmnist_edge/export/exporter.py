@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ import numpy as np
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.catalog.precisions import Precision
+from fmnist_edge.catalog.runtimes import Runtime
 from fmnist_edge.errors import ExportError, FmnistEdgeError, UnavailableError, one_line
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.temporary import check_room
@@ -109,6 +110,13 @@ class Exporter(ABC):
     def op_layers(self, content: bytes, model: keras.Model) -> OpLayers:
         """The layers of `model` behind each op of a file that `convert` wrote; `keep_float` accepts these layers."""
         return {}
+
+    def obstacles_in(self, content: bytes) -> Callable[[Runtime], list[str]] | None:
+        """A function that lists what a runtime lacks for a file that `convert` wrote, empty for one that runs it.
+
+        None for a format without runtimes in the catalogue.
+        """
+        return None
 
     def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
         """Generate source files that embed `content`, for a format that `contains` another.

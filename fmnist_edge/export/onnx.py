@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fmnist_edge.catalog.precisions import Precision
-from fmnist_edge.errors import ExportError, InputError
+from fmnist_edge.catalog.runtimes import Runtime
+from fmnist_edge.errors import ExportError
 from fmnist_edge.export.exporter import Census, Exporter, OpLayers, export_errors, quiet
 from fmnist_edge.export.layer_names import check_ops, operation_names
 from fmnist_edge.export.onnx_activations import FLOAT_KERNELS
 from fmnist_edge.export.onnx_checks import check_conversion, check_model, check_ops_known
 from fmnist_edge.export.onnx_conversion import float_model
+from fmnist_edge.export.onnx_interface import to_uint8
 from fmnist_edge.export.onnx_names import all_nodes, layer_of, name_by_layer, names_read_by, subgraphs
 from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_int8
 from fmnist_edge.export.onnx_repair import repair, used_in_bodies
+from fmnist_edge.export.onnx_runtimes import obstacles_in
+from fmnist_edge.export.options import DEFAULT_OPSET
 
 if TYPE_CHECKING:
     import keras
     import onnx
 
-__all__ = ["EXPORTER", "OPSET", "OPSETS"]
+__all__ = ["EXPORTER"]
 
-OPSET = 17
-OPSETS = range(13, 19)  # per-channel DequantizeLinear exists since 13; tf2onnx writes up to 18
 QDQ_OPS = ("QuantizeLinear", "DequantizeLinear")
 
 
 class OnnxExporter(Exporter):
-    """See Exporter.
-
-    Attributes:
-        opset: version of the ONNX ops in the file. An older one runs in older runtimes (`onnx_runtimes.runs_in`).
-    """
-
     packages = ("tensorflow-cpu", "keras", "tf2onnx", "onnx", "onnxruntime")
-
-    def __init__(self, opset: int = OPSET) -> None:
-        self.opset = opset
-
-    def with_opset(self, opset: int) -> OnnxExporter:
-        """An exporter that writes `opset`. Raises InputError for one that tf2onnx or a precision does not have."""
-        if opset not in OPSETS:
-            raise InputError(f"ONNX opset {opset!r}; expected {OPSETS.start} to {OPSETS.stop - 1}")
-        return OnnxExporter(opset)
 
     def convert(
         self,
@@ -59,7 +47,7 @@ class OnnxExporter(Exporter):
 
             layers = operation_names(model)
             norms = {layer.name for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
-            proto = float_model(model, batch, self.opset)
+            proto = float_model(model, batch, precision.opset or DEFAULT_OPSET)
             check_ops_known(proto, model)
             if precision.weights == "int8":
                 check_conversion(proto, model, calibration)
@@ -68,6 +56,8 @@ class OnnxExporter(Exporter):
             proto = to_precision(proto, precision, calibration, keep_float)
             repair(proto.graph, weights)
             name_by_layer(proto.graph, layers, again=True)
+            if precision.io == "uint8":
+                to_uint8(proto)
             proto.graph.name = model.name
             check_model(proto)
             return proto.SerializeToString(deterministic=True)
@@ -80,6 +70,9 @@ class OnnxExporter(Exporter):
             proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
             is_float = float_ops(proto.graph)
             return Census.of([(node.op_type, node.name, node.name in is_float) for node in all_nodes(proto.graph)])
+
+    def obstacles_in(self, content: bytes) -> Callable[[Runtime], list[str]]:
+        return obstacles_in(content)
 
     def op_layers(self, content: bytes, model: keras.Model) -> OpLayers:
         with export_errors("reading the ONNX file"):
@@ -104,9 +97,15 @@ def to_precision(
         case "float16", "float16":
             return to_float16(proto)
         case "int8", "dynamic":
-            return to_dynamic_int8(proto, keep_float)
+            return to_dynamic_int8(proto, keep_float, per_channel=precision.scales == "per_channel")
         case "int8", "int8":
-            return to_int8(proto, calibration, keep_float)
+            return to_int8(
+                proto,
+                calibration,
+                keep_float,
+                per_channel=precision.scales == "per_channel",
+                float_output=precision.io != "uint8",
+            )
     raise ExportError(
         f"cannot export {precision.weights} weights with {precision.activations} activations to ONNX; choose another "
         "precision"

@@ -80,12 +80,21 @@ def ops_without_float16(model: onnx.ModelProto) -> list[str]:
     return sorted(found)
 
 
-def to_int8(model: onnx.ModelProto, images: np.ndarray | None, keep_float: Collection[str] = ()) -> onnx.ModelProto:
-    """Static quantisation in QDQ form: uint8 activations, int8 weights with a scale per output channel.
+def to_int8(
+    model: onnx.ModelProto,
+    images: np.ndarray | None,
+    keep_float: Collection[str] = (),
+    *,
+    per_channel: bool = True,
+    float_output: bool = True,
+) -> onnx.ModelProto:
+    """Static quantisation in QDQ form: uint8 activations, int8 weights.
 
     Args:
         images: calibration images, float32 (n, *input_shape); their extremes become the activations' ranges.
         keep_float: layers that compute in float.
+        per_channel: whether each output channel of a weight tensor has a scale of its own.
+        float_output: whether a Softmax at the output computes in float.
 
     Raises ExportError without images. The settings were chosen by measurement (1.3 / 1.55 / 1.95):
 
@@ -113,9 +122,11 @@ def to_int8(model: onnx.ModelProto, images: np.ndarray | None, keep_float: Colle
         *node_names(keep_float, model.graph),
         *nodes_without_range(model.graph),
         *float_functions(model.graph),
-        *softmax_at_output(model.graph),
+        *(softmax_at_output(model.graph) if float_output else ()),
         *float_islands(model.graph, ranges),
     }
+
+    axis = {"axis": 0} if per_channel else {}
 
     def quantize(source: str, target: str) -> None:
         quantize_static(
@@ -123,7 +134,7 @@ def to_int8(model: onnx.ModelProto, images: np.ndarray | None, keep_float: Colle
             target,
             CalibrationReader(name, images, batch or 1),
             quant_format=QuantFormat.QDQ,
-            per_channel=True,
+            per_channel=per_channel,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -132,18 +143,18 @@ def to_int8(model: onnx.ModelProto, images: np.ndarray | None, keep_float: Colle
             extra_options={
                 "ForceQuantizeNoInputCheck": True,  # otherwise a Reshape at the input stays in float
                 "TensorQuantOverrides": {
-                    weight: [{"axis": 0, "reduce_range": False}] for weight in depthwise_weights(model.graph)
+                    weight: [{**axis, "reduce_range": False}] for weight in depthwise_weights(model.graph)
                 },
             },
         )
 
     try:
-        quantized = quantize_files(model, quantize)
+        result = quantize_files(model, quantize)
     except Exception:  # its message for a range that is not finite is "scale issue" or about axes
         check_finite(model.graph, ranges)
         raise
-    prevent_requantization(quantized.graph, keep_float)
-    return quantized
+    prevent_requantization(result.graph, keep_float)
+    return result
 
 
 def check_finite(graph: onnx.GraphProto, ranges: Mapping[str, Ranges]) -> None:
@@ -183,8 +194,10 @@ def prevent_requantization(graph: onnx.GraphProto, keep_float: Collection[str]) 
             graph.node.insert(index, barrier)
 
 
-def to_dynamic_int8(model: onnx.ModelProto, keep_float: Collection[str] = ()) -> onnx.ModelProto:
-    """int8 weights with a scale per output channel, without calibration.
+def to_dynamic_int8(
+    model: onnx.ModelProto, keep_float: Collection[str] = (), *, per_channel: bool = True
+) -> onnx.ModelProto:
+    """int8 weights, without calibration.
 
     Dense layers compute in integers: they quantise their input at run time by its extremes over the whole batch.
     Convolutions compute in float, because ONNX Runtime's ConvInteger is far slower than its float convolution (with it
@@ -193,6 +206,7 @@ def to_dynamic_int8(model: onnx.ModelProto, keep_float: Collection[str] = ()) ->
 
     Args:
         keep_float: layers whose weights stay float32.
+        per_channel: whether each output channel of a weight tensor has a scale of its own.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.onnx_model import ONNXModel
@@ -206,21 +220,21 @@ def to_dynamic_int8(model: onnx.ModelProto, keep_float: Collection[str] = ()) ->
             target,
             op_types_to_quantize=["MatMul"],
             nodes_to_exclude=node_names(keep_float, wrapped.model.graph),
-            per_channel=True,
+            per_channel=per_channel,
             reduce_range=True,  # as in `to_int8`
             weight_type=QuantType.QInt8,
         )
 
-    quantized = quantize_files(wrapped.model, quantize)
-    store_convolutions_in_int8(quantized.graph, keep_float)
-    return quantized
+    result = quantize_files(wrapped.model, quantize)
+    store_convolutions_in_int8(result.graph, keep_float, per_channel)
+    return result
 
 
 def node_names(layers: Collection[str], graph: onnx.GraphProto) -> list[str]:
     return [node.name for node in graph.node if layer_of(node) in layers]
 
 
-def store_convolutions_in_int8(graph: onnx.GraphProto, keep_float: Collection[str]) -> None:
+def store_convolutions_in_int8(graph: onnx.GraphProto, keep_float: Collection[str], per_channel: bool) -> None:
     """Store the weights of every Conv in int8, with a Cast and a Mul that restore them; changes `graph` in place.
 
     Layers in `keep_float` keep their float32 weights. DequantizeLinear would be slower (0.60 on tiny_resnet): ONNX
@@ -234,7 +248,7 @@ def store_convolutions_in_int8(graph: onnx.GraphProto, keep_float: Collection[st
     for node in graph.node:
         name = node.input[1] if node.op_type == "Conv" and layer_of(node) not in keep_float else ""
         if name in stored and stored[name].data_type == TensorProto.FLOAT and name not in restored:
-            weights, scale = per_channel(numpy_helper.to_array(stored[name]))
+            weights, scale = quantized(numpy_helper.to_array(stored[name]), per_channel)
             restored[name] = f"{name}_restored"
             graph.initializer.append(numpy_helper.from_array(weights, f"{name}_int8"))
             graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
@@ -250,9 +264,13 @@ def store_convolutions_in_int8(graph: onnx.GraphProto, keep_float: Collection[st
     graph.node.extend(nodes)
 
 
-def per_channel(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Quantise weights (out, ...): int8 of the same shape and float32 scales (out, 1, ...); weights ≈ int8 · scale."""
-    extremes = np.abs(weights).max(axis=tuple(range(1, weights.ndim)), keepdims=True)
+def quantized(weights: np.ndarray, per_channel: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Quantise weights (out, ...): int8 of the same shape and float32 scales; weights ≈ int8 · scale.
+
+    The scales are shaped (out, 1, ...), or (1, 1, ...) with one for all channels.
+    """
+    axes = tuple(range(1 if per_channel else 0, weights.ndim))
+    extremes = np.abs(weights).max(axis=axes, keepdims=True)
     scale = (np.where(extremes > 0, extremes, 1) / MAX_INT8).astype(np.float32)
     return np.clip(np.rint(weights / scale), -MAX_INT8, MAX_INT8).astype(np.int8), scale
 

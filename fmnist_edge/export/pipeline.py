@@ -23,6 +23,7 @@ from fmnist_edge.export.golden import golden_for, golden_images_for
 from fmnist_edge.export.keras_comparison import check_answers
 from fmnist_edge.export.layer_names import check_layers
 from fmnist_edge.export.lowering import lower
+from fmnist_edge.export.minimum import check_oldest, runs_in
 from fmnist_edge.lookup import load
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.embedded import KEY, contract_text
@@ -97,6 +98,9 @@ def export(
             f"{checkpoint.name} cannot be integer-only: no integer kernel for {', '.join(census.float_ops[:5])}; "
             "export it as tflite int8, which keeps such ops in float"
         )
+    obstacles = exporter.obstacles_in(content)
+    if obstacles is not None and precision.oldest:
+        check_oldest(precision.oldest, precision.format, obstacles)
     inside = format.file
     if inside.embed is not None:
         content = load(inside.embed)(content, KEY, contract_text(contract))
@@ -127,6 +131,7 @@ def export(
         "lrn_fits": {layer: fit.as_dict() for layer, fit in lowered.lrn_fits.items()},
         "op_census": census.ops,
         "float_ops": list(census.float_ops) if precision.activations in INTEGER_ACTIVATIONS else "all",
+        **({"runs_in": runs_in(precision.format, obstacles)} if obstacles else {}),
         "versions": versions_of((*PACKAGES, *exporter.packages)),
         "golden": golden.as_dict(),
     }

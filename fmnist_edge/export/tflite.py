@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fmnist_edge.catalog.precisions import Precision, get_precision
+from fmnist_edge.catalog.runtimes import Runtime
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.activation_ranges import measure
 from fmnist_edge.export.exporter import Census, Exporter, OpLayers, batches, export_errors, quiet
 from fmnist_edge.export.flatbuffer import pack, unpack
 from fmnist_edge.export.layer_names import LayerNames, check_ops, operation_names, output_layer
-from fmnist_edge.export.tflite_operators import INEXACT, WRONG, float_islands, operators
+from fmnist_edge.export.tflite_operators import INEXACT, WRONG, Operator, float_islands, operators
 from fmnist_edge.export.tflite_refusals import check_runs, explained, not_integer_only, too_wide
 from fmnist_edge.export.tflite_repair import with_own_biases, with_small_constants
+from fmnist_edge.export.tflite_runtimes import obstacles_in
 from fmnist_edge.export.tracing import one_signature, operation_scopes
 
 if TYPE_CHECKING:
@@ -94,7 +96,14 @@ class TFLiteExporter(Exporter):
 
     def census(self, content: bytes) -> Census:
         with export_errors("reading the TFLite file"):
-            return Census.of([(op.kind, op.name, op.writes_float) for op in operators(content)])
+            graph = unpack(content).subgraphs[0]
+            ends = {graph.tensors[index].name.decode() for index in graph.outputs}
+            return Census.of(
+                [(op.kind, op.name, op.writes_float and not at_end(op, ends)) for op in operators(content)]
+            )
+
+    def obstacles_in(self, content: bytes) -> Callable[[Runtime], list[str]]:
+        return obstacles_in(content)
 
     def op_layers(self, content: bytes, model: keras.Model) -> OpLayers:
         """See Exporter. TFLite ops have no names, so an op is identified by the name of its output."""
@@ -115,6 +124,11 @@ def op_makers(content: bytes, model: keras.Model) -> OpLayers:
     return made_by
 
 
+def at_end(op: Operator, outputs: Collection[str]) -> bool:
+    """Whether an op only gives the integers of the last one as the float output that was asked for."""
+    return op.kind == "DEQUANTIZE" and op.name in outputs
+
+
 def fixed_batch(model: keras.Model, batch: int | None) -> keras.Model:
     """`model` with an input of a fixed batch size. An open batch (None) costs SHAPE, STRIDED_SLICE and PACK ops."""
     import keras
@@ -128,6 +142,8 @@ def make_converter(model: keras.Model, precision: Precision, calibration: np.nda
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter._experimental_disable_per_channel = precision.scales == "per_tensor"
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = precision.scales != "per_channel"
     if precision.weights != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision.weights == "float16":
@@ -183,6 +199,7 @@ def quantize_int8(
     return mlir_quantize(
         content,
         disable_per_channel=converter._experimental_disable_per_channel,
+        disable_per_channel_for_dense_layers=converter._experimental_disable_per_channel_quantization_for_dense_layers,
         input_data_type=converter.inference_input_type,
         output_data_type=converter.inference_output_type,
         denylisted_nodes=[*islands, *(name for name, made in made_by.items() if not set(keep_float).isdisjoint(made))],

@@ -17,7 +17,7 @@ from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engines.tflite_file import IDENTIFIER
 from fmnist_edge.runtime.flatbuffer import RefusedError, root
 
-__all__ = ["KEY", "contract_text", "embedded_contract"]
+__all__ = ["KEY", "contract_text", "embedded_contract", "read_onnx"]
 
 KEY = "fmnist_edge.contract"
 SCHEMA = 1
@@ -87,13 +87,13 @@ def read_tflite(content: bytes) -> list[bytes]:
     return found
 
 
-def read_onnx(content: bytes) -> list[bytes]:
-    """The values of KEY, one per entry."""
+def read_onnx(content: bytes, key: str = KEY) -> list[bytes]:
+    """The values of `key`, one per entry. Raises RefusedError for a damaged file."""
     found = []
     for number, entry in fields(memoryview(content)):
         if number == METADATA_PROPS:
             pair = dict(fields(entry))
-            if bytes(pair.get(1, memoryview(b""))[: len(KEY) + 1]) == KEY.encode():
+            if bytes(pair.get(1, memoryview(b""))[: len(key) + 1]) == key.encode():
                 found.append(bytes(pair.get(2, memoryview(b""))[: LARGEST + 1]))
     return found
 

@@ -24,6 +24,7 @@ __all__ = [
     "number",
     "optional",
     "printable",
+    "scalar",
     "text",
 ]
 
@@ -51,6 +52,15 @@ def printable(value: object, where: str) -> str:
     if not isinstance(value, str) or not is_plain(value):
         raise damaged(value, where, "a text without control characters")
     return value
+
+
+def scalar(value: object, where: str) -> str | bool | int:
+    """A boolean, a whole number of at most 31 bits, or a text without control characters."""
+    if isinstance(value, int):  # booleans too
+        if abs(value) >= 1 << 31:
+            raise damaged(value, where, "a smaller number")
+        return value
+    return printable(value, where)
 
 
 def boolean(value: object, where: str) -> bool:

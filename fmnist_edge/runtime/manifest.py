@@ -111,6 +111,7 @@ class Manifest:
         lrn_fits: layer -> the coefficients that replace its local response normalisation.
         op_census: op -> number of such ops in the file.
         float_ops: the ops that compute in float, or "all".
+        runs_in: runtime -> its oldest release that runs the file, None if none does. Empty in older manifests.
         versions: package -> installed version at export; None for a package that was not installed.
         golden: packed golden vectors; see `golden_vectors`.
         arena_bytes, ops, files: for a c-array: the memory it needs, its ops, and file -> SHA-256.
@@ -135,6 +136,7 @@ class Manifest:
     lrn_fits: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     op_census: Mapping[str, int] = field(default_factory=dict)
     float_ops: tuple[str, ...] | str = ()
+    runs_in: Mapping[str, str | None] = field(default_factory=dict)
     versions: Mapping[str, str | None] = field(default_factory=dict)
     golden: object = field(default=None, repr=False)
     size_bytes: int | None = None
@@ -220,11 +222,11 @@ class Manifest:
         recipe = {} if self.recipe is None else self.require_recipe()
         return kind_of(str(recipe.get("weights")), str(recipe.get("activations")))
 
-    def require_recipe(self) -> dict[str, str | bool]:
+    def require_recipe(self) -> dict[str, str | bool | int]:
         """The fields of the precision. Raises ArtifactError when they are missing or one has a wrong type."""
         if self.recipe is None:
             raise ArtifactError("the manifest has no recipe; export the model again")
-        return values.dict_of(text_or_boolean)(self.recipe, "recipe")
+        return values.dict_of(values.scalar)(self.recipe, "recipe")
 
     def require_input(self) -> TensorSpec:
         """The only input. Raises ArtifactError when the manifest has none or several."""
@@ -274,10 +276,6 @@ def lrn_fits(value: object, where: str) -> Mapping[str, Mapping[str, object]]:
     return {} if value is None else values.dict_of(values.json_object)(value, where)
 
 
-def text_or_boolean(value: object, where: str) -> str | bool:
-    return value if isinstance(value, bool) else values.printable(value, where)
-
-
 def unvalidated(value: object, where: str) -> object:
     """Accept any value. The section's own class validates it when it is used."""
     return value
@@ -298,6 +296,7 @@ SECTIONS: dict[str, Callable[[object, str], object]] = {
     "lrn_fits": lrn_fits,
     "op_census": values.dict_of(values.integer),
     "float_ops": float_ops,
+    "runs_in": values.dict_of(values.optional(values.printable)),
     "versions": values.dict_of(values.optional(values.printable)),
     "golden": unvalidated,
     "size_bytes": values.integer,

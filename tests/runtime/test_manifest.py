@@ -28,6 +28,7 @@ FULL = {
     "arena_bytes": 20_480,
     "ops": ["CONV_2D"],
     "files": {"model.cc": "1" * 64},
+    "runs_in": {"tflite-runtime": None, "tensorflow": "2.17"},
     "recovery": {"rung": "equalisation", "passed": True, "weights_changed": True, "ladder": []},
 }
 json_values = st.recursive(
@@ -234,7 +235,13 @@ class TestSections:
     @pytest.mark.parametrize(
         ("recipe", "said"),
         [
-            ({"bits": 8}, "recipe['bits'] is 8"),
+            ({"bits": 8}, "'bits' is 8"),
+            ({"bits": 10**20}, "recipe['bits'] is 100000000000000000000; expected a smaller number"),
+            ({"bits": [8]}, "recipe['bits'] is [8]"),
+            ({**FULL["recipe"], "opset": 5}, "it has no opset"),
+            ({**FULL["recipe"], "opset": True}, "'opset' is True"),
+            ({**FULL["recipe"], "oldest": "onnxruntime-1.12"}, "onnxruntime-1.12 runs onnx files"),
+            ({**FULL["recipe"], "oldest": "x"}, "unknown runtime 'x'"),
             ({"name": "../x"}, "missing 3 required"),
             ({**FULL["recipe"], "name": "../x"}, "not letters, digits and underscores"),
             ({**FULL["recipe"], "stock": "yes"}, "'stock' is 'yes'"),
@@ -285,7 +292,7 @@ ALLOWED: dict[str, tuple[type, ...]] = {
     "batch": (NOTHING, WHOLE), "inputs": (LIST,), "outputs": (LIST,), "recipe": (OBJECT,), "keep_float": (LIST,),
     "calibration": (NOTHING,), "lrn_fits": (NOTHING, OBJECT), "op_census": (OBJECT,), "float_ops": (LIST,),
     "versions": (OBJECT,), "golden": ANYTHING, "size_bytes": (WHOLE,), "arena_bytes": (WHOLE,), "ops": (LIST,),
-    "files": (OBJECT,), "recovery": (NOTHING,), "parity": ANYTHING,
+    "files": (OBJECT,), "recovery": (NOTHING,), "parity": ANYTHING, "runs_in": (OBJECT,),
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.runtime.engine import Engine, single
 from fmnist_edge.runtime.engines import tflite_file
+from fmnist_edge.runtime.engines.tflite_faults import known_fault, missing_op
 
 __all__ = ["LiteRTEngine"]
 
@@ -46,6 +47,9 @@ class LiteRTEngine(Engine):
         """
         content = tflite_file.read(path)
         module, self.version = provider(packages)
+        fault = known_fault(content, self.version)
+        if fault:
+            raise ArtifactError(f"{path}: {self.version} {fault}")
         chosen: dict[str, object] = {}
         if kernels is not None:
             chosen["experimental_op_resolver_type"] = module.OpResolverType[kernels]
@@ -55,7 +59,8 @@ class LiteRTEngine(Engine):
             self._interpreter = module.Interpreter(model_content=content, num_threads=threads, **chosen)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, TypeError) as error:
-            raise ArtifactError(f"{path}: {self.version} refuses the file ({one_line(error, 120)})") from None
+            missing = missing_op(error, self.version) or f"refuses the file ({one_line(error, 120)})"
+            raise ArtifactError(f"{path}: {self.version} {missing}") from None
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         self.input = single([tflite_file.spec(item) for item in inputs], "input", path)
         self.output = single([tflite_file.spec(item) for item in outputs], "output", path)

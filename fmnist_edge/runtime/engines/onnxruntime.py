@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fmnist_edge.errors import ArtifactError, one_line
+from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.engine import Engine
-from fmnist_edge.runtime.engines.onnx_session import SILENT, specs
+from fmnist_edge.runtime.engines.onnx_session import SILENT, reason, specs
 
 __all__ = ["OnnxRuntimeEngine"]
 
@@ -34,7 +34,7 @@ class OnnxRuntimeEngine(Engine):
             # From memory, so that a model cannot read external data from other files.
             session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the only common base of its exceptions
-            raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({one_line(error, 120)})") from None
+            raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({reason(error, self.version)})") from None
         self._session = session
         self.input, self.output = specs(session, path)
         self._names = [self.output.name], self.input.name

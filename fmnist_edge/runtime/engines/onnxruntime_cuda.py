@@ -12,7 +12,7 @@ from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
 from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engines.cuda import Cuda
 from fmnist_edge.runtime.engines.native_output import captured_output
-from fmnist_edge.runtime.engines.onnx_session import ASSIGNMENT, ops_by_provider, specs
+from fmnist_edge.runtime.engines.onnx_session import ASSIGNMENT, ops_by_provider, reason, specs
 from fmnist_edge.runtime.placement import Placement
 
 __all__ = ["OnnxRuntimeCudaEngine"]
@@ -53,7 +53,9 @@ class OnnxRuntimeCudaEngine(Engine):
                     content, options, providers=[(PROVIDER, wanted), "CPUExecutionProvider"], enable_fallback=0
                 )
             except Exception as error:  # the only common base of its exceptions
-                raise ArtifactError(f"{path}: ONNX Runtime cannot run it on CUDA ({one_line(error, 160)})") from None
+                raise ArtifactError(
+                    f"{path}: ONNX Runtime cannot run it on CUDA ({reason(error, self.version)})"
+                ) from None
             if PROVIDER not in session.get_providers():
                 raise UnavailableError(load_failure(log()))
         self._session: Any = session

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
+from fmnist_edge.errors import ArtifactError, UnavailableError
 from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engines import vulkan
 from fmnist_edge.runtime.engines.native_output import captured_output
-from fmnist_edge.runtime.engines.onnx_session import ASSIGNMENT, SILENT, ops_by_provider, specs
+from fmnist_edge.runtime.engines.onnx_session import ASSIGNMENT, SILENT, ops_by_provider, reason, specs
 from fmnist_edge.runtime.placement import Placement
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class OnnxRuntimeWebGpuEngine(Engine):
             except Exception as error:  # the only common base of its exceptions
                 if "adapter" in str(error) or "webgpu_context" in str(error):
                     raise UnavailableError(NO_GPU) from None
-                raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({one_line(error, 120)})") from None
+                raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({reason(error, self.version)})") from None
             self.placement = placement_of(session, device)
         self._session: onnxruntime.InferenceSession = session
         self.input, self.output = specs(session, path)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, one_line
+from fmnist_edge.runtime.embedded import read_onnx
 from fmnist_edge.runtime.engine import Engine, TensorSpec, single
 from fmnist_edge.runtime.engines import tflite_file
+from fmnist_edge.runtime.flatbuffer import RefusedError
+from fmnist_edge.runtime.interface import KEY, Scaling, read_interface
 
 if TYPE_CHECKING:
     import openvino
@@ -33,9 +35,11 @@ class OpenVINOEngine(Engine):
         options = OPTIONS if threads is None else {**OPTIONS, "INFERENCE_NUM_THREADS": threads}
         core = openvino.Core()
         try:
-            model = core.read_model(model_source(path))
-            inputs = [spec(port, path, input_scaling) for port in model.inputs]
-            outputs = [spec(port, path, output_scaling) for port in model.outputs]
+            source = model_source(path)
+            model = core.read_model(source)
+            stated = stated_scalings(source, path)
+            inputs = [spec(port, path, stated.get("input") or input_scaling(port)) for port in model.inputs]
+            outputs = [spec(port, path, stated.get("output") or output_scaling(port)) for port in model.outputs]
             self.input, self.output = single(inputs, "input", path), single(outputs, "output", path)
             self._request: openvino.InferRequest = core.compile_model(model, "CPU", options).create_infer_request()
         except (RuntimeError, ValueError, TypeError) as error:
@@ -60,15 +64,24 @@ def model_source(path: str) -> bytes | str:
         return file.read()
 
 
-def spec(
-    port: openvino.Output, path: str, scaling: Callable[[openvino.Output], tuple[float | None, int | None]]
-) -> TensorSpec:
-    """A model's input or output as a TensorSpec. `scaling` finds the scale and zero point of an integer port."""
+def stated_scalings(source: bytes | str, path: str) -> dict[str, Scaling]:
+    """The scalings in the metadata of an ONNX file; empty without any."""
+    if isinstance(source, str):
+        return {}
+    try:
+        found = read_onnx(source, KEY)
+    except RefusedError as reason:
+        raise ArtifactError(f"{path}: its metadata cannot be read ({reason}); export the model again") from None
+    return read_interface(found[0].decode(errors="replace") if found else None, path)
+
+
+def spec(port: openvino.Output, path: str, scaling: tuple[float | None, int | None]) -> TensorSpec:
+    """A model's input or output as a TensorSpec. `scaling`: scale and zero point, if the port is of integers."""
     dtype = np.dtype(port.get_element_type().to_dtype()).name
     if dtype not in DTYPES:
         raise ArtifactError(f"{path}: {port.get_any_name()!r} is {dtype}; expected one of {', '.join(DTYPES)}")
     shape = tuple(size.get_length() if size.is_static else None for size in port.get_partial_shape())
-    scale, zero_point = scaling(port) if "int" in dtype else (None, None)
+    scale, zero_point = scaling if "int" in dtype else (None, None)
     return TensorSpec(port.get_any_name(), shape, dtype, scale, zero_point)
 
 

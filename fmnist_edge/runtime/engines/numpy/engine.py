@@ -45,7 +45,7 @@ def spec(tensor: Tensor) -> TensorSpec:
     shape = (None, *tensor.shape[1:])
     if tensor.dtype == "float32":
         return TensorSpec(tensor.name, shape, tensor.dtype)
-    if tensor.dtype not in ("int8", "int16"):
-        raise RefusedError(f"tensor {tensor.name!r} is {tensor.dtype}; expected float32, int8 or int16")
+    if tensor.dtype not in ("int8", "uint8", "int16"):
+        raise RefusedError(f"tensor {tensor.name!r} is {tensor.dtype}; expected float32, int8, uint8 or int16")
     quantization = tensor.per_tensor()
     return TensorSpec(tensor.name, shape, tensor.dtype, quantization.scale, quantization.zero_point)

@@ -25,13 +25,16 @@ __all__ = [
 Function = Callable[..., np.ndarray]
 
 LARGEST_SHIFT = 30
+INTEGERS = ("int8", "int16")
+CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")  # these also take uint8, which is the type of cameras' pixels
 ALL_INT8 = np.arange(256, dtype=np.uint8).view(np.int8)  # in the order of their bits as uint8
 
 
 def quantization_of(op: Op, tensor: Tensor) -> Quantization:
     """The single scale and zero point of an operand or the output. Raises RefusedError when they are invalid."""
     found = tensor.per_tensor()
-    if tensor.dtype not in ("int8", "int16") or not (math.isfinite(found.scale) and found.scale > 0):
+    allowed = (*INTEGERS, "uint8") if op.kind in CONVERSIONS else INTEGERS
+    if tensor.dtype not in allowed or not (math.isfinite(found.scale) and found.scale > 0):
         raise RefusedError(f"{op.kind} {op.output.name!r} has a tensor of {tensor.dtype} with scale {found.scale}")
     low, high = tensor.limits
     if not low <= found.zero_point <= high or (tensor.dtype == "int16" and found.zero_point):
