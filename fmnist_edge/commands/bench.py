@@ -11,7 +11,7 @@ from fmnist_edge.commands import arguments, bench_checks
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.commands.job import add_job, job_of, test_images
 from fmnist_edge.console import progress_bar
-from fmnist_edge.errors import InputError
+from fmnist_edge.errors import FileError, InputError
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, GPU, engines_on, shipped
 
 if TYPE_CHECKING:
@@ -108,15 +108,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     refuse_unused(options)
-    options.out = options.out or RESULTS
+    given, options.out = options.out, options.out or RESULTS
     if options.on is not None:
         return run_on_device(options)
     if options.check_overhead:
         return bench_checks.check_overhead(options)
     if options.check_cost:
         return bench_checks.check_cost(options)
-    from fmnist_edge.files import locked
+    from fmnist_edge.files import check_writable, locked
+    from fmnist_edge.worker.temporary import temporary_folder
 
+    if not options.resume and given is None:
+        try:
+            check_writable(options.out)
+        except FileError as error:
+            print(f"fmnist-edge: note: no results file is kept: {error}; --out DIR names another", file=sys.stderr)
+            with temporary_folder("results") as options.out:
+                return measure(begun(options), kept=False)
     if options.resume and not options.resume.exists():
         resumed(options)  # raises the error that says so
     # Two runs at once would also disturb each other. A journal lies in its device's folder of the results.
@@ -180,7 +188,8 @@ def run_on_device(options: argparse.Namespace) -> int:
     return outcome.exit_code(result)
 
 
-def measure(session: Session) -> int:
+def measure(session: Session, *, kept: bool = True) -> int:
+    """Measure, and print the result. `kept`: whether its file and journal are still there afterwards."""
     from fmnist_edge.bench import outcome, suite, validity
 
     count = len(session.cells)
@@ -191,7 +200,9 @@ def measure(session: Session) -> int:
         print(f"fmnist-edge: other programs use {idle:.2f} cores; this run will be INVALID", file=sys.stderr)
     with progress_bar("measuring") as progress:
         result = suite.run(session, progress)
-    print(f"{outcome.text(result)}\n\nwrote {session.path}")
-    if result["interrupted"]:
+    print(outcome.text(result))
+    if kept:
+        print(f"\nwrote {session.path}")
+    if kept and result["interrupted"]:
         print(f"fmnist-edge: interrupted; what was measured is kept, {suite.how_to_resume(session)}", file=sys.stderr)
     return outcome.exit_code(result)

@@ -27,8 +27,10 @@ def read_image(path: str | Path | BinaryIO, shape: tuple[int, ...], resize: str 
     """
     try:
         from PIL import Image, ImageOps
-    except ImportError:
-        raise UnavailableError("reading image files needs Pillow; run: pip install pillow") from None
+    except ImportError as error:
+        raise UnavailableError(
+            f"reading image files needs Pillow ({one_line(error, 100)}); run: pip install pillow"
+        ) from None
     name = path if isinstance(path, (str, Path)) else "the image"
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as image:

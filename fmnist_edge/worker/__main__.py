@@ -52,18 +52,23 @@ def function(task: str) -> Callable[[object, Callable[[object], None]], object]:
     try:
         return getattr(import_module(module), name)
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == "fmnist_edge":  # a bug of ours, nothing to install
+        if (error.name or "").partition(".")[0] == "fmnist_edge":  # a bug of ours, nothing to install
             raise
         from fmnist_edge.errors import UnavailableError
 
-        raise UnavailableError(f"{package} is not installed for {sys.executable}") from None
+        raise UnavailableError(not_installed(error)) from None
+
+
+def not_installed(error: ModuleNotFoundError) -> str:
+    return f"{(error.name or '').partition('.')[0]} is not installed for {sys.executable}"
 
 
 def error_reply(error: Exception) -> tuple[str, object]:
     """(kind, value) of the reply for an exception."""
     from fmnist_edge.errors import FmnistEdgeError, one_line
 
+    if isinstance(error, ModuleNotFoundError) and (error.name or "fmnist_edge").partition(".")[0] != "fmnist_edge":
+        return "refused", {"error": "UnavailableError", "message": not_installed(error)}
     if isinstance(error, FmnistEdgeError):
         return "refused", {"error": type(error).__name__, "message": one_line(error, MAX_OWN_MESSAGE)}
     return "failed", f"{type(error).__name__}: {one_line(error, MAX_OTHER_MESSAGE)}"

@@ -49,6 +49,14 @@ class TestBench:
         assert f"wrote {file.relative_to(tmp_path)}" in out
         assert results.load(file)["plan"]["name"] == "tiny"
 
+    def test_on_a_read_only_disk_the_results_are_printed(self, plan, tmp_path, capsys):
+        (tmp_path / "benchmarks").write_text("in the way")
+        assert main(["bench", "--plan", plan, "--engine", "onnxruntime"]) == 0
+        shown = capsys.readouterr()
+        assert "| linear/float32.onnx | onnxruntime |" in shown.out and "wrote" not in shown.out
+        assert "note: no results file is kept: benchmarks/results/.writable: cannot be written (" in shown.err
+        assert main(["bench", "--plan", plan, "--engine", "onnxruntime", "--out", "benchmarks/results"]) == 2
+
     def test_accuracies_are_taken_from_the_parity_report_that_is_there(self, plan, tmp_path, capsys):
         digest = json.loads((tmp_path / "exported/linear/float32.onnx.json").read_text())["sha256"]
         row = {"sha256": digest, "accuracy": 0.5, "reference_accuracy": 0.5, "images": 9, "passed": True}

@@ -14,6 +14,7 @@ import numpy as np
 
 from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.runtime.engine import Engine, single
+from fmnist_edge.runtime.engine_failures import is_missing
 from fmnist_edge.runtime.engines import tflite_file
 
 __all__ = ["LiteRTEngine"]
@@ -78,14 +79,19 @@ class LiteRTEngine(Engine):
 
 
 def provider(packages: Sequence[str]) -> tuple[ModuleType, str]:
-    """(module that holds Interpreter, "distribution version") of the first package that can be imported."""
+    """(module that holds Interpreter, "distribution version") of the first package that can be imported.
+
+    Raises ModuleNotFoundError if none is installed, else the exception of the first that is.
+    """
+    broken: Exception | None = None
     for package in packages:
         module, distribution = PROVIDERS[package]
         try:
             return import_module(module), f"{distribution} {version_of(module, distribution)}"
-        except ImportError:
-            continue
-    raise ModuleNotFoundError(name=packages[0])
+        except Exception as error:
+            if not is_missing(error):
+                broken = broken or error
+    raise broken or ModuleNotFoundError(name=packages[0])
 
 
 def version_of(module: str, distribution: str) -> str:
