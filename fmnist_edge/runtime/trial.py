@@ -28,7 +28,13 @@ def try_load(path: str | Path, engine: str, timeout_s: float = TIMEOUT_S, advice
     from fmnist_edge.worker.calls import call
     from fmnist_edge.worker.endings import Status
 
-    end = call("fmnist_edge.runtime.trial:load_and_run", [engine, str(path)], timeout_s=timeout_s, memory=MEMORY)
+    end = call(
+        "fmnist_edge.runtime.trial:load_and_run",
+        [engine, str(path)],
+        timeout_s=timeout_s,
+        memory=MEMORY,
+        environment={"FMNIST_EDGE_VERBOSE": "1"},  # its output is read here, and says why it crashed
+    )
     if end.status is Status.CRASHED:
         raise ArtifactError(
             f"{path}: {engine} crashed on it ({end.signal}, in a child process); the file is damaged or hostile"

@@ -16,6 +16,7 @@ from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.runtime.engine import Engine, single
 from fmnist_edge.runtime.engine_failures import is_missing
 from fmnist_edge.runtime.engines import tflite_file
+from fmnist_edge.runtime.engines.native_output import without_log
 
 __all__ = ["LiteRTEngine"]
 
@@ -53,8 +54,9 @@ class LiteRTEngine(Engine):
         if preserve_all_tensors:
             chosen["experimental_preserve_all_tensors"] = True
         try:
-            self._interpreter = module.Interpreter(model_content=content, num_threads=threads, **chosen)
-            self._interpreter.allocate_tensors()
+            with without_log():
+                self._interpreter = module.Interpreter(model_content=content, num_threads=threads, **chosen)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, TypeError) as error:
             raise ArtifactError(f"{path}: {self.version} refuses the file ({one_line(error, 120)})") from None
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
