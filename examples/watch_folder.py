@@ -70,10 +70,8 @@ def main() -> None:
         for path in settled(options.folder, options.interval):
             if path is not None:
                 print(json.dumps(answer(classify, path, options.invert)), flush=True)
-            else:
-                looks += 1
-                if looks == options.looks:
-                    return
+            elif (looks := looks + 1) == options.looks:
+                return
 
 
 if __name__ == "__main__":

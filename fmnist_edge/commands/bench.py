@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -188,18 +190,43 @@ def run_on_device(options: argparse.Namespace) -> int:
     return outcome.exit_code(result)
 
 
+class TimeLeft:
+    """A `progress` that announces, after the first round, how long the others take: each measures the same cells."""
+
+    def __init__(self, session: Session, progress: Callable[[int, int, str], None]) -> None:
+        self._progress = progress
+        # The pass that measures memory comes before the rounds. A resumed run has measured some cells before.
+        cells = len(session.cells)
+        self._first, self._second = (cells, 2 * cells) if not session.entries else (-1, -1)
+        self._rounds_left = session.plan.rounds - 1
+        self._start = 0.0
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        self._progress(done, total, text)
+        if done == self._first:
+            self._start = time.monotonic()
+        elif done == self._second and self._rounds_left:
+            seconds = self._rounds_left * (time.monotonic() - self._start)
+            left = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+            print(f"fmnist-edge: the first round is done; about {left} left", file=sys.stderr)
+
+
 def measure(session: Session, *, kept: bool = True) -> int:
     """Measure, and print the result. `kept`: whether its file and journal are still there afterwards."""
     from fmnist_edge.bench import outcome, suite, validity
 
     count = len(session.cells)
     minutes = session.plan.estimate_s(count) / 60
-    print(f"{count} cells, plan {session.plan.name}: about {minutes:.0f} min in all", file=sys.stderr)
+    print(
+        f"{count} cells, plan {session.plan.name}: about {minutes:.0f} min in all, more with slow models; after the "
+        "first round it is known",
+        file=sys.stderr,
+    )
     idle = session.result["idle_cores"]
     if idle is not None and idle > validity.OTHER_CORES:
         print(f"fmnist-edge: other programs use {idle:.2f} cores; this run will be INVALID", file=sys.stderr)
     with progress_bar("measuring") as progress:
-        result = suite.run(session, progress)
+        result = suite.run(session, TimeLeft(session, progress))
     print(outcome.text(result))
     if kept:
         print(f"\nwrote {session.path}")

@@ -1,6 +1,8 @@
 """`bench` and `compare` as scripts see them: exit codes, one-line errors, files."""
 
 import json
+import re
+from types import SimpleNamespace
 
 import pytest
 from support.bench_models import write_onnx
@@ -8,6 +10,7 @@ from support.bench_results import cell, result, steady
 
 from fmnist_edge.bench import overhead, results, suite
 from fmnist_edge.cli import main
+from fmnist_edge.commands import bench
 
 PLAN = """
 rounds = 1
@@ -38,6 +41,32 @@ def fails(capsys, arguments, code, *said):
     assert len(lines) == 1, err
     for part in said:
         assert part in lines[0]
+
+
+class TestTimeLeft:
+    """What is announced after the first round is right within 30 %, however slow the cells are."""
+
+    @pytest.mark.parametrize("seconds_a_cell", [0.2, 9.0])
+    def test_it_is_announced_once(self, monkeypatch, capsys, seconds_a_cell):
+        now = [100.0]
+        monkeypatch.setattr(bench.time, "monotonic", lambda: now[0])
+        session = SimpleNamespace(cells=[1, 2, 3], entries={}, plan=SimpleNamespace(rounds=5))
+        progress = bench.TimeLeft(session, lambda *_: None)
+        announced_at = None
+        for done in range(3 * 6 + 1):
+            progress(done, 3 * 6, "a cell")
+            if announced_at is None and (err := capsys.readouterr().err):
+                number, unit = re.findall(r"about ([\d.]+) (s|min) left", err)[0]
+                announced_at, announced = now[0], float(number) * {"s": 1, "min": 60}[unit]
+            now[0] += 0.5 if done < 3 else seconds_a_cell  # the pass for memory is shorter
+        assert announced == pytest.approx(now[0] - seconds_a_cell - announced_at, rel=0.3)
+        assert not capsys.readouterr().err
+
+    def test_a_resumed_run_announces_nothing(self, capsys):
+        session = SimpleNamespace(cells=[1], entries={(0, 0): {}}, plan=SimpleNamespace(rounds=5))
+        for done in range(7):
+            bench.TimeLeft(session, lambda *_: None)(done, 6, "a cell")
+        assert not capsys.readouterr().err
 
 
 class TestBench:

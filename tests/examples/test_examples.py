@@ -76,6 +76,22 @@ class TestWatchFolder:
         assert found.get("label") == "Pullover", found
 
 
+@pytest.mark.parametrize("name", ["watch_folder.py", "video_loop.py"])
+def test_ctrl_c_ends_them_without_a_traceback(name, tmp_path):
+    more = [tmp_path] if name == "watch_folder.py" else ["-", "--size", "8x8"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command(name, *more), env=child_environment(), **pipes) as process:
+        if name == "watch_folder.py":
+            shutil.copy(IMAGES / "0000-ankle_boot.png", tmp_path)
+        else:
+            process.stdin.write(bytes(64))
+            process.stdin.flush()
+        process.stdout.readline()  # it is at work
+        process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE_S)
+        assert process.returncode == 0 and process.stderr.read() == b""
+
+
 class TestVideoLoop:
     def raw(self, pictures, kind: str) -> bytes:
         """Frames of 60 x 48: each picture in the middle square, light around it, and for yuv420 its colour planes."""
