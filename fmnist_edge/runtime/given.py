@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Union
+from typing import Any, BinaryIO, Protocol, Union
 
 from fmnist_edge.errors import FileError, FmnistEdgeError, InputError
 from fmnist_edge.runtime.engine import Engine
@@ -19,12 +19,18 @@ from fmnist_edge.runtime.loading import LARGEST_FILE, read_whole
 from fmnist_edge.runtime.manifest import manifest_path
 from fmnist_edge.worker.temporary import temporary_file, write_temporary
 
-if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
-
 __all__ = ["Given", "Model"]
 
-Model = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, "Traversable"]
+
+class Resource(Protocol):
+    """A file of importlib.resources, whose class has moved from one Python to the next."""
+
+    @property
+    def name(self) -> str: ...
+    def read_bytes(self) -> bytes: ...
+
+
+Model = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, Resource]
 
 EXPECTED = "expected a path, bytes, a file opened in binary mode, or a file of importlib.resources"
 MEMBERS = {"model.param": ".ncnn", "config.json": ".keras"}  # by which a zip file is told
