@@ -47,6 +47,7 @@ def export(
     calibration: Calibration | None = None,
     keep_float: tuple[str, ...] = (),
     golden_images: np.ndarray | None = None,
+    tool_metadata: bool = True,
 ) -> Artifact:
     """Convert `checkpoint` and write `out/<precision>.<format>`, a file or a folder of sources, with its manifest.
 
@@ -55,6 +56,8 @@ def export(
         calibration: images for precisions that need them.
         keep_float: layers that compute in float.
         golden_images: shape and dtype as in Golden; None means some of the calibration images.
+        tool_metadata: write the metadata that other vendors' tools read, where the format has such. Artifacts of older
+            versions have none.
 
     Raises ExportError when the converter refuses the model or a float file's scores are wrong, InputError when
     `precision` needs calibration images and got none or cannot keep layers in float, UnknownNameError for a layer that
@@ -86,6 +89,8 @@ def export(
     inside = format.file
     if inside.embed is not None:
         content = load(inside.embed)(content, KEY, contract_text(contract))
+    if tool_metadata and format.tool_metadata is not None:
+        content = load(format.tool_metadata)(content, contract)
     images = golden_images
     if images is None:
         images = golden_images_for(contract, calibration.images if calibration else None)
@@ -108,6 +113,7 @@ def export(
         "contract": contract.as_dict(),
         "recipe": precision.recipe(),
         "keep_float": list(keep_float),
+        **({"tool_metadata": True} if tool_metadata and format.tool_metadata else {}),
         "calibration": calibration_entry(calibration) if precision.calibrated and calibration else None,
         "lrn_fits": {layer: fit.as_dict() for layer, fit in lowered.lrn_fits.items()},
         "op_census": census.ops,
