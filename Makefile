@@ -18,7 +18,7 @@ FUZZER := $(VENV)-fuzz
 TORTURE := PYTHONPATH=.:tests $(BIN)/python -m torture
 TOOLS := $(VENV)-release
 TOOLS_READY := $(TOOLS)/.ready
-LOCKS := requirements.lock requirements-runtime.lock requirements-tflite-runtime.lock requirements-release.lock requirements-fuzz.lock
+LOCKS := requirements.lock requirements-runtime.lock requirements-tflite-runtime.lock requirements-release.lock requirements-fuzz.lock requirements-pyinstaller.lock requirements-mediapipe.lock
 # Installs only packages that a lock file names, with one of its hashes.
 INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes
 SERVED := exported/tiny_resnet/int8.tflite
@@ -168,6 +168,8 @@ lock: $(TOOLS_READY)  ## choose dependency versions again, and write every lock 
 	$(COMPILE) --group tflite-runtime -o requirements-tflite-runtime.lock
 	$(COMPILE) --group release -o requirements-release.lock
 	$(COMPILE) --group fuzz -o requirements-fuzz.lock
+	$(COMPILE) --group mediapipe -o requirements-mediapipe.lock
+	$(COMPILE) --group pyinstaller -c requirements.lock -o requirements-pyinstaller.lock
 
 clean:  ## remove everything that make created
 	rm -rf $(VENV) $(OLD) $(TOOLS) $(FUZZER) build dist reports runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

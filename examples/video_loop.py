@@ -12,16 +12,15 @@ change them.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
 
 from fmnist_edge.runtime import Classifier
-from fmnist_edge.runtime.images import resized
 
 BYTES_PER_PIXEL = {"gray": 1.0, "yuv420": 1.5}  # we only use the first plane of yuv420, which is brightness
 
@@ -57,17 +56,18 @@ def main() -> None:
     source = sys.stdin.fileno() if options.source == "-" else options.source
     with open(source, "rb") as file, Classifier.load(options.model) as classify:
         classify.warm_up()
-        contract = classify.contract
+        labels = classify.contract.labels
         for number, frame in enumerate(frames(file, *options.size, options.format), 1):
-            image = resized(Image.fromarray(middle_square(frame)), contract.input_shape, contract.resize)
-            found = classify.classify(image, invert=options.invert)[0].probabilities
+            image = classify.fit_image(middle_square(frame))
+            found = classify(image, invert=options.invert).probabilities
             smooth = found if smooth is None else options.smoothing * smooth + (1 - options.smoothing) * found
             best = int(smooth.argmax())
             if best != shown:
-                print(f"frame {number}: {contract.labels[best]} ({smooth[best]:.0%})", flush=True)
+                print(f"frame {number}: {labels[best]} ({smooth[best]:.0%})", flush=True)
                 shown = best
     print(f"{number} frames, {number / (time.monotonic() - start):.0f} per second", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    main()
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it
+        main()

@@ -9,6 +9,7 @@ finish first. A file that changes is read again. A file that is no image gives a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -69,11 +70,10 @@ def main() -> None:
         for path in settled(options.folder, options.interval):
             if path is not None:
                 print(json.dumps(answer(classify, path, options.invert)), flush=True)
-            else:
-                looks += 1
-                if looks == options.looks:
-                    return
+            elif (looks := looks + 1) == options.looks:
+                return
 
 
 if __name__ == "__main__":
-    main()
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it
+        main()

@@ -48,26 +48,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         return missing_module(error, options.command.help.extra)
     except Exception as error:
         return internal_error(error)
 
 
-def missing_module(error: ModuleNotFoundError, extra: str) -> int:
-    """Report a missing module and return the exit code.
+def missing_module(error: ImportError, extra: str) -> int:
+    """Report a module that is missing or cannot be imported, and return the exit code.
 
-    A dependency of ours can be installed; any other missing module is an internal error.
+    A dependency of ours can be installed; any other such module is an internal error.
     """
     from fmnist_edge.commands.extras import how_to_install
+    from fmnist_edge.runtime.engine_failures import importing
 
     name = error.name or ""
-    wanted = how_to_install(name, extra) if name else None
-    if wanted is None:
+    wanted, broken = how_to_install(name, extra) if name else None, importing(error)
+    if wanted:
+        package = name.partition(".")[0]
+        problem = f"{package}, which is not installed; run: pip install '{wanted}'"
+    elif broken:
+        problem = f"{broken}, which is installed and cannot be imported ({one_line(error, 200)}); install it again"
+    else:
         return internal_error(error)
     show_traceback()
-    package = name.partition(".")[0]
-    print_error(f"error: this command needs {package}, which is not installed; run: pip install '{wanted}'")
+    print_error(f"error: this command needs {problem}")
     return UnavailableError.exit_code
 
 

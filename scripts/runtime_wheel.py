@@ -27,6 +27,9 @@ def project() -> str:
     said = whole["project"]
     fields = {name: said[name] for name in ("license", "license-files", "requires-python", "dependencies")}
     lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items()]
+    entry_points = [
+        (group, name, target) for group, points in said["entry-points"].items() for name, target in points.items()
+    ]
     extras = [f"{name} = {json.dumps(said['optional-dependencies'][name])}" for name in EXTRAS]
     return "\n".join([
         "[build-system]",
@@ -38,6 +41,7 @@ def project() -> str:
         *lines,
         "[project.optional-dependencies]",
         *extras,
+        *(f"[project.entry-points.{group}]\n{name} = {json.dumps(target)}" for group, name, target in entry_points),
         "[tool.setuptools]",
         'packages.find.include = ["fmnist_edge*"]',
         'package-data.fmnist_edge = ["py.typed"]',

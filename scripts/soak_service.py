@@ -68,10 +68,10 @@ class Tally:
 
 @dataclass(frozen=True)
 class Question:
-    """A request, and the body of its only right answer."""
+    """A request, and its only right answer: label and confidence to four places."""
 
     request: bytes
-    answer: bytes
+    answer: tuple[str, float]
 
 
 def questions(model: str) -> list[Question]:
@@ -79,7 +79,7 @@ def questions(model: str) -> list[Question]:
     from PIL import Image
 
     rng = np.random.default_rng(0)
-    found: dict[bytes, Question] = {}
+    found: dict[tuple[str, float], Question] = {}
     with Classifier.load(model, threads=1) as classify:
         while len(found) < IMAGES:
             coarse = rng.integers(0, 256, (5, 5), np.uint8)
@@ -87,9 +87,8 @@ def questions(model: str) -> list[Question]:
             Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
             body = file.getvalue()
             expected = classify.from_file(io.BytesIO(body), invert="auto")
-            content = {"label": expected.label, "confidence": round(expected.confidence, 4)}
-            answer = json.dumps(content).encode() + b"\n"
-            head = f"POST /classify HTTP/1.1\r\nHost: soak\r\nContent-Length: {len(body)}\r\n\r\n"
+            answer = expected.label, round(expected.confidence, 4)
+            head = f"POST /classify HTTP/1.1\r\nHost: soak\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
             found[answer] = Question(head.encode() + body, answer)
     return list(found.values())
 
@@ -119,13 +118,21 @@ def ask(port: int, request: bytes) -> bytes:
         return b"".join(parts)
 
 
-def kind_of(said: bytes, expected: bytes) -> str:
+def is_healthy(port: int) -> bool:
+    return ask(port, b"GET /health HTTP/1.1\r\nHost: soak\r\nConnection: close\r\n\r\n").endswith(b'{"status":"ok"}')
+
+
+def kind_of(said: bytes, expected: tuple[str, float]) -> str:
     """The kind of an answer: right, busy (a clean 503), wrong (another 200) or odd."""
     head, _, body = said.partition(b"\r\n\r\n")
     status = head.split(b" ", 2)[1:2]
     if status == [b"200"]:
-        return "right" if body == expected else "wrong"
-    clean = b"\r\nRetry-After: 1" in head and body == b'{"error": "busy"}\n'
+        try:
+            found = json.loads(body)
+            return "right" if (found["label"], round(found["confidence"], 4)) == expected else "wrong"
+        except (ValueError, KeyError, TypeError):
+            return "wrong"
+    clean = b"\r\nretry-after: 1" in head and body == b'{"detail":"busy"}'
     return "busy" if status == [b"503"] and clean else "odd"
 
 
@@ -213,7 +220,7 @@ def soak(model: str, seconds: float) -> dict:
             rates.append(load(port, asked, 2 * bearable, seconds / LOOKS, tally))
             memory.append(resident_mb(process.pid))
         left = when_idle(process.pid, idle)
-        healthy = ask(port, b"GET /health HTTP/1.1\r\n\r\n").endswith(b'{"status": "ok"}\n')
+        healthy = is_healthy(port)
     tail = np.percentile(tally.latencies, [50, 99]) * 1e3 if tally.latencies else [0.0, 0.0]
     return {
         "seconds": seconds,

@@ -49,6 +49,13 @@ def test_importing_any_module_imports_no_framework_or_engine():
     assert not HEAVY & set(loaded)
 
 
+def test_every_module_can_be_imported_where_unix_modules_are_missing():
+    """As on Windows. The modules of the standard library that are hidden are imported by no other of it."""
+    hidden = ["fcntl", "grp", "pty", "pwd", "resource", "termios", "syslog"]
+    code = f"import sys\nfor name in {hidden}: sys.modules[name] = None\nfor name in {MODULES}: __import__(name)"
+    assert run(code) == ""
+
+
 def test_runtime_needs_only_numpy_and_the_standard_library():
     modules = run("import fmnist_edge.runtime, sys; print(' '.join(sys.modules))").split()
     assert not [name for name in modules if name.startswith("fmnist_edge.runtime.engines.numpy")]

@@ -6,7 +6,6 @@ A fresh process shares no thread pool and no cache with other cells, and its fir
 from __future__ import annotations
 
 import gc
-import resource
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import numpy as np
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.series import encode
+from fmnist_edge.bench.usage import usage
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.runtime.runner import Runner, model_input
@@ -181,17 +181,16 @@ def prepared(classifier: Classifier, images: np.ndarray) -> np.ndarray:
 
 def series(call: Callable[[T], object], items: Sequence[T], seconds: float, least: int) -> JsonObject:
     """Time calls as `calls` does; a `results.Series` with this process's CPU time and context switches."""
-    before, start = resource.getrusage(resource.RUSAGE_SELF), perf_counter_ns()
+    before, start = usage(), perf_counter_ns()
     samples, ends = calls(call, items, seconds, least)
-    elapsed, after = perf_counter_ns() - start, resource.getrusage(resource.RUSAGE_SELF)
-    cpu = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
+    elapsed, spent = perf_counter_ns() - start, usage().since(before)
     pieces = np.split(np.frombuffer(samples, np.int64), ends)
     return {
         "windows": [encode(piece) for piece in pieces if len(piece)],
         "elapsed_ns": elapsed,
-        "cpu_ns": int(cpu * NS_PER_S),
-        "voluntary_switches": after.ru_nvcsw - before.ru_nvcsw,
-        "involuntary_switches": after.ru_nivcsw - before.ru_nivcsw,
+        "cpu_ns": int(spent.cpu_seconds * NS_PER_S),
+        "voluntary_switches": spent.voluntary_switches,
+        "involuntary_switches": spent.involuntary_switches,
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import threading
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from fmnist_edge.bench.environment import ROOT
 from fmnist_edge.bench.gpus import GpuMonitor
 from fmnist_edge.bench.results import During
 from fmnist_edge.bench.state import Jiffies, frequencies, highest_temperature, jiffies, throttle_count, throttled
+from fmnist_edge.bench.usage import usage
 
 __all__ = ["Monitor", "other_cores", "used"]
 
@@ -88,8 +88,7 @@ class Monitor:
 
 def own_cpu_seconds() -> float:
     """CPU time of this process and of those children that have ended."""
-    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in spent)
+    return usage().cpu_seconds + usage(children=True).cpu_seconds
 
 
 def other_cores(before: Jiffies, after: Jiffies, own_seconds: float, seconds: float) -> float:

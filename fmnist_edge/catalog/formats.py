@@ -23,6 +23,7 @@ class Format:
     Attributes:
         implementation: "module:object" of its exporter, see `export.exporter.Exporter`.
         embed: "module:function" that writes the contract into a file; None when the format has no place for it.
+        tool_metadata: "module:function" that adds what other vendors' tools read, made of the contract; None for none.
         probe: "module:class" that reads a file's tensors for `explain`; None when there is none.
         by_default: whether `export` writes it when no format is named. The other formats are for peer engines, for
             Keras itself, or for C sources.
@@ -37,6 +38,7 @@ class Format:
     name: str
     implementation: str
     embed: str | None = None
+    tool_metadata: str | None = None
     probe: str | None = None
     by_default: bool = False
     selective_uncalibrated: bool = False
@@ -68,6 +70,7 @@ FORMATS: Catalog[Format] = Catalog(
             "tflite",
             "fmnist_edge.export.tflite:EXPORTER",
             embed="fmnist_edge.export.tflite_metadata:embed",
+            tool_metadata="fmnist_edge.export.tool_metadata:add",
             probe="fmnist_edge.explain.tflite:TFLiteProbe",
             by_default=True,
             interfaces={"int8": ("int8", "uint8", "float32"), "int16": ("int16", "float32")},

@@ -102,8 +102,11 @@ def out(to: Arguments, default: str, text: str) -> None:
     to.add_argument("--out", type=Path, default=Path(default), metavar="DIR", help=text)
 
 
-def report(to: Arguments, default: str, text: str = "JSON report to write.") -> None:
-    to.add_argument("--report", type=Path, default=Path(default), metavar="FILE", help=text)
+def report(to: Arguments, default: str, text: str = "JSON report to write; - prints it.") -> None:
+    """For `reports.Report`, which tells the default from the same path named by the user."""
+    path = Path(default)
+    to.add_argument("--report", type=Path, default=path, metavar="FILE", help=text)
+    to.set_defaults(default_report=path)
 
 
 class Renamed(argparse.Action):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from fmnist_edge.commands import arguments, bench_checks
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.commands.job import add_job, job_of, test_images
 from fmnist_edge.console import progress_bar
-from fmnist_edge.errors import InputError
+from fmnist_edge.errors import FileError, InputError
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, GPU, engines_on, shipped
 
 if TYPE_CHECKING:
@@ -108,15 +110,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     refuse_unused(options)
-    options.out = options.out or RESULTS
+    given, options.out = options.out, options.out or RESULTS
     if options.on is not None:
         return run_on_device(options)
     if options.check_overhead:
         return bench_checks.check_overhead(options)
     if options.check_cost:
         return bench_checks.check_cost(options)
-    from fmnist_edge.files import locked
+    from fmnist_edge.files import check_writable, locked
+    from fmnist_edge.worker.temporary import temporary_folder
 
+    if not options.resume and given is None:
+        try:
+            check_writable(options.out)
+        except FileError as error:
+            print(f"fmnist-edge: note: no results file is kept: {error}; --out DIR names another", file=sys.stderr)
+            with temporary_folder("results") as options.out:
+                return measure(begun(options), kept=False)
     if options.resume and not options.resume.exists():
         resumed(options)  # raises the error that says so
     # Two runs at once would also disturb each other. A journal lies in its device's folder of the results.
@@ -180,18 +190,46 @@ def run_on_device(options: argparse.Namespace) -> int:
     return outcome.exit_code(result)
 
 
-def measure(session: Session) -> int:
+class TimeLeft:
+    """A `progress` that announces, after the first round, how long the others take: each measures the same cells."""
+
+    def __init__(self, session: Session, progress: Callable[[int, int, str], None]) -> None:
+        self._progress = progress
+        # The pass that measures memory comes before the rounds. A resumed run has measured some cells before.
+        cells = len(session.cells)
+        self._first, self._second = (cells, 2 * cells) if not session.entries else (-1, -1)
+        self._rounds_left = session.plan.rounds - 1
+        self._start = 0.0
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        self._progress(done, total, text)
+        if done == self._first:
+            self._start = time.monotonic()
+        elif done == self._second and self._rounds_left:
+            seconds = self._rounds_left * (time.monotonic() - self._start)
+            left = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+            print(f"fmnist-edge: the first round is done; about {left} left", file=sys.stderr)
+
+
+def measure(session: Session, *, kept: bool = True) -> int:
+    """Measure, and print the result. `kept`: whether its file and journal are still there afterwards."""
     from fmnist_edge.bench import outcome, suite, validity
 
     count = len(session.cells)
     minutes = session.plan.estimate_s(count) / 60
-    print(f"{count} cells, plan {session.plan.name}: about {minutes:.0f} min in all", file=sys.stderr)
+    print(
+        f"{count} cells, plan {session.plan.name}: about {minutes:.0f} min in all, more with slow models; after the "
+        "first round it is known",
+        file=sys.stderr,
+    )
     idle = session.result["idle_cores"]
     if idle is not None and idle > validity.OTHER_CORES:
         print(f"fmnist-edge: other programs use {idle:.2f} cores; this run will be INVALID", file=sys.stderr)
     with progress_bar("measuring") as progress:
-        result = suite.run(session, progress)
-    print(f"{outcome.text(result)}\n\nwrote {session.path}")
-    if result["interrupted"]:
+        result = suite.run(session, TimeLeft(session, progress))
+    print(outcome.text(result))
+    if kept:
+        print(f"\nwrote {session.path}")
+    if kept and result["interrupted"]:
         print(f"fmnist-edge: interrupted; what was measured is kept, {suite.how_to_resume(session)}", file=sys.stderr)
     return outcome.exit_code(result)

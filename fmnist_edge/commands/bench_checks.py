@@ -45,23 +45,24 @@ def check_cost(options: argparse.Namespace) -> int:
     """What the runtime costs an app; table and JSON."""
     from fmnist_edge.bench.cost import LIMITS, artifact_figures, package_figures
     from fmnist_edge.bench.suite import save_images
-    from fmnist_edge.files import check_writable, write_json
+    from fmnist_edge.commands.reports import Report
     from fmnist_edge.worker.temporary import temporary_folder
 
     images = test_images(options)
-    check_writable(COST.parent)
+    report = Report.at(COST, optional=True)
     pairs = bare_pairs(options)
     figures = package_figures()
     with temporary_folder("images") as folder:
         file = save_images(folder / "images.npy", images)
         for artifact, engine in track(pairs, "cost"):
             figures += artifact_figures(artifact.path, engine, artifact.manifest.require_input(), file)
-    write_json(COST, {"schema": 1, "figures": [item.as_dict() for item in figures]})
+    report.write({"schema": 1, "figures": [item.as_dict() for item in figures]})
     rows = [
         [item.kind, f"{item.value:.3g}", f"{LIMITS[item.kind]:g}", "pass" if item.passed else "FAIL", item.note]
         for item in figures
     ]
-    print(table(["cost", "found", "limit", "gate", "what"], rows) + f"\n\nwrote {COST}")
+    print(table(["cost", "found", "limit", "gate", "what"], rows))
+    report.say_written(before="\n")
     return 0 if all(item.passed for item in figures) else GateError.exit_code
 
 

@@ -90,34 +90,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from fmnist_edge.artifact import collect
-    from fmnist_edge.files import check_writable, locked, write_json
+    from fmnist_edge.commands.reports import Report
     from fmnist_edge.parity.check import check
     from fmnist_edge.parity.evaluation import evaluation_for
 
-    check_writable(options.report.parent)
+    report = Report.of(options)
     artifacts = collect(options.artifacts)
     shape = artifacts[0].contract.input_shape
     evaluation = evaluation_for(options.images, options.labels, options.limit, options.data, shape)
     checked = list(check(artifacts, evaluation, trained=options.trained, reference=options.reference, track=track))
-    with locked(options.report.parent, wait=True):
-        write_json(  # first: it took minutes
-            options.report,
-            {
-                "schema": 1,
-                "images": len(evaluation.images),
-                "source": evaluation.source,
-                "rows": [r.as_dict() for r in checked],
-            },
-        )
+    rows = [row.as_dict() for row in checked]
+    report.write(  # first: it took minutes
+        {"schema": 1, "images": len(evaluation.images), "source": evaluation.source, "rows": rows}, locked=True
+    )
     if options.record:
         for row in checked:
             row.record(evaluation.source)
-    print(f"Parity on {len(evaluation.images):,} images of {evaluation.source}:\n")
-    print(table(PARITY_HEADER, [parity_row(row) for row in checked]))
-    open_verdicts = inconclusive(checked)
-    if open_verdicts:
-        print(f"\n{open_verdicts}")
-    print(f"\nwrote {options.report}{' and the verdicts into the manifests' if options.record else ''}")
+    with report.beside():
+        print(f"Parity on {len(evaluation.images):,} images of {evaluation.source}:\n")
+        print(table(PARITY_HEADER, [parity_row(row) for row in checked]))
+        open_verdicts = inconclusive(checked)
+        if open_verdicts:
+            print(f"\n{open_verdicts}")
+        report.say_written(" and the verdicts into the manifests" * options.record, before="\n")
     show_doubts(checked)
     judge(checked, strict=options.strict)
 

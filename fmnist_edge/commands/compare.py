@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge.bench import results
     from fmnist_edge.bench.comparison import compare, differences
     from fmnist_edge.bench.tables import COMPARISON_HEADER, comparison_rows, incomparable
-    from fmnist_edge.files import write_json
+    from fmnist_edge.commands.reports import Report
 
     a, b = results.load(options.a), results.load(options.b)
     wrong, noted = differences(a, b)
@@ -68,8 +68,8 @@ def run(options: argparse.Namespace) -> None:
     compared = compare(a, b)
     limit = options.fail_if_slower
     slower = [] if limit is None else [item for item in compared if item.is_slower(limit)]
-    write_json(
-        options.report,
+    report = Report.of(options)
+    report.write(
         {
             "schema": 1,
             "a": options.a.name,
@@ -79,13 +79,14 @@ def run(options: argparse.Namespace) -> None:
             "fail_if_slower": limit,
             "slower": len(slower),
             "cells": [item.as_dict() for item in compared],
-        },
+        }
     )
-    if any(item.ratios for item in compared):
-        print(table(COMPARISON_HEADER, comparison_rows(compared), right=["threads"]) + "\n")
-    for line in incomparable(compared):
-        print(line)
-    print(f"wrote {options.report}")
+    with report.beside():
+        if any(item.ratios for item in compared):
+            print(table(COMPARISON_HEADER, comparison_rows(compared), right=["threads"]) + "\n")
+        for line in incomparable(compared):
+            print(line)
+        report.say_written()
     for item in slower:
         print(f"FAILED {item.artifact} on {item.engine}, {item.threads} threads: {why(item)}", file=sys.stderr)
     if slower:

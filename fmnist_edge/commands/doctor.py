@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from fmnist_edge.aliases import JsonObject
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import table
-from fmnist_edge.errors import ArtifactError, GateError
+from fmnist_edge.errors import ArtifactError, FmnistEdgeError, GateError, UnavailableError
 from fmnist_edge.runtime.engine_catalog import CPU, engines_on
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ HELP = Help(
     description="""
         The manifest of an artifact holds some images and the scores that they had at export. This command classifies
         them again here. The scores must be the same, within the tolerance that engines which round differently need.
-        It also prints the verdict of `check`, where that was recorded.
+        It also prints the verdict of `check`, where that was recorded. Artifacts that cannot be tested here, such as
+        one whose engine is not installed, are named, and the others are tested.
 
         Needs an engine: ai-edge-litert for .tflite files, onnxruntime for .onnx files.
         """,
@@ -52,29 +54,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from fmnist_edge.artifact import collect
-    from fmnist_edge.files import check_writable, write_json
+    from fmnist_edge.commands.reports import Report
+
+    report = Report.of(options)
+    tested, untested = test_all(collect(options.artifacts), options)
+    if not tested and len(untested) == 1:
+        raise untested[0][1]
+    left_out = [{"artifact": str(artifact.path), "reason": str(error)} for artifact, error in untested]
+    report.write({"schema": 1, "artifacts": [entry(*pair) for pair in tested], "untested": left_out})
+    with report.beside():
+        for artifact, result in tested:
+            show(artifact, result)
+        report.say_written()
+    judge(tested, untested)
+
+
+def test_all(
+    artifacts: Sequence[Artifact], options: argparse.Namespace
+) -> tuple[list[tuple[Artifact, SelfTest]], list[tuple[Artifact, FmnistEdgeError]]]:
+    """(artifacts with what their golden vectors gave; artifacts that cannot be tested here, with the reason)."""
     from fmnist_edge.runtime import Classifier
 
-    check_writable(options.report.parent)
-    tested = []
-    for artifact in collect(options.artifacts):
-        recorded_parity(artifact)  # raises for a damaged one before anything runs
-        with Classifier.load(
-            artifact.path, threads=options.threads, engine=options.engine, try_first=True
-        ) as classifier:
-            tested.append((artifact, classifier.self_test()))
-    write_json(options.report, {"schema": 1, "artifacts": [entry(*pair) for pair in tested]})
-    for artifact, result in tested:
-        show(artifact, result)
-    print(f"wrote {options.report}")
+    tested: list[tuple[Artifact, SelfTest]] = []
+    untested: list[tuple[Artifact, FmnistEdgeError]] = []
+    for artifact in artifacts:
+        try:
+            recorded_parity(artifact)  # raises for a damaged one before anything runs
+            with Classifier.load(
+                artifact.path, threads=options.threads, engine=options.engine, try_first=True
+            ) as classifier:
+                tested.append((artifact, classifier.self_test()))
+        except (ArtifactError, UnavailableError) as error:
+            untested.append((artifact, error))
+    return tested, untested
+
+
+def judge(tested: Sequence[tuple[Artifact, SelfTest]], untested: Sequence[tuple[Artifact, FmnistEdgeError]]) -> None:
+    """Raises GateError when an artifact failed, else the kind of error for which one could not be tested."""
     failed = 0
     for artifact, result in tested:
         lines = failures(artifact, result)
         failed += bool(lines)
         for line in lines:
             print(f"FAILED {artifact.path}{line}", file=sys.stderr)
+    for artifact, error in untested:
+        reason = str(error).removeprefix(f"{artifact.path}: ")
+        print(f"NOT TESTED {artifact.path}: {reason}", file=sys.stderr)
     if failed:
         raise GateError(f"{failed} of {len(tested)} artifacts must not be used here")
+    if untested:
+        damaged = any(isinstance(error, ArtifactError) for _, error in untested)
+        kind = ArtifactError if damaged else UnavailableError
+        raise kind(f"{len(untested)} of {len(tested) + len(untested)} artifacts could not be tested here")
 
 
 def show(artifact: Artifact, result: SelfTest) -> None:

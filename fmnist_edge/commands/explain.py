@@ -12,8 +12,10 @@ from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import progress_bar, table
 
 if TYPE_CHECKING:
+    from fmnist_edge.aliases import JsonObject
     from fmnist_edge.artifact import Artifact
     from fmnist_edge.checkpoints import Checkpoint
+    from fmnist_edge.commands.reports import Report
     from fmnist_edge.explain.explanation import Explanation
     from fmnist_edge.explain.layers import LayerReport
 
@@ -59,41 +61,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="JSON report to write, with the plot beside it as .png; the plot shows the layers in the order of the "
-        "graph. Default: reports/explain-<model>-<precision>.<format>.json.",
+        "graph. - prints it, without a plot. Default: reports/explain-<model>-<precision>.<format>.json.",
     )
 
 
 def run(options: argparse.Namespace) -> None:
     from fmnist_edge import checkpoints
     from fmnist_edge.artifact import Artifact
+    from fmnist_edge.commands.reports import Report
     from fmnist_edge.errors import InputError
     from fmnist_edge.explain.explanation import check_loads, explain
-    from fmnist_edge.explain.plot import draw_layers
     from fmnist_edge.export.calibration_images import calibration_for
-    from fmnist_edge.files import check_writable, write_json
 
     artifact = Artifact.open(options.artifact)
-    report = options.report or Path("reports") / f"explain-{artifact.model}-{artifact.path.name}.json"
-    plot = report.with_suffix(".png")
-    if plot == report:
-        raise InputError(f"--report {report}: the plot is written there; name a .json file")
+    path = options.report or Path("reports") / f"explain-{artifact.model}-{artifact.path.name}.json"
+    if path.suffix == ".png":
+        raise InputError(f"--report {path}: the plot is written there; name a .json file")
     check_loads(artifact)
     checkpoint = checkpoints.load(options.reference or artifact.model, folder=options.trained)
     calibration = calibration_for(artifact.contract, options.calibration, options.data)
     if calibration is None:
         raise InputError(f"{artifact.path}: not a Fashion-MNIST model; give images of its shape with --calibration")
     images = calibration.images[: options.limit]
-    check_writable(report.parent)
+    report = Report.at(path, optional=options.report is None)
     with progress_bar(f"explaining {artifact.model} {artifact.path.name}") as progress:
         explanation = explain(artifact, checkpoint, images, progress=progress)
 
     written = {"images_source": calibration.source, **explanation.as_dict()}
-    write_json(report, written)
-    print(f"{artifact.path} against {checkpoint.path}, {explanation.images} images ({calibration.source}):\n")
-    print(table(HEADER, [row(explanation, layer, checkpoint) for layer in explanation.by_damage]))
-    print(f"\n{advice(explanation, options, checkpoint)}")
-    draw_layers(written, plot)
-    print(f"\nwrote {report} and {plot.name}")
+    report.write(written)
+    with report.beside():
+        print(f"{artifact.path} against {checkpoint.path}, {explanation.images} images ({calibration.source}):\n")
+        print(table(HEADER, [row(explanation, layer, checkpoint) for layer in explanation.by_damage]))
+        print(f"\n{advice(explanation, options, checkpoint)}")
+        draw(report, written)
+
+
+def draw(report: Report, written: JsonObject) -> None:
+    """Draw the plot beside the report, if that is a file."""
+    from fmnist_edge.commands.reports import STDOUT
+    from fmnist_edge.explain.plot import draw_layers
+
+    if report.path is not None and report.path != STDOUT:
+        plot = report.path.with_suffix(".png")
+        draw_layers(written, plot)
+        report.say_written(f" and {plot.name}", before="\n")
 
 
 def row(explanation: Explanation, report: LayerReport, checkpoint: Checkpoint) -> list[str]:

@@ -64,14 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from fmnist_edge.artifact import collect
-    from fmnist_edge.files import check_writable, write_json
+    from fmnist_edge.commands.reports import Report
     from fmnist_edge.parity.evaluation import evaluation_for
     from fmnist_edge.parity.matrix import suite
 
     artifacts = collect(options.artifacts)
     evaluation = evaluation_for(options.images, None, None, options.data, artifacts[0].contract.input_shape)
     images = evaluation.images[: options.limit]
-    check_writable(options.report.parent)
+    report = Report.of(options)
     choice = suite.Choice(
         engines=tuple(options.engine) if options.engine else None,
         micro_images=options.micro_limit,
@@ -80,9 +80,10 @@ def run(options: argparse.Namespace) -> None:
     with progress_bar("matrix") as progress:
         result = suite.run(artifacts, images, choice, progress)
     result |= {"images_of": len(evaluation.images), "source": evaluation.source}
-    write_json(options.report, result)  # first: it took minutes
-    show(result)
-    print(f"\nwrote {options.report}")
+    report.write(result)  # first: it took minutes
+    with report.beside():
+        show(result)
+        report.say_written(before="\n")
     judge(suite.failures(result), result)
 
 

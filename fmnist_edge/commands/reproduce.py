@@ -57,11 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from fmnist_edge.commands.reports import Report
     from fmnist_edge.export.recovery.validation import validation_images_for
     from fmnist_edge.export.reproduce import Recipe, reproduce
-    from fmnist_edge.files import check_writable, write_json
 
-    check_writable(options.report.parent)
+    report = Report.of(options)
     recipes = [Recipe.read(path) for path in options.manifests]
     found = []
     for recipe in track(recipes, "exporting again"):
@@ -79,10 +79,11 @@ def run(options: argparse.Namespace) -> None:
             ).fine_tuning_images
 
         found.append(reproduce(recipe, checkpoint, calibration, fine_tuning_images))
-    write_json(options.report, {"schema": 1, "artifacts": [item.as_dict() for item in found]})
-    for item in found:
-        show(item)
-    print(f"wrote {options.report}")
+    report.write({"schema": 1, "artifacts": [item.as_dict() for item in found]})
+    with report.beside():
+        for item in found:
+            show(item)
+        report.say_written()
     different = sum(not item.identical for item in found)
     if different:
         raise GateError(f"{different} of {len(found)} exports differ from what their manifests say")

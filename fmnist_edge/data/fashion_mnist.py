@@ -102,8 +102,15 @@ class Split:
 
 
 def cache_folder() -> Path:
-    """The folder for downloads: $XDG_CACHE_HOME/fmnist-edge, by default ~/.cache/fmnist-edge."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fmnist-edge"
+    """The folder for downloads: $XDG_CACHE_HOME/fmnist-edge, by default ~/.cache/fmnist-edge.
+
+    A user without a home, as some services have, gets a folder among the temporary files.
+    """
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(named or Path.home() / ".cache") / "fmnist-edge"
+    except RuntimeError:  # no HOME, and no such user
+        return Path(os.environ.get("TMPDIR", "/tmp")) / "fmnist-edge"
 
 
 def matches(shape: tuple[int, ...], classes: int) -> bool:

@@ -50,6 +50,7 @@ def export(
     golden_images: np.ndarray | None = None,
     findings: Findings | None = None,
     strict: bool = False,
+    tool_metadata: bool = True,
 ) -> Artifact:
     """Convert `checkpoint` and write `out/<precision>.<format>`, a file or a folder of sources, with its manifest.
 
@@ -61,6 +62,8 @@ def export(
         golden_images: shape and dtype as in Golden; None means some of the calibration images.
         findings: what is known about contract and calibration already, for the manifest; None judges the images.
         strict: whether a warning about them is an InputError, before anything is converted.
+        tool_metadata: write the metadata that other vendors' tools read, where the format has such. Artifacts of older
+            versions have none.
 
     Raises ExportError when the converter refuses the model or a float file's scores are wrong, InputError when
     `precision` needs calibration images and got none or cannot keep layers in float, UnknownNameError for a layer that
@@ -104,6 +107,8 @@ def export(
     inside = format.file
     if inside.embed is not None:
         content = load(inside.embed)(content, KEY, contract_text(contract))
+    if tool_metadata and format.tool_metadata is not None:
+        content = load(format.tool_metadata)(content, contract)
     images = golden_images
     if images is None:
         images = golden_images_for(contract, images_given.images if images_given else None)
@@ -128,6 +133,7 @@ def export(
         "keep_float": list(keep_float),
         "calibration": calibration_entry(images_given) if precision.calibrated and images_given else None,
         **findings.as_sections(),
+        **({"tool_metadata": True} if tool_metadata and format.tool_metadata else {}),
         "lrn_fits": {layer: fit.as_dict() for layer, fit in lowered.lrn_fits.items()},
         "op_census": census.ops,
         "float_ops": list(census.float_ops) if precision.activations in INTEGER_ACTIVATIONS else "all",

@@ -135,6 +135,7 @@ def reproduce(
             keep_float=recipe.manifest.keep_float,
             golden_images=recipe.golden.images if recipe.golden else None,
             findings=Findings(),  # the images were judged at the first export
+            tool_metadata="tool_metadata" in recipe.manifest,
         )
         found = [*compare_files(recipe, made), *compare_manifests(recipe.manifest, made.manifest)]
         found += compare_golden(recipe.golden, made.manifest.golden_vectors())

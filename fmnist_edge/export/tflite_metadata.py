@@ -1,4 +1,4 @@
-"""Add a named text to a `.tflite` file's metadata without rewriting the rest of the file.
+"""Add a named text or other content to a `.tflite` file's metadata without rewriting the rest of the file.
 
 A flatbuffer's offsets are relative to their own position and only point forward. So a new root table is put in front of
 the old file, with new versions of the two vectors that get longer. It refers to everything else in the old file, which
@@ -30,15 +30,15 @@ ENTRY_VTABLE, ENTRY = struct.Struct("<4H"), struct.Struct("<iII")
 BUFFER_VTABLE, BUFFER = struct.Struct("<3Hxx"), struct.Struct("<iI")
 
 
-def embed(content: bytes, name: str, text: str) -> bytes:
-    """Add `text` in UTF-8 as the metadata entry `name`.
+def embed(content: bytes, name: str, text: str | bytes) -> bytes:
+    """Add `text`, in UTF-8 if it is a str, as the metadata entry `name`.
 
     Raises ExportError when the file has that entry already, or uses something that this function does not support.
     """
     try:
-        return prepend_metadata(content, root(content), name.encode(), text.encode())
+        return prepend_metadata(content, root(content), name.encode(), text.encode() if isinstance(text, str) else text)
     except RefusedError as reason:
-        raise ExportError(f"the contract cannot go into the TFLite file ({reason})") from None
+        raise ExportError(f"{name} cannot go into the TFLite file ({reason})") from None
 
 
 def prepend_metadata(content: bytes, model: Table, name: bytes, text: bytes) -> bytes:

@@ -6,8 +6,9 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -16,11 +17,16 @@ from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for, is_artifact
 from fmnist_edge.runtime.golden import Golden, SelfTest
-from fmnist_edge.runtime.images import read_image
+from fmnist_edge.runtime.images import fitted, read_image
 from fmnist_edge.runtime.loading import Source
 from fmnist_edge.runtime.polarity import Polarity
 from fmnist_edge.runtime.prediction import Prediction, softmax
 from fmnist_edge.runtime.runner import Runner, model_input
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from fmnist_edge.runtime.given import Model
 
 __all__ = ["Classifier"]
 
@@ -76,13 +82,14 @@ class Classifier:
     @classmethod
     def load(
         cls,
-        path: str | Path,
+        model: Model,
         *,
         threads: int | None = None,
         engine: str | None = None,
         contract: Contract | None = None,
         verify: bool = False,
         try_first: bool = False,
+        manifest: Model | None = None,
     ) -> Classifier:
         """Load an exported file with the manifest beside it, or else with the contract inside it.
 
@@ -91,6 +98,9 @@ class Classifier:
         Such a file has no golden vectors either.
 
         Args:
+            model: a path; or the file's content as bytes, a file opened in binary mode, or a file inside a package or
+                zip (`importlib.resources.files(...) / "int8.tflite"`), beside which the manifest is found too. What is
+                no path is written to a temporary folder for as long as the engine loads it.
             threads: engine threads; None leaves the engine's default.
             engine: its name, e.g. "litert" or "onnxruntime"; None chooses it by the file's suffix.
             contract: use this contract, and ignore the manifest and the contract inside the file. The file is loaded
@@ -98,14 +108,36 @@ class Classifier:
             verify: replay the manifest's golden vectors, see `self_test`.
             try_first: load the file in a child process first, even if it has a manifest. The manifest proves that the
                 file is unaltered, not who made it. Use this for a file and manifest from an untrusted source.
+            manifest: the manifest, given as a model can be. None for the one beside the model.
 
         Raises ArtifactError when the file is missing, when its SHA-256 or its contract differs from the manifest's,
         when the engine refuses it, or, with `verify`, when a golden vector fails; UnavailableError when the engine is
-        not installed; InputError for an invalid argument.
+        not installed; InputError for an invalid argument; FileError for a model that cannot be read.
         """
-        path = Path(path)
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
             raise InputError(f"threads is {threads!r}; expected a whole number of at least 1")
+        if contract is not None and not isinstance(contract, Contract):
+            raise InputError(f"contract is {type(contract).__name__}; expected a Contract, see Contract.from_dict")
+        if isinstance(model, (str, os.PathLike)) and manifest is None:
+            return cls._load(Path(model), threads, engine, contract, verify, try_first)
+        from fmnist_edge.runtime.given import Given
+
+        given = Given.of(model, manifest, engine)
+        with given.on_disk() as path:
+            classifier = cls._load(path, threads, engine, contract, verify, try_first)
+        classifier._reload = partial(given.load, classifier.engine.name, threads)
+        return classifier
+
+    @classmethod
+    def _load(
+        cls,
+        path: Path,
+        threads: int | None,
+        engine: str | None,
+        contract: Contract | None,
+        verify: bool,
+        try_first: bool,
+    ) -> Classifier:
         name = engine or engines_for(path)[0]
         record = ENGINES[name]
         if not is_artifact(path):
@@ -167,6 +199,29 @@ class Classifier:
         start = time.perf_counter_ns()
         image = read_image(path, self.contract.input_shape, self.contract.resize)
         return self._predictions(self._polarity.apply(image[None], invert, 2), start)[0]
+
+    def fit_image(
+        self, image: np.ndarray | Image.Image, *, order: str = "RGB", ground: int | tuple[int, int, int] | None = None
+    ) -> np.ndarray:
+        """A camera's or Pillow's image of any size as the model takes it: uint8 of the contract's shape.
+
+        It is stretched by the contract's filter, and converted to greyscale or RGB. Needs Pillow.
+
+        Args:
+            image: a Pillow image; or an array (height, width) or (height, width, 1, 3 or 4), uint8, uint16, bool or
+                float 0..1. A fourth channel is alpha.
+            order: of an array's channels, "RGB" or "BGR" (OpenCV's).
+            ground: what lies behind transparent pixels: a grey level 0..255, or (red, green, blue).
+
+        Raises InputError for other images, and for one with transparent pixels and no `ground`; UnavailableError
+        without Pillow.
+
+        >>> frame = np.full((480, 640, 3), 30, np.uint8)
+        >>> with Classifier.load("exported/compact_cnn/int8.tflite") as classify:
+        ...     classify.fit_image(frame, order="BGR").shape
+        (28, 28, 1)
+        """
+        return fitted(image, self.contract.input_shape, self.contract.resize, order, ground)
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         """The model's dequantised outputs, float32 (n, classes): logits or probabilities, as the contract says.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmnist_edge.errors import InputError, UnavailableError
+from fmnist_edge.errors import FmnistEdgeError, InputError
 from fmnist_edge.lookup import Catalog, load
 
 if TYPE_CHECKING:
@@ -69,14 +69,19 @@ class EngineRecord:
     def load(self, path: str | Path, threads: int | None = None) -> Engine:
         """Load the model file at `path`; `threads=None` leaves the engine's default.
 
-        Raises UnavailableError when the engine is not installed, ArtifactError when it refuses the file.
+        Raises UnavailableError when the engine is not installed or cannot be imported, ArtifactError when it refuses
+        the file.
         """
         try:
             engine: Engine = load(self.implementation)(str(path), threads, **self.settings)
-        except ImportError as error:
-            if (error.name or "").partition(".")[0] == "fmnist_edge":
+        except FmnistEdgeError:
+            raise
+        except Exception as error:  # engines raise their own exception classes
+            if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "fmnist_edge":
                 raise  # a bug of ours, nothing to install
-            raise UnavailableError(f"{self.title} is not installed; run: {self.install}") from None
+            from fmnist_edge.runtime.engine_failures import meaning
+
+            raise meaning(error, path, self.title, self.install) from error
         engine.name, engine.survives_fork = self.name, self.survives_fork
         return engine
 

@@ -55,7 +55,7 @@ class Source:
                 f"{path}: its manifest and the contract inside it differ in {'; '.join(different)}; export it again"
             )
         if try_first:
-            try_load(path, engine)
+            try_load(path, engine, advice="; load it without try_first, by its manifest")
         return cls(path, manifest.contract, manifest.sha256, manifest.golden)
 
     @classmethod
@@ -67,7 +67,11 @@ class Source:
                 f"{path}: no manifest {manifest_path(path).name} beside it, and no contract inside; copy both files "
                 "that `fmnist-edge export` wrote, or pass a Contract to Classifier.load"
             )
-        try_load(path, engine)
+        beside = manifest_path(path)
+        advice = (
+            "load it without `contract`, by its manifest" if beside.is_file() else f"ship its manifest {beside.name}"
+        )
+        try_load(path, engine, advice=f"; {advice}")
         source = cls(path, contract, sha256_of(content))
         source.check()
         return source

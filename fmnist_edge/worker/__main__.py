@@ -15,6 +15,7 @@ MAX_OTHER_MESSAGE = 200  # characters of the message of another exception
 def main(task: str, text: str) -> None:
     """Run `task` and reply. Stdout carries our messages only; what engines print to it goes to stderr."""
     job = json.loads(text)
+    os.environ.pop("FMNIST_EDGE_CHILD", None)  # this child may start children of its own
     set_limits(job["memory"], job["seconds"])
     if job["folder"]:
         os.chdir(job["folder"])  # not earlier: Python before 3.11 imports from its start folder
@@ -24,14 +25,25 @@ def main(task: str, text: str) -> None:
         os.register_at_fork(after_in_child=answer.close)  # the pipe must close with this process, not with its forks
 
     def send(kind: str, value: object) -> None:
-        line = json.dumps({"fmnist-edge": kind, "value": value})
+        line = json.dumps({"fmnist-edge": kind, "value": value, "nonce": job["nonce"]})
         answer.write(f"\n{line}\n".encode("ascii"))  # earlier output may lack its newline
         answer.flush()
 
     try:
+        check_prefix(job["prefix"])
         send("done", function(task)(job["request"], lambda value: send("progress", value)))
     except Exception as error:  # engines raise their own exception classes
         send(*error_reply(error))
+
+
+def check_prefix(expected: str | None) -> None:
+    """Raises UnavailableError when this is not the parent's Python. A program that embeds Python may name another."""
+    if expected not in (None, sys.prefix):
+        from fmnist_edge.errors import UnavailableError
+
+        raise UnavailableError(
+            f"{sys.executable} is the Python of {sys.prefix}, and this process has that of {expected}"
+        )
 
 
 def function(task: str) -> Callable[[object, Callable[[object], None]], object]:
@@ -40,18 +52,23 @@ def function(task: str) -> Callable[[object, Callable[[object], None]], object]:
     try:
         return getattr(import_module(module), name)
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == "fmnist_edge":  # a bug of ours, nothing to install
+        if (error.name or "").partition(".")[0] == "fmnist_edge":  # a bug of ours, nothing to install
             raise
         from fmnist_edge.errors import UnavailableError
 
-        raise UnavailableError(f"{package} is not installed for {sys.executable}") from None
+        raise UnavailableError(not_installed(error)) from None
+
+
+def not_installed(error: ModuleNotFoundError) -> str:
+    return f"{(error.name or '').partition('.')[0]} is not installed for {sys.executable}"
 
 
 def error_reply(error: Exception) -> tuple[str, object]:
     """(kind, value) of the reply for an exception."""
     from fmnist_edge.errors import FmnistEdgeError, one_line
 
+    if isinstance(error, ModuleNotFoundError) and (error.name or "fmnist_edge").partition(".")[0] != "fmnist_edge":
+        return "refused", {"error": "UnavailableError", "message": not_installed(error)}
     if isinstance(error, FmnistEdgeError):
         return "refused", {"error": type(error).__name__, "message": one_line(error, MAX_OWN_MESSAGE)}
     return "failed", f"{type(error).__name__}: {one_line(error, MAX_OTHER_MESSAGE)}"

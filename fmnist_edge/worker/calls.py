@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fmnist_edge.worker.endings import PROGRESS, Ending, Status, ending_without_reply, last_output, parse_message, reply
+from fmnist_edge.worker.interpreter import GUARD, obstacle
 
 __all__ = ["call", "child_environment", "program"]
 
@@ -46,28 +47,34 @@ def call(
 
     Args:
         request: JSON, at most 100 kB; pass large arrays as files.
-        python: the interpreter, or a program that starts one; None for ours. It does not need fmnist-edge.
+        python: the interpreter, or a program that starts one; None for ours. It does not need fmnist-edge. Where ours
+            is not to be had (`interpreter.obstacle`), no child is started.
         timeout_s: seconds for the whole call.
         stall_s: seconds between two calls of `progress`.
         memory: bytes that the child may allocate.
         environment: variables that are added to ours or replace them.
         on_progress: called with each value that the task passes to `progress`.
     """
+    if python is None and (reason := obstacle()):
+        return Ending(Status.NOT_STARTED, reason)
     job = {"request": request, "folder": current_folder(), "memory": memory}
     job["seconds"] = None if timeout_s == NO_LIMIT_S else timeout_s
+    job["prefix"] = sys.prefix if python is None else None
+    job["nonce"] = nonce = os.urandom(8).hex()
     command = [absolute_path(python or sys.executable), "-m", "fmnist_edge.worker", task, json.dumps(job)]
     replies: list[Ending] = []
 
     def on_line(line: bytes) -> bool:
         """Handle one line; True after the reply."""
-        kind, value = parse_message(line) or ("", None)
+        kind, value = parse_message(line, nonce) or ("", None)
         if kind == PROGRESS:
             on_progress(value)
         elif kind:
             replies.append(reply(kind, value))
         return bool(replies)
 
-    child = {"env": {**child_environment(), **(environment or {})}, "cwd": PACKAGE_PARENT, "stderr": subprocess.PIPE}
+    variables = {**child_environment(), **(environment or {}), GUARD: "1"}
+    child = {"env": variables, "cwd": start_folder(), "stderr": subprocess.PIPE}
     end = run(command, on_line, timeout_s, stall_s, child)
     return replies[0] if replies else end
 
@@ -93,6 +100,11 @@ def child_environment() -> dict[str, str]:
     """
     search = [str(Path(part).absolute()) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     return {**os.environ, "PYTHONPATH": os.pathsep.join([PACKAGE_PARENT, *search]), "PYTHONSAFEPATH": "1"}
+
+
+def start_folder() -> str:
+    """Where the child starts: a folder without foreign modules. The package itself may be inside a zip file."""
+    return PACKAGE_PARENT if Path(PACKAGE_PARENT).is_dir() else sys.prefix
 
 
 def current_folder() -> str | None:

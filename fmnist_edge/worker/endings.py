@@ -13,8 +13,8 @@ from fmnist_edge.errors import FmnistEdgeError, one_line
 
 __all__ = ["PROGRESS", "Ending", "Status", "ending_without_reply", "last_output", "parse_message", "reply"]
 
-# The key of each message, and its value in a progress message. The child has both as literals.
-MESSAGE_KEY, PROGRESS = "fmnist-edge", "progress"
+# The keys of each message, and the first one's value in a progress message. The child has them as literals.
+MESSAGE_KEY, NONCE_KEY, PROGRESS = "fmnist-edge", "nonce", "progress"
 MAX_LINE = 200  # characters of a line that other code printed
 
 
@@ -56,11 +56,16 @@ class Ending:
         return self.value
 
 
-def parse_message(line: bytes) -> tuple[str, Any] | None:
-    """(kind, value) of a message; the kind is PROGRESS or a Status's value. None for a line that is no message."""
+def parse_message(line: bytes, nonce: str) -> tuple[str, Any] | None:
+    """(kind, value) of a message; the kind is PROGRESS or a Status's value.
+
+    None for a line that is no message, and for one without the `nonce` that only our child was given.
+    """
     try:
         found = json.loads(line)
         kind, value = found[MESSAGE_KEY], found["value"]
+        if found[NONCE_KEY] != nonce:
+            return None
         return (kind, value) if kind == PROGRESS else (Status(kind).value, value)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -1,6 +1,8 @@
 """`bench` and `compare` as scripts see them: exit codes, one-line errors, files."""
 
 import json
+import re
+from types import SimpleNamespace
 
 import pytest
 from support.bench_models import write_onnx
@@ -8,6 +10,7 @@ from support.bench_results import cell, result, steady
 
 from fmnist_edge.bench import overhead, results, suite
 from fmnist_edge.cli import main
+from fmnist_edge.commands import bench
 
 PLAN = """
 rounds = 1
@@ -40,6 +43,32 @@ def fails(capsys, arguments, code, *said):
         assert part in lines[0]
 
 
+class TestTimeLeft:
+    """What is announced after the first round is right within 30 %, however slow the cells are."""
+
+    @pytest.mark.parametrize("seconds_a_cell", [0.2, 9.0])
+    def test_it_is_announced_once(self, monkeypatch, capsys, seconds_a_cell):
+        now = [100.0]
+        monkeypatch.setattr(bench.time, "monotonic", lambda: now[0])
+        session = SimpleNamespace(cells=[1, 2, 3], entries={}, plan=SimpleNamespace(rounds=5))
+        progress = bench.TimeLeft(session, lambda *_: None)
+        announced_at = None
+        for done in range(3 * 6 + 1):
+            progress(done, 3 * 6, "a cell")
+            if announced_at is None and (err := capsys.readouterr().err):
+                number, unit = re.findall(r"about ([\d.]+) (s|min) left", err)[0]
+                announced_at, announced = now[0], float(number) * {"s": 1, "min": 60}[unit]
+            now[0] += 0.5 if done < 3 else seconds_a_cell  # the pass for memory is shorter
+        assert announced == pytest.approx(now[0] - seconds_a_cell - announced_at, rel=0.3)
+        assert not capsys.readouterr().err
+
+    def test_a_resumed_run_announces_nothing(self, capsys):
+        session = SimpleNamespace(cells=[1], entries={(0, 0): {}}, plan=SimpleNamespace(rounds=5))
+        for done in range(7):
+            bench.TimeLeft(session, lambda *_: None)(done, 6, "a cell")
+        assert not capsys.readouterr().err
+
+
 class TestBench:
     def test_a_run_prints_its_table_and_verdict_and_writes_its_file(self, plan, tmp_path, capsys):
         assert main(["bench", "--plan", plan, "--engine", "onnxruntime"]) == 0
@@ -48,6 +77,14 @@ class TestBench:
         assert "| linear/float32.onnx | onnxruntime |" in out and "INVALID" in out
         assert f"wrote {file.relative_to(tmp_path)}" in out
         assert results.load(file)["plan"]["name"] == "tiny"
+
+    def test_on_a_read_only_disk_the_results_are_printed(self, plan, tmp_path, capsys):
+        (tmp_path / "benchmarks").write_text("in the way")
+        assert main(["bench", "--plan", plan, "--engine", "onnxruntime"]) == 0
+        shown = capsys.readouterr()
+        assert "| linear/float32.onnx | onnxruntime |" in shown.out and "wrote" not in shown.out
+        assert "note: no results file is kept: benchmarks/results/.writable: cannot be written (" in shown.err
+        assert main(["bench", "--plan", plan, "--engine", "onnxruntime", "--out", "benchmarks/results"]) == 2
 
     def test_accuracies_are_taken_from_the_parity_report_that_is_there(self, plan, tmp_path, capsys):
         digest = json.loads((tmp_path / "exported/linear/float32.onnx.json").read_text())["sha256"]

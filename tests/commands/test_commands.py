@@ -5,7 +5,7 @@ import ast
 import re
 import shlex
 import tomllib
-from importlib import metadata
+from importlib import import_module, metadata
 
 import pytest
 from support import ROOT
@@ -288,6 +288,17 @@ class TestAMissingModule:
 
     def test_a_missing_part_of_an_installed_package_is_our_bug(self, capsys, monkeypatch):
         assert self.fails(monkeypatch, "keras.gone") == 70
+
+    def test_a_package_that_cannot_be_imported(self, capsys, monkeypatch, tmp_path):
+        """Such as one whose library needs a newer system."""
+        (tmp_path / "broken_of_the_test.py").write_text("raise ImportError('libx.so: file too short')")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setattr("fmnist_edge.commands.models.run", lambda _: import_module("broken_of_the_test"))
+        assert main(["models"]) == 3
+        assert capsys.readouterr().err == (
+            "fmnist-edge: error: this command needs broken_of_the_test, which is installed and cannot be imported "
+            "(libx.so: file too short); install it again\n"
+        )
 
     def test_a_package_that_is_not_installed_at_all(self, capsys, monkeypatch, absent):
         def requires(name):

@@ -89,11 +89,12 @@ class TestInterface:
     def test_onnx_takes_and_gives_uint8(self, exported):
         plain, artifact = exported("onnx", "int8"), exported("onnx", "int8", io="uint8")
         assert [tensor.dtype for tensor in (*artifact.manifest.inputs, *artifact.manifest.outputs)] == ["uint8"] * 2
-        assert artifact.manifest.op_census["QuantizeLinear"] == plain.manifest.op_census["QuantizeLinear"] - 1
+        # One less at the input; one more at the Softmax, which computes in float where the output is float.
+        assert artifact.manifest.op_census["QuantizeLinear"] == plain.manifest.op_census["QuantizeLinear"]
         for engine in ("onnxruntime", "onnxruntime-basic", "onnxruntime-disabled"):
             dtype, found = scores(artifact, engine)
             assert dtype == "uint8"
-            np.testing.assert_allclose(found, scores(plain, engine)[1], atol=1e-6)
+            np.testing.assert_allclose(found, scores(plain, engine)[1], atol=1 / 256)  # Softmax is rounded once more
 
     def test_a_float_end_of_an_onnx_file_is_refused(self):
         from onnx import parser

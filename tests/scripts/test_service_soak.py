@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from support import ROOT
+from support.installed import needs
 
 from fmnist_edge.worker.calls import child_environment
 
@@ -15,7 +16,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import malformed_requests  # noqa: E402
 import soak_service  # noqa: E402
 
-BUSY = b'HTTP/1.0 503 Busy\r\nRetry-After: 1\r\nContent-Length: 18\r\n\r\n{"error": "busy"}\n'
+BUSY = b'HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 17\r\n\r\n{"detail":"busy"}'
+YES = b'{"label":"yes","index":1,"confidence":0.50004}'
 GOOD = {
     "answers": {"busy": 7, "right": 10},
     "resident_mb": [60.0, 61.0, 60.5],
@@ -30,6 +32,7 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
+@needs("fastapi", "uvicorn")
 @pytest.mark.serial
 @pytest.mark.slow
 def test_twice_the_load(tmp_path):
@@ -40,6 +43,7 @@ def test_twice_the_load(tmp_path):
     assert re.search(r"p99 [\d.]+ ms in this run", done.stdout)
 
 
+@needs("fastapi", "uvicorn")
 @pytest.mark.slow
 def test_malformed_requests(tmp_path):
     done = run("malformed_requests.py", "--examples", "300", "--report", str(tmp_path / "malformed.json"))
@@ -50,17 +54,18 @@ def test_malformed_requests(tmp_path):
 @pytest.mark.parametrize(
     ("said", "kind"),
     [
-        (b"HTTP/1.0 200 OK\r\n\r\nyes\n", "right"),
-        (b"HTTP/1.0 200 OK\r\n\r\nno\n", "wrong"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + YES, "right"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + YES.replace(b"yes", b"no"), "wrong"),
+        (b"HTTP/1.1 200 OK\r\n\r\nyes", "wrong"),
         (BUSY, "busy"),
-        (BUSY.replace(b"Retry-After: 1\r\n", b""), "odd"),
+        (BUSY.replace(b"retry-after: 1\r\n", b""), "odd"),
         (BUSY[:-3], "odd"),
-        (b"HTTP/1.0 500 Internal Server Error\r\n\r\n{}", "odd"),
+        (b"HTTP/1.1 500 Internal Server Error\r\n\r\n{}", "odd"),
         (b"nonsense", "odd"),
     ],
 )
 def test_an_answer_is_the_right_one_or_a_clean_refusal(said, kind):
-    assert soak_service.kind_of(said, b"yes\n") == kind
+    assert soak_service.kind_of(said, ("yes", 0.5)) == kind
 
 
 @pytest.mark.parametrize(
@@ -81,8 +86,8 @@ def test_what_must_not_be_is_seen(changed, said):
 
 @pytest.mark.parametrize(
     ("said", "status"),
-    [(b"HTTP/1.0 400 Bad Request\r\nA: b\r\n\r\n{}", "400"), (b"HTTP/1.0 500 No\r\n\r\n{}", "500"), (b"", "silence"),
-     (b"<html>", "no status"), (b"HTTP/1.0 400 Bad Request\r\n\r\n", "no body")],
+    [(b"HTTP/1.1 400 Bad Request\r\nA: b\r\n\r\n{}", "400"), (b"HTTP/1.1 500 No\r\n\r\n{}", "500"), (b"", "silence"),
+     (b"<html>", "no status"), (b"HTTP/1.1 400 Bad Request\r\n\r\n", "no body")],
 )  # fmt: skip
 def test_a_status_is_read(said, status):
     assert malformed_requests.status_of(said) == status

@@ -13,7 +13,7 @@ from support import ROOT
 
 SOURCES = ("fmnist_edge", "benchmarks/plans")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
-LARGEST = 200_000  # bytes
+LARGEST = 110_000  # bytes
 OFFLINE = ("NewConnectionError", "NameResolutionError", "Temporary failure in name resolution", "ConnectTimeout")
 
 
@@ -118,3 +118,61 @@ def test_a_fresh_environment_runs_the_readmes_example(request, packages, name, t
     assert said.splitlines()[-1].startswith(f"{artifact}: the README's example and 16 golden vectors, by {engine} ")
     if name == "wheel":
         assert says(binaries / "fmnist-edge", "doctor", ROOT / artifact).count("| pass ") == 16
+
+
+APP = """
+import sys
+
+import numpy as np
+
+from fmnist_edge.errors import FmnistEdgeError
+from fmnist_edge.runtime import Classifier
+
+print("started", flush=True)
+path, engine = sys.argv[1:]
+try:
+    with Classifier.load(path, engine=engine) as classify:
+        print(classify(np.zeros((28, 28), np.uint8)).index, classify.engine.version, flush=True)
+except FmnistEdgeError as error:
+    print(f"{type(error).__name__}: {error}", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def freezer(device_wheel, tmp_path_factory):
+    """An environment with PyInstaller, the wheel for devices, LiteRT and ONNX Runtime; all from a lock file."""
+    folder = tmp_path_factory.mktemp("freezer")
+    subprocess.run([sys.executable, "-m", "venv", folder], env=environment(), check=True)
+    python = folder / "bin/python"
+    pip(python, "install", "--no-deps", "--require-hashes", "--requirement", ROOT / "requirements-pyinstaller.lock")
+    pip(python, "install", "--no-deps", device_wheel)
+    return python
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.skipif(not shutil.which("objdump"), reason="PyInstaller needs objdump, from binutils")
+@pytest.mark.parametrize("form", ["--onedir", "--onefile"])
+def test_a_frozen_app_runs_the_engines_and_never_starts_itself(freezer, tmp_path, form):
+    """A plain build: the wheel's hook is what brings the engines."""
+    (tmp_path / "app.py").write_text(APP)
+    command = [freezer, "-m", "PyInstaller", form, "--log-level", "ERROR", "app.py"]
+    subprocess.run(command, cwd=tmp_path, env=environment(), check=True)
+    app = tmp_path / "dist/app" if form == "--onefile" else tmp_path / "dist/app/app"
+
+    def says(path: Path, engine: str) -> str:
+        done = subprocess.run([app, path, engine], env=environment(), capture_output=True, text=True, timeout=120)
+        assert done.stdout.count("started") == 1, done.stdout + done.stderr
+        return done.stdout.splitlines()[1]
+
+    exported = ROOT / "exported/compact_cnn"
+    for name, engine, version in [
+        ("int8.tflite", "litert", "ai-edge-litert 2."), ("float32.onnx", "onnxruntime", "onnxruntime 1."),
+        ("int8.tflite", "numpy", "numpy 2."),
+    ]:  # fmt: skip
+        assert version in says(exported / name, engine)
+        alone = shutil.copy(exported / name, tmp_path)
+        assert says(alone, engine) == (
+            f"UnavailableError: {alone}: cannot be tried in a child process here: the app is frozen, so {app} is no "
+            f"Python interpreter but the app; ship its manifest {name}.json"
+        )

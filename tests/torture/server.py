@@ -32,6 +32,7 @@ MEMORY = 6 << 30  # bytes a child may have: the machine is to survive what the t
 EVENTS = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "pickle.find_class", "socket.connect", "ctypes.dlopen"}
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "shutil.rmtree"}
 TRIAL = "fmnist_edge.runtime.trial:load_and_run"
+NONCE = "forked"
 NOTE = re.compile(r"\d+ cells, plan |fmnist-edge: other programs use ")  # what bench says before it begins
 ESCAPED = 71  # exit code of a command that raised what it should have caught
 # How a Raspberry Pi and an NVIDIA GPU are asked for their clocks and temperature.
@@ -210,7 +211,7 @@ def forked(started: Callable[..., Ending]) -> Callable[..., Ending]:
         os.close(write)
         code = waited(child, time.monotonic() + min(options["timeout_s"], 5))
         with os.fdopen(read, "rb") as pipe:
-            messages = [message for line in pipe if (message := parse_message(line))]
+            messages = [message for line in pipe if (message := parse_message(line, NONCE))]
         if code is None:
             return Ending(Status.TIMED_OUT)
         return reply(*messages[-1]) if messages else ending_without_reply(code, "")
@@ -222,7 +223,8 @@ def tried(task: str, request: Any, write: int, options: dict[str, Any]) -> int:
     os.setpgid(0, 0)
     os.dup2(write, 1)
     try:
-        order = {"request": request, "folder": None, "memory": options["memory"], "seconds": options["timeout_s"]}
+        order = {"request": request, "folder": None, "memory": options["memory"], "seconds": options["timeout_s"],
+                 "prefix": None, "nonce": NONCE}  # fmt: skip
         worker.main(task, json.dumps(order))
         return 0
     except BaseException:

@@ -178,6 +178,9 @@ class TestMessages:
         assert isinstance(found.error, UnavailableError)
         assert found.reason == f"no_such_package is not installed for {sys.executable}"
         assert call("fmnist_edge.no_such_module:task", None).status is Status.FAILED
+        (tmp_path / "lacking_later.py").write_text("def task(*_): import no_such_package.inside")
+        later = call("lacking_later:task", None)
+        assert isinstance(later.error, UnavailableError) and later.reason == found.reason
 
 
 class TestEndings:

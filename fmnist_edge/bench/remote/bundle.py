@@ -169,5 +169,6 @@ def code() -> Mapping[str, bytes]:
         file
         for name in DEVICE_SIDE
         for file in (sorted((package / name).rglob("*.py")) if (package / name).is_dir() else [package / name])
+        if "-" not in file.name  # PyInstaller's hook, which is no module
     ]
     return {f"{CODE}/{file.relative_to(package).as_posix()}": file.read_bytes() for file in found}

@@ -7,7 +7,6 @@ than the standard library.
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 import os
 import signal
@@ -41,6 +40,8 @@ def start(folder: Path) -> JsonObject:
     state = read_state(folder)
     if state["status"] == "done" and (folder / state["result"]).is_file():
         return state
+    import fcntl  # here, because Windows has none
+
     with open(folder.parent / LOCK, "a+b") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -151,6 +152,8 @@ def collect(folder: Path) -> None:
 
 
 def is_alive(folder: Path) -> bool:
+    import fcntl
+
     try:
         with open(folder.parent / LOCK, "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 import subprocess
 import sys
@@ -76,6 +75,8 @@ def install(requirements: Path, environment: Path, say: Callable[[str], object])
 
 def take_lock(lock: IO[bytes]) -> bool:
     """Take `lock`; returns whether another process held it before."""
+    import fcntl  # here, because Windows has none
+
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -8,7 +8,6 @@ verifies its packages by Debian's signed lists, pip its wheels by the hashes in 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -50,6 +49,8 @@ def make(folder: Path, report: Callable[[str], object] = lambda line: None) -> N
     A lock file lets one process at a time make it. `report` is called with a line per step. Raises UnavailableError
     when a program is missing on this machine or a package cannot be fetched, FileError when `folder` cannot be written.
     """
+    import fcntl  # here, because Windows has none
+
     folder = folder.resolve()
     for name, package in PROGRAMS.items():
         if shutil.which(name) is None:

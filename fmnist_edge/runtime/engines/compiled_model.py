@@ -13,7 +13,7 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
 from fmnist_edge.runtime.engine import Engine, TensorSpec, single
 from fmnist_edge.runtime.engines import tflite_file
-from fmnist_edge.runtime.engines.native_output import captured_output
+from fmnist_edge.runtime.engines.native_output import captured_output, without_log
 from fmnist_edge.runtime.placement import Placement
 
 if TYPE_CHECKING:
@@ -38,9 +38,13 @@ class CompiledModelEngine(Engine):
 
         self.version = f"ai-edge-litert {metadata.version('ai-edge-litert')}"
         try:
-            self.input, self.output = specs(content, path)
-            model: CompiledModel = self._compile(CompiledModel, content, threads)
-            self._inputs, self._outputs = model.create_input_buffers(SIGNATURE), model.create_output_buffers(SIGNATURE)
+            with without_log():
+                self.input, self.output = specs(content, path)
+                model: CompiledModel = self._compile(CompiledModel, content, threads)
+                self._inputs = model.create_input_buffers(SIGNATURE)
+                self._outputs = model.create_output_buffers(SIGNATURE)
+                zeros = np.zeros([size or 1 for size in self.input.shape], self.input.dtype)
+                self._inputs[0].write(zeros.view(np.int8))  # the first one logs too
         except (ValueError, RuntimeError, TypeError) as error:
             raise ArtifactError(f"{path}: CompiledModel refuses the file ({one_line(error, 120)})") from None
         self._model = model
@@ -55,7 +59,8 @@ class CompiledModelEngine(Engine):
         return self._outputs[0].read(prod(shape) * dtype.itemsize, np.int8).view(dtype).reshape(shape)
 
     def close(self) -> None:
-        self._inputs = self._outputs = self._model = None
+        with without_log():
+            self._inputs = self._outputs = self._model = None
 
     def _compile(self, compiled_model: type[CompiledModel], content: bytes, threads: int | None) -> CompiledModel:
         return compiled_model.from_buffer(content, **options(threads))

@@ -14,7 +14,9 @@ import numpy as np
 
 from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.runtime.engine import Engine, single
+from fmnist_edge.runtime.engine_failures import is_missing
 from fmnist_edge.runtime.engines import tflite_file
+from fmnist_edge.runtime.engines.native_output import without_log
 from fmnist_edge.runtime.engines.tflite_faults import known_fault, missing_op
 
 __all__ = ["LiteRTEngine"]
@@ -56,8 +58,9 @@ class LiteRTEngine(Engine):
         if preserve_all_tensors:
             chosen["experimental_preserve_all_tensors"] = True
         try:
-            self._interpreter = module.Interpreter(model_content=content, num_threads=threads, **chosen)
-            self._interpreter.allocate_tensors()
+            with without_log():
+                self._interpreter = module.Interpreter(model_content=content, num_threads=threads, **chosen)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, TypeError) as error:
             missing = missing_op(error, self.version) or f"refuses the file ({one_line(error, 120)})"
             raise ArtifactError(f"{path}: {self.version} {missing}") from None
@@ -83,14 +86,19 @@ class LiteRTEngine(Engine):
 
 
 def provider(packages: Sequence[str]) -> tuple[ModuleType, str]:
-    """(module that holds Interpreter, "distribution version") of the first package that can be imported."""
+    """(module that holds Interpreter, "distribution version") of the first package that can be imported.
+
+    Raises ModuleNotFoundError if none is installed, else the exception of the first that is.
+    """
+    broken: Exception | None = None
     for package in packages:
         module, distribution = PROVIDERS[package]
         try:
             return import_module(module), f"{distribution} {version_of(module, distribution)}"
-        except ImportError:
-            continue
-    raise ModuleNotFoundError(name=packages[0])
+        except Exception as error:
+            if not is_missing(error):
+                broken = broken or error
+    raise broken or ModuleNotFoundError(name=packages[0])
 
 
 def version_of(module: str, distribution: str) -> str:

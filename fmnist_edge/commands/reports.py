@@ -1,0 +1,84 @@
+"""Where a command's JSON report goes: into a file, to stdout, or, where the default folder is read-only, nowhere."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
+
+from fmnist_edge.errors import FileError
+
+__all__ = ["STDOUT", "Report"]
+
+STDOUT = Path("-")
+
+
+class Report:
+    """A JSON report. Make one with `of` before the work, which may take minutes.
+
+    Attributes:
+        path: the file; STDOUT for stdout; None for a default file that cannot be written.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._optional = False
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Report:
+        """The report of `--report`. A default one that cannot be written is a note on stderr.
+
+        Raises FileError when a file that the user named cannot be written.
+        """
+        return cls.at(options.report, optional=options.report is options.default_report)
+
+    @classmethod
+    def at(cls, path: Path, *, optional: bool) -> Report:
+        """The report at `path`; `optional`: whether the command goes on when it cannot be written."""
+        from fmnist_edge.files import check_writable
+
+        report = cls(path)
+        report._optional = optional
+        if path != STDOUT:
+            with report._noting_errors():
+                check_writable(path.parent)
+        return report
+
+    def write(self, value: object, *, locked: bool = False) -> None:
+        """Write `value` as JSON. Raises FileError when it cannot be written, unless it is a default one.
+
+        `locked`: wait until no other run holds the lock of the folder.
+        """
+        from fmnist_edge import files
+
+        if self.path == STDOUT:
+            sys.stdout.write(files.json_text(value))
+            sys.stdout.flush()
+        elif self.path is not None:
+            lock = files.locked(self.path.parent, wait=True) if locked else nullcontext()
+            with self._noting_errors(), lock:
+                files.write_json(self.path, value)
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Print in here what is for people: to stderr, where stdout has the JSON."""
+        with redirect_stdout(sys.stderr if self.path == STDOUT else sys.stdout):
+            yield
+
+    def say_written(self, more: str = "", before: str = "") -> None:
+        """Print which file was written, if one was. `more` and `before`: the rest of the line, and an empty line."""
+        if self.path not in (None, STDOUT):
+            print(f"{before}wrote {self.path}{more}")
+
+    @contextmanager
+    def _noting_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except FileError as error:
+            if not self._optional:
+                raise
+            self.path = None
+            advice = "--report FILE names another file, --report - prints it"
+            print(f"fmnist-edge: note: no report is written: {error}; {advice}", file=sys.stderr)
