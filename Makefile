@@ -24,7 +24,7 @@ INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --requir
 SERVED := exported/tiny_resnet/int8.tflite
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test test-all sshd torture coverage-table lint types docs bench gpu report exported matrix compat aarch64 emulate estimate boards microcontroller soak audit licences release lock wheel clean
+.PHONY: help data demo test test-all sshd torture coverage-table lint types docs bench gpu report exported matrix compat aarch64 emulate estimate boards npu microcontroller soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -133,6 +133,9 @@ estimate: $(READY)  ## estimate the latency of exported/ on Raspberry Pi boards;
 
 boards: $(READY)  ## tell on which boards the shipped models fit; write docs/boards.md
 	$(EDGE) fit exported/*/int8.tflite --page docs/boards.md
+
+npu: $(READY)  ## compile the shipped models for an Ethos-U, and hold them to lists of ops; write the table in docs/npu.md
+	-$(EDGE) npu exported/*/int8.tflite --target ethos-u55-128 --target ethos-u85-256 --target edge-tpu --target nnapi --out build/npu --page docs/npu.md
 
 aarch64: $(READY) wheel  ## test the wheel for devices and exported/ on the same emulated cores (needs qemu-user)
 	PYTHON=$(BIN)/python sh scripts/aarch64.sh build/emulation dist/fmnist_edge_runtime-*.whl exported/*/int8.tflite exported/*/float32.onnx
