@@ -16,6 +16,8 @@ from fmnist_edge.checkpoints import load as load_checkpoint
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.parity import ParityReport, compare, gate_for
 from fmnist_edge.parity.evaluation import Evaluation
+from fmnist_edge.parity.outside import outside_images
+from fmnist_edge.parity.reliability import Reliability, reliability
 from fmnist_edge.parity.verdict import ParityVerdict
 from fmnist_edge.runtime import Classifier, Preprocessing
 from fmnist_edge.runtime.contract import Contract
@@ -32,6 +34,7 @@ class CheckedArtifact:
     artifact: Artifact
     engine: str
     report: ParityReport
+    reliability: Reliability | None = None
 
     def record(self, source: str) -> Artifact:
         """Write the verdict into the artifact's manifest; `source` names the images. The model file does not change."""
@@ -48,6 +51,7 @@ class CheckedArtifact:
             "size_bytes": self.artifact.size_bytes,
             "engine": self.engine,
             **self.report.as_dict(),
+            "confidence": None if self.reliability is None else self.reliability.as_dict(),
         }
 
 
@@ -81,6 +85,7 @@ def check(
         with Classifier.load(artifact.path) as classifier:
             scores = scores_of(classifier, evaluation.images, track, f"{artifact.model} {artifact.path.name}")
             engine = classifier.engine.version
+            worth = reliability_of(artifact, classifier, scores, evaluation)
         report = compare(
             references[key],
             scores,
@@ -89,7 +94,7 @@ def check(
             published_accuracy=published(artifact.model) if evaluation.published else None,
             output=artifact.contract.output,
         )
-        yield CheckedArtifact(artifact, engine, report)
+        yield CheckedArtifact(artifact, engine, report, reliability=worth)
 
 
 def check_loads(artifact: Artifact) -> None:
@@ -100,6 +105,23 @@ def check_loads(artifact: Artifact) -> None:
 def scores_of(classifier: Classifier, images: np.ndarray, track: Track, label: str) -> np.ndarray:
     """The artifact's scores on all images, float32 (n, classes)."""
     return np.concatenate([classifier.scores(chunk) for chunk in track(chunks(images), label)])
+
+
+def reliability_of(
+    artifact: Artifact, classifier: Classifier, scores: np.ndarray, evaluation: Evaluation
+) -> Reliability | None:
+    """What the manifest's confidence is worth on these images, and on images that are none of the classes.
+
+    None without a confidence, or without labels. `classifier`: of the artifact; `scores`: its scores on the images.
+    """
+    confidence, contract = artifact.manifest.confidence, artifact.contract
+    if confidence is None or evaluation.labels is None:
+        return None
+    outside = outside_images(contract.input_shape, digits=artifact.model in MODELS)
+    unknown = {
+        kind: ~confidence.known(classifier.scores(images), contract.output, images) for kind, images in outside.items()
+    }
+    return reliability(confidence, scores, evaluation.labels, evaluation.images, contract.output, unknown)
 
 
 def reference_scores(checkpoint: Checkpoint, contract: Contract, images: np.ndarray, track: Track) -> np.ndarray:

@@ -15,6 +15,7 @@ from typing import Any
 
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime import json_values as values
+from fmnist_edge.runtime.confidence import Confidence
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec, kind_of
 from fmnist_edge.runtime.golden import Golden
@@ -115,6 +116,7 @@ class Manifest:
         golden: packed golden vectors; see `golden_vectors`.
         arena_bytes, ops, files: for a c-array: the memory it needs, its ops, and file -> SHA-256.
         recovery: None without `export --tune-accuracy`.
+        confidence: temperature and thresholds of the file; None where `fmnist-edge confidence` fitted none.
         parity: the recorded verdict; `fmnist_edge.parity.verdict.ParityVerdict` reads it. It is not validated here,
             so that `check --record` can replace a damaged one.
     """
@@ -142,6 +144,7 @@ class Manifest:
     ops: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     recovery: Recovery | None = None
+    confidence: Confidence | None = None
     parity: object = None
 
     @classmethod
@@ -305,5 +308,6 @@ SECTIONS: dict[str, Callable[[object, str], object]] = {
     "ops": values.list_of(values.text),
     "files": values.dict_of(values.printable),
     "recovery": values.optional(Recovery.from_json),
+    "confidence": values.optional(Confidence.from_json),
     "parity": unvalidated,
 }

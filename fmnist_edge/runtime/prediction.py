@@ -16,12 +16,13 @@ class Prediction:
     """The answer for one image.
 
     Attributes:
-        label, index, confidence: name, index and probability of the most likely class.
+        label: name of the most likely class; None where the classifier abstains, because the answer is unknown.
+        index, confidence: index and probability of the most likely class.
         probabilities: of all classes, float32 (classes,).
         latency_ns: nanoseconds from image to probabilities. For a batch it is the time of the whole call.
     """
 
-    label: str
+    label: str | None
     index: int
     confidence: float
     probabilities: np.ndarray
