@@ -33,9 +33,8 @@ class TestFit:
         scores, labels, images = overconfident(20_000, factor)
         found = fit(scores, labels, images, **CHOICES)
         assert found.temperature == pytest.approx(factor, rel=0.04)
-        assert fit(
-            softmax(scores), labels, images, **{**CHOICES, "output": "probabilities"}
-        ).temperature == pytest.approx(factor, rel=0.04)
+        softened = fit(softmax(scores), labels, images, **{**CHOICES, "output": "probabilities"})
+        assert softened.temperature == pytest.approx(factor, rel=0.04)
 
     @pytest.mark.parametrize("coverage", [0.8, 0.95])
     @pytest.mark.parametrize("output", ["logits", "probabilities"])
@@ -79,9 +78,7 @@ class TestReliability:
 
     def test_gates_fail(self):
         half = np.arange(100) < 50
-        assert any(
-            "50.0% of noise images are unknown; expected 90%" in line for line in self.measured(noise=half).failures
-        )
+        assert self.measured(noise=half).failures == ["50.0% of noise images are unknown; expected 90%"]
         assert self.measured(gradient=half).failures == [], "gradients are shown and not judged"
         assert self.measured(noise=np.arange(100) < 88).failures == [], "100 images do not show it"
 
@@ -111,17 +108,18 @@ class TestOutside:
         assert all(np.array_equal(first[kind], second[kind]) for kind in first)
 
 
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    from fmnist_edge.data import fashion_mnist
+
+    folder = tmp_path_factory.mktemp("images")
+    validation = fashion_mnist.train_and_validation(60_000, 5_000)[1].part(0, 600)
+    np.save(folder / "images.npy", validation.images)
+    np.save(folder / "labels.npy", validation.labels)
+    return ["--images", str(folder / "images.npy"), "--labels", str(folder / "labels.npy")]
+
+
 class TestCommands:
-    @pytest.fixture(scope="class")
-    def images(self, tmp_path_factory):
-        from fmnist_edge.data import fashion_mnist
-
-        folder = tmp_path_factory.mktemp("images")
-        validation = fashion_mnist.train_and_validation(60_000, 5_000)[1].part(0, 600)
-        np.save(folder / "images.npy", validation.images)
-        np.save(folder / "labels.npy", validation.labels)
-        return ["--images", str(folder / "images.npy"), "--labels", str(folder / "labels.npy")]
-
     @pytest.fixture
     def path(self, tmp_path):
         for item in (COMPACT, Path(f"{COMPACT}.json")):

@@ -18,15 +18,8 @@ from fmnist_edge.runtime.manifest import Manifest, manifest_path
 from fmnist_edge.runtime.prediction import softmax
 
 NOTHING = {"threshold": 0.0, "energies": None, "contrast": 0.0}  # no answer is unknown
-SECTION = {
-    "temperature": 2.0,
-    **NOTHING,
-    "abstain": False,
-    "coverage": 0.95,
-    "images": 500,
-    "source": "mine",
-    "seen": False,
-}
+ORIGIN = {"coverage": 0.95, "images": 500, "source": "mine", "seen": False}
+SECTION = {"temperature": 2.0, **NOTHING, "abstain": False, **ORIGIN}
 SCORES = np.float32([[3, 1, 0], [0.5, 0.4, 0.3]])
 GREY = np.full((2, 4, 4), 100, np.uint8)
 
