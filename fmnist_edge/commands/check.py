@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.check_confidence import confidence_failures, confidence_table
+from fmnist_edge.commands.check_on import add_on, elsewhere_failures, elsewhere_for, elsewhere_table
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import table, track
 from fmnist_edge.errors import GateError
@@ -54,6 +55,7 @@ HELP = Help(
         """,
     examples=(
         ("What is in exported/", "check exported"),
+        ("On a Raspberry Pi; give it again after a broken link", "check exported/tiny_resnet --on pi@raspberrypi"),
         ("Record the verdicts in the manifests", "check exported/tiny_resnet --record"),
         ("A model and images of your own",
          "check exported/my --reference my.keras --images images.npy --labels labels.npy"),
@@ -75,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels", metavar="FILE.npy", help="Classes of your own images, as numbers; the gates on accuracy need them."
     )
     arguments.limit(on, "Use only the first N images; the report says so.")
+    add_on(parser)
     output = parser.add_argument_group("Output")
     arguments.report(output, "reports/parity.json")
     output.add_argument(
@@ -99,7 +102,17 @@ def run(options: argparse.Namespace) -> None:
     artifacts = collect(options.artifacts)
     shape = artifacts[0].contract.input_shape
     evaluation = evaluation_for(options.images, options.labels, options.limit, options.data, shape)
-    checked = list(check(artifacts, evaluation, trained=options.trained, reference=options.reference, track=track))
+    elsewhere = elsewhere_for(options, artifacts, evaluation.images)
+    checked = list(
+        check(
+            artifacts,
+            evaluation,
+            trained=options.trained,
+            reference=options.reference,
+            track=track,
+            elsewhere=elsewhere,
+        )
+    )
     with locked(options.report.parent, wait=True):
         write_json(  # first: it took minutes
             options.report,
@@ -107,6 +120,7 @@ def run(options: argparse.Namespace) -> None:
                 "schema": 1,
                 "images": len(evaluation.images),
                 "source": evaluation.source,
+                "on": options.on,
                 "rows": [r.as_dict() for r in checked],
             },
         )
@@ -115,7 +129,7 @@ def run(options: argparse.Namespace) -> None:
             row.record(evaluation.source)
     print(f"Parity on {len(evaluation.images):,} images of {evaluation.source}:\n")
     print(table(PARITY_HEADER, [parity_row(row) for row in checked]))
-    print(confidence_table(checked), end="")
+    print(elsewhere_table(checked) + confidence_table(checked), end="")
     open_verdicts = inconclusive(checked)
     if open_verdicts:
         print(f"\n{open_verdicts}")
@@ -132,9 +146,10 @@ def judge(checked: Sequence[CheckedArtifact], *, strict: bool) -> None:
             word = "FAILED" if report.failures else "inconclusive:"
             found = "; ".join([*report.failures, *report.undecided])
             print(f"{word} {row.artifact.path}: {found} (worst images: {worst})", file=sys.stderr)
-    doubtful = confidence_failures(checked)
-    for line in doubtful.values():
+    otherwise = [elsewhere_failures(checked), confidence_failures(checked)]
+    for line in (line for found in otherwise for line in found.values()):
         print(line, file=sys.stderr)
+    doubtful = {path for found in otherwise for path in found}
     failed = sum(not row.report.passed or str(row.artifact.path) in doubtful for row in checked)
     if failed:
         raise GateError(f"{failed} of {len(checked)} artifacts failed their gate")

@@ -15,6 +15,7 @@ from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.checkpoints import load as load_checkpoint
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.parity import ParityReport, compare, gate_for
+from fmnist_edge.parity.elsewhere import Elsewhere, ElsewhereReport, compare_machines
 from fmnist_edge.parity.evaluation import Evaluation
 from fmnist_edge.parity.outside import outside_images
 from fmnist_edge.parity.reliability import Reliability, reliability
@@ -35,6 +36,7 @@ class CheckedArtifact:
     engine: str
     report: ParityReport
     reliability: Reliability | None = None
+    elsewhere: ElsewhereReport | None = None
 
     def record(self, source: str) -> Artifact:
         """Write the verdict into the artifact's manifest; `source` names the images. The model file does not change."""
@@ -52,6 +54,7 @@ class CheckedArtifact:
             "engine": self.engine,
             **self.report.as_dict(),
             "confidence": None if self.reliability is None else self.reliability.as_dict(),
+            "elsewhere": None if self.elsewhere is None else self.elsewhere.as_dict(),
         }
 
 
@@ -59,7 +62,13 @@ Track = Callable[[Sequence[np.ndarray], str], Iterator[np.ndarray]]
 
 
 def check(
-    artifacts: Sequence[Artifact], evaluation: Evaluation, *, trained: Path, reference: str | None = None, track: Track
+    artifacts: Sequence[Artifact],
+    evaluation: Evaluation,
+    *,
+    trained: Path,
+    reference: str | None = None,
+    track: Track,
+    elsewhere: Elsewhere | None = None,
 ) -> Iterator[CheckedArtifact]:
     """Compare each artifact, as its engine runs it, with the Keras model it was made from.
 
@@ -67,6 +76,8 @@ def check(
         trained: folder of the zoo's `.keras` files.
         reference: path of the Keras model, for artifacts of a model that is not in the zoo.
         track: wraps the chunks of images in a progress bar.
+        elsewhere: the artifacts' scores on another machine, which are then judged in place of this machine's, and
+            compared with them.
 
     Yields in the order of `artifacts`. Raises ArtifactError when an artifact does not load, or the reference is not the
     file that it was made from, InputError for a precision without a gate.
@@ -85,6 +96,11 @@ def check(
         with Classifier.load(artifact.path) as classifier:
             scores = scores_of(classifier, evaluation.images, track, f"{artifact.model} {artifact.path.name}")
             engine = classifier.engine.version
+            there = None if elsewhere is None else elsewhere.scores[artifact.manifest.sha256]
+            machines = None
+            if elsewhere is not None and there is not None:
+                machines = compare_machines(scores, there, elsewhere.where, artifact.manifest.kind)
+                scores, engine = there.scores, there.engine
             worth = reliability_of(artifact, classifier, scores, evaluation)
         report = compare(
             references[key],
@@ -94,7 +110,7 @@ def check(
             published_accuracy=published(artifact.model) if evaluation.published else None,
             output=artifact.contract.output,
         )
-        yield CheckedArtifact(artifact, engine, report, reliability=worth)
+        yield CheckedArtifact(artifact, engine, report, reliability=worth, elsewhere=machines)
 
 
 def check_loads(artifact: Artifact) -> None:
