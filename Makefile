@@ -101,6 +101,7 @@ report: $(READY)  ## show what is in benchmarks/results, in reports/ and in the 
 exported: $(READY) data  ## export again the shipped files in exported/
 	$(EDGE) export $(SHIPPED) --format onnx --precision float32
 	$(EDGE) export $(SHIPPED) --format tflite --precision int8
+	$(EDGE) confidence $(SHIPPED:%=exported/%/float32.onnx) $(SHIPPED:%=exported/%/int8.tflite)
 
 $(OLD_READY): requirements-tflite-runtime.lock
 	$(PYTHON) -m venv $(OLD)
