@@ -26,7 +26,8 @@ HELP = Help(
         Compares what an artifact needs with the flash and RAM of boards, before there is a board.
 
         - On a microcontroller: TensorFlow Lite Micro. The package tflite-micro measures its tensor arena on this
-        machine; for a c-array folder, export has done so. The size of its code is an estimate, marked "≈".
+        machine; for a c-array folder, export has done so. A folder of plain C has its arena
+        and constants from the export. The size of the code is an estimate, marked "≈".
         - On a board with Linux: a Python process with the default engine. Its size is measured on this machine, which
         is an estimate for the board.
 

@@ -96,6 +96,21 @@ def test_c_array_sources_need_no_engine(tmp_path, capsys):
     assert "one region" in on_board["reasons"][1] and "use the .tflite file" in on_linux["reasons"][0]
 
 
+def test_c_sources(tmp_path):
+    folder = tmp_path / "int8_only.c"
+    folder.mkdir()
+    shutil.copy(f"{COMPACT}.json", f"{folder}.json")
+    rewritten(folder, lambda document: document.update(format="c", arena_bytes=57_792, size_bytes=112_297))
+    report = tmp_path / "fit.json"
+    assert main(["fit", str(folder), "--board", "nucleo-f446re", "--report", str(report)]) == 0
+    (found,) = json.loads(report.read_text())["artifacts"][str(folder)]
+    assert found["runtime"] == "C"
+    assert [(item["what"], item["bytes"], item["origin"]) for item in found["parts"]] == [
+        ("constants", 112_297, "planned"), ("code", 3_000 + 9 * 80, "estimate"),
+        ("arena", 57_792, "planned"), ("stack", 8192, "estimate"),
+    ]  # fmt: skip
+
+
 def copied(path, folder):
     for item in (path, Path(f"{path}.json")):
         shutil.copy(item, folder)

@@ -18,6 +18,7 @@ class Origin(Enum):
     FILE = "file size"
     LINKED = "linked"
     MEASURED = "measured"
+    PLANNED = "planned"  # known exactly from the export
     ESTIMATED = "estimate"
 
 
