@@ -24,7 +24,7 @@ INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --requir
 SERVED := exported/tiny_resnet/int8.tflite
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test test-all sshd torture coverage-table lint types docs bench gpu report exported matrix compat aarch64 emulate estimate microcontroller soak audit licences release lock wheel clean
+.PHONY: help data demo test test-all sshd torture coverage-table lint types docs bench gpu report exported matrix compat aarch64 emulate estimate boards npu microcontroller soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -101,6 +101,7 @@ report: $(READY)  ## show what is in benchmarks/results, in reports/ and in the 
 exported: $(READY) data  ## export again the shipped files in exported/
 	$(EDGE) export $(SHIPPED) --format onnx --precision float32
 	$(EDGE) export $(SHIPPED) --format tflite --precision int8
+	$(EDGE) confidence $(SHIPPED:%=exported/%/float32.onnx) $(SHIPPED:%=exported/%/int8.tflite)
 
 $(OLD_READY): requirements-tflite-runtime.lock
 	$(PYTHON) -m venv $(OLD)
@@ -130,6 +131,12 @@ emulate: $(READY) data  ## run exported/ on emulated Cortex-A53, A72 and A76: an
 
 estimate: $(READY)  ## estimate the latency of exported/ on Raspberry Pi boards; needs no emulator
 	$(EDGE) estimate exported --report benchmarks/estimated/estimates.json
+
+boards: $(READY)  ## tell on which boards the shipped models fit; write docs/boards.md
+	$(EDGE) fit exported/*/int8.tflite --page docs/boards.md
+
+npu: $(READY)  ## compile the shipped models for an Ethos-U, and hold them to lists of ops; write the table in docs/npu.md
+	-$(EDGE) npu exported/*/int8.tflite --target ethos-u55-128 --target ethos-u85-256 --target edge-tpu --target nnapi --out build/npu --page docs/npu.md
 
 aarch64: $(READY) wheel  ## test the wheel for devices and exported/ on the same emulated cores (needs qemu-user)
 	PYTHON=$(BIN)/python sh scripts/aarch64.sh build/emulation dist/fmnist_edge_runtime-*.whl exported/*/int8.tflite exported/*/float32.onnx

@@ -155,19 +155,23 @@ def entry_for(cell: Cell, accuracies: Mapping[str, JsonObject]) -> results.Cell:
 
 
 def accuracies_of(report: Path) -> dict[str, JsonObject]:
-    """SHA-256 of an artifact -> its accuracy, from a report of `fmnist-edge check`. Raises FileError on other files."""
+    """SHA-256 of an artifact -> its accuracy, from a report of `fmnist-edge check`. Raises FileError on other files.
+
+    "source" names the images, and the device if `check --on` ran them there.
+    """
     try:
         parity = json.loads(report.read_bytes())
+        where = f", on {parity['on']}" if parity.get("on") else ""  # absent from older reports
         return {
             row["sha256"]: {
                 **{key: row[key] for key in ("accuracy", "reference_accuracy", "images", "passed")},
-                "source": parity["source"],
+                "source": f"{parity['source']}{where}",
             }
             for row in parity["rows"]
         }
     except OSError as error:
         raise FileError(f"{report}: cannot be read ({error.strerror}); `fmnist-edge check` writes one") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise FileError(f"{report}: not a report of `fmnist-edge check`; run it again") from None
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fmnist_edge.commands import arguments
+from fmnist_edge.commands.check_confidence import confidence_failures, confidence_table
+from fmnist_edge.commands.check_on import add_on, elsewhere_failures, elsewhere_for, elsewhere_table
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import table, track
 from fmnist_edge.errors import GateError
@@ -50,9 +52,14 @@ HELP = Help(
         answers all images alike: then both forms are equally blind, because of a wrong --scale as a rule.
 
         The JSON report also has the flips by class, the drift of the confidence, and the calibration error (ECE).
+
+        For a file with a fitted confidence (see `confidence`), a second table shows the calibration error without and
+        with it, the share of images that is answered, the error among the answered, and which share of images that
+        are none of the classes is unknown: noise, gradients, constants. Fewer than 90 % of noise and constants fail.
         """,
     examples=(
         ("What is in exported/", "check exported"),
+        ("On a Raspberry Pi; give it again after a broken link", "check exported/tiny_resnet --on pi@raspberrypi"),
         ("Record the verdicts in the manifests", "check exported/tiny_resnet --record"),
         ("A model and images of your own",
          "check exported/my --reference my.keras --images images.npy --labels labels.npy"),
@@ -74,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels", metavar="FILE.npy", help="Classes of your own images, as numbers; the gates on accuracy need them."
     )
     arguments.limit(on, "Use only the first N images; the report says so.")
+    add_on(parser)
     output = parser.add_argument_group("Output")
     arguments.report(output, "reports/parity.json")
     output.add_argument(
@@ -98,10 +106,21 @@ def run(options: argparse.Namespace) -> None:
     artifacts = collect(options.artifacts)
     shape = artifacts[0].contract.input_shape
     evaluation = evaluation_for(options.images, options.labels, options.limit, options.data, shape)
-    checked = list(check(artifacts, evaluation, trained=options.trained, reference=options.reference, track=track))
+    elsewhere = elsewhere_for(options, artifacts, evaluation.images)
+    checked = list(
+        check(
+            artifacts,
+            evaluation,
+            trained=options.trained,
+            reference=options.reference,
+            track=track,
+            elsewhere=elsewhere,
+        )
+    )
     rows = [row.as_dict() for row in checked]
+    images = len(evaluation.images)
     report.write(  # first: it took minutes
-        {"schema": 1, "images": len(evaluation.images), "source": evaluation.source, "rows": rows}, locked=True
+        {"schema": 1, "images": images, "source": evaluation.source, "on": options.on, "rows": rows}, locked=True
     )
     if options.record:
         for row in checked:
@@ -109,6 +128,7 @@ def run(options: argparse.Namespace) -> None:
     with report.beside():
         print(f"Parity on {len(evaluation.images):,} images of {evaluation.source}:\n")
         print(table(PARITY_HEADER, [parity_row(row) for row in checked]))
+        print(elsewhere_table(checked) + confidence_table(checked), end="")
         open_verdicts = inconclusive(checked)
         if open_verdicts:
             print(f"\n{open_verdicts}")
@@ -126,7 +146,11 @@ def judge(checked: Sequence[CheckedArtifact], *, strict: bool) -> None:
             word = "FAILED" if report.failures else "inconclusive:"
             found = "; ".join([*report.failures, *report.undecided])
             print(f"{word} {row.artifact.path}: {found} (worst images: {worst})", file=sys.stderr)
-    failed = sum(not row.report.passed for row in checked)
+    otherwise = [elsewhere_failures(checked), confidence_failures(checked)]
+    for line in (line for found in otherwise for line in found.values()):
+        print(line, file=sys.stderr)
+    doubtful = {path for found in otherwise for path in found}
+    failed = sum(not row.report.passed or str(row.artifact.path) in doubtful for row in checked)
     unproven = sum(row.report.passed and not row.passed for row in checked)
     undecided = sum(row.passed and (bool(row.report.undecided) or is_inconclusive(row)) for row in checked)
     reasons = [f"{failed} of {len(checked)} artifacts failed their gate"] * bool(failed)

@@ -60,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Fashion-MNIST is light on dark, and most photos are not. With never, such images only cause a warning; "
         "with auto, they are inverted; with always, every image is.",
     )
+    how.add_argument(
+        "--abstain",
+        action="store_true",
+        help="Answer unknown where the file's confidence says so. Needs one in the manifest; see `confidence`.",
+    )
     parser.add_argument_group("Output").add_argument(
         "--json", action="store_true", help="Print JSON instead of a table."
     )
@@ -75,6 +80,7 @@ def run(options: argparse.Namespace) -> None:
         threads=options.threads,
         engine=options.engine,
         try_first=True,
+        abstain=True if options.abstain else None,
     ) as classifier:
         for path in options.images:
             with warnings.catch_warnings(record=True) as noticed:
@@ -87,10 +93,25 @@ def run(options: argparse.Namespace) -> None:
         print(json.dumps([answer_entry(path, prediction, labels) for path, prediction in answers], indent=2))
         return
     rows = [
-        [path, prediction.label, f"{prediction.confidence:.1%}", ", ".join(labels[i] for i in prediction.top_k(3)[1:])]
+        [
+            path,
+            shown_label(prediction),
+            f"{prediction.confidence:.1%}",
+            ", ".join(next_two(prediction, labels)),
+        ]
         for path, prediction in answers
     ]
     print(table(["image", "label", "confidence", "next"], rows))
+
+
+def shown_label(prediction: Prediction) -> str:
+    return prediction.label if prediction.label is not None else "unknown"
+
+
+def next_two(prediction: Prediction, labels: Sequence[str]) -> list[str]:
+    """The two most likely classes after the label; without a label, the two most likely ones."""
+    order = prediction.top_k(3)
+    return [labels[index] for index in (order[:2] if prediction.label is None else order[1:])]
 
 
 def answer_entry(path: str, prediction: Prediction, labels: Sequence[str]) -> JsonObject:

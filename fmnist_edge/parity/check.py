@@ -17,8 +17,11 @@ from fmnist_edge.errors import ArtifactError
 from fmnist_edge.export.contracts import contradiction
 from fmnist_edge.export.first_layer import first_layer_warning
 from fmnist_edge.parity import ParityReport, compare, gate_for
+from fmnist_edge.parity.elsewhere import Elsewhere, ElsewhereReport, compare_machines
 from fmnist_edge.parity.evaluation import Evaluation
+from fmnist_edge.parity.outside import outside_images
 from fmnist_edge.parity.reference import ReferenceHealth, reference_health
+from fmnist_edge.parity.reliability import Reliability, reliability
 from fmnist_edge.parity.verdict import ParityVerdict
 from fmnist_edge.runtime import Classifier, Preprocessing
 from fmnist_edge.runtime.contract import Contract
@@ -53,6 +56,8 @@ class CheckedArtifact:
     engine: str
     report: ParityReport
     reference: Reference | None = None
+    reliability: Reliability | None = None
+    elsewhere: ElsewhereReport | None = None
 
     @property
     def unproven(self) -> str | None:
@@ -87,6 +92,8 @@ class CheckedArtifact:
             "failures": self.failures,
             "passed": self.passed,
             "reference": None if self.reference is None else self.reference.as_dict(),
+            "confidence": None if self.reliability is None else self.reliability.as_dict(),
+            "elsewhere": None if self.elsewhere is None else self.elsewhere.as_dict(),
         }
 
 
@@ -94,7 +101,13 @@ Track = Callable[[Sequence[np.ndarray], str], Iterator[np.ndarray]]
 
 
 def check(
-    artifacts: Sequence[Artifact], evaluation: Evaluation, *, trained: Path, reference: str | None = None, track: Track
+    artifacts: Sequence[Artifact],
+    evaluation: Evaluation,
+    *,
+    trained: Path,
+    reference: str | None = None,
+    track: Track,
+    elsewhere: Elsewhere | None = None,
 ) -> Iterator[CheckedArtifact]:
     """Compare each artifact, as its engine runs it, with the Keras model it was made from.
 
@@ -102,6 +115,8 @@ def check(
         trained: folder of the zoo's `.keras` files.
         reference: path of the Keras model, for artifacts of a model that is not in the zoo.
         track: wraps the chunks of images in a progress bar.
+        elsewhere: the artifacts' scores on another machine, which are then judged in place of this machine's, and
+            compared with them.
 
     Yields in the order of `artifacts`. Raises ArtifactError when an artifact does not load, or the reference is not the
     file that it was made from, InputError for a precision without a gate.
@@ -120,6 +135,12 @@ def check(
         with Classifier.load(artifact.path) as classifier:
             scores = scores_of(classifier, evaluation.images, track, f"{artifact.model} {artifact.path.name}")
             engine = classifier.engine.version
+            there = None if elsewhere is None else elsewhere.scores[artifact.manifest.sha256]
+            machines = None
+            if elsewhere is not None and there is not None:
+                machines = compare_machines(scores, there, elsewhere.where, artifact.manifest.kind)
+                scores, engine = there.scores, there.engine
+            worth = reliability_of(artifact, classifier, scores, evaluation)
         report = compare(
             references[key].scores,
             scores,
@@ -128,7 +149,7 @@ def check(
             published_accuracy=published(artifact.model) if evaluation.published else None,
             output=artifact.contract.output,
         )
-        yield CheckedArtifact(artifact, engine, report, references[key])
+        yield CheckedArtifact(artifact, engine, report, references[key], reliability=worth, elsewhere=machines)
 
 
 def check_loads(artifact: Artifact) -> None:
@@ -151,6 +172,23 @@ def judged_reference(checkpoint: Checkpoint, contract: Contract, evaluation: Eva
     )
     health = reference_health(scores, images, evaluation.labels, contract.output)
     return Reference(scores, health, tuple(doubt for doubt in doubts if doubt))
+
+
+def reliability_of(
+    artifact: Artifact, classifier: Classifier, scores: np.ndarray, evaluation: Evaluation
+) -> Reliability | None:
+    """What the manifest's confidence is worth on these images, and on images that are none of the classes.
+
+    None without a confidence, or without labels. `classifier`: of the artifact; `scores`: its scores on the images.
+    """
+    confidence, contract = artifact.manifest.confidence, artifact.contract
+    if confidence is None or evaluation.labels is None:
+        return None
+    outside = outside_images(contract.input_shape, digits=artifact.model in MODELS)
+    unknown = {
+        kind: ~confidence.known(classifier.scores(images), contract.output, images) for kind, images in outside.items()
+    }
+    return reliability(confidence, scores, evaluation.labels, evaluation.images, contract.output, unknown)
 
 
 def reference_scores(checkpoint: Checkpoint, contract: Contract, images: np.ndarray, track: Track) -> np.ndarray:

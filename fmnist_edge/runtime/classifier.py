@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, InputError, UnavailableError
+from fmnist_edge.runtime.confidence import Confidence
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for, is_artifact
@@ -62,8 +64,21 @@ class Classifier:
         *,
         golden: object = None,
         reload: Callable[[], Engine] | None = None,
+        confidence: Confidence | None = None,
+        abstain: bool | None = None,
     ) -> None:
-        """`golden`: the manifest's section "golden". `reload`: creates the engine that a forked child uses."""
+        """`golden`: the manifest's section "golden". `reload`: creates the engine that a forked child uses.
+
+        `confidence`, `abstain`: see `load`. Raises ArtifactError when `confidence` does not fit the contract.
+        """
+        if confidence is not None:
+            confidence.check_classes(len(contract.labels))
+        elif abstain:
+            raise InputError(
+                "abstain=True needs a confidence in the manifest, and there is none; `fmnist-edge confidence` fits it"
+            )
+        self._confidence = confidence
+        self._abstain = abstain if abstain is not None else confidence is not None and confidence.abstain
         self.contract = contract
         self._runner = Runner(engine, contract)
         self._polarity = Polarity(contract)
@@ -90,6 +105,7 @@ class Classifier:
         verify: bool = False,
         try_first: bool = False,
         manifest: Model | None = None,
+        abstain: bool | None = None,
     ) -> Classifier:
         """Load an exported file with the manifest beside it, or else with the contract inside it.
 
@@ -109,6 +125,8 @@ class Classifier:
             try_first: load the file in a child process first, even if it has a manifest. The manifest proves that the
                 file is unaltered, not who made it. Use this for a file and manifest from an untrusted source.
             manifest: the manifest, given as a model can be. None for the one beside the model.
+            abstain: whether `label` is None for an answer that the manifest's confidence calls unknown; None: as the
+                manifest says. Without a confidence in the manifest, every answer has its label.
 
         Raises ArtifactError when the file is missing, when its SHA-256 or its contract differs from the manifest's,
         when the engine refuses it, or, with `verify`, when a golden vector fails; UnavailableError when the engine is
@@ -119,12 +137,12 @@ class Classifier:
         if contract is not None and not isinstance(contract, Contract):
             raise InputError(f"contract is {type(contract).__name__}; expected a Contract, see Contract.from_dict")
         if isinstance(model, (str, os.PathLike)) and manifest is None:
-            return cls._load(Path(model), threads, engine, contract, verify, try_first)
+            return cls._load(Path(model), threads, engine, contract, verify, try_first, abstain)
         from fmnist_edge.runtime.given import Given
 
         given = Given.of(model, manifest, engine)
         with given.on_disk() as path:
-            classifier = cls._load(path, threads, engine, contract, verify, try_first)
+            classifier = cls._load(path, threads, engine, contract, verify, try_first, abstain)
         classifier._reload = partial(given.load, classifier.engine.name, threads)
         return classifier
 
@@ -137,6 +155,7 @@ class Classifier:
         contract: Contract | None,
         verify: bool,
         try_first: bool,
+        abstain: bool | None,
     ) -> Classifier:
         name = engine or engines_for(path)[0]
         record = ENGINES[name]
@@ -151,7 +170,14 @@ class Classifier:
         loaded = record.load(path, threads)
         try:
             source.check()  # again: the file may have changed before the engine read it
-            classifier = cls(loaded, source.contract, golden=source.golden, reload=reload)
+            classifier = cls(
+                loaded,
+                source.contract,
+                golden=source.golden,
+                reload=reload,
+                confidence=source.confidence,
+                abstain=abstain,
+            )
         except BaseException:
             loaded.close()
             raise
@@ -266,10 +292,26 @@ class Classifier:
     def _predictions(self, batch: np.ndarray, start: int) -> list[Prediction]:
         """Predictions for a batch from `model_input`; `start` is the call's start time in nanoseconds."""
         scores = self._run(batch)
-        rows = softmax(scores) if self.contract.output == "logits" else scores
+        rows = self._probabilities(scores)
+        known = self._known(scores, batch)
         latency = time.perf_counter_ns() - start
         labels = self.contract.labels
-        return [Prediction(labels[(i := int(row.argmax()))], i, float(row[i]), row, latency) for row in rows]
+        return [
+            Prediction(labels[i] if answered else None, i, float(row[i]), row, latency)
+            for row, i, answered in zip(rows, map(int, rows.argmax(axis=1)), known)
+        ]
+
+    def _probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Scores (n, classes) -> probabilities, calibrated where the manifest has a confidence."""
+        if self._confidence is not None:
+            return self._confidence.probabilities(scores, self.contract.output)
+        return softmax(scores) if self.contract.output == "logits" else scores
+
+    def _known(self, scores: np.ndarray, batch: np.ndarray) -> Iterable[bool]:
+        """Whether each answer is known; always, for a classifier that does not abstain."""
+        if self._confidence is None or not self._abstain:
+            return repeat(True)
+        return self._confidence.known(scores, self.contract.output, batch).tolist()
 
     def _lock(self) -> threading.Lock:
         """The lock of this process. In a forked child, the parent's lock may stay locked forever."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fmnist_edge.errors import ArtifactError, one_line
+from fmnist_edge.runtime.confidence import Confidence
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.folder import altered_files, read_folder
 from fmnist_edge.runtime.manifest import Manifest, manifest_path
@@ -30,6 +31,7 @@ class Source:
     contract: Contract
     sha256: str
     golden: object = None
+    confidence: Confidence | None = None
 
     @classmethod
     def of(cls, path: Path, engine: str, contract: Contract | None, try_first: bool = False) -> Source:
@@ -56,7 +58,7 @@ class Source:
             )
         if try_first:
             try_load(path, engine, advice="; load it without try_first, by its manifest")
-        return cls(path, manifest.contract, manifest.sha256, manifest.golden)
+        return cls(path, manifest.contract, manifest.sha256, manifest.golden, manifest.confidence)
 
     @classmethod
     def _after_trial(cls, path: Path, engine: str, contract: Contract | None) -> Source:

@@ -1,7 +1,7 @@
 """The manifest beside an exported file: what the file is, how to feed it and how it was made.
 
-The manifest of `int8.tflite` is `int8.tflite.json`. It is read and validated here, once. A hostile file may have a
-hostile manifest, so reading checks the type of every section. A wrong type raises an ArtifactError of one line.
+`int8.tflite.json` is read and validated here, once. A hostile file may have a hostile manifest: a wrong type in any
+section raises an ArtifactError of one line.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime import json_values as values
+from fmnist_edge.runtime.confidence import Confidence
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec, kind_of
 from fmnist_edge.runtime.golden import Golden
@@ -115,9 +116,8 @@ class Manifest:
         versions: package -> installed version at export; None for a package that was not installed.
         golden: packed golden vectors; see `golden_vectors`.
         arena_bytes, ops, files: for a c-array: the memory it needs, its ops, and file -> SHA-256.
-        recovery: None without `export --tune-accuracy`.
-        parity: the recorded verdict; `fmnist_edge.parity.verdict.ParityVerdict` reads it. It is not validated here,
-            so that `check --record` can replace a damaged one.
+        recovery, confidence: None without `export --tune-accuracy`, and without `fmnist-edge confidence`.
+        parity: the recorded verdict, for `parity.verdict`. Not validated, so that `check --record` can replace it.
     """
 
     document: Mapping[str, object] = field(repr=False)
@@ -144,6 +144,7 @@ class Manifest:
     ops: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     recovery: Recovery | None = None
+    confidence: Confidence | None = None
     parity: object = None
 
     @classmethod
@@ -180,9 +181,8 @@ class Manifest:
         """Read a JSON object, which is not changed. Raises ArtifactError when a section has a wrong type."""
         found = value.get("schema") if isinstance(value, dict) else None
         if not isinstance(value, dict) or found != SCHEMA:
-            raise ArtifactError(
-                f"manifest schema is {reprlib.repr(found)}, this version reads {SCHEMA}; export the model again"
-            )
+            reason = f"manifest schema is {reprlib.repr(found)}, this version reads {SCHEMA}"
+            raise ArtifactError(f"{reason}; export the model again")
         known: dict[str, Any] = {name: read(value[name], name) for name, read in SECTIONS.items() if name in value}
         sha256 = values.printable(value.get("sha256"), "sha256")
         return cls(value, sha256, Contract.from_dict(value.get("contract")), **known)
@@ -304,5 +304,6 @@ SECTIONS: dict[str, Callable[[object, str], object]] = {
     "ops": values.list_of(values.text),
     "files": values.dict_of(values.printable),
     "recovery": values.optional(Recovery.from_json),
+    "confidence": values.optional(Confidence.from_json),
     "parity": unvalidated,
 }

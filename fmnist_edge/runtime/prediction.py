@@ -20,7 +20,8 @@ class Prediction:
     returns a Prediction as it is.
 
     Attributes:
-        label, index, confidence: name, index and probability of the most likely class.
+        label: name of the most likely class; None where the classifier abstains, because the answer is unknown.
+        index, confidence: index and probability of the most likely class.
         probabilities: of all classes, float32 (classes,).
         latency_ns: nanoseconds from image to probabilities. For a batch it is the time of the whole call.
 
@@ -33,13 +34,15 @@ class Prediction:
 
     __slots__ = __match_args__ = ("label", "index", "confidence", "probabilities", "latency_ns")
 
-    label: str
+    label: str | None
     index: int
     confidence: float
     probabilities: np.ndarray
     latency_ns: int
 
-    def __init__(self, label: str, index: int, confidence: float, probabilities: np.ndarray, latency_ns: int) -> None:
+    def __init__(
+        self, label: str | None, index: int, confidence: float, probabilities: np.ndarray, latency_ns: int
+    ) -> None:
         assign = object.__setattr__
         assign(self, "label", label)
         assign(self, "index", index)
@@ -83,7 +86,7 @@ class Prediction:
         return hash(self._answer)
 
     @property
-    def _answer(self) -> tuple[str, int, float]:
+    def _answer(self) -> tuple[str | None, int, float]:
         return self.label, self.index, self.confidence
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -105,8 +108,9 @@ class Prediction:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> JsonObject:
-        kinds = {"label": "string", "index": "integer", "confidence": "number", "latency_ns": "integer"}
-        properties: JsonObject = {name: {"type": kind} for name, kind in kinds.items()}
+        kinds = {"index": "integer", "confidence": "number", "latency_ns": "integer"}
+        properties: JsonObject = {"label": {"anyOf": [{"type": "string"}, {"type": "null"}]}}
+        properties.update((name, {"type": kind}) for name, kind in kinds.items())
         properties["probabilities"] = {"type": "array", "items": {"type": "number"}}
         return {"type": "object", "title": "Prediction", "properties": properties, "required": list(properties)}
 

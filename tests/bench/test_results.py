@@ -131,6 +131,8 @@ def test_accuracies_are_those_of_a_parity_report(tmp_path):
     path.write_text(json.dumps({"schema": 1, "source": "some images", "rows": [row]}))
     del row["sha256"], row["agreement"]
     assert cells.accuracies_of(path) == {"ab": {**row, "source": "some images"}}
+    path.write_text(path.read_text().replace('"some images"', '"some images", "on": "pi@board"'))
+    assert cells.accuracies_of(path)["ab"]["source"] == "some images, on pi@board"
     for content in ("", "[]", '{"rows": [{}]}', '{"rows": 5}'):
         path.write_text(content)
         with pytest.raises(FileError, match="not a report"):

@@ -62,7 +62,7 @@ def run(monkeypatch, tmp_path, rows: list[CheckedArtifact], *, strict: bool = Fa
     monkeypatch.setattr("fmnist_edge.artifact.collect", lambda _: [row.artifact for row in rows])
     monkeypatch.setattr(checks, "check", lambda *_, **__: iter(rows))
     monkeypatch.setattr(Artifact, "size_bytes", 1000)
-    names = ("artifacts", "images", "labels", "limit", "data", "trained", "reference", "record")
+    names = ("artifacts", "images", "labels", "limit", "data", "trained", "reference", "record", "on")
     report = tmp_path / "parity.json"
     try:
         command.run(argparse.Namespace(report=report, strict=strict, **dict.fromkeys(names)))

@@ -292,7 +292,7 @@ ALLOWED: dict[str, tuple[type, ...]] = {
     "batch": (NOTHING, WHOLE), "inputs": (LIST,), "outputs": (LIST,), "recipe": (OBJECT,), "keep_float": (LIST,),
     "calibration": (NOTHING,), "lrn_fits": (NOTHING, OBJECT), "op_census": (OBJECT,), "float_ops": (LIST,),
     "versions": (OBJECT,), "golden": ANYTHING, "size_bytes": (WHOLE,), "arena_bytes": (WHOLE,), "ops": (LIST,),
-    "files": (OBJECT,), "recovery": (NOTHING,), "parity": ANYTHING, "runs_in": (OBJECT,),
+    "files": (OBJECT,), "recovery": (NOTHING,), "confidence": (NOTHING,), "parity": ANYTHING, "runs_in": (OBJECT,),
 }  # fmt: skip
 
 

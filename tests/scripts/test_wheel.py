@@ -87,6 +87,38 @@ def pip(python: str | Path, *arguments: str | Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def readmes_install_lines() -> list[str]:
+    """The lines of README that install, as they are written."""
+    return [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("pip ")]
+
+
+def test_the_readmes_install_line_names_the_wheel_that_make_wheel_builds(wheel):
+    lines = readmes_install_lines()
+    assert lines and all(f"./dist/{wheel.name}[" in line for line in lines)
+    assert f"./dist/{wheel.name}[" in (ROOT / "docs/index.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_the_readmes_install_line_works_as_written(wheel, tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], env=environment(), check=True)
+    (tmp_path / "dist").mkdir()
+    shutil.copy(wheel, tmp_path / "dist")
+    path = {"PATH": f"{tmp_path}/venv/bin:{os.environ['PATH']}"}
+    for line in readmes_install_lines():
+        done = subprocess.run(
+            ["sh", "-c", line], cwd=tmp_path, env={**environment(), **path}, capture_output=True, text=True
+        )
+        if done.returncode and any(sign in done.stderr for sign in OFFLINE):
+            pytest.skip("the package index cannot be reached")
+        assert done.returncode == 0, done.stderr
+    script = "import PIL; from fmnist_edge.runtime import Classifier; Classifier.load({!r}).close()"
+    artifact = str(ROOT / "exported/compact_cnn/int8.tflite")
+    subprocess.run(
+        [tmp_path / "venv/bin/python", "-c", script.format(artifact)], env=environment(), cwd=tmp_path, check=True
+    )
+
+
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
     """A folder of what the runtime's extras need, each file with a hash of the lock: pip may choose from it alone."""

@@ -25,7 +25,7 @@ from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, engines_on
 from fmnist_edge.runtime.manifest import manifest_path
 
-__all__ = ["FOLDER", "archive", "contents", "engines_of", "requirements"]
+__all__ = ["FOLDER", "RUN_PY", "archive", "artifact_files", "contents", "engines_of", "pack", "requirements", "sealed"]
 
 FOLDER = "fmnist-edge-bench"  # the archive's folder has this name and the start of a digest
 # The part of the package that runs on the device: single files and whole folders.
@@ -65,7 +65,11 @@ def archive(job: Job) -> bytes:
     Each bundle's folder has another name. In a shared folder Python could run compiled code of an older bundle, because
     it compares only time and size.
     """
-    files = contents(job)
+    return pack(contents(job))
+
+
+def pack(files: Mapping[str, bytes]) -> bytes:
+    """Files as .tar.gz in one folder; see `archive`. `files` must be complete, see `sealed`."""
     folder = f"{FOLDER}-{hashlib.sha256(files[CHECKSUMS]).hexdigest()[:8]}"
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -97,10 +101,14 @@ def contents(job: Job) -> dict[str, bytes]:
     files[REQUIREMENTS] = "".join(f"{line}\n" for line in requirements(engines)).encode()
     files[RUN] = RUN_PY.encode()
     files["README.txt"] = readme(job, engines).encode()
-    files.update(code())
-    sums = (f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items()))
-    files[CHECKSUMS] = "".join(sums).encode()
-    return files
+    return sealed(files)
+
+
+def sealed(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The files with this package's code and the checksums of all."""
+    whole = {**files, **code()}
+    sums = (f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(whole.items()))
+    return {**whole, CHECKSUMS: "".join(sums).encode()}
 
 
 def engines_of(artifacts: Sequence[Path], engines: Iterable[str]) -> list[str]:

@@ -77,7 +77,7 @@ def launch(folder: Path, lock: int) -> JsonObject:
 
 def measure(folder: Path) -> None:
     """The background process. Whatever happens, it leaves its state in `folder`."""
-    from fmnist_edge.bench.remote.device import measure_bundle
+    from fmnist_edge.bench.remote.device import run_bundle
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -87,7 +87,7 @@ def measure(folder: Path) -> None:
     signal.signal(signal.SIGINT, stop)  # shells make background processes ignore SIGINT
     state: JsonObject
     try:
-        path, result = measure_bundle(folder, say_progress)
+        path, result = run_bundle(folder, say_progress)
         digest, size = sha256_of(path), path.stat().st_size
         state = {"status": "done", "result": str(path.relative_to(folder)), "sha256": digest, "size": size}
         if result["interrupted"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fmnist_edge.bench.results import Result
     from fmnist_edge.bench.suite import Session
 
-__all__ = ["main", "measure_bundle"]
+__all__ = ["main", "measure_bundle", "run_bundle"]
 
 RESULTS = "results"
 SET_ASIDE_SUFFIX = ".aside"
@@ -46,7 +46,11 @@ def measure_and_show(folder: Path) -> int:
     if reason:
         raise UnavailableError(f"{reason}; {HOW_TO_INSTALL.format(folder=folder)}")
     from fmnist_edge.bench import outcome
+    from fmnist_edge.bench.remote import scores
 
+    if scores.is_job(folder):
+        print(f"wrote {scores.measure(folder, show_progress)[0]}")
+        return 0
     path, result = measure_bundle(folder, show_progress)
     print(f"\n{outcome.text(result)}\n\nwrote {path}")
     if result["interrupted"]:
@@ -71,6 +75,13 @@ def measure_bundle(folder: Path, progress: Callable[[int, int, str], None]) -> t
         return session.path, suite.run(session, progress)
     except FmnistEdgeError as error:
         raise type(error)(str(error).replace(resume_command(session.journal.path), "the same command again")) from None
+
+
+def run_bundle(folder: Path, progress: Callable[[int, int, str], None]) -> tuple[Path, Mapping[str, object]]:
+    """`measure_bundle`, or the scores of `check --on` where that is the bundle's job."""
+    from fmnist_edge.bench.remote import scores
+
+    return scores.measure(folder, progress) if scores.is_job(folder) else measure_bundle(folder, progress)
 
 
 def session_for(job: Job, out: Path) -> Session:

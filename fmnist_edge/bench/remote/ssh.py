@@ -51,16 +51,22 @@ class SshTarget:
         return self._link.host
 
     def measure(self, job: Job, out: Path, progress: Progress) -> Path:
-        content = archive(job)
-        facts = probe(self._link, digest(content), digest(repr(requirements(engines_of(job.artifacts, job.engines)))))
+        needs = requirements(engines_of(job.artifacts, job.engines))
+        return self.fetched(archive(job), needs, progress, lambda received: saved(received, job, out))
+
+    def fetched(self, content: bytes, needs: Sequence[str], progress: Progress, save: Callable[[bytes], T]) -> T:
+        """Run the bundle `content`, which needs the pip requirements `needs`; returns what `save` makes of its result.
+
+        Raises what `measure` raises.
+        """
+        facts = probe(self._link, digest(content), digest(repr(list(needs))))
         self._with_retries(lambda: self._deliver(facts, content, progress), progress)
         python = self._with_retries(lambda: self._python(facts, progress), progress)
         state = self._run(facts, python, progress)
-        received = self._received(facts, python, state, progress)
-        path = saved(received, job, out)
+        result = save(self._received(facts, python, state, progress))
         with suppress(UnavailableError):  # the result is saved here; without this it is only fetched once more
             self._ask(facts, python, "collect")
-        return path
+        return result
 
     def _deliver(self, facts: Facts, content: bytes, progress: Progress) -> None:
         """Send the bundle unless it is complete on the device. Measurements of an earlier run stay there."""
