@@ -130,6 +130,7 @@ def decibels(value: float | None, exact: bool) -> str:
 def advice(explanation: Explanation, options: argparse.Namespace, checkpoint: Checkpoint) -> str:
     """What to keep in float and what that is worth, in a sentence and a command."""
     from fmnist_edge.catalog.precisions import PRECISIONS
+    from fmnist_edge.export.options import Options
     from fmnist_edge.export.recipe import precision_of
 
     artifact, error = explanation.artifact, explanation.output.error
@@ -155,7 +156,7 @@ def advice(explanation: Explanation, options: argparse.Namespace, checkpoint: Ch
         return f"{sentence} ({artifact.precision} cannot; {' and '.join(selective)} can)"
     command = ["export", options.reference or artifact.model, "--format", recipe.format]
     command += ["--precision", artifact.precision]
-    command += as_before(artifact, options)
+    command += [*as_before(artifact, options), *Options.of(recipe).arguments()]
     for layer in dict.fromkeys([*artifact.manifest.keep_float, *best.layers]):
         command += ["--keep-float", checkpoint.shown_name(layer)]
     return f"{sentence}\n\n  fmnist-edge {shlex.join(command)}"

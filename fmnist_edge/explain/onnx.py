@@ -13,6 +13,7 @@ from fmnist_edge.explain.probe import INPUT, OUTPUT, Key, key_counter
 from fmnist_edge.export.onnx_names import names_read_by
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.engines.onnx_session import SILENT
+from fmnist_edge.runtime.interface import KEY, read_interface
 from fmnist_edge.runtime.runner import chunks
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class OnnxProbe:
         proto = onnx.load(path, load_external_data=False)
         graph = proto.graph
         image, scores = graph.input[0].name, graph.output[0].name
-        integers = integer_forms(graph)
+        ends = integer_ends(proto, path)
+        integers = integer_forms(graph) | ends
         found = {INPUT: image}
         self.relus: dict[Key, Key] = {}
         key = key_counter()
@@ -74,11 +76,14 @@ class OnnxProbe:
             raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({one_line(error, 120)})") from None
         self.version = f"onnxruntime {onnxruntime.__version__}"
         self._session = session
+        self._integer_input = image in ends
         self._image, self._batch = image, session.get_inputs()[0].shape[0]
         self.tensors = tensor_specs(found, integers, session)
 
     def capture(self, images: np.ndarray, keys: Iterable[Key]) -> dict[Key, np.ndarray]:
         wanted = list(keys)
+        if self._integer_input:
+            images = self.tensors[INPUT].quantize(images)
         names = {key: self._fetch[key] for key in wanted if self._fetch[key] != self._image}
         pieces: list[list[np.ndarray]] = []
         for chunk in chunks(images, self._batch if isinstance(self._batch, int) else None):
@@ -129,6 +134,14 @@ def integer_forms(graph: onnx.GraphProto) -> dict[str, Integers]:
         if scale.size == 1:
             forms.setdefault(real, Integers(integer, zero_point.dtype.name, float(scale), int(zero_point)))
     return forms
+
+
+def integer_ends(proto: onnx.ModelProto, path: str) -> dict[str, Integers]:
+    """Input and output that are integers themselves, with the scales in the file's metadata."""
+    text = next((entry.value for entry in proto.metadata_props if entry.key == KEY), None)
+    names = {"input": proto.graph.input[0].name, "output": proto.graph.output[0].name}
+    scalings = read_interface(text, path).items()
+    return {names[end]: Integers(names[end], "uint8", *scaling) for end, scaling in scalings if end in names}
 
 
 def tensor_specs(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fmnist_edge.catalog.formats import FORMATS
-from fmnist_edge.catalog.precisions import Precision
+from fmnist_edge.catalog.precisions import Precision, get_precision
 from fmnist_edge.catalog.runtimes import Runtime, get_runtime
 from fmnist_edge.errors import InputError
 
@@ -47,6 +47,25 @@ class Options:
     def from_json(cls, value: Mapping[str, Any]) -> Options:
         """From the fields, after a way through JSON."""
         return cls(**{**value, "oldest": tuple(value["oldest"])})
+
+    @classmethod
+    def of(cls, precision: Precision) -> Options:
+        """The options that make `precision` of the one of its name in the catalogue."""
+        plain = get_precision(precision.format, precision.name)
+        found = cls(
+            precision.io if precision.io != plain.io else None,
+            precision.scales == "per_tensor",
+            oldest=(precision.oldest,) if precision.oldest else (),
+        )
+        same = found.applied_to(plain).opset == precision.opset
+        return found if same else replace(found, opset=precision.opset)
+
+    def arguments(self) -> list[str]:
+        """For the command line of `export`."""
+        words = [f"--io={self.io}"] if self.io else []
+        words += ["--per-tensor"] if self.per_tensor else []
+        words += [f"--opset={self.opset}"] if self.opset is not None else []
+        return words + [f"--oldest={name}" for name in self.oldest]
 
     def check(self, precisions: Sequence[Precision]) -> None:
         """Raises InputError for a setting that none of the precisions can have."""

@@ -1,5 +1,6 @@
 """--io, --per-tensor, --opset and --oldest: what they change, in which files, and what they cannot do."""
 
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,12 @@ from support.installed import needs
 
 from fmnist_edge import checkpoints
 from fmnist_edge.catalog.precisions import Precision, get_precision, select
+from fmnist_edge.commands.command import commands
+from fmnist_edge.commands.export import settings_of
+from fmnist_edge.commands.manual import parser_of
 from fmnist_edge.errors import ExportError, InputError, UnknownNameError
+from fmnist_edge.explain.onnx import OnnxProbe
+from fmnist_edge.explain.probe import INPUT, OUTPUT
 from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.flatbuffer import op_kinds, unpack
 from fmnist_edge.export.minimum import check_oldest
@@ -95,6 +101,16 @@ class TestInterface:
             dtype, found = scores(artifact, engine)
             assert dtype == "uint8"
             np.testing.assert_allclose(found, scores(plain, engine)[1], atol=1 / 256)  # Softmax is rounded once more
+
+    def test_explain_reads_both_ends(self, exported):
+        artifact = exported("onnx", "int8", io="uint8")
+        with closing(OnnxProbe(str(artifact.path))) as probe:
+            pixels = IMAGES.astype(np.float32) / 255
+            found = probe.capture(pixels, [INPUT, OUTPUT])
+            assert found[INPUT].dtype == found[OUTPUT].dtype == np.uint8
+            np.testing.assert_allclose(probe.tensors[INPUT].dequantize(found[INPUT]), pixels, atol=1 / 500)
+            expected = scores(artifact, "onnxruntime-disabled")[1]
+            np.testing.assert_array_equal(probe.tensors[OUTPUT].dequantize(found[OUTPUT]), expected)
 
     def test_a_float_end_of_an_onnx_file_is_refused(self):
         from onnx import parser
@@ -207,6 +223,19 @@ class TestRecipe:
         assert precision == Options(**options).applied_to(get_precision(format, name)) != get_precision(format, name)
         again = export(own, precision, CONTRACT, tmp_path, calibration=Calibration(IMAGES, "test"))
         assert again.path.read_bytes() == artifact.path.read_bytes()
+
+    @pytest.mark.parametrize(
+        ("format", "name", "options"),
+        [("tflite", "int8", Options("uint8", oldest=("tflite-runtime-2.7",))), ("onnx", "float32", Options(opset=13)),
+         ("tflite", "int8_only", Options("float32", per_tensor=True)), ("onnx", "int8", Options()),
+         ("onnx", "int8", Options("uint8", opset=15, oldest=("onnxruntime-1.12",)))],
+    )  # fmt: skip
+    def test_the_options_can_be_told_from_it(self, format, name, options):
+        precision = options.applied_to(get_precision(format, name))
+        assert Options.of(precision) == options
+        export_command = next(command for command in commands() if command.name == "export")
+        settings = parser_of(export_command).parse_args(["model", *options.arguments()])
+        assert settings_of(settings) == options
 
     def test_without_options_it_is_as_before(self):
         for precision in select("all"):

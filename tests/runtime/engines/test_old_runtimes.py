@@ -82,6 +82,9 @@ OPSET = (
     "ONNX Runtime only *guarantees* support for models stamped with official released onnx opset versions. Opset 18 is "
     "under development and support for this is limited. Current official support for domain ai.onnx is till opset 17.\n"
 )
+INVALID = (
+    'This is an invalid model. In Node, ("", Foo, "", -1), Error No Op registered for Foo with domain_version of 17'
+)
 ADVICE = "upgrade it, or export the model again with --oldest onnxruntime-1.12"
 
 
@@ -92,10 +95,7 @@ ADVICE = "upgrade it, or export the model again with --oldest onnxruntime-1.12"
         (OPSET, f"the file has opset 18, and onnxruntime 1.12.1 knows 17 at most; {ADVICE}"),
         ("[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model from /x/y.onnx failed:Protobuf parsing failed.",
          "Protobuf parsing failed."),
-        ("[ONNXRuntimeError] : 10 : INVALID_GRAPH : This is an invalid model. In Node, (\"\", Foo, \"\", -1), Error No "
-         "Op registered for Foo with domain_version of 17",
-         "This is an invalid model. In Node, (\"\", Foo, \"\", -1), Error No Op registered for Foo with "
-         "domain_version of 17"),
+        (f"[ONNXRuntimeError] : 10 : INVALID_GRAPH : {INVALID}", INVALID),
         ("", "Exception"),
     ],
 )  # fmt: skip
