@@ -8,6 +8,7 @@ from pathlib import Path
 from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.runtime.confidence import Confidence
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.engine_catalog import is_folder
 from fmnist_edge.runtime.folder import altered_files, read_folder
 from fmnist_edge.runtime.manifest import Manifest, manifest_path
 from fmnist_edge.runtime.trial import try_load
@@ -45,7 +46,7 @@ class Source:
             return cls._after_trial(path, engine, contract)
         manifest = Manifest.read(path)
         content = read_whole(path)
-        if path.is_dir() and (changes := altered_files(content, manifest.files)):
+        if is_folder(path) and (changes := altered_files(content, manifest.files)):
             raise ArtifactError(
                 f"{path}: {one_line(Exception(changes), 200)} since the export; restore the folder, or export it again"
             )
@@ -92,7 +93,7 @@ def contract_in(path: Path, content: bytes) -> Contract | None:
 
 def read_whole(path: Path) -> bytes:
     """The content of a file, or of an artifact that is a folder."""
-    if path.is_dir():
+    if is_folder(path):
         return read_folder(path)
     try:
         size = path.stat().st_size

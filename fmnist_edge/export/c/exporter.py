@@ -57,8 +57,8 @@ class CExporter(Exporter):
         missing = [kind for kind in manifest.op_census if kind not in KINDS]
         if missing:
             raise ExportError(
-                f"{model} cannot be exported as C: there is no C kernel for {', '.join(missing)}; replace those "
-                "layers, or export tflite int8_only for a device with LiteRT or TensorFlow Lite Micro"
+                f"{model} cannot be exported as C: there is no C kernel for {', '.join(missing)}; replace them, "
+                "or export tflite int8_only for a device with LiteRT or TensorFlow Lite Micro"
             )
         golden = manifest.golden_vectors()
         images = image[None] if golden is None else golden.images[:MOST_GOLDEN]

@@ -81,25 +81,22 @@ FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_line
 }
 #endif
 
-FE_FUNCTION void fe_finish(const int32_t *sums, const fe_last *last, const fe_linear *op, int32_t count, fe_act *out) {
+/* A product of 32-bit lanes fills 64 bits, so even and odd lanes are scaled apart. */
+FE_INLINE void fe_finish(const int32_t *sums, const fe_last *last, const fe_linear *op, int32_t count, fe_act *out) {
   const __m256i a = _mm256_add_epi32(_mm256_loadu_si256((const __m256i *)sums),
                                      _mm256_loadu_si256((const __m256i *)last->bias));
   const __m256i factor = _mm256_loadu_si256((const __m256i *)last->factor);
   const __m256i magnitude = _mm256_abs_epi32(a), negative = _mm256_srai_epi32(a, 31);
-  __m256i half[2]; /* lanes 0 to 3, then 4 to 7, each in 64 bits */
-  for (int32_t i = 0; i < 2; i++) {
-    const __m128i m = i ? _mm256_extracti128_si256(magnitude, 1) : _mm256_castsi256_si128(magnitude);
-    const __m128i f = i ? _mm256_extracti128_si256(factor, 1) : _mm256_castsi256_si128(factor);
-    const __m128i n = i ? _mm256_extracti128_si256(negative, 1) : _mm256_castsi256_si128(negative);
-    const __m256i add = _mm256_loadu_si256((const __m256i *)(last->add + 4 * i));
-    const __m256i product = _mm256_mul_epu32(_mm256_cvtepu32_epi64(m), _mm256_cvtepu32_epi64(f));
-    half[i] = _mm256_srlv_epi64(_mm256_add_epi64(_mm256_add_epi64(product, add), _mm256_cvtepi32_epi64(n)),
-                                _mm256_loadu_si256((const __m256i *)(last->shift + 4 * i)));
-  }
-  /* The low halves of all lanes: 0 1 4 5, 2 3 6 7, and then in order. */
-  __m256i scaled = _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(half[0]), _mm256_castsi256_ps(half[1]),
-                                                         _MM_SHUFFLE(2, 0, 2, 0)));
-  scaled = _mm256_permute4x64_epi64(scaled, _MM_SHUFFLE(3, 1, 2, 0));
+  const __m256i sign = _mm256_srli_epi32(a, 31);
+  __m256i even = _mm256_mul_epu32(magnitude, factor);
+  __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(magnitude, 32), _mm256_srli_epi64(factor, 32));
+  even = _mm256_add_epi64(even, _mm256_loadu_si256((const __m256i *)last->even_add));
+  odd = _mm256_add_epi64(odd, _mm256_loadu_si256((const __m256i *)last->odd_add));
+  even = _mm256_sub_epi64(even, _mm256_blend_epi32(_mm256_setzero_si256(), sign, 0x55));
+  odd = _mm256_sub_epi64(odd, _mm256_srli_epi64(sign, 32));
+  even = _mm256_srlv_epi64(even, _mm256_loadu_si256((const __m256i *)last->even_shift));
+  odd = _mm256_srlv_epi64(odd, _mm256_loadu_si256((const __m256i *)last->odd_shift));
+  __m256i scaled = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
   scaled = _mm256_sub_epi32(_mm256_xor_si256(scaled, negative), negative);
   scaled = _mm256_add_epi32(scaled, _mm256_set1_epi32(op->zero_point + FE_OFFSET));
   scaled = _mm256_max_epi32(scaled, _mm256_set1_epi32(op->low + FE_OFFSET));

@@ -32,25 +32,21 @@ FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_line
   }
 }
 
-FE_FUNCTION void fe_finish(const int32_t *sums, const fe_last *last, const fe_linear *op, int32_t count, fe_act *out) {
+/* A product of 32-bit lanes fills 64 bits, so even and odd lanes are scaled apart. */
+FE_INLINE void fe_finish(const int32_t *sums, const fe_last *last, const fe_linear *op, int32_t count, fe_act *out) {
   const __m512i a = _mm512_add_epi32(_mm512_loadu_si512(sums), _mm512_loadu_si512(last->bias));
   const __m512i factor = _mm512_loadu_si512(last->factor);
-  const __m512i low = _mm512_loadu_si512(last->add), high = _mm512_loadu_si512(last->add + 8);
-  const __m512i low_shift = _mm512_loadu_si512(last->shift), high_shift = _mm512_loadu_si512(last->shift + 8);
-  const __m512i magnitude = _mm512_abs_epi32(a);
+  const __m512i magnitude = _mm512_abs_epi32(a), sign = _mm512_srli_epi32(a, 31);
   const __mmask16 negative = _mm512_cmplt_epi32_mask(a, _mm512_setzero_si512());
-  const __m512i one = _mm512_set1_epi64(1);
-  /* Lanes 0 to 7, then 8 to 15, each in 64 bits. */
-  __m512i first = _mm512_mul_epu32(_mm512_cvtepu32_epi64(_mm512_castsi512_si256(magnitude)),
-                                   _mm512_cvtepu32_epi64(_mm512_castsi512_si256(factor)));
-  __m512i second = _mm512_mul_epu32(_mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(magnitude, 1)),
-                                    _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(factor, 1)));
-  first = _mm512_add_epi64(first, _mm512_mask_sub_epi64(low, (__mmask8)negative, low, one));
-  second = _mm512_add_epi64(second, _mm512_mask_sub_epi64(high, (__mmask8)(negative >> 8), high, one));
-  first = _mm512_srlv_epi64(first, low_shift);
-  second = _mm512_srlv_epi64(second, high_shift);
-  __m512i scaled = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi64_epi32(first)),
-                                      _mm512_cvtepi64_epi32(second), 1);
+  __m512i even = _mm512_mul_epu32(magnitude, factor);
+  __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(magnitude, 32), _mm512_srli_epi64(factor, 32));
+  even = _mm512_add_epi64(even, _mm512_loadu_si512(last->even_add));
+  odd = _mm512_add_epi64(odd, _mm512_loadu_si512(last->odd_add));
+  even = _mm512_sub_epi64(even, _mm512_maskz_mov_epi32(0x5555, sign));
+  odd = _mm512_sub_epi64(odd, _mm512_srli_epi64(sign, 32));
+  even = _mm512_srlv_epi64(even, _mm512_loadu_si512(last->even_shift));
+  odd = _mm512_srlv_epi64(odd, _mm512_loadu_si512(last->odd_shift));
+  __m512i scaled = _mm512_mask_shuffle_epi32(even, 0xAAAA, odd, _MM_PERM_CCAA);
   scaled = _mm512_mask_sub_epi32(scaled, negative, _mm512_setzero_si512(), scaled);
   scaled = _mm512_add_epi32(scaled, _mm512_set1_epi32(op->zero_point + FE_OFFSET));
   scaled = _mm512_max_epi32(scaled, _mm512_set1_epi32(op->low + FE_OFFSET));

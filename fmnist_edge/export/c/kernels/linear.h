@@ -16,10 +16,10 @@ typedef struct {
   int32_t zero_point, low, high;
 } fe_linear;
 
-/* The last stage of a block of channels. */
+/* The last stage of a block of channels, with 64-bit numbers of even and of odd channels. */
 typedef struct {
   int32_t bias[FE_BLOCK], factor[FE_BLOCK];
-  int64_t add[FE_BLOCK], shift[FE_BLOCK];
+  int64_t even_add[FE_BLOCK / 2], odd_add[FE_BLOCK / 2], even_shift[FE_BLOCK / 2], odd_shift[FE_BLOCK / 2];
 } fe_last;
 
 FE_FUNCTION void fe_prepare(const fe_linear *op, int32_t channel, fe_last *last) {
@@ -30,7 +30,7 @@ FE_FUNCTION void fe_prepare(const fe_linear *op, int32_t channel, fe_last *last)
     last->bias[c] -= FE_OFFSET * op->sums[at];
 #endif
     last->factor[c] = op->factors[at];
-    last->shift[c] = op->shifts[at];
-    last->add[c] = fe_rounding(op->shifts[at], op->once);
+    (c % 2 ? last->odd_shift : last->even_shift)[c / 2] = op->shifts[at];
+    (c % 2 ? last->odd_add : last->even_add)[c / 2] = fe_rounding(op->shifts[at], op->once);
   }
 }

@@ -1,16 +1,54 @@
+/* 16 activations at a time where there are instructions for it. */
+#define FE_CHUNK 16
+#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
+typedef __m128i fe_vector;
+#define FE_LOAD(from) _mm_loadu_si128((const __m128i *)(from))
+#define FE_STORE(to, value) _mm_storeu_si128((__m128i *)(to), value)
+#define FE_SPLAT(value) _mm_set1_epi8((char)(value))
+#define FE_MAX(a, b) _mm_max_epu8(a, b)
+#define FE_MIN(a, b) _mm_min_epu8(a, b)
+#elif defined(FE_AVX2)
+typedef __m256i fe_vector;
+#define FE_LOAD(from) _mm256_loadu_si256((const __m256i *)(from))
+#define FE_STORE(to, value) _mm256_storeu_si256((__m256i *)(to), value)
+#define FE_SPLAT(value) _mm256_set1_epi16(value)
+#define FE_MAX(a, b) _mm256_max_epi16(a, b)
+#define FE_MIN(a, b) _mm256_min_epi16(a, b)
+#elif defined(FE_NEON)
+typedef int8x16_t fe_vector;
+#define FE_LOAD(from) vld1q_s8(from)
+#define FE_STORE(to, value) vst1q_s8(to, value)
+#define FE_SPLAT(value) vdupq_n_s8(value)
+#define FE_MAX(a, b) vmaxq_s8(a, b)
+#define FE_MIN(a, b) vminq_s8(a, b)
+#endif
+
 FE_FUNCTION void fe_max_pool(const fe_pool *op, const fe_act *in, fe_act *out) {
+  const fe_act low = fe_stored(op->low), high = fe_stored(op->high);
   for (int32_t row = 0; row < op->rows; row++)
     for (int32_t column = 0; column < op->columns; column++) {
       const fe_window window = fe_window_of(op, row, column);
+      const fe_act *begin = in + window.first_row * op->in_row_step + window.first_column * op->in_column_step;
+      const int32_t rows = window.end_row - window.first_row, columns = window.end_column - window.first_column;
       fe_act *to = out + row * op->out_row_step + column * op->out_column_step;
-      fe_fill(to, op->channels, op->low);
-      for (int32_t y = window.first_row; y < window.end_row; y++)
-        for (int32_t x = window.first_column; x < window.end_column; x++) {
-          const fe_act *from = in + y * op->in_row_step + x * op->in_column_step;
-          for (int32_t c = 0; c < op->channels; c++) to[c] = from[c] > to[c] ? from[c] : to[c];
-        }
-      if (op->high < 127)
-        for (int32_t c = 0; c < op->channels; c++)
-          if (to[c] > fe_stored(op->high)) to[c] = fe_stored(op->high);
+      int32_t c = 0;
+#if defined(FE_LOAD)
+      for (; c + FE_CHUNK <= op->channels; c += FE_CHUNK) {
+        fe_vector largest = FE_SPLAT(low);
+        for (int32_t y = 0; y < rows; y++)
+          for (int32_t x = 0; x < columns; x++)
+            largest = FE_MAX(largest, FE_LOAD(begin + y * op->in_row_step + x * op->in_column_step + c));
+        FE_STORE(to + c, FE_MIN(largest, FE_SPLAT(high)));
+      }
+#endif
+      for (; c < op->channels; c++) {
+        fe_act largest = low;
+        for (int32_t y = 0; y < rows; y++)
+          for (int32_t x = 0; x < columns; x++) {
+            const fe_act value = begin[y * op->in_row_step + x * op->in_column_step + c];
+            largest = value > largest ? value : largest;
+          }
+        to[c] = largest < high ? largest : high;
+      }
     }
 }

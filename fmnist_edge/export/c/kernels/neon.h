@@ -78,20 +78,22 @@ FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_line
 }
 #endif
 
+/* A product of 32-bit lanes fills 64 bits, so even and odd lanes are scaled apart. */
 FE_FUNCTION void fe_finish(const int32_t *sums, const fe_last *last, const fe_linear *op, int32_t count, fe_act *out) {
   int32_t values[FE_BLOCK];
   for (int32_t i = 0; i < FE_BLOCK; i += 4) {
     const int32x4_t a = vaddq_s32(vld1q_s32(sums + i), vld1q_s32(last->bias + i));
-    const uint32x4_t magnitude = vreinterpretq_u32_s32(vabsq_s32(a));
-    const uint32x4_t factor = vreinterpretq_u32_s32(vld1q_s32(last->factor + i));
-    const int32x4_t negative = vshrq_n_s32(a, 31);
-    int64x2_t low = vreinterpretq_s64_u64(vmull_u32(vget_low_u32(magnitude), vget_low_u32(factor)));
-    int64x2_t high = vreinterpretq_s64_u64(vmull_high_u32(magnitude, factor));
-    low = vaddw_s32(vaddq_s64(low, vld1q_s64(last->add + i)), vget_low_s32(negative));
-    high = vaddw_high_s32(vaddq_s64(high, vld1q_s64(last->add + i + 2)), negative);
-    low = vshlq_s64(low, vnegq_s64(vld1q_s64(last->shift + i)));
-    high = vshlq_s64(high, vnegq_s64(vld1q_s64(last->shift + i + 2)));
-    int32x4_t scaled = vmovn_high_s64(vmovn_s64(low), high);
+    const int32x4_t magnitude = vabsq_s32(a), factor = vld1q_s32(last->factor + i), negative = vshrq_n_s32(a, 31);
+    const uint32x4_t m = vreinterpretq_u32_s32(magnitude), f = vreinterpretq_u32_s32(factor);
+    const uint32x4_t m_even = vuzp1q_u32(m, m), f_even = vuzp1q_u32(f, f);
+    const uint32x4_t m_odd = vuzp2q_u32(m, m), f_odd = vuzp2q_u32(f, f);
+    int64x2_t even = vreinterpretq_s64_u64(vmull_u32(vget_low_u32(m_even), vget_low_u32(f_even)));
+    int64x2_t odd = vreinterpretq_s64_u64(vmull_u32(vget_low_u32(m_odd), vget_low_u32(f_odd)));
+    even = vaddw_s32(vaddq_s64(even, vld1q_s64(last->even_add + i / 2)), vget_low_s32(vuzp1q_s32(negative, negative)));
+    odd = vaddw_s32(vaddq_s64(odd, vld1q_s64(last->odd_add + i / 2)), vget_low_s32(vuzp2q_s32(negative, negative)));
+    even = vshlq_s64(even, vnegq_s64(vld1q_s64(last->even_shift + i / 2)));
+    odd = vshlq_s64(odd, vnegq_s64(vld1q_s64(last->odd_shift + i / 2)));
+    int32x4_t scaled = vtrn1q_s32(vreinterpretq_s32_s64(even), vreinterpretq_s32_s64(odd));
     scaled = vsubq_s32(veorq_s32(scaled, negative), negative);
     scaled = vaddq_s32(scaled, vdupq_n_s32(op->zero_point));
     scaled = vminq_s32(vmaxq_s32(scaled, vdupq_n_s32(op->low)), vdupq_n_s32(op->high));
