@@ -16,7 +16,8 @@ import numpy as np
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.exporter import batches
 from fmnist_edge.export.onnx_names import all_nodes, layer_of
-from fmnist_edge.runtime.engines.onnx_session import SILENT
+from fmnist_edge.runtime.engines.onnx_session import SILENT, import_onnxruntime
+from fmnist_edge.worker import telemetry
 from fmnist_edge.worker.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     The file has half the size. ONNX Runtime has hardly any float16 kernels for x86-64: there it computes in float32
     between casts (0.98 / 0.95 / 0.99). float16 is for GPUs, NPUs and ARMv8.2. Its largest value is 65504.
     """
+    telemetry.turn_off()
     from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
@@ -81,6 +83,7 @@ def to_int8(model: onnx.ModelProto, images: np.ndarray | None, keep_float: Colle
     - Ranges are extremes. Entropy and percentiles gave the same accuracy within 0.05 pp, but need a histogram of every
       tensor.
     """
+    telemetry.turn_off()
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     if images is None:
@@ -128,8 +131,8 @@ def nodes_without_range(graph: onnx.GraphProto) -> list[str]:
 def first_not_finite(model: onnx.ModelProto, images: np.ndarray) -> onnx.NodeProto | None:
     """The first node that gives NaN or infinity for one of the images; None if there is none."""
     import onnx
-    import onnxruntime
 
+    onnxruntime = import_onnxruntime()
     name, batch = input_of(model)
     shown = onnx.ModelProto.FromString(model.SerializeToString())
     makers = {output: node for node in model.graph.node for output in node.output if output}
@@ -173,6 +176,7 @@ def to_dynamic_int8(model: onnx.ModelProto, keep_float: Collection[str] = ()) ->
     Args:
         keep_float: layers whose weights stay float32.
     """
+    telemetry.turn_off()
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.onnx_model import ONNXModel
 

@@ -1,17 +1,19 @@
-"""Shared by the engines for `.onnx` files: the tensors of an ONNX Runtime session, and the placement of its ops."""
+"""Shared by the engines for `.onnx` files: the import of ONNX Runtime, a session's tensors, the placement of its ops."""
 
 from __future__ import annotations
 
 from collections import Counter
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from fmnist_edge.errors import ArtifactError, UnavailableError
 from fmnist_edge.runtime.engine import TensorSpec, single
+from fmnist_edge.worker import telemetry
 
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["ASSIGNMENT", "SILENT", "ops_by_provider", "specs"]
+__all__ = ["ASSIGNMENT", "SILENT", "import_onnxruntime", "ops_by_provider", "specs"]
 
 DTYPES = {
     "tensor(float)": "float32",
@@ -21,6 +23,14 @@ DTYPES = {
 }
 SILENT = 4  # log severity: fatal only; our own error reports a refused file
 ASSIGNMENT = "session.record_ep_graph_assignment_info"  # session option; `ops_by_provider` needs "1"
+
+
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime without its telemetry. Raises ModuleNotFoundError when it is not installed."""
+    telemetry.turn_off()
+    import onnxruntime
+
+    return onnxruntime
 
 
 def specs(session: onnxruntime.InferenceSession, path: str) -> tuple[TensorSpec, TensorSpec]:
