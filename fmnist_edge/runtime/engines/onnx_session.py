@@ -1,4 +1,4 @@
-"""Shared by the engines for `.onnx` files: the import of ONNX Runtime, a session's tensors, the placement of its ops."""
+"""Shared by the engines for `.onnx` files: import of ONNX Runtime, tensors of a session, placement of its ops."""
 
 from __future__ import annotations
 
