@@ -28,8 +28,12 @@ __all__ = [
 #    of schema 1 was converted to 2, with null for the fields that 1 lacks.
 # 2: machine, calibration, state before, during and after, verdict; samples as windows; target, memory pass, accuracy
 #    and complexity per cell; gzipped. Still read, with null for the fields that it lacks.
-# 3: adds GPUs: gpus before, after and during, placement and parity per cell, device series per round.
-SCHEMA = 3
+# 3: adds GPUs: gpus before, after and during, placement and parity per cell, device series per round. Still read, with
+#    null for the fields that it lacks.
+# 4: adds what disturbed each window (noise), windows of a quarter of a second instead of a second, and the plan's
+#    precision and budget_seconds.
+SCHEMA = 4
+READABLE = (2, 3, SCHEMA)
 
 LIST_OF_NUMBERS = re.compile(r"\[\n\s+-?\d[\d.e+-]*(?:,\n\s+-?\d[\d.e+-]*)*\n\s*\]")
 
@@ -77,11 +81,14 @@ class During(TypedDict):
 class Series(TypedDict):
     """Samples of calls made one after another.
 
-    windows: [[first ns, steps...], [counts...]] for each second, in time order; see `series`. The other fields are wall
-    time, and the child's own CPU time and context switches, from the first call to the last.
+    windows: [[first ns, steps...], [counts...]] for each quarter of a second, in time order; see `series`. noise: for
+    each window [wall time in ns, involuntary context switches of the child, ns that the hypervisor took from all cores
+    or null]; null where it was not recorded. The other fields are wall time, and the child's own CPU time and context
+    switches, from the first call to the last.
     """
 
     windows: list[list[list[int]]]
+    noise: list[list[int | None]] | None
     elapsed_ns: int | None
     cpu_ns: int | None
     voluntary_switches: int | None
@@ -231,12 +238,14 @@ def load(path: str | Path) -> Result:
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from None
     found = result.get("schema") if isinstance(result, dict) else None
-    if type(found) is not int or found not in (2, SCHEMA):
+    if type(found) is not int or found not in READABLE:
         raise FileError(
-            f"{path}: result schema is {found!r}, this version reads 2 and {SCHEMA}; run the benchmark again"
+            f"{path}: result schema is {found!r}, this version reads 2 to {SCHEMA}; run the benchmark again"
         )
     if found == 2:
         upgrade_from_2(result)
+    if found < 4:
+        upgrade_from_3(result)
     check_fields(result, path)
     return cast(Result, result)
 
@@ -255,6 +264,17 @@ def upgrade_from_2(result: JsonObject) -> None:
         for item in items:
             if isinstance(item, dict):
                 item.update(dict.fromkeys(names))
+
+
+def upgrade_from_3(result: JsonObject) -> None:
+    """Convert a result of schema 3 to schema 4. Damage is ignored here; `check_fields` finds it."""
+    cells = [cell for cell in as_list(result.get("cells")) if isinstance(cell, dict)]
+    for part in (part for cell in cells for part in as_list(cell.get("rounds")) if isinstance(part, dict)):
+        for name in ("engine", "end_to_end", "device"):
+            if isinstance(part.get(name), dict):
+                part[name]["noise"] = None
+    if isinstance(result.get("plan"), dict):
+        result["plan"].update(precision=None, budget_seconds=None)
     result["schema"] = SCHEMA
 
 

@@ -20,6 +20,7 @@ from fmnist_edge.bench import environment, results, validity
 from fmnist_edge.bench.calibration import calibrate
 from fmnist_edge.bench.cells import Cell, entry_for, order, size_and_sha256
 from fmnist_edge.bench.comparison import machine_differences
+from fmnist_edge.bench.estimates import estimate, p50s
 from fmnist_edge.bench.journal import SUFFIX, Journal, resume_command
 from fmnist_edge.bench.loop import Request
 from fmnist_edge.bench.monitor import Monitor
@@ -207,19 +208,55 @@ def how_to_resume(session: Session) -> str:
 def measure_all(session: Session, progress: Progress) -> None:
     steps = [(MEMORY_PASS, index) for index in range(len(session.cells))]
     steps += order(len(session.cells), session.plan.rounds, session.result["seed"])
-    failed = {index for (_, index), entry in session.entries.items() if entry["reply"]["status"] != "measured"}
     with temporary_folder("bench") as folder:
         file = save_images(folder / "images.npy", session.images)
-        for done, (number, index) in enumerate(steps):
-            progress(done, len(steps), str(session.cells[index]))
-            if index in failed or (number, index) in session.entries:
-                continue
-            entry = measure_cell(session, number, index, file)
-            session.journal.append(entry)
-            session.entries[number, index] = entry
-            if entry["reply"]["status"] != "measured":
-                failed.add(index)
-        progress(len(steps), len(steps), "done")
+        measure_steps(session, steps, file, progress)
+        number = session.plan.rounds
+        while more := further_round(session, number):
+            measure_steps(session, more, file, progress)
+            number += 1
+        progress(session.total, session.total, "done")
+
+
+def measure_steps(session: Session, steps: Sequence[tuple[int, int]], images: Path, progress: Progress) -> None:
+    failed = {index for (_, index), entry in session.entries.items() if entry["reply"]["status"] != "measured"}
+    for done, (number, index) in enumerate(steps):
+        beyond = number >= session.plan.rounds
+        text = f"{session.cells[index]}, round {number + 1}" if beyond else str(session.cells[index])
+        progress(session.total if beyond else done, session.total, text)
+        if index in failed or (number, index) in session.entries:
+            continue
+        entry = measure_cell(session, number, index, images)
+        session.journal.append(entry)
+        session.entries[number, index] = entry
+        if entry["reply"]["status"] != "measured":
+            failed.add(index)
+
+
+def further_round(session: Session, number: int) -> list[tuple[int, int]]:
+    """(round, cell) for each cell that needs the round `number`, which is beyond the plan's rounds, in random order.
+
+    A cell needs it while its p50 is less precise than the plan asks, and the round fits into its budget. Only earlier
+    rounds count, so a resumed run goes on in the same way.
+    """
+    if session.plan.precision is None:
+        return []
+    wanted = [index for index in range(len(session.cells)) if needs_more(session, index, number)]
+    mixed = np.random.default_rng([session.result["seed"], number]).permutation(len(wanted))
+    return [(number, wanted[place]) for place in mixed]
+
+
+def needs_more(session: Session, index: int, number: int) -> bool:
+    entries = [session.entries.get((earlier, index)) for earlier in range(number)]
+    done = [entry for entry in entries if entry is not None and entry["reply"]["status"] == "measured"]
+    if len(done) < number:  # it failed, or was known in an earlier round
+        return False
+    seconds = sum(entry["during"]["seconds"] for entry in done)
+    if seconds * (number + 1) / number > (session.plan.budget_seconds or 0):
+        return False
+    rounds = {place: p50s(entry["reply"]["engine"]) for place, entry in enumerate(done)}
+    found = estimate(rounds)
+    return found is None or found.half_width > (session.plan.precision or 0)
 
 
 def save_images(path: Path, images: np.ndarray) -> Path:
@@ -260,7 +297,7 @@ def finish(session: Session) -> None:
         add_entry(result["cells"][index], number, entry)
     for cell in result["cells"]:
         if cell["reason"] is None:
-            complete = len(cell["rounds"]) == session.plan.rounds
+            complete = len(cell["rounds"]) >= session.plan.rounds
             missing = f"interrupted after {len(cell['rounds'])} of {session.plan.rounds} rounds"
             cell["reason"] = cpu_fallback(cell) if complete else missing
             cell["status"] = "ok" if cell["reason"] is None else "partial"

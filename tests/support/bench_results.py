@@ -10,6 +10,7 @@ from fmnist_edge.bench.validity import judge
 PLAN = {
     "name": "mine", "rounds": 5, "seconds": 5.0, "end_to_end_seconds": 5.0, "min_queries": 1024, "warm_up_runs": 10,
     "warm_up_seconds": 0.5, "threads": [1], "headline": "p50", "batches": [1], "cool_down_seconds": 0,
+    "precision": None, "budget_seconds": None,
 }  # fmt: skip
 MACHINE = {
     "device": "a-board", "architecture": "aarch64", "cpu": "ARM Cortex-A72", "cpu_flags": ["asimd"], "logical_cores": 4,
@@ -35,8 +36,8 @@ def during(**changes):
 
 def series_of(windows, elapsed_s=1.0):
     return {
-        "windows": [list(encode(window)) for window in windows], "elapsed_ns": int(elapsed_s * 1e9), "cpu_ns": 1,
-        "voluntary_switches": 0, "involuntary_switches": 0,
+        "windows": [list(encode(window)) for window in windows], "noise": None,
+        "elapsed_ns": int(elapsed_s * 1e9), "cpu_ns": 1, "voluntary_switches": 0, "involuntary_switches": 0,
     }  # fmt: skip
 
 

@@ -53,7 +53,7 @@ class OnnxRuntimeWebGpuEngine(Engine):
                     raise UnavailableError(NO_GPU) from None
                 raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({one_line(error, 120)})") from None
             self.placement = placement_of(session, device)
-        self._session: onnxruntime.InferenceSession = session
+        self._session = session
         self.input, self.output = specs(session, path)
         self._names = [self.output.name], self.input.name
 
