@@ -129,7 +129,8 @@ def interval(values: Sequence[float], seed: int = 0) -> tuple[float, float, floa
     medians = np.median(logs[resamples(len(logs), seed)], axis=1)
     tail = tail_for(len(logs))
     lower, upper = np.quantile(medians, [tail, 1 - tail])
-    return tuple(float(math.exp(value)) for value in (np.median(logs), lower, upper))  # type: ignore[return-value]
+    middle, low, high = (float(f"{math.exp(value):.12g}") for value in (np.median(logs), lower, upper))
+    return middle, low, high  # rounded, because exp(log(x)) is not x to the last bit
 
 
 @lru_cache(maxsize=64)

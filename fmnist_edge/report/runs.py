@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fmnist_edge.bench import results
+from fmnist_edge.bench.environment import int8_dot_flags
+from fmnist_edge.bench.estimates import Estimate, Rounds, estimate, p50s_of
 from fmnist_edge.bench.results import Cell, Result
 from fmnist_edge.bench.tables import unmeasured
 from fmnist_edge.bench.validity import INVALID, VALID, run_reasons
@@ -34,6 +36,8 @@ class Row:
         device_us: latency by the GPU's own clock, if the engine reports it.
         validity: VALID or INVALID, by the cell's own verdict and by the reasons against its whole run.
         reasons: (rule, text) for each reason why it is INVALID.
+        rounds: the p50s of each round, from which ratios are paired; see `bench.estimates`.
+        estimate: the p50 with its 95 % interval, in µs; None for too few rounds.
         front: whether it is on the Pareto front of latency and accuracy, among cells of its run, target and batch.
         unbeaten: whether it is on the Pareto front of latency, accuracy and size.
         curve: latency by percentile.
@@ -72,6 +76,8 @@ class Row:
     share_of_limit: float | None
     validity: str
     reasons: tuple[tuple[str, str], ...]
+    rounds: Rounds = field(default_factory=dict, repr=False)
+    estimate: Estimate | None = None
     front: bool = False
     unbeaten: bool = False
     curve: tuple[Point, ...] = field(default=(), repr=False)
@@ -79,6 +85,11 @@ class Row:
     @property
     def valid(self) -> bool:
         return self.validity == VALID
+
+    @property
+    def known_us(self) -> float:
+        """The estimate's p50, or that of all samples where there is no estimate."""
+        return self.p50_us if self.estimate is None else self.estimate.value
 
     @property
     def file(self) -> str:
@@ -201,6 +212,7 @@ def row_of(id: str, device: str, cell: Cell, against: tuple[tuple[str, str], ...
     engine, own = summary["engine"], cell["verdict"]
     accuracy, memory, roofline = cell["accuracy"] or {}, cell["memory"], summary["roofline"] or {}
     reasons = (*against, *(() if own is None else reasons_of(own["reasons"])))
+    rounds = p50s_of(cell)
     return Row(
         id=id,
         device=device,
@@ -235,25 +247,26 @@ def row_of(id: str, device: str, cell: Cell, against: tuple[tuple[str, str], ...
         share_of_limit=optional_number(roofline.get("share_of_limit")),
         validity=VALID if own is not None and own["status"] == VALID and not against else INVALID,
         reasons=reasons,
+        rounds=rounds,
+        estimate=estimate(rounds),
         curve=percentile_curve(window for part in cell["rounds"] for window in part["engine"]["windows"]),
     )
 
 
 def with_fronts(rows: Sequence[Row]) -> list[Row]:
-    """Mark the rows on the Pareto fronts of each target and batch.
+    """Mark the rows on the Pareto fronts of each target and batch: of all rows with a known accuracy, VALID or not.
 
-    The fronts are of the VALID rows with a known accuracy, or of all rows with a known accuracy if none is VALID.
+    A front of VALID rows alone would be of those that happened to be measured in a quiet minute.
     """
     marked = {row.id: row for row in rows}
     for like in {row.setting for row in rows}:
         known = [row for row in rows if row.setting == like and row.accuracy is not None]
-        judged = [row for row in known if row.valid] or known
-        points = [(row.p50_us, -(row.accuracy or 0)) for row in judged]
-        sizes = [math.inf if row.size_bytes is None else row.size_bytes for row in judged]
+        points = [(row.known_us, -(row.accuracy or 0)) for row in known]
+        sizes = [math.inf if row.size_bytes is None else row.size_bytes for row in known]
         for place in front([(*point, size) for point, size in zip(points, sizes, strict=True)]):
-            marked[judged[place].id] = replace(marked[judged[place].id], unbeaten=True)
+            marked[known[place].id] = replace(marked[known[place].id], unbeaten=True)
         for place in front(points):
-            marked[judged[place].id] = replace(marked[judged[place].id], front=True)
+            marked[known[place].id] = replace(marked[known[place].id], front=True)
     return list(marked.values())
 
 
@@ -264,6 +277,7 @@ def machine_facts(result: Result) -> list[tuple[str, str]]:
         "CPU": machine.get("cpu"),
         "cores": machine.get("affinity_cores") or machine.get("logical_cores"),
         "architecture": machine.get("architecture"),
+        "int8 instructions": int8_instructions(machine.get("cpu_flags")),
         "memory": None if memory is None else f"{number(memory) / 2**30:.1f} GiB",
         "virtual machine": yes_or_no(machine.get("hypervisor")),
         "container": yes_or_no(machine.get("container")),
@@ -278,6 +292,11 @@ def machine_facts(result: Result) -> list[tuple[str, str]]:
         **{f"peak, {count} thread{'s' * (count != '1')}": peak for count, peak in peaks(result)},
     }
     return [(clean_text(name), clean_text(value)) for name, value in facts.items() if value not in (None, "")]
+
+
+def int8_instructions(flags: Sequence[str] | None) -> str | None:
+    found = int8_dot_flags(flags)
+    return None if found is None else " ".join(found) or "none (no VNNI, no dotprod)"
 
 
 def gpu_clocks(result: Result) -> str | None:

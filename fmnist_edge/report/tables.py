@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import EllipsisType
 from typing import Any
 
 from fmnist_edge.catalog.precisions import find_precision
-from fmnist_edge.report.ratios import by_precision, fastest
+from fmnist_edge.report.ratios import Claim, by_precision, claims, fastest
 from fmnist_edge.report.runs import Row, Run
 
 __all__ = [
-    "ACCURACY", "BY_PRECISION", "COMPACT", "ENGINE", "FASTEST", "FILE", "FULL", "MODEL", "P50", "PAGE", "RUNS", "SIZE",
-    "THREADS", "VERDICT", "Column", "Table", "facts", "fronts", "latencies", "ratios", "row_verdict", "run_verdict",
-    "side_by_side", "table_of",
+    "ACCURACY", "BY_PRECISION", "COMPACT", "ENGINE", "FASTEST", "FILE", "FULL", "KNOWN", "MODEL", "PAGE", "RUNS",
+    "SIZE", "THREADS", "VALID", "VERDICT", "Column", "Table", "every_ratio", "facts", "fronts", "latencies", "ratios",
+    "row_verdict", "run_verdict", "side_by_side", "sound_ratios", "table_of",
 ]  # fmt: skip
 
 NONE = "–"
@@ -105,6 +106,49 @@ def precision_of(row: Row | None) -> str | None:
     return None if row is None else row.precision
 
 
+class Interval(float):
+    """A ratio that sorts as its value, with the ends of its interval; nan where there is none."""
+
+    lower = upper = math.nan
+
+
+def claim_value(claim: Claim | None) -> Interval | None:
+    if claim is None or claim.value is None:
+        return None
+    value = Interval(claim.value)
+    if claim.estimate is not None:
+        value.lower, value.upper = claim.estimate.lower, claim.estimate.upper
+    return value
+
+
+def with_interval(value: Interval) -> str:
+    return f"{value:.2f}" if math.isnan(value.lower) else f"{value:.2f} [{value.lower:.2f}, {value.upper:.2f}]"
+
+
+def claim_text(claim: Claim) -> str:
+    """What is divided by what: "stock_int8 ÷ int8, litert"."""
+    above, below = claim.above, claim.below
+    match claim.kind:
+        case "twin":
+            return f"{above.model} ÷ {below.model}, {below.precision}, {below.engine}"
+        case "engine":
+            return f"{above.engine} ÷ {below.engine}, {below.precision}"
+    return f"{above.precision} ÷ {below.precision}, {below.engine}"
+
+
+def row_interval(row: Row) -> Interval:
+    value = Interval(row.known_us)
+    if row.estimate is not None:
+        value.lower, value.upper = row.estimate.lower, row.estimate.upper
+    return value
+
+
+def latency_interval(value: Interval) -> str:
+    if math.isnan(value.lower):
+        return tenths(value)
+    return f"{tenths(value)} [{tenths(value.lower)}, {tenths(value.upper)}]"
+
+
 def row_verdict(row: Row) -> str:
     """The row's verdict, and the rules that it breaks."""
     broken = dict.fromkeys(rule for rule, _ in row.reasons)
@@ -133,7 +177,8 @@ VALID = Column("valid", lambda row: "yes" if row.valid else "no")
 COMPACT = (FILE, ENGINE, TARGET, THREADS, BATCH, P50, P90, P99, ACCURACY, SIZE, LIMIT, VALID)
 PEAK = Column("% peak", lambda row: row.share_of_peak, percent)
 VERDICT = Column("verdict", row_verdict)
-FRONT = (MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, P50, P99, ACCURACY, SIZE, VALID)
+KNOWN = Column("p50 µs [95 %]", row_interval, latency_interval)
+FRONT = (MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, KNOWN, P99, ACCURACY, SIZE, VALID)
 FULL = (
     MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, P50, P90, P99, DEVICE, END_TO_END, FIRST, LOAD, RSS, SIZE, ACCURACY,
     PEAK, LIMIT, VERDICT,
@@ -152,12 +197,22 @@ PAGE = (
 )  # fmt: skip
 
 TRIO = (
-    Column("stock ×", lambda trio: trio.stock_by_ours, hundredths),
-    Column("twin ×", lambda trio: trio.twin_by_ours, hundredths),
+    Column("stock × [95 %]", lambda trio: claim_value(trio.stock_claim), with_interval),
+    Column("twin × [95 %]", lambda trio: claim_value(trio.twin_claim), with_interval),
     Column("ours %", lambda trio: accuracy_of(trio.ours), percent_2),
     Column("stock %", lambda trio: accuracy_of(trio.stock), percent_2),
     Column("twin %", lambda trio: accuracy_of(trio.twin), percent_2),
-    Column("valid", lambda trio: "yes" if trio.valid else "no"),
+    Column("ratios valid", lambda trio: "yes" if trio.valid else "no"),
+)
+CLAIMS = (
+    Column("model", lambda claim: claim.below.model),
+    Column("ratio", lambda claim: claim_text(claim)),
+    Column("thr", lambda claim: claim.below.threads),
+    Column("batch", lambda claim: claim.below.batch, usual=1),
+    Column("× [95 %]", claim_value, with_interval),
+    Column("rounds", lambda claim: claim.estimate and claim.estimate.rounds),
+    Column("windows", lambda claim: claim.estimate and claim.estimate.windows),
+    Column("verdict", lambda claim: claim.verdict["status"]),
 )
 SETTING = (
     Column("engine", lambda trio: trio.ours.engine),
@@ -168,7 +223,7 @@ BY_PRECISION = (
     Column("model", lambda trio: trio.ours.model),
     Column("file", lambda trio: trio.ours.file),
     *SETTING,
-    Column("ours p50 µs", lambda trio: trio.ours.p50_us, tenths),
+    Column("ours p50 µs", lambda trio: trio.ours.known_us, tenths),
     *TRIO,
 )
 FASTEST = (
@@ -206,7 +261,8 @@ BEYOND_PEAK = (
 def facts(run: Run) -> list[str]:
     """What a reader must know about a run besides its figures, one line each."""
     text = dict(run.machine)
-    lines = [f"{text.get('CPU', NONE)}, {text.get('cores', NONE)} cores; plan {run.plan}, {run.created}"]
+    dots = f", int8 instructions {text['int8 instructions']}" if "int8 instructions" in text else ""
+    lines = [f"{text.get('CPU', NONE)}{dots}, {text.get('cores', NONE)} cores; plan {run.plan}, {run.created}"]
     lines += [f"{run.verdict}: {rule}: {found}" for rule, found in run.reasons] or [run.verdict]
     if run.unseen:
         lines.append(f"not to be seen on this machine: {', '.join(run.unseen)}")
@@ -227,7 +283,7 @@ def latencies(run: Run) -> Table:
 
 def fronts(run: Run) -> Table:
     """The cells on the Pareto front of latency and accuracy, the fastest first."""
-    rows = sorted((row for row in run.rows if row.front), key=lambda row: (*row.setting, row.p50_us))
+    rows = sorted((row for row in run.rows if row.front), key=lambda row: (*row.setting, row.known_us))
     return table_of("Pareto front of latency and accuracy", FRONT, rows)
 
 
@@ -238,6 +294,16 @@ def ratios(run: Run) -> list[Table]:
         table_of("By precision: p50 in multiples of ours", BY_PRECISION, by_precision(run.rows)),
     ]
     return [table for table in tables if table.items]
+
+
+def every_ratio(run: Run) -> Table:
+    """Each ratio of two cells that differ in one thing, with its own verdict."""
+    return table_of("Ratios within the run", CLAIMS, claims(run.rows))
+
+
+def sound_ratios(run: Run) -> Table:
+    """The ratios that are VALID."""
+    return table_of("Ratios within the run", CLAIMS[:-1], [claim for claim in claims(run.rows) if claim.valid])
 
 
 def side_by_side(runs: Sequence[Run]) -> Table | None:
