@@ -31,7 +31,7 @@ __all__ = [
 # 3: adds GPUs: gpus before, after and during, placement and parity per cell, device series per round. Still read, with
 #    null for the fields that it lacks.
 # 4: adds what disturbed each window (noise), windows of a quarter of a second instead of a second, and the plan's
-#    precision and budget_seconds.
+#    precision and budget_seconds; side and pair of a run of two sets of artifacts.
 SCHEMA = 4
 READABLE = (2, 3, SCHEMA)
 
@@ -155,7 +155,8 @@ class Verdict(TypedDict):
 class Cell(TypedDict):
     """One artifact on one engine with one number of threads and one batch size.
 
-    artifact: last folder and file name. target: "cpu" or "gpu". status: "ok", "partial" (rounds are missing, or some
+    artifact: last folder and file name, after "A:" or "B:" in a run of two sets of artifacts; side, pair: see
+    `cells.Cell`. target: "cpu" or "gpu". status: "ok", "partial" (rounds are missing, or some
     ops ran on the CPU), "unavailable" (the engine is not installed, or there is no GPU) or "failed"; all but "ok" have
     a reason. images: "given", or "noise" for a model of another input shape. accuracy: {"accuracy",
     "reference_accuracy", "images", "source", "passed"} from a parity report on a file with the same SHA-256, or null.
@@ -164,6 +165,8 @@ class Cell(TypedDict):
     """
 
     artifact: str
+    side: str | None
+    pair: str | None
     sha256: str | None
     size_bytes: int | None
     model: str | None
@@ -269,6 +272,8 @@ def upgrade_from_2(result: JsonObject) -> None:
 def upgrade_from_3(result: JsonObject) -> None:
     """Convert a result of schema 3 to schema 4. Damage is ignored here; `check_fields` finds it."""
     cells = [cell for cell in as_list(result.get("cells")) if isinstance(cell, dict)]
+    for cell in cells:
+        cell.update(side=None, pair=None)
     for part in (part for cell in cells for part in as_list(cell.get("rounds")) if isinstance(part, dict)):
         for name in ("engine", "end_to_end", "device"):
             if isinstance(part.get(name), dict):

@@ -34,8 +34,8 @@ HELP = Help(
         VALID when it is known to ±5 %, also where neither cell's own p50 is.
 
         With --readme FILE, the report also rewrites every block of FILE between `<!-- report:NAME -->` and
-        `<!-- /report -->`. NAME is runs, latency, pareto, ratios, claims (the VALID ratios) or devices. A block can select rows by run, device,
-        model, precision, format, engine, threads, batch and validity:
+        `<!-- /report -->`. NAME is runs, latency, pareto, ratios, claims (the VALID ratios) or devices. A block can
+        select rows by run, device, model, precision, format, engine, threads, batch and validity:
         `<!-- report:latency engine=litert threads=1 -->`.
         """,
     examples=(

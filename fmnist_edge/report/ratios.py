@@ -73,12 +73,12 @@ class Trio:
     @property
     def stock_by_ours(self) -> float | None:
         """The stock export's p50 divided by ours."""
-        return self.stock_claim and self.stock_claim.value
+        return None if self.stock_claim is None else self.stock_claim.value
 
     @property
     def twin_by_ours(self) -> float | None:
         """The twin's p50 divided by ours."""
-        return self.twin_claim and self.twin_claim.value
+        return None if self.twin_claim is None else self.twin_claim.value
 
     @property
     def valid(self) -> bool:

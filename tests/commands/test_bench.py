@@ -131,7 +131,7 @@ class TestCompare:
     def test_ratios_are_printed_and_written(self, saved, tmp_path, capsys):
         assert main(["compare", saved["a"], saved["slower"]]) == 0
         out = capsys.readouterr().out
-        assert "1.200 [1.200, 1.200]" in out and "slower" in out
+        assert "1.200 [1.143, 1.260]" in out and "1 cells in both: 1 slower" in out and "slower" in out
         report = json.loads((tmp_path / "reports/compare.json").read_text())
         assert report["cells"][0]["ratios"]["engine"]["p50"]["ratio"] == pytest.approx(1.2, rel=0.01)
         assert (report["a"], report["b"], report["unlike"]) == ("a.json.gz", "slower.json.gz", [])
@@ -149,6 +149,33 @@ class TestCompare:
         fails(capsys, ["compare", saved["a"], saved["broken"], "--fail-if-slower", "10%"], 1, "1 of 1 cells")
         fails(capsys, ["compare", saved["a"], saved["unrelated"]], 2, "no measured cell in common")
 
+    def test_a_cell_gone_from_b_is_named_and_fails_if_asked(self, saved, tmp_path, capsys):
+        both = results.save(result(cell(), cell(threads=2)), tmp_path / "both.json.gz")
+        pair = ["compare", str(both), saved["a"]]
+        assert main(pair) == 0
+        assert "gone from B: linear on onnxruntime: float32.onnx (2 threads)" in capsys.readouterr().out
+        fails(capsys, [*pair, "--fail-if-missing"], 1, "1 cells of A are gone from B")
+        assert main(["compare", saved["a"], str(both), "--fail-if-missing"]) == 0
+
+    def test_invalid_cells_fail_only_if_accepted(self, saved, tmp_path, capsys):
+        busy = results.save(result(cell(rounds=steady(200, other_cores=1))), tmp_path / "busy.json.gz")
+        call = ["compare", saved["a"], str(busy), "--fail-if-slower", "10%"]
+        assert main(call) == 0
+        assert "not judged: INVALID in B: other load" in capsys.readouterr().out
+        assert main([*call, "--accept-invalid"]) == 1
+
+    def test_repeated_runs_are_read_from_a_folder(self, saved, tmp_path, capsys):
+        (tmp_path / "nightly").mkdir()
+        fails(capsys, ["compare", saved["a"], saved["a"], "--repeats", "nightly"], 2, "no results file")
+        for day in (3, 4, 5):
+            made = result(cell(rounds=steady(100 + day)), created=f"2026-02-0{day}T00:00:00+00:00")
+            results.save(made, tmp_path / f"nightly/{day}.json.gz")
+        assert main(["compare", saved["a"], saved["slower"], "--repeats", "nightly"]) == 0
+        report = json.loads((tmp_path / "reports/compare.json").read_text())
+        assert (report["schema"], report["cells"][0]["repeats"]) == (2, 4)
+        other = ["compare", saved["a"], saved["slower"], "--repeats", saved["elsewhere"]]
+        fails(capsys, other, 2, "of another machine than A")
+
     def test_unlike_machines_are_refused_with_what_differs_unless_forced(self, saved, capsys):
         pair = ["compare", saved["a"], saved["elsewhere"]]
         fails(capsys, pair, 2, "device: A 'a-board', B 'other'; cpu: A 'ARM Cortex-A72'", "--force")
@@ -159,7 +186,7 @@ class TestCompare:
         other = tmp_path / "other.json"
         other.write_text(json.dumps({**result(), "schema": 1}))
         for more in ([], ["--force"]):
-            fails(capsys, ["compare", saved["a"], str(other), *more], 2, "schema is 1, this version reads 2 and 3")
+            fails(capsys, ["compare", saved["a"], str(other), *more], 2, "schema is 1, this version reads 2 to 4")
         fails(capsys, ["compare", saved["a"], "none"], 2, "none: no such file")
 
     @pytest.mark.parametrize("text", ["-1", "ten", "nan%"])

@@ -57,10 +57,11 @@ def steady(us=100, rounds=5, **changes):
 
 def cell(**changes):
     return {
-        "artifact": "linear/float32.onnx", "sha256": "ab", "size_bytes": 31_400, "model": "linear", "format": "onnx",
-        "precision": "float32", "target": "cpu", "engine": "onnxruntime", "engine_version": "onnxruntime 1.0",
-        "threads": 1, "batch": 1, "status": "ok", "reason": None, "images": "given", "accuracy": None,
-        "complexity": None, "memory": {"baseline_rss_bytes": 30_000_000, "peak_rss_bytes": 50_000_000},
+        "artifact": "linear/float32.onnx", "side": None, "pair": None, "sha256": "ab", "size_bytes": 31_400,
+        "model": "linear", "format": "onnx", "precision": "float32", "target": "cpu", "engine": "onnxruntime",
+        "engine_version": "onnxruntime 1.0", "threads": 1, "batch": 1, "status": "ok", "reason": None,
+        "images": "given", "accuracy": None, "complexity": None,
+        "memory": {"baseline_rss_bytes": 30_000_000, "peak_rss_bytes": 50_000_000},
         "placement": None, "parity": None,
         "rounds": steady(), "summary": None, "verdict": None, **changes,
     }  # fmt: skip
