@@ -3,8 +3,9 @@
 Both estimates are medians over the rounds. A ratio is paired: each round divides the p50 of one cell by that of the
 other cell in the same round. Noise that lasts longer than a round then falls on both and cancels.
 
-A quiet window is one in which the host stole no time and other programs hardly interrupted the process. Where enough
-rounds have quiet windows of both cells, the p50s are of these; otherwise they are of all windows. No sample is deleted
+A quiet window is one in which the host stole no time and other programs hardly interrupted the process. Where at least
+half of the rounds, and five, have quiet windows of both cells, the p50s are of these; otherwise they are of all windows.
+A round in which less than a quarter of the time was quiet has no quiet windows to count. No sample is deleted
 from the file, and the p50 of all samples stays in the summary.
 """
 
@@ -41,6 +42,8 @@ LEAST_ROUNDS = 5  # with fewer, no interval of 95 % exists for a median
 # cannot reach the median.
 QUIET_STEAL = 0.02  # of one core
 QUIET_SWITCHES_PER_S = 10.0
+QUIET_SHARE = 0.25  # of a round's time; a short rest of a window is quiet by chance
+QUIET_ROUNDS = 0.5  # of the rounds
 
 # Of one cell: round number -> (p50 of all windows, p50 of its quiet windows or None), in µs.
 Rounds = dict[int, tuple[float, "float | None"]]
@@ -94,10 +97,12 @@ def p50s_of(cell: Cell, name: str = "engine") -> Rounds:
 
 
 def p50s(series: Series) -> tuple[float, float | None]:
-    """p50 in µs of all windows, and of the quiet ones; None when none was quiet."""
+    """p50 in µs of all windows, and of the quiet ones; None when too few were quiet."""
     quiet = quiet_windows(series) or []
     calm = [window for window, is_quiet in zip(series["windows"], quiet) if is_quiet]
-    return p50_us(series["windows"]), p50_us(calm) if calm else None
+    times = [entry[0] or 0 for entry in series["noise"] or []]
+    share = sum(time for time, is_quiet in zip(times, quiet) if is_quiet) / max(sum(times), 1)
+    return p50_us(series["windows"]), p50_us(calm) if share >= QUIET_SHARE else None
 
 
 def p50_us(windows: Sequence[Sequence[Sequence[int]]]) -> float:
@@ -121,7 +126,11 @@ def ratio(a: Rounds, b: Rounds) -> Estimate | None:
 def paired(a: Rounds, b: Rounds) -> Estimate | None:
     both = sorted(a.keys() & b.keys())
     quiet = [(a[number][1], b[number][1]) for number in both if a[number][1] and b[number][1]]
-    kind, pairs = ("quiet", quiet) if len(quiet) >= LEAST_ROUNDS else ("all", [(a[n][0], b[n][0]) for n in both])
+    kind, pairs = (
+        ("quiet", quiet)
+        if len(quiet) >= max(LEAST_ROUNDS, QUIET_ROUNDS * len(both))
+        else ("all", [(a[n][0], b[n][0]) for n in both])
+    )
     values = [x / y for x, y in pairs if x and y]
     if len(values) < max(LEAST_ROUNDS, len(pairs)):
         return None

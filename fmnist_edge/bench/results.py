@@ -16,6 +16,7 @@ from typing import Any, TypedDict, cast, get_type_hints
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.gpus import Gpu, GpuDuring
+from fmnist_edge.bench.upgrades import upgrade
 from fmnist_edge.errors import FileError
 from fmnist_edge.files import write_atomic
 
@@ -245,46 +246,9 @@ def load(path: str | Path) -> Result:
         raise FileError(
             f"{path}: result schema is {found!r}, this version reads 2 to {SCHEMA}; run the benchmark again"
         )
-    if found == 2:
-        upgrade_from_2(result)
-    if found < 4:
-        upgrade_from_3(result)
+    upgrade(result)
     check_fields(result, path)
     return cast(Result, result)
-
-
-def upgrade_from_2(result: JsonObject) -> None:
-    """Convert a result of schema 2 to schema 3. Damage is ignored here; `check_fields` finds it."""
-    cells = [cell for cell in as_list(result.get("cells")) if isinstance(cell, dict)]
-    rounds = [part for cell in cells for part in as_list(cell.get("rounds")) if isinstance(part, dict)]
-    unseen: tuple[tuple[list[Any], tuple[str, ...]], ...] = (
-        ([result.get("before"), result.get("after")], ("gpus",)),
-        (cells, ("placement", "parity")),
-        (rounds, ("device",)),
-        ([part.get("during") for part in rounds], ("gpu",)),
-    )
-    for items, names in unseen:
-        for item in items:
-            if isinstance(item, dict):
-                item.update(dict.fromkeys(names))
-
-
-def upgrade_from_3(result: JsonObject) -> None:
-    """Convert a result of schema 3 to schema 4. Damage is ignored here; `check_fields` finds it."""
-    cells = [cell for cell in as_list(result.get("cells")) if isinstance(cell, dict)]
-    for cell in cells:
-        cell.update(side=None, pair=None)
-    for part in (part for cell in cells for part in as_list(cell.get("rounds")) if isinstance(part, dict)):
-        for name in ("engine", "end_to_end", "device"):
-            if isinstance(part.get(name), dict):
-                part[name]["noise"] = None
-    if isinstance(result.get("plan"), dict):
-        result["plan"].update(precision=None, budget_seconds=None)
-    result["schema"] = SCHEMA
-
-
-def as_list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def is_software(cell: Cell) -> bool:

@@ -18,7 +18,7 @@ from fmnist_edge.report.curve import nines
 from fmnist_edge.report.encodings import Data, cells, finished
 from fmnist_edge.report.markers import Markers
 from fmnist_edge.report.runs import Row
-from fmnist_edge.report.tables import tenths
+from fmnist_edge.report.intervals import tenths
 
 if TYPE_CHECKING:
     import altair as alt

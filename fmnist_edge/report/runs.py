@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fmnist_edge.bench import results
-from fmnist_edge.bench.environment import int8_dot_flags
 from fmnist_edge.bench.estimates import Estimate, Rounds, estimate, p50s_of
 from fmnist_edge.bench.results import Cell, Result
 from fmnist_edge.bench.tables import unmeasured
@@ -16,6 +15,7 @@ from fmnist_edge.bench.validity import INVALID, VALID, run_reasons
 from fmnist_edge.console import track
 from fmnist_edge.errors import FileError
 from fmnist_edge.report.curve import Point, percentile_curve
+from fmnist_edge.report.machine import machine_facts
 from fmnist_edge.report.pareto import front
 from fmnist_edge.report.values import clean_text, number, optional_number, optional_text
 
@@ -268,57 +268,6 @@ def with_fronts(rows: Sequence[Row]) -> list[Row]:
         for place in front(points):
             marked[known[place].id] = replace(marked[known[place].id], front=True)
     return list(marked.values())
-
-
-def machine_facts(result: Result) -> list[tuple[str, str]]:
-    machine = result["machine"]
-    memory, packages = machine.get("memory_bytes"), machine.get("packages") or {}
-    facts = {
-        "CPU": machine.get("cpu"),
-        "cores": machine.get("affinity_cores") or machine.get("logical_cores"),
-        "architecture": machine.get("architecture"),
-        "int8 instructions": int8_instructions(machine.get("cpu_flags")),
-        "memory": None if memory is None else f"{number(memory) / 2**30:.1f} GiB",
-        "virtual machine": yes_or_no(machine.get("hypervisor")),
-        "container": yes_or_no(machine.get("container")),
-        "GPU": ", ".join(map(str, machine.get("gpus") or [])),
-        "GPU driver": machine.get("gpu_driver"),
-        "GPU clocks before": gpu_clocks(result),
-        "governor": machine.get("governor"),
-        "OS": machine.get("os"),
-        "kernel": machine.get("kernel"),
-        "Python": machine.get("python"),
-        "packages": ", ".join(f"{name} {version}" for name, version in packages.items() if version),
-        **{f"peak, {count} thread{'s' * (count != '1')}": peak for count, peak in peaks(result)},
-    }
-    return [(clean_text(name), clean_text(value)) for name, value in facts.items() if value not in (None, "")]
-
-
-def int8_instructions(flags: Sequence[str] | None) -> str | None:
-    found = int8_dot_flags(flags)
-    return None if found is None else " ".join(found) or "none (no VNNI, no dotprod)"
-
-
-def gpu_clocks(result: Result) -> str | None:
-    gpus = result["before"]["gpus"]
-    if not gpus or gpus[0]["sm_mhz"] is None or gpus[0]["memory_mhz"] is None:
-        return None
-    return f"{number(gpus[0]['sm_mhz']):,.0f} MHz, memory {number(gpus[0]['memory_mhz']):,.0f} MHz"
-
-
-def peaks(result: Result) -> list[tuple[str, str]]:
-    threads = (result["calibration"] or {}).get("threads", {})
-    return [
-        (
-            count,
-            f"{number(peak['macs_per_s']) / 1e9:,.1f} GMAC/s float32, {number(peak['bytes_per_s']) / 1e9:,.1f} GB/s",
-        )
-        for count, peak in threads.items()
-    ]
-
-
-def yes_or_no(value: bool | None) -> str | None:
-    return None if value is None else "yes" if value else "no"
 
 
 def reasons_of(reasons: Sequence[results.Reason]) -> tuple[tuple[str, str], ...]:

@@ -52,10 +52,20 @@ def test_the_p50_of_a_round_is_also_that_of_its_quiet_windows():
     assert p50s_of(measured, "end_to_end") == {0: (9.0, None)}
 
 
-def test_quiet_windows_count_where_five_rounds_have_them():
+def test_quiet_windows_count_where_five_rounds_and_half_of_all_have_them():
     values, quiet = [20.0] * 6, [10.0, 10.0, 10.0, 10.0, 10.0, None]
     assert estimate(rounds(values, quiet)) == Estimate(*[pytest.approx(10)] * 3, 5, "quiet")
     assert estimate(rounds(values, [*quiet[:4], None, None])) == Estimate(*[pytest.approx(20)] * 3, 6, "all")
+
+    many = estimate(rounds([20.0] * 11, [10.0] * 5 + [None] * 6))
+    assert (many.value, many.windows) == (pytest.approx(20), "all")
+
+
+def test_a_round_with_little_quiet_time_has_no_quiet_p50():
+    rest = {**series_of([[9000]] * 3 + [[1000]]), "noise": [[QUARTER_NS, 9, 0]] * 3 + [[QUARTER_NS // 2, 0, 0]]}
+    assert estimates.p50s(rest) == (9.0, None)
+    rest["noise"][-1] = [QUARTER_NS, 0, 0]
+    assert estimates.p50s(rest) == (9.0, 1.0)
 
 
 def test_a_ratio_pairs_the_rounds():
