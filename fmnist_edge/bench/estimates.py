@@ -4,9 +4,9 @@ Both estimates are medians over the rounds. A ratio is paired: each round divide
 other cell in the same round. Noise that lasts longer than a round then falls on both and cancels.
 
 A quiet window is one in which the host stole no time and other programs hardly interrupted the process. Where at least
-half of the rounds, and five, have quiet windows of both cells, the p50s are of these; otherwise they are of all windows.
-A round in which less than a quarter of the time was quiet has no quiet windows to count. No sample is deleted
-from the file, and the p50 of all samples stays in the summary.
+half of the rounds, and five, have quiet windows of both cells, the p50s are of these; otherwise of all windows. A round
+in which less than a quarter of the time was quiet counts as having none. The file keeps every
+sample, and the summary the p50 of all of them.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from fmnist_edge.aliases import JsonObject
 from fmnist_edge.report import encodings
 from fmnist_edge.report.curve import nines
 from fmnist_edge.report.encodings import Data, cells, finished
+from fmnist_edge.report.intervals import tenths
 from fmnist_edge.report.markers import Markers
 from fmnist_edge.report.runs import Row
-from fmnist_edge.report.intervals import tenths
 
 if TYPE_CHECKING:
     import altair as alt
