@@ -212,6 +212,7 @@ def run_on_device(options: argparse.Namespace) -> int:
 
 def measure(session: Session, slower_by: float | None = None) -> int:
     from fmnist_edge.bench import outcome, sides, suite, validity
+    from fmnist_edge.bench.environment import int8_dot_flags
 
     count = len(session.cells)
     minutes = session.plan.estimate_s(count) / 60
@@ -219,6 +220,12 @@ def measure(session: Session, slower_by: float | None = None) -> int:
     idle = session.result["idle_cores"]
     if idle is not None and idle > validity.OTHER_CORES:
         print(f"fmnist-edge: other programs use {idle:.2f} cores; this run will be INVALID", file=sys.stderr)
+    if int8_dot_flags(session.result["machine"]["cpu_flags"]) == []:
+        print(
+            "fmnist-edge: this CPU has no instruction for int8 dot products (VNNI or dotprod): int8 can be slower than "
+            "float here, and its figures say nothing about a CPU that has one",
+            file=sys.stderr,
+        )
     with progress_bar("measuring") as progress:
         result = suite.run(session, progress)
     print(f"{outcome.text(result)}\n\nwrote {session.path}")

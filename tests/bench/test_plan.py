@@ -103,7 +103,7 @@ def test_a_file_that_cannot_be_read_and_a_name_that_is_none(tmp_path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(FileError, match="not TOML"):
         plans.find(str(tmp_path / "binary.toml"))
-    with pytest.raises(UnknownNameError, match=r"choose from: demo, .*Did you mean 'quick'\?"):
+    with pytest.raises(UnknownNameError, match=r"choose from: ab, demo, .*Did you mean 'quick'\?"):
         plans.find("quik")
 
 

@@ -6,7 +6,7 @@ import pytest
 from support.bench_models import write_onnx
 from support.bench_results import cell, result, steady
 
-from fmnist_edge.bench import overhead, results, suite
+from fmnist_edge.bench import environment, overhead, results, suite
 from fmnist_edge.cli import main
 
 PLAN = """
@@ -48,6 +48,12 @@ class TestBench:
         assert "| linear/float32.onnx | onnxruntime |" in out and "INVALID" in out
         assert f"wrote {file.relative_to(tmp_path)}" in out
         assert results.load(file)["plan"]["name"] == "tiny"
+
+    @pytest.mark.parametrize(("flags", "told"), [(["avx2"], True), (["avx2", "avx_vnni"], False), (None, False)])
+    def test_a_cpu_without_int8_instructions_is_named(self, plan, capsys, monkeypatch, flags, told):
+        monkeypatch.setattr(environment, "cpu_flags", lambda cpu: flags)
+        assert main(["bench", "--plan", plan, "--engine", "onnxruntime"]) == 0
+        assert ("no instruction for int8 dot products" in capsys.readouterr().err) == told
 
     def test_accuracies_are_taken_from_the_parity_report_that_is_there(self, plan, tmp_path, capsys):
         digest = json.loads((tmp_path / "exported/linear/float32.onnx.json").read_text())["sha256"]
