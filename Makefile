@@ -24,7 +24,7 @@ INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --requir
 SERVED := exported/tiny_resnet/int8.tflite
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test test-all sshd torture coverage-table lint types docs bench gpu report exported matrix compat aarch64 emulate estimate boards npu microcontroller soak audit licences release lock wheel clean
+.PHONY: help data demo test test-all sshd torture coverage-table lint types docs bench gpu report exported matrix compat aarch64 emulate instructions estimate boards npu microcontroller soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -128,6 +128,9 @@ compat: $(READY) $(OLD_READY) data wheel  ## check that the wheel and the shippe
 
 emulate: $(READY) data  ## run exported/ on emulated Cortex-A53, A72 and A76: answers, instructions (needs qemu-user, gcc)
 	$(EDGE) emulate exported --limit $(LIMIT)
+
+instructions: $(READY) data  ## fail when an artifact of exported/ takes over 1 % more instructions than is committed (needs qemu-user, gcc)
+	$(EDGE) emulate exported --limit 1 --out build/emulated --baseline benchmarks/emulated --fail-if-more 1%
 
 estimate: $(READY)  ## estimate the latency of exported/ on Raspberry Pi boards; needs no emulator
 	$(EDGE) estimate exported --report benchmarks/estimated/estimates.json

@@ -12,6 +12,7 @@ from contextlib import suppress
 from fmnist_edge.commands.manual import parser
 from fmnist_edge.console import silence_native_stderr
 from fmnist_edge.errors import FmnistEdgeError, UnavailableError, one_line
+from fmnist_edge.worker import telemetry
 
 __all__ = ["main", "program"]
 
@@ -36,6 +37,7 @@ def program() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Prints each FmnistEdgeError as one line on stderr."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    telemetry.turn_off()
     options = parser().parse_args(arguments)
     try:
         return options.command.run(options) or 0

@@ -78,6 +78,7 @@ def device_series(engine: Engine, tensors: Sequence[np.ndarray], seconds: float,
         samples.append(engine.device_ns(tensors[len(samples) % len(tensors)]) or 0)
     return {
         "windows": [encode(np.frombuffer(samples, np.int64))],
+        "noise": None,
         "elapsed_ns": perf_counter_ns() - begin,
         "cpu_ns": None,
         "voluntary_switches": None,

@@ -6,11 +6,11 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fmnist_edge.aliases import JsonObject
-from fmnist_edge.artifact import Artifact
+from fmnist_edge.artifact import Artifact, collect
 from fmnist_edge.bench import results
 from fmnist_edge.bench.plan import is_count
 from fmnist_edge.errors import ArtifactError, FileError, InputError, UnknownNameError
@@ -19,19 +19,37 @@ from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, GPU, engines_for, e
 from fmnist_edge.runtime.loading import check_hash, read_whole
 from fmnist_edge.runtime.manifest import Manifest
 
-__all__ = ["ALL", "Cell", "accuracies_of", "cells_for", "default_engines", "engines_timed_on", "entry_for", "order"]
+__all__ = [
+    "ALL",
+    "Cell",
+    "accuracies_of",
+    "cells_for",
+    "default_engines",
+    "engines_timed_on",
+    "entry_for",
+    "is_counterpart",
+    "order",
+    "paired_cells",
+]
 
 ALL = "all"  # in place of engine names: every engine that can run the file, on the CPU unless the target is a GPU
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One thing to measure."""
+    """One thing to measure.
+
+    Attributes:
+        side, pair: in a run of two sets of artifacts, "A" or "B", and the name by which a file has its counterpart in
+            the other set.
+    """
 
     artifact: Path
     engine: str
     threads: int
     batch: int = 1
+    side: str | None = None
+    pair: str | None = None
 
     @property
     def target(self) -> str:
@@ -39,8 +57,8 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The last folder and file name: results travel between machines, so no absolute path."""
-        return "/".join(self.artifact.parts[-2:])
+        """The last folder and file name, after the side: results travel between machines, so no absolute path."""
+        return f"{self.side}:" * bool(self.side) + "/".join(self.artifact.parts[-2:])
 
     def __str__(self) -> str:
         batch = "" if self.batch == 1 else f", batch {self.batch}"
@@ -104,6 +122,48 @@ def cells_for(
     return cells
 
 
+def paired_cells(
+    a: Path,
+    b: Path,
+    threads: Sequence[int],
+    engines: Sequence[str] | None = None,
+    batches: Sequence[int] = (1,),
+) -> list[Cell]:
+    """The cells of two artifacts, or of the files that two folders have under the same path.
+
+    Cells without a counterpart on the same engine are left out. Raises InputError when none is left, and what
+    `cells_for` and `artifact.collect` raise.
+    """
+    files_a, files_b = files_below(a), files_below(b)
+    if not a.is_dir() and not b.is_dir():
+        files_b = dict(zip(files_a, files_b.values()))  # two files are a pair whatever their names
+    found = []
+    for name in files_a.keys() & files_b.keys():
+        of_a, of_b = (
+            {(cell.engine, cell.threads, cell.batch): cell for cell in cells_for([path], threads, engines, batches)}
+            for path in (files_a[name], files_b[name])
+        )
+        for key in of_a.keys() & of_b.keys():
+            found += [replace(cells[key], side=side, pair=name) for side, cells in (("A", of_a), ("B", of_b))]
+    if not found:
+        raise InputError(
+            f"no artifact in {a} has a counterpart in {b} that the same engine runs; expected two files, or two "
+            "folders whose files have the same names"
+        )
+    return sorted(found, key=lambda cell: (cell.pair or "", cell.engine, cell.threads, cell.batch, cell.side or ""))
+
+
+def is_counterpart(a: Cell, b: Cell) -> bool:
+    """Whether two cells are the two sides of one pair."""
+    return a.side != b.side and replace(a, artifact=b.artifact, side=b.side) == b
+
+
+def files_below(root: Path) -> dict[str, Path]:
+    """Path below `root` -> artifact; for a file, its name."""
+    found = [artifact.path for artifact in collect([root])]
+    return {path.relative_to(root).as_posix() if root.is_dir() else path.name: path for path in found}
+
+
 def batches_of(path: Path, batches: Sequence[int]) -> list[int]:
     """Those of `batches` that the artifact accepts."""
     manifest = manifest_of(path)
@@ -136,6 +196,8 @@ def entry_for(cell: Cell, accuracies: Mapping[str, JsonObject]) -> results.Cell:
         "format": cell.artifact.suffix.removeprefix("."),
         "precision": manifest.precision if manifest else None,
         "target": cell.target,
+        "side": cell.side,
+        "pair": cell.pair,
         "engine": cell.engine,
         "engine_version": None,
         "threads": cell.threads,

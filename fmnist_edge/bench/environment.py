@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from fmnist_edge.aliases import JsonObject
@@ -28,6 +29,8 @@ PACKAGES = (
 FLAGS = re.compile(
     r"(avx|avx2|avx512\w*|avx\w*vnni\w*|amx\w*|fma|f16c|sse4_2|neon|asimd|asimddp|asimdhp|i8mm|bf16|sve2?)"
 )
+# Instructions for dot products of 8-bit integers: VNNI and AMX on x86, dotprod (asimddp) and i8mm on Arm.
+INT8_DOT = re.compile(r"(avx\w*vnni|amx_int8|asimddp|i8mm)")
 # /proc/cpuinfo's "CPU part" of ARM's own cores (implementer 0x41), from the technical reference manuals.
 ARM_PARTS = {
     "0xb76": "ARM1176", "0xc07": "Cortex-A7", "0xd03": "Cortex-A53", "0xd04": "Cortex-A35", "0xd05": "Cortex-A55",
@@ -37,6 +40,15 @@ ARM_PARTS = {
 }  # fmt: skip
 CPUFREQ = "sys/devices/system/cpu/cpu0/cpufreq"
 CONTAINER_MARKS = ("docker", "kubepods", "containerd", "lxc", "podman")
+
+
+def int8_dot_flags(flags: Sequence[str] | None) -> list[str] | None:
+    """The flags that stand for dot products of 8-bit integers, on which the speed of int8 depends; None if unknown.
+
+    >>> int8_dot_flags(["avx2", "avx512_vnni"]), int8_dot_flags(["avx2"])
+    (['avx512_vnni'], [])
+    """
+    return None if flags is None else [flag for flag in flags if INT8_DOT.fullmatch(flag)]
 
 
 def describe(root: Path = ROOT) -> JsonObject:

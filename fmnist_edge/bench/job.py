@@ -10,7 +10,7 @@ import numpy as np
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench import environment, suite
-from fmnist_edge.bench.cells import cells_for
+from fmnist_edge.bench.cells import cells_for, paired_cells
 from fmnist_edge.bench.plan import Plan
 
 __all__ = ["Job"]
@@ -23,6 +23,7 @@ class Job:
     Attributes:
         images: uint8 (n, height, width), cycled.
         engines: names; each artifact is measured on those that can run it.
+        ab: two artifacts, or two folders of them, to measure pair by pair in place of `artifacts`.
         accuracies: SHA-256 of an artifact -> its accuracy, see `cells.accuracies_of`.
     """
 
@@ -32,12 +33,16 @@ class Job:
     engines: tuple[str, ...]
     accuracies: Mapping[str, JsonObject] = field(default_factory=dict)
     seed: int = 0
+    ab: tuple[Path, Path] | None = None
 
     def begin(self, out: Path, pythons: Mapping[str, str] | None = None) -> suite.Session:
         """A session on this machine. "all" threads in the plan means this machine's usable cores. Raises what
         `suite.begin` raises."""
         threads = self.plan.thread_counts(environment.usable_cores())
-        cells = cells_for(self.artifacts, threads, self.engines, self.plan.batches)
+        if self.ab is None:
+            cells = cells_for(self.artifacts, threads, self.engines, self.plan.batches)
+        else:
+            cells = paired_cells(*self.ab, threads, self.engines, self.plan.batches)
         return suite.begin(
             cells, self.images, self.plan, out, seed=self.seed, accuracies=self.accuracies, pythons=pythons
         )

@@ -18,6 +18,7 @@ import numpy as np
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.series import encode
+from fmnist_edge.bench.state import jiffies
 from fmnist_edge.bench.usage import usage
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.classifier import Classifier
@@ -27,7 +28,7 @@ __all__ = ["Request", "measure", "reply_to"]
 
 T = TypeVar("T")
 
-WINDOW_S = 1.0
+WINDOW_S = 0.25  # short enough that a disturbance leaves other windows quiet
 # A series stops after this many times its seconds, but not before SERIES_LIMIT_S. A very slow model then has fewer
 # samples than the plan asks for.
 SERIES_LIMIT_FACTOR = 3
@@ -182,11 +183,14 @@ def prepared(classifier: Classifier, images: np.ndarray) -> np.ndarray:
 def series(call: Callable[[T], object], items: Sequence[T], seconds: float, least: int) -> JsonObject:
     """Time calls as `calls` does; a `results.Series` with this process's CPU time and context switches."""
     before, start = usage(), perf_counter_ns()
-    samples, ends = calls(call, items, seconds, least)
+    marks = [disturbance()]
+    samples, ends = calls(call, items, seconds, least, lambda: marks.append(disturbance()))
+    marks.append(disturbance())
     elapsed, spent = perf_counter_ns() - start, usage().since(before)
     pieces = np.split(np.frombuffer(samples, np.int64), ends)
     return {
-        "windows": [encode(piece) for piece in pieces if len(piece)],
+        "windows": [encode(piece) for piece in pieces],
+        "noise": [noise_between(*pair) for pair in zip(marks, marks[1:])],
         "elapsed_ns": elapsed,
         "cpu_ns": int(spent.cpu_seconds * NS_PER_S),
         "voluntary_switches": spent.voluntary_switches,
@@ -194,11 +198,33 @@ def series(call: Callable[[T], object], items: Sequence[T], seconds: float, leas
     }
 
 
-def calls(call: Callable[[T], object], items: Sequence[T], seconds: float, least: int) -> tuple[array[int], list[int]]:
+Mark = tuple[int, int, "int | None"]  # wall clock in ns, involuntary context switches, stolen ns since boot
+
+
+def disturbance() -> Mark:
+    """What has disturbed this process so far. Takes about 0.1 ms, so it is read between calls, once in a window."""
+    found = jiffies()
+    switches = usage().involuntary_switches or 0
+    return perf_counter_ns(), switches, None if found is None else int(found[1] * NS_PER_S)
+
+
+def noise_between(before: Mark, after: Mark) -> list[int | None]:
+    """A window's entry in the noise of a `results.Series`."""
+    stolen = None if before[2] is None or after[2] is None else after[2] - before[2]
+    return [after[0] - before[0], after[1] - before[1], stolen]
+
+
+def calls(
+    call: Callable[[T], object],
+    items: Sequence[T],
+    seconds: float,
+    least: int,
+    at_boundary: Callable[[], object] = lambda: None,
+) -> tuple[array[int], list[int]]:
     """Time each `call(item)` in nanoseconds, cycling through `items`.
 
     Stops after `seconds` and `least` calls, whichever comes later. A very slow model stops earlier, see
-    SERIES_LIMIT_FACTOR.
+    SERIES_LIMIT_FACTOR. `at_boundary` is called after each window but the last.
     Returns the samples (int64), and for each window the number of samples when it ended.
     """
     samples = array("q")
@@ -220,6 +246,7 @@ def calls(call: Callable[[T], object], items: Sequence[T], seconds: float, least
             return samples, ends
         if end >= boundary:
             ends.append(count)
+            at_boundary()
             boundary += window * (1 + (end - boundary) // window)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmnist_edge.bench import tables
+from fmnist_edge.bench import sides, tables
 from fmnist_edge.bench.results import Result
 from fmnist_edge.console import table
 from fmnist_edge.errors import GateError, UnavailableError
@@ -16,6 +16,8 @@ def text(result: Result) -> str:
     """The table, the lines about unmeasured cells, and the verdict."""
     rows = tables.rows(result)
     parts = [table(tables.HEADER, rows, right=["threads"]) + "\n"] if rows else []
+    if found := sides.pairs(result):
+        parts.append(table(sides.HEADER, sides.rows(found), right=["threads", "rounds"]) + "\n")
     return "\n".join([*parts, *tables.unmeasured(result), *tables.verdict_lines(result)])
 
 

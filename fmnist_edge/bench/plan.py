@@ -35,6 +35,9 @@ class Plan:
         headline: the percentile by which cells are compared, "p50" or "p90".
         batches: images per call, for artifacts with a dynamic batch axis. Other artifacts keep their own batch size.
         cool_down_seconds: pause before each process.
+        precision: the half-width of the 95 % interval of the headline that is wanted, as a share: 0.02 is ±2 %. More
+            rounds follow until every cell has it, or has used its budget. None: no more than `rounds`.
+        budget_seconds: the longest that a cell is measured, over all its rounds; needs `precision`.
 
     >>> plan = Plan("mine", 5, 10, 5, 1024, 10, 0.5, threads=(1, "all"))
     >>> plan.thread_counts(cores=4), plan.min_queries_per_round
@@ -52,6 +55,8 @@ class Plan:
     headline: str = "p50"
     batches: tuple[int, ...] = (1,)
     cool_down_seconds: float = 0
+    precision: float | None = None
+    budget_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or "/" in self.name:
@@ -63,14 +68,25 @@ class Plan:
                 self.refuse(field, "a whole number of at least 1")
         for field in ("seconds", "end_to_end_seconds", "warm_up_seconds", "cool_down_seconds"):
             value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+            if not is_number(value) or not 0 <= value < math.inf:
                 self.refuse(field, "seconds, 0 or more")
         if not is_list(self.threads) or any(item != "all" and not is_count(item) for item in self.threads):
             self.refuse("threads", "a list of whole numbers of at least 1, or 'all'")
         if not is_list(self.batches) or not all(map(is_count, self.batches)):
             self.refuse("batches", "a list of whole numbers of at least 1")
+        self.check_precision()
         if self.headline not in HEADLINES:
             self.refuse("headline", " or ".join(map(repr, HEADLINES)))
+
+    def check_precision(self) -> None:
+        if self.precision is None and self.budget_seconds is None:
+            return
+        if not is_number(self.precision) or not 0 < (self.precision or 0) < 1:
+            self.refuse("precision", "a share above 0 and below 1, such as 0.02 for 2 %")
+        if not is_number(self.budget_seconds) or not 0 < (self.budget_seconds or 0) < math.inf:
+            self.refuse("budget_seconds", "seconds above 0, beside precision")
+        if self.headline != "p50":
+            self.refuse("headline", "'p50', the only one that precision can be stated for")
 
     def refuse(self, field: str, expected: str) -> None:
         raise InputError(f"plan {self.name!r}: {field} is {getattr(self, field)!r}; expected {expected}")
@@ -91,6 +107,10 @@ class Plan:
 
 def is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def is_list(value: object) -> bool:

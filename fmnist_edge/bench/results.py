@@ -16,6 +16,7 @@ from typing import Any, TypedDict, cast, get_type_hints
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.gpus import Gpu, GpuDuring
+from fmnist_edge.bench.upgrades import upgrade
 from fmnist_edge.errors import FileError
 from fmnist_edge.files import write_atomic
 
@@ -28,8 +29,12 @@ __all__ = [
 #    of schema 1 was converted to 2, with null for the fields that 1 lacks.
 # 2: machine, calibration, state before, during and after, verdict; samples as windows; target, memory pass, accuracy
 #    and complexity per cell; gzipped. Still read, with null for the fields that it lacks.
-# 3: adds GPUs: gpus before, after and during, placement and parity per cell, device series per round.
-SCHEMA = 3
+# 3: adds GPUs: gpus before, after and during, placement and parity per cell, device series per round. Still read, with
+#    null for the fields that it lacks.
+# 4: adds what disturbed each window (noise), windows of a quarter of a second instead of a second, and the plan's
+#    precision and budget_seconds; side and pair of a run of two sets of artifacts.
+SCHEMA = 4
+READABLE = (2, 3, SCHEMA)
 
 LIST_OF_NUMBERS = re.compile(r"\[\n\s+-?\d[\d.e+-]*(?:,\n\s+-?\d[\d.e+-]*)*\n\s*\]")
 
@@ -77,11 +82,14 @@ class During(TypedDict):
 class Series(TypedDict):
     """Samples of calls made one after another.
 
-    windows: [[first ns, steps...], [counts...]] for each second, in time order; see `series`. The other fields are wall
-    time, and the child's own CPU time and context switches, from the first call to the last.
+    windows: [[first ns, steps...], [counts...]] for each quarter of a second, in time order; see `series`. noise: for
+    each window [wall time in ns, involuntary context switches of the child, ns that the hypervisor took from all cores
+    or null]; null where it was not recorded. The other fields are wall time, and the child's own CPU time and context
+    switches, from the first call to the last.
     """
 
     windows: list[list[list[int]]]
+    noise: list[list[int | None]] | None
     elapsed_ns: int | None
     cpu_ns: int | None
     voluntary_switches: int | None
@@ -148,7 +156,8 @@ class Verdict(TypedDict):
 class Cell(TypedDict):
     """One artifact on one engine with one number of threads and one batch size.
 
-    artifact: last folder and file name. target: "cpu" or "gpu". status: "ok", "partial" (rounds are missing, or some
+    artifact: last folder and file name, after "A:" or "B:" in a run of two sets of artifacts; side, pair: see
+    `cells.Cell`. target: "cpu" or "gpu". status: "ok", "partial" (rounds are missing, or some
     ops ran on the CPU), "unavailable" (the engine is not installed, or there is no GPU) or "failed"; all but "ok" have
     a reason. images: "given", or "noise" for a model of another input shape. accuracy: {"accuracy",
     "reference_accuracy", "images", "source", "passed"} from a parity report on a file with the same SHA-256, or null.
@@ -157,6 +166,8 @@ class Cell(TypedDict):
     """
 
     artifact: str
+    side: str | None
+    pair: str | None
     sha256: str | None
     size_bytes: int | None
     model: str | None
@@ -231,35 +242,13 @@ def load(path: str | Path) -> Result:
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from None
     found = result.get("schema") if isinstance(result, dict) else None
-    if type(found) is not int or found not in (2, SCHEMA):
+    if type(found) is not int or found not in READABLE:
         raise FileError(
-            f"{path}: result schema is {found!r}, this version reads 2 and {SCHEMA}; run the benchmark again"
+            f"{path}: result schema is {found!r}, this version reads 2 to {SCHEMA}; run the benchmark again"
         )
-    if found == 2:
-        upgrade_from_2(result)
+    upgrade(result)
     check_fields(result, path)
     return cast(Result, result)
-
-
-def upgrade_from_2(result: JsonObject) -> None:
-    """Convert a result of schema 2 to schema 3. Damage is ignored here; `check_fields` finds it."""
-    cells = [cell for cell in as_list(result.get("cells")) if isinstance(cell, dict)]
-    rounds = [part for cell in cells for part in as_list(cell.get("rounds")) if isinstance(part, dict)]
-    unseen: tuple[tuple[list[Any], tuple[str, ...]], ...] = (
-        ([result.get("before"), result.get("after")], ("gpus",)),
-        (cells, ("placement", "parity")),
-        (rounds, ("device",)),
-        ([part.get("during") for part in rounds], ("gpu",)),
-    )
-    for items, names in unseen:
-        for item in items:
-            if isinstance(item, dict):
-                item.update(dict.fromkeys(names))
-    result["schema"] = SCHEMA
-
-
-def as_list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def is_software(cell: Cell) -> bool:

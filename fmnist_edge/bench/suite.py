@@ -26,6 +26,7 @@ from fmnist_edge.bench.monitor import Monitor
 from fmnist_edge.bench.plan import Plan, from_dict
 from fmnist_edge.bench.process import run_child
 from fmnist_edge.bench.results import Result, State
+from fmnist_edge.bench.rounds import further_round
 from fmnist_edge.bench.state import now, state
 from fmnist_edge.bench.summary import summarize
 from fmnist_edge.bench.validity import THROTTLED_SINCE
@@ -207,19 +208,29 @@ def how_to_resume(session: Session) -> str:
 def measure_all(session: Session, progress: Progress) -> None:
     steps = [(MEMORY_PASS, index) for index in range(len(session.cells))]
     steps += order(len(session.cells), session.plan.rounds, session.result["seed"])
-    failed = {index for (_, index), entry in session.entries.items() if entry["reply"]["status"] != "measured"}
     with temporary_folder("bench") as folder:
         file = save_images(folder / "images.npy", session.images)
-        for done, (number, index) in enumerate(steps):
-            progress(done, len(steps), str(session.cells[index]))
-            if index in failed or (number, index) in session.entries:
-                continue
-            entry = measure_cell(session, number, index, file)
-            session.journal.append(entry)
-            session.entries[number, index] = entry
-            if entry["reply"]["status"] != "measured":
-                failed.add(index)
-        progress(len(steps), len(steps), "done")
+        measure_steps(session, steps, file, progress)
+        number = session.plan.rounds
+        while more := further_round(session, number):
+            measure_steps(session, more, file, progress)
+            number += 1
+        progress(session.total, session.total, "done")
+
+
+def measure_steps(session: Session, steps: Sequence[tuple[int, int]], images: Path, progress: Progress) -> None:
+    failed = {index for (_, index), entry in session.entries.items() if entry["reply"]["status"] != "measured"}
+    for done, (number, index) in enumerate(steps):
+        beyond = number >= session.plan.rounds
+        text = f"{session.cells[index]}, round {number + 1}" if beyond else str(session.cells[index])
+        progress(session.total if beyond else done, session.total, text)
+        if index in failed or (number, index) in session.entries:
+            continue
+        entry = measure_cell(session, number, index, images)
+        session.journal.append(entry)
+        session.entries[number, index] = entry
+        if entry["reply"]["status"] != "measured":
+            failed.add(index)
 
 
 def save_images(path: Path, images: np.ndarray) -> Path:
@@ -260,7 +271,7 @@ def finish(session: Session) -> None:
         add_entry(result["cells"][index], number, entry)
     for cell in result["cells"]:
         if cell["reason"] is None:
-            complete = len(cell["rounds"]) == session.plan.rounds
+            complete = len(cell["rounds"]) >= session.plan.rounds
             missing = f"interrupted after {len(cell['rounds'])} of {session.plan.rounds} rounds"
             cell["reason"] = cpu_fallback(cell) if complete else missing
             cell["status"] = "ok" if cell["reason"] is None else "partial"

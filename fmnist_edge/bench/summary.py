@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 
 from fmnist_edge.aliases import JsonObject
+from fmnist_edge.bench.estimates import estimate, p50s_of
 from fmnist_edge.bench.results import Cell, Complexity, Series
 from fmnist_edge.bench.series import encode, merged, nearest_rank
 from fmnist_edge.errors import InputError
@@ -19,6 +21,7 @@ __all__ = ["SAMPLES_FOR_P99", "distribution", "limit_us", "repeatability", "summ
 # (0.99^n + n·0.01·0.99^(n-1) <= 0.01).
 SAMPLES_FOR_P99 = 662
 NS_PER_US = 1000
+FIRST_SECOND_NS = 900_000_000  # the last of its windows may end a little early
 
 
 def summarize(cell: Cell, calibration: JsonObject | None = None) -> JsonObject | None:
@@ -36,7 +39,14 @@ def summarize(cell: Cell, calibration: JsonObject | None = None) -> JsonObject |
         "end_to_end": series_summary([part["end_to_end"] for part in rounds], cell["batch"]),
         "device": device_summary([part["device"] for part in rounds]),
         "roofline": roofline(cell, engine["p50"], calibration),
+        "estimates": {name: estimate_summary(cell, name) for name in ("engine", "end_to_end")},
     }
+
+
+def estimate_summary(cell: Cell, name: str) -> JsonObject | None:
+    """The p50 of a series with its 95 % interval, in µs, see `estimates.estimate`; None for too few rounds."""
+    found = estimate(p50s_of(cell, name))
+    return None if found is None else {**asdict(found), "half_width": found.half_width}
 
 
 def distribution(windows: Sequence[Sequence[Sequence[int]]]) -> JsonObject:
@@ -67,13 +77,14 @@ def series_summary(parts: Sequence[Series], batch: int) -> JsonObject:
     """`distribution` of all rounds together, and these:
 
     images_per_s: throughput of sequential calls, without the time between calls. burst_p50: of the first second of
-    each round. sustained_p50: of the later half of each round. Both are None when a round is shorter than two windows.
+    each round. sustained_p50: of the later half of each round. Both are None when a round is hardly longer.
     round_p50, round_p90: of each round. repeatability: see `repeatability`.
     """
     whole = distribution([window for part in parts for window in part["windows"]])
     rounds = [distribution(part["windows"]) for part in parts]
-    long_enough = all(len(part["windows"]) >= 2 for part in parts)
-    first = [part["windows"][0] for part in parts]
+    seconds = [first_second(part) for part in parts]
+    long_enough = all(0 < count < len(part["windows"]) for count, part in zip(seconds, parts))
+    first = [window for count, part in zip(seconds, parts) for window in part["windows"][:count]]
     late = [window for part in parts for window in part["windows"][len(part["windows"]) // 2 :]]
     return {
         **whole,
@@ -84,6 +95,17 @@ def series_summary(parts: Sequence[Series], batch: int) -> JsonObject:
         "round_p90": [item["p90"] for item in rounds],
         "repeatability": {name: repeatability([item[name] for item in rounds]) for name in ("p50", "p90")},
     }
+
+
+def first_second(series: Series) -> int:
+    """Number of windows in the first second. Before schema 4 a window was a second."""
+    if series["noise"] is None:
+        return 1
+    count, elapsed = 0, 0
+    while count < len(series["windows"]) and elapsed < FIRST_SECOND_NS:
+        elapsed += series["noise"][count][0] or 0
+        count += 1
+    return count
 
 
 def device_summary(parts: Sequence[Series | None]) -> JsonObject | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.comparison import Comparison, Ratio
 from fmnist_edge.bench.results import Cell, Result, is_software
 
 __all__ = [
-    "COMPARISON_HEADER", "HEADER", "comparison_rows", "has_failures", "incomparable", "rows", "unmeasured",
-    "verdict_lines",
+    "COMPARISON_HEADER", "HEADER", "comparison_counts", "comparison_rows", "doubts", "gone", "has_failures",
+    "incomparable", "rows", "unmeasured", "verdict_lines",
 ]  # fmt: skip
 
 HEADER = [
@@ -18,7 +19,8 @@ HEADER = [
     "end-to-end p50 µs", "on GPU p50 µs", "RSS MB", "kB", "% of limit", "valid",
 ]  # fmt: skip
 COMPARISON_HEADER = [
-    "artifact", "engine", "threads", "A p50 µs", "B p50 µs", "B/A p50 [95 %]", "B/A p90 [95 %]", "finding",
+    "artifact", "engine", "threads", "A p50 µs", "B p50 µs", "B/A p50 [95 %]", "B/A p90 [95 %]", "between runs",
+    "finding",
 ]  # fmt: skip
 NONE = "–"
 
@@ -101,19 +103,46 @@ def comparison_row(item: Comparison) -> list[str]:
     threads = str(item.threads) if item.batch == 1 else f"{item.threads}, batch {item.batch}"
     p50, p90 = item.ratios["engine"]["p50"], item.ratios["engine"]["p90"]
     times = [microseconds(p50.a_us), microseconds(p50.b_us), with_interval(p50), with_interval(p90)]
-    return [item.artifact, item.engine, threads, *times, p50.finding]
+    return [item.artifact, item.engine, threads, *times, f"{p50.between:.1%}", item.finding()]
+
+
+def comparison_counts(comparisons: Sequence[Comparison]) -> str:
+    """How many of the cells that both results measured are slower, faster, the same, or not judged."""
+    both = [item for item in comparisons if item.ratios]
+    counts = Counter(item.finding() for item in both)
+    listed = ", ".join(f"{counts[name]} {name}" for name in ("slower", "faster", "same", "not judged"))
+    return f"{len(both)} cells in both: {listed}"
+
+
+def doubts(comparisons: Sequence[Comparison]) -> list[str]:
+    """One line per reason why cells are not judged, with those cells."""
+    return grouped((item.doubt, item) for item in comparisons if item.doubt)
+
+
+def gone(missing: Sequence[Comparison]) -> list[str]:
+    """The cells that B lacks, a line for each folder of artifacts and engine."""
+    about: dict[tuple[str, str], list[str]] = {}
+    for item in missing:
+        folder, _, name = item.artifact.rpartition("/")
+        more = f" ({threads_text(item)})" if item.threads > 1 or item.batch > 1 else ""
+        about.setdefault((folder, item.engine), []).append(name + more)
+    return [f"gone from B: {folder} on {engine}: {', '.join(files)}" for (folder, engine), files in about.items()]
+
+
+def threads_text(item: Comparison) -> str:
+    return f"{item.threads} threads" if item.batch == 1 else f"{item.threads} threads, batch {item.batch}"
+
+
+def grouped(found: Iterable[tuple[str | None, Comparison]]) -> list[str]:
+    about: dict[str | None, list[str]] = {}
+    for text, item in found:
+        about.setdefault(text, []).append(f"{item.artifact} on {item.engine}")
+    return [f"{text} ({cells[0]}{f' and {len(cells) - 1} more' if cells[1:] else ''})" for text, cells in about.items()]
 
 
 def incomparable(comparisons: Sequence[Comparison]) -> list[str]:
     """One line per reason why cells cannot be compared, with those cells."""
-    about: dict[str, list[str]] = {}
-    for item in comparisons:
-        if item.problem:
-            about.setdefault(item.problem, []).append(f"{item.artifact} on {item.engine}")
-    return [
-        f"{problem} ({cells[0]}{f' and {len(cells) - 1} more' if cells[1:] else ''})"
-        for problem, cells in about.items()
-    ]
+    return grouped((item.problem, item) for item in comparisons if item.problem)
 
 
 def with_interval(ratio: Ratio) -> str:

@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from fmnist_edge.aliases import JsonObject
+from fmnist_edge.bench.estimates import LEAST_ROUNDS, Estimate
 from fmnist_edge.bench.gpus import THROTTLED, GpuDuring
 from fmnist_edge.bench.results import Cell, Reason, Result, Round, Verdict, is_software
 from fmnist_edge.bench.series import count_of
 from fmnist_edge.bench.summary import repeatability
 
-__all__ = ["INVALID", "VALID", "judge", "judge_cell", "new_throttling", "run_reasons"]
+__all__ = ["INVALID", "VALID", "judge", "judge_cell", "judge_ratio", "new_throttling", "run_reasons"]
 
 VALID, INVALID = "VALID", "INVALID"
 
@@ -25,6 +26,7 @@ OTHER_CORES = 0.10  # mean over a cell; a tenth of one core changes a p50 by abo
 STEAL_CORES = 0.02
 FREQUENCY_CHANGE = 0.05  # between the medians of the rounds
 REPEATABILITY = 0.05  # two runs on a quiet machine agree within 5 %
+RATIO_PRECISION = 0.05  # half-width of the 95 % interval of a ratio
 MIN_SECONDS = 0.5  # for less, the kernel's count in hundredths of a second is too coarse
 GPU_CLOCK_CHANGE = 0.05  # between the highest clocks of the rounds
 THROTTLED_NOW, THROTTLED_SINCE = 0xF, 0xF0000  # of vcgencmd get_throttled
@@ -151,7 +153,13 @@ def too_few(cell: Cell, plan: JsonObject) -> Found:
 
 
 def spread(cell: Cell, plan: JsonObject) -> Found:
-    """Judge the plan's headline percentile. Needs three rounds; other rules reject runs with fewer."""
+    """Judge the plan's headline percentile. Needs three rounds; other rules reject runs with fewer.
+
+    A plan that states a precision is held to that, by the interval of the estimate.
+    """
+    if plan.get("precision") is not None:
+        yield from too_imprecise(cell, plan["precision"])
+        return
     summary = cell["summary"]
     for name in ("engine", "end_to_end"):
         rounds = [] if summary is None else summary[name][f"round_{plan['headline']}"]
@@ -162,6 +170,30 @@ def spread(cell: Cell, plan: JsonObject) -> Found:
                 f"{name} {plan['headline']} of the rounds is {min(rounds):,.1f} to {max(rounds):,.1f} µs; two such "
                 f"runs could lie {limit:.1%} apart, at most {REPEATABILITY:.0%} is allowed",
             )
+
+
+def too_imprecise(cell: Cell, precision: float) -> Found:
+    """The end-to-end p50 needs no more than REPEATABILITY, because rounds go on for the engine's p50 only."""
+    for name, allowed in (("engine", precision), ("end_to_end", max(precision, REPEATABILITY))):
+        found = None if cell["summary"] is None else cell["summary"]["estimates"][name]
+        if found is not None and found["half_width"] > allowed:
+            yield (
+                "interval too wide",
+                f"{name} p50 is known to ±{found['half_width']:.1%} after {found['rounds']} rounds, the plan asks for "
+                f"±{allowed:.0%}",
+            )
+
+
+def judge_ratio(found: Estimate | None, allowed: float = RATIO_PRECISION) -> Verdict:
+    """The verdict on a ratio of two cells of one run. It is apart from the cells' own verdicts: what falls on both
+    cells of a round, such as another clock or a busy neighbour, cancels."""
+    reasons: list[Reason] = []
+    if found is None:
+        reasons.append({"rule": "rounds missing", "text": f"fewer than {LEAST_ROUNDS} rounds have both cells"})
+    elif found.half_width > allowed:
+        text = f"the ratio is known to ±{found.half_width:.1%} after {found.rounds} rounds, ±{allowed:.0%} is allowed"
+        reasons.append({"rule": "interval too wide", "text": text})
+    return verdict(reasons, [])
 
 
 def other_load(cell: Cell, plan: JsonObject) -> Found:

@@ -25,6 +25,18 @@ RESULTS = Path("benchmarks/results")
 # What each special way of running uses; with it, any other option has no effect and is refused.
 USED_WITH = {
     "resume": ("data",),
+    "ab": (
+        "artifacts",
+        "plan",
+        "threads",
+        "batch",
+        "data",
+        "parity",
+        "engine",
+        "out",
+        "fail_if_slower",
+        "tflite_runtime",
+    ),
     "on": ("artifacts", "plan", "threads", "batch", "data", "parity", "engine", "out", "ssh_config"),
     "check_overhead": ("artifacts", "engine", "data"),
     "check_cost": ("artifacts", "engine", "data"),
@@ -57,6 +69,8 @@ HELP = Help(
         ("One model, longer, with one and with four threads",
          "bench exported/tiny_resnet --plan standard --threads 1 --threads 4"),
         ("On a Raspberry Pi", "bench exported --on pi@raspberrypi.local"),
+        ("Two builds of one model, in one interleaved run",
+         "bench old/tiny_resnet new/tiny_resnet --ab --fail-if-slower 3%"),
         ("Go on with an interrupted run", "bench --resume benchmarks/results/my-laptop/20260101.partial.jsonl"),
     ),
     gate="a cell failed, or a check was above its limit",
@@ -85,6 +99,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--on", metavar="[USER@]HOST", help="The device: a name of ~/.ssh/config, a host, or ssh://user@host:port."
     )
     device.add_argument("--ssh-config", type=Path, metavar="FILE", help="An ssh config file, as with ssh -F.")
+    two = parser.add_argument_group("Compare two sets of artifacts")
+    two.add_argument(
+        "--ab",
+        action="store_true",
+        help="Measure two artifacts, or the files that two folders have under the same names, in one interleaved run, "
+        "and divide B's p50 by A's round by round. Finds what `compare` cannot: two runs differ by more.",
+    )
+    two.add_argument(
+        "--fail-if-slower",
+        type=arguments.percentage,
+        metavar="P%",
+        help="With --ab: exit with 1 when a B's p50 is more than P %% above A's and its interval leaves no doubt, or "
+        "when B failed.",
+    )
     output = parser.add_argument_group("Output, and other ways to run")
     output.add_argument("--out", type=Path, metavar="DIR", help=f"Folder of the results. Default: {RESULTS}.")
     output.add_argument(
@@ -131,7 +159,7 @@ def run(options: argparse.Namespace) -> int:
         resumed(options)  # raises the error that says so
     # Two runs at once would also disturb each other. A journal lies in its device's folder of the results.
     with locked(options.resume.resolve().parent.parent if options.resume else options.out):
-        return measure(resumed(options) if options.resume else begun(options))
+        return measure(resumed(options) if options.resume else begun(options), options.fail_if_slower)
 
 
 def refuse_unused(options: argparse.Namespace) -> None:
@@ -140,6 +168,8 @@ def refuse_unused(options: argparse.Namespace) -> None:
     way = next((name for name in USED_WITH if name in given), None)
     if way is None:
         unused, why = [name for name in given if name == "ssh_config"], "without --on"
+        if not unused:
+            unused, why = [name for name in ("fail_if_slower",) if getattr(options, name) is not None], "without --ab"
     else:
         unused, why = [name for name in given if name != way and name not in USED_WITH[way]], f"with {spelled(way)}"
     if unused:
@@ -166,7 +196,7 @@ def begun(options: argparse.Namespace) -> Session:
         engines = cells.engines_timed_on(options.target, options.engine)
     else:
         engines = tuple(options.engine or (*cells.default_engines(), *(["tflite-runtime"] if python else [])))
-    job = job_of(options, engines, "gpu" if options.target == GPU else "quick")
+    job = job_of(options, engines, "ab" if options.ab else "gpu" if options.target == GPU else "quick")
     return job.begin(options.out, {"tflite-runtime": python} if python else {})
 
 
@@ -211,9 +241,10 @@ class TimeLeft:
             print(f"fmnist-edge: the first round is done; about {left} left", file=sys.stderr)
 
 
-def measure(session: Session, *, kept: bool = True) -> int:
+def measure(session: Session, slower_by: float | None = None, *, kept: bool = True) -> int:
     """Measure, and print the result. `kept`: whether its file and journal are still there afterwards."""
-    from fmnist_edge.bench import outcome, suite, validity
+    from fmnist_edge.bench import outcome, sides, suite, validity
+    from fmnist_edge.bench.environment import int8_dot_flags
 
     count = len(session.cells)
     minutes = session.plan.estimate_s(count) / 60
@@ -225,6 +256,12 @@ def measure(session: Session, *, kept: bool = True) -> int:
     idle = session.result["idle_cores"]
     if idle is not None and idle > validity.OTHER_CORES:
         print(f"fmnist-edge: other programs use {idle:.2f} cores; this run will be INVALID", file=sys.stderr)
+    if int8_dot_flags(session.result["machine"]["cpu_flags"]) == []:
+        print(
+            "fmnist-edge: this CPU has no instruction for int8 dot products (VNNI or dotprod): int8 can be slower than "
+            "float here, and its figures say nothing about a CPU that has one",
+            file=sys.stderr,
+        )
     with progress_bar("measuring") as progress:
         result = suite.run(session, TimeLeft(session, progress))
     print(outcome.text(result))
@@ -232,4 +269,7 @@ def measure(session: Session, *, kept: bool = True) -> int:
         print(f"\nwrote {session.path}")
     if kept and result["interrupted"]:
         print(f"fmnist-edge: interrupted; what was measured is kept, {suite.how_to_resume(session)}", file=sys.stderr)
-    return outcome.exit_code(result)
+    slower = [pair for pair in sides.pairs(result) if slower_by is not None and pair.is_slower(slower_by)]
+    for pair in slower:
+        print(f"FAILED {pair.b['artifact']} on {pair.b['engine']}: {pair.finding} than A", file=sys.stderr)
+    return outcome.exit_code(result) or int(bool(slower))

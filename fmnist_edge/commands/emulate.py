@@ -5,11 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.console import progress_bar
-from fmnist_edge.errors import GateError
+from fmnist_edge.console import progress_bar, table
+from fmnist_edge.errors import GateError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fmnist_edge.boards.emulation.baseline import Change
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -29,8 +35,10 @@ HELP = Help(
         ("What is in exported/, on every core", "emulate exported"),
         ("One file on one core, with fewer images",
          "emulate exported/tiny_resnet/int8.tflite --core cortex-a72 --limit 100"),
+        ("In CI: fail when a file needs over 1 % more instructions",
+         "emulate exported --out build/emulated --baseline benchmarks/emulated --fail-if-more 1%"),
     ),
-    gate="an answer differs from the one here, or a cell failed",
+    gate="an answer differs from the one here, a cell failed, or with --fail-if-more it takes more instructions",
     extra="bench",
 )  # fmt: skip
 
@@ -45,6 +53,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.data(what)
     arguments.limit(what, "Images to compare the answers on.", default=500, was="--images")
+    gate = parser.add_argument_group("Compare with earlier results")
+    gate.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="DIR",
+        help="Folder of earlier results. Shows how many instructions each artifact takes on each core, before and now.",
+    )
+    gate.add_argument(
+        "--fail-if-more",
+        type=arguments.percentage,
+        metavar="P%",
+        help="With --baseline: exit with 1 when an artifact takes more than P %% more instructions on a core.",
+    )
     how = parser.add_argument_group("How, and output")
     how.add_argument("--again", action="store_true", help="Do again what --out already holds.")
     how.add_argument(
@@ -59,11 +80,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from fmnist_edge.artifact import collect
-    from fmnist_edge.boards.emulation import results, suite, tables, userland
+    from fmnist_edge.boards.emulation import baseline, results, suite, tables, userland
     from fmnist_edge.catalog.boards import CORES
     from fmnist_edge.files import check_writable, locked, write_atomic
     from fmnist_edge.parity.evaluation import evaluation_for
 
+    if options.fail_if_more is not None and options.baseline is None:
+        raise InputError("--fail-if-more needs earlier results to compare with; name their folder: --baseline DIR")
+    # Read first: --out may be the same folder, whose results the run replaces.
+    earlier = None if options.baseline is None else baseline.read(options.baseline)
     artifacts = collect(options.artifacts)
     evaluation = evaluation_for(None, None, options.limit, options.data, artifacts[0].contract.input_shape)
     check_writable(options.out)
@@ -81,7 +106,21 @@ def run(options: argparse.Namespace) -> None:
     print(f"Emulated: answers against this machine's, and no latency:\n\n{tables.shown(cells)}\n")
     print(f"wrote {options.out}/*.json and {document}")
     failed = suite.failures(cells)
+    if earlier is not None:
+        failed += grown(baseline.changes(cells, earlier), options.fail_if_more)
     for line in failed:
         print(f"FAILED {line}", file=sys.stderr)
     if failed:
         raise GateError(f"{len(failed)} of {len(cells)} emulated cells failed")
+
+
+def grown(found: Sequence[Change], limit: float | None) -> list[str]:
+    """Show the changes, and return a line for each that is above the limit."""
+    from fmnist_edge.boards.emulation import baseline
+
+    print("Instructions of one inference:\n\n" + table(baseline.HEADER, baseline.rows(found)))
+    return [
+        f"{item.artifact} on {item.core}: {item.share:+.2%} instructions; at most {limit:+.2%} is allowed"
+        for item in found
+        if limit is not None and item.share is not None and item.share > limit
+    ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmnist_edge.commands import arguments
+from fmnist_edge.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +31,8 @@ def add_job(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     how.add_argument(
         "--plan",
         metavar="NAME|FILE.toml",
-        help="How long to measure: demo (8 s a cell), quick (21 s), standard (2 min) or mlperf-style (11 min) of "
-        "benchmarks/plans, or a file of your own. Default: quick.",
+        help="How long to measure: demo (8 s a cell), quick (30 s), standard (2 min) or mlperf-style (11 min) of "
+        "benchmarks/plans, or a file of your own. Default: quick; with --ab the plan ab.",
     )
     how.add_argument(
         "--threads",
@@ -72,7 +73,14 @@ def job_of(options: argparse.Namespace, engines: Sequence[str], plan_name: str =
         chosen = replace(chosen, batches=tuple(options.batch))
     report = options.parity or (PARITY if PARITY.exists() else None)
     accuracies = cells.accuracies_of(report) if report else {}
-    return Job(artifacts, chosen, test_images(options), tuple(engines), accuracies)
+    ab = two_of(options.artifacts) if getattr(options, "ab", False) else None
+    return Job(artifacts, chosen, test_images(options), tuple(engines), accuracies, ab=ab)
+
+
+def two_of(paths: Sequence[str]) -> tuple[Path, Path]:
+    if len(paths) != 2:
+        raise InputError(f"--ab with {len(paths)} paths; expected two, A and B: two artifacts or two folders")
+    return Path(paths[0]), Path(paths[1])
 
 
 def test_images(options: argparse.Namespace) -> np.ndarray:

@@ -28,12 +28,14 @@ HELP = Help(
         filters that needs no network, as Markdown, and as JSON.
 
         In the tables, "thr" is the number of threads, and "% limit" compares a cell with what the machine's measured
-        float32 peak and memory speed allow. A p99 takes at least 662 samples. The Pareto front is of VALID cells
-        where there are any.
+        float32 peak and memory speed allow. A p99 takes at least 662 samples. The Pareto front is of all cells.
+
+        A ratio of two cells is paired round by round, with a 95 % bootstrap interval and a verdict of its own. It is
+        VALID when it is known to ±5 %, also where neither cell's own p50 is.
 
         With --readme FILE, the report also rewrites every block of FILE between `<!-- report:NAME -->` and
-        `<!-- /report -->`. NAME is runs, latency, pareto, ratios or devices. A block can select rows by run, device,
-        model, precision, format, engine, threads, batch and validity:
+        `<!-- /report -->`. NAME is runs, latency, pareto, ratios, claims (the VALID ratios) or devices. A block can
+        select rows by run, device, model, precision, format, engine, threads, batch and validity:
         `<!-- report:latency engine=litert threads=1 -->`.
         """,
     examples=(

@@ -12,7 +12,7 @@ from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.explain.probe import INPUT, OUTPUT, Key, key_counter
 from fmnist_edge.export.onnx_names import names_read_by
 from fmnist_edge.runtime.engine import TensorSpec
-from fmnist_edge.runtime.engines.onnx_session import SILENT
+from fmnist_edge.runtime.engines.onnx_session import SILENT, import_onnxruntime
 from fmnist_edge.runtime.interface import KEY, read_interface
 from fmnist_edge.runtime.runner import chunks
 
@@ -41,8 +41,8 @@ class OnnxProbe:
 
     def __init__(self, path: str) -> None:
         import onnx
-        import onnxruntime
 
+        onnxruntime = import_onnxruntime()
         # External data is not part of the artifact, and its SHA-256 does not cover it.
         proto = onnx.load(path, load_external_data=False)
         graph = proto.graph

@@ -10,7 +10,7 @@ from fmnist_edge.errors import ExportError
 from fmnist_edge.export.exporter import IN_NO_FORMAT
 from fmnist_edge.export.onnx_conversion import layer_of_op, way_out
 from fmnist_edge.export.onnx_names import STANDARD_DOMAINS, all_nodes, path_of
-from fmnist_edge.runtime.engines.onnx_session import SILENT
+from fmnist_edge.runtime.engines.onnx_session import SILENT, import_onnxruntime
 
 if TYPE_CHECKING:
     import keras
@@ -49,7 +49,7 @@ def check_conversion(proto: onnx.ModelProto, model: keras.Model, images: np.ndar
     Args:
         images: preprocessed, float32 (n, *input_shape); the first is compared. None means noise.
     """
-    import onnxruntime
+    onnxruntime = import_onnxruntime()
 
     size = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
     if images is None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fmnist_edge.export.activation_ranges import is_lost, is_rounded_to_zero, typical_value
 from fmnist_edge.export.onnx_names import layer_of, names_read_by
-from fmnist_edge.runtime.engines.onnx_session import SILENT
+from fmnist_edge.runtime.engines.onnx_session import SILENT, import_onnxruntime
 
 if TYPE_CHECKING:
     import onnx
@@ -48,7 +48,8 @@ class Ranges:
 def measure(model: onnx.ModelProto, feeds: Iterator[dict[str, np.ndarray]]) -> dict[str, Ranges]:
     """The ranges of all float tensors that the nodes of the main graph make."""
     import onnx
-    import onnxruntime
+
+    onnxruntime = import_onnxruntime()
 
     shown = onnx.ModelProto.FromString(model.SerializeToString())
     made = [output for node in model.graph.node for output in node.output if output]

@@ -23,6 +23,7 @@ from fmnist_edge.export.onnx_activations import (
 )
 from fmnist_edge.export.onnx_islands import Ranges, float_islands, measure
 from fmnist_edge.export.onnx_names import all_nodes, layer_of
+from fmnist_edge.worker import telemetry
 from fmnist_edge.worker.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     The file has half the size. ONNX Runtime has hardly any float16 kernels for x86-64: there it computes in float32
     between casts (0.98 / 0.95 / 0.99). float16 is for GPUs, NPUs and ARMv8.2. Its largest value is 65504.
     """
+    telemetry.turn_off()
     from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
@@ -111,6 +113,7 @@ def to_int8(
     - Ranges are extremes. Entropy and percentiles gave the same accuracy within 0.05 pp, but need a histogram of every
       tensor.
     """
+    telemetry.turn_off()
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     if images is None:
@@ -208,6 +211,7 @@ def to_dynamic_int8(
         keep_float: layers whose weights stay float32.
         per_channel: whether each output channel of a weight tensor has a scale of its own.
     """
+    telemetry.turn_off()
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.onnx_model import ONNXModel
 

@@ -16,9 +16,9 @@ from fmnist_edge.aliases import JsonObject
 from fmnist_edge.report import encodings
 from fmnist_edge.report.curve import nines
 from fmnist_edge.report.encodings import Data, cells, finished
+from fmnist_edge.report.intervals import tenths
 from fmnist_edge.report.markers import Markers
 from fmnist_edge.report.runs import Row
-from fmnist_edge.report.tables import tenths
 
 if TYPE_CHECKING:
     import altair as alt
@@ -37,7 +37,7 @@ def scatter(rows: Sequence[Row], among: Sequence[Row], markers: Markers) -> Data
     """
     import altair as alt
 
-    members = sorted((row for row in rows if row.front), key=lambda row: row.p50_us)
+    members = sorted((row for row in rows if row.front), key=lambda row: row.known_us)
     others = sorted((row for row in rows if not row.front), key=lambda row: -(row.size_bytes or 0))  # small ones on top
     marks = cells(rows, markers).encode(
         x=latency(among),
@@ -54,7 +54,9 @@ def scatter(rows: Sequence[Row], among: Sequence[Row], markers: Markers) -> Data
     line = line.mark_line(interpolate="step-after", strokeDash=[6, 4], strokeWidth=1.5, clip=True)
     data = {"cells": [point(row, among) for row in [*others, *members]], "front": staircase(members, among),
             "numbers": numbers(members)}  # fmt: skip
-    return finished([marks, line, *number_layers()], data, height=400)
+    bars = alt.Chart(alt.NamedData("cells")).transform_filter(encodings.SHOWN).mark_rule(strokeWidth=1, clip=True)
+    bars = bars.encode(x="lower:Q", x2="upper:Q", y="accuracy:Q", color=encodings.ink(), opacity=alt.OpacityValue(0.5))
+    return finished([marks, bars, line, *number_layers()], data, height=400)
 
 
 def unknown_accuracies(rows: Sequence[Row], among: Sequence[Row], markers: Markers, *, legend: bool) -> Data:
@@ -130,7 +132,11 @@ def sustained(rows: Sequence[Row], markers: Markers) -> Data:
 def point(row: Row, among: Sequence[Row]) -> Data:
     """The data of a row in a scatter."""
     known = {} if row.accuracy is None else {"accuracy": percent(row)}
-    sized = {"p50": max(row.p50_us, encodings.MIN_US), "bytes": encodings.size_of(row, among)}
+    found = row.estimate
+    ends = (row.known_us, row.known_us) if found is None else (found.lower, found.upper)
+    lower, upper = (max(end, encodings.MIN_US) for end in ends)
+    sized = {"p50": max(row.known_us, encodings.MIN_US), "lower": lower, "upper": upper}
+    sized["bytes"] = encodings.size_of(row, among)
     return {**encodings.look(row), **encodings.texts(row), **sized, **known}
 
 
@@ -162,20 +168,20 @@ def pace(row: Row) -> Data:
 
 
 def latency(rows: Sequence[Row]) -> alt.X:
-    return encodings.log_axis("X", "p50", (row.p50_us for row in rows), LATENCY)
+    return encodings.log_axis("X", "p50", (row.known_us for row in rows), LATENCY)
 
 
 def staircase(members: Sequence[Row], rows: Sequence[Row]) -> list[Data]:
     """The Pareto front as a staircase: the best accuracy for each latency, up to the end of the axis."""
-    steps = [{"p50": max(row.p50_us, encodings.MIN_US), "accuracy": percent(row)} for row in members]
-    end = encodings.logarithmic(row.p50_us for row in rows)[1]
+    steps = [{"p50": max(row.known_us, encodings.MIN_US), "accuracy": percent(row)} for row in members]
+    end = encodings.logarithmic(row.known_us for row in rows)[1]
     return [*steps, {**steps[-1], "p50": end}] if steps else []
 
 
 def numbers(members: Sequence[Row]) -> list[Data]:
     """The number of each member of the front, and its position."""
     return [
-        {"id": row.id, "number": str(place), "p50": max(row.p50_us, encodings.MIN_US), "accuracy": percent(row)}
+        {"id": row.id, "number": str(place), "p50": max(row.known_us, encodings.MIN_US), "accuracy": percent(row)}
         for place, row in enumerate(members, 1)
     ]
 

@@ -17,6 +17,8 @@ Link = Callable[[Run], str]  # a run -> the name of its results file, or a link 
 
 # Characters that Markdown or its embedded HTML would interpret. An underscore inside a word is plain text.
 SPECIAL = re.compile(r"[\\`*\[\]|~]|(?<!\w)_|_(?!\w)")
+# Columns that a terminal of 120 columns has no room for.
+NOT_IN_TERMINAL = ("stock", "twin", "ours %", "stock %", "twin %", "windows", "kB", "p99 µs")
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -50,6 +52,25 @@ def ratios_block(runs: Sequence[Run], link: Link) -> str:
     return by_run(runs, link, tables.ratios)
 
 
+def claims_block(runs: Sequence[Run], link: Link) -> str:
+    """VALID ratios only, and how many others there are."""
+    parts = []
+    for run in runs:
+        every, sound = tables.every_ratio(run), tables.sound_ratios(run)
+        if sound.items:
+            parts.append(shown(sound))
+        parts.append(
+            f"{len(sound.items)} of {len(every.items)} ratios are VALID, known to ±5 % or better. From {link(run)}; "
+            f"{escaped(cpu(run))}, plan {escaped(run.plan)}."
+        )
+    return "\n\n".join(parts)
+
+
+def cpu(run: Run) -> str:
+    facts = dict(run.machine)
+    return ", ".join(text for text in (facts.get("CPU"), facts.get("int8 instructions")) if text) or run.device
+
+
 def devices_block(runs: Sequence[Run], link: Link) -> str:
     table = tables.side_by_side(runs)
     if table is None:
@@ -62,6 +83,7 @@ BLOCKS: dict[str, Callable[[Sequence[Run], Link], str]] = {
     "latency": latency_block,
     "pareto": pareto_block,
     "ratios": ratios_block,
+    "claims": claims_block,
     "devices": devices_block,
 }
 
@@ -88,7 +110,7 @@ def document(runs: Sequence[Run], lines: Sequence[BoardFigures] = ()) -> str:
     for run in runs:
         parts += [f"## {escaped(run.device)}, {escaped(run.created)}", f"Results file: {code(run)}"]
         parts.append("\n".join(f"- {escaped(line)}" for line in tables.facts(run)))
-        for table in (tables.fronts(run), tables.latencies(run), *tables.ratios(run)):
+        for table in (tables.fronts(run), tables.latencies(run), *tables.ratios(run), tables.every_ratio(run)):
             if table.items:
                 parts += [f"### {table.title}", shown(table)]
     for table in board_tables(lines):
@@ -116,9 +138,9 @@ def terminal(runs: Sequence[Run], lines: Sequence[BoardFigures] = ()) -> str:
         for model in dict.fromkeys(row.group for row in run.rows):
             rows = [row for row in run.rows if row.group == model]
             parts += [f"{model}:", plain(tables.table_of(model, tables.COMPACT, rows))]
-        for table in (tables.fronts(run), *tables.ratios(run)):
+        for table in (tables.fronts(run), *tables.ratios(run), tables.every_ratio(run)):
             if table.items:
-                parts += [f"{table.title}:", plain(table, without=("stock", "twin"))]
+                parts += [f"{table.title}:", plain(table, without=NOT_IN_TERMINAL)]
     for table in board_tables(lines):
         parts += [f"{table.title}:", plain(table)]
     return "\n\n".join(parts)

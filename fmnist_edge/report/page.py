@@ -22,7 +22,7 @@ from fmnist_edge.errors import UnavailableError
 from fmnist_edge.report import boards, charts, tables
 from fmnist_edge.report.boards import BoardFigures
 from fmnist_edge.report.markers import Markers
-from fmnist_edge.report.ratios import Trio
+from fmnist_edge.report.ratios import Claim, Trio
 from fmnist_edge.report.runs import MEASURED, Row, Run
 from fmnist_edge.report.summary import row_as_json
 from fmnist_edge.report.tables import Column, Table
@@ -108,6 +108,7 @@ def board_tables(lines: Sequence[BoardFigures]) -> list[tuple[str, Table]]:
 
 
 def run_context(run: Run, specs: Specs) -> JsonObject:
+    every = tables.every_ratio(run)
     paced = [row for row in run.rows if row.sustained_by_burst is not None]
     return {
         "run": run,
@@ -115,7 +116,7 @@ def run_context(run: Run, specs: Specs) -> JsonObject:
         "cells": tables.table_of("", tables.PAGE, run.rows),
         "panels": list(panels(run, specs)),
         "sustained": specs.add(charts.sustained(paced, specs.markers)) if paced else None,
-        "ratios": tables.ratios(run),
+        "ratios": [*tables.ratios(run), *([every] if every.items else [])],
     }
 
 
@@ -131,17 +132,16 @@ def setting(run: Run, target: str, batch: int, specs: Specs) -> JsonObject:
         "unknown": specs.add(charts.unknown_accuracies(unknown, rows, specs.markers, legend=not known))
         if unknown
         else None,
-        "any_valid": any(row.valid for row in known),
         "front": front(rows),
     }
 
 
 def front(rows: Sequence[Row]) -> Table:
-    members = sorted((row for row in rows if row.front), key=lambda row: row.p50_us)
+    members = sorted((row for row in rows if row.front), key=lambda row: row.known_us)
     places = {row.id: place for place, row in enumerate(members, 1)}
     columns = (
         Column("no.", lambda row: places[row.id]), tables.MODEL, tables.FILE, tables.ENGINE, tables.THREADS,
-        tables.P50, tables.ACCURACY, tables.SIZE,
+        tables.KNOWN, tables.ACCURACY, tables.SIZE, tables.VALID,
     )  # fmt: skip
     return Table("On the Pareto front", columns, members)
 
@@ -155,7 +155,7 @@ def panels(run: Run, specs: Specs) -> Iterator[JsonObject]:
             yield {"model": model, "chart": specs.add(charts.percentiles(rows, specs.markers)), "ids": ids}
 
 
-def row_ids(item: Row | Run | Trio | BoardFigures | dict[str, Row]) -> list[str]:
+def row_ids(item: Row | Run | Trio | Claim | BoardFigures | dict[str, Row]) -> list[str]:
     """Ids of the measured rows that a table's row shows. Filters hide it when they hide all of these."""
     match item:
         case Row():
@@ -164,6 +164,8 @@ def row_ids(item: Row | Run | Trio | BoardFigures | dict[str, Row]) -> list[str]
             return [row.id for row in item.rows]
         case Trio():
             return item.ids
+        case Claim():
+            return [item.above.id, item.below.id]
         case dict():
             return [row.id for row in item.values()]
     return []  # a BoardFigures has no measured rows, so filters never hide it

@@ -4,12 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from fmnist_edge.bench.estimates import Estimate, ratio
+from fmnist_edge.bench.results import Verdict
+from fmnist_edge.bench.validity import VALID, judge_ratio
 from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.catalog.precisions import find_precision
 from fmnist_edge.report.runs import Row
+from fmnist_edge.runtime.engine_catalog import shipped
 
-__all__ = ["Trio", "by_precision", "fastest", "is_stock", "precision_of_ours"]
+__all__ = ["KINDS", "Claim", "Trio", "by_precision", "claims", "fastest", "is_stock", "precision_of_ours"]
+
+
+KINDS = ("stock", "twin", "precision", "engine")
+BASE_PRECISION = "float32"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A ratio of the p50s of two cells of one run, paired round by round, with a verdict of its own.
+
+    Attributes:
+        kind: one of KINDS: what the two differ in.
+        above, below: the ratio is above's p50 divided by below's.
+    """
+
+    kind: str
+    above: Row
+    below: Row
+
+    @cached_property
+    def estimate(self) -> Estimate | None:
+        return ratio(self.above.rounds, self.below.rounds)
+
+    @property
+    def value(self) -> float | None:
+        """The ratio; of the p50s of all samples where there are too few rounds for an interval."""
+        if self.estimate is not None:
+            return self.estimate.value
+        return self.above.p50_us / self.below.p50_us if self.below.p50_us > 0 else None
+
+    @property
+    def valid(self) -> bool:
+        return self.verdict["status"] == VALID
+
+    @property
+    def verdict(self) -> Verdict:
+        return judge_ratio(self.estimate)
 
 
 @dataclass(frozen=True)
@@ -20,27 +62,64 @@ class Trio:
     stock: Row | None
     twin: Row | None
 
+    @cached_property
+    def stock_claim(self) -> Claim | None:
+        return None if self.stock is None else Claim("stock", self.stock, self.ours)
+
+    @cached_property
+    def twin_claim(self) -> Claim | None:
+        return None if self.twin is None else Claim("twin", self.twin, self.ours)
+
     @property
     def stock_by_ours(self) -> float | None:
         """The stock export's p50 divided by ours."""
-        return None if self.stock is None else quotient(self.stock, self.ours)
+        return None if self.stock_claim is None else self.stock_claim.value
 
     @property
     def twin_by_ours(self) -> float | None:
         """The twin's p50 divided by ours."""
-        return None if self.twin is None else quotient(self.twin, self.ours)
+        return None if self.twin_claim is None else self.twin_claim.value
 
     @property
     def valid(self) -> bool:
-        return all(row is None or row.valid for row in (self.ours, self.stock, self.twin))
+        """Whether each of its ratios is VALID."""
+        return all(claim is None or claim.valid for claim in (self.stock_claim, self.twin_claim))
 
     @property
     def ids(self) -> list[str]:
         return [row.id for row in (self.ours, self.stock, self.twin) if row is not None]
 
 
-def quotient(a: Row, b: Row) -> float | None:
-    return a.p50_us / b.p50_us if b.p50_us > 0 else None
+def claims(rows: Sequence[Row]) -> list[Claim]:
+    """Every ratio that a run gives, of cells that differ in one thing: what converts, the network, the precision, or
+    the engine. In the order of KINDS."""
+    found = [claim for trio in by_precision(rows) for claim in (trio.stock_claim, trio.twin_claim) if claim]
+    ours = [row for row in rows if row.model and not is_stock(row)]
+    found += [
+        Claim("precision", row, base)
+        for row in ours
+        for base in ours
+        if base.precision == BASE_PRECISION != row.precision and alike(row, base, "format", "engine")
+    ]
+    found += [
+        Claim("engine", row, base)
+        for row in ours
+        for base in ours
+        if base.engine == base_engine(row, ours) != row.engine and alike(row, base, "precision")
+    ]
+    return sorted(found, key=lambda claim: KINDS.index(claim.kind))
+
+
+def alike(a: Row, b: Row, *fields: str) -> bool:
+    """Whether two rows agree in these fields, and in the model and in all of the setting but the engine."""
+    same = ("model", "kind", "target", "threads", "batch", *fields)
+    return all(getattr(a, name) == getattr(b, name) for name in same)
+
+
+def base_engine(row: Row, rows: Sequence[Row]) -> str:
+    """The engine that others are compared with: the first that ships among those that ran this model and precision."""
+    ran = {item.engine for item in rows if alike(item, row, "precision")}
+    return next((name for name in shipped() if name in ran), min(ran))
 
 
 def by_precision(rows: Sequence[Row]) -> list[Trio]:
@@ -106,4 +185,4 @@ def least(rows: Iterable[Row]) -> Row | None:
 
 
 def speed(row: Row) -> float:
-    return row.p50_us
+    return row.known_us

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fmnist_edge.bench import results
+from fmnist_edge.bench.estimates import Estimate, Rounds, estimate, p50s_of
 from fmnist_edge.bench.results import Cell, Result
 from fmnist_edge.bench.tables import unmeasured
 from fmnist_edge.bench.validity import INVALID, VALID, run_reasons
 from fmnist_edge.console import track
 from fmnist_edge.errors import FileError
 from fmnist_edge.report.curve import Point, percentile_curve
+from fmnist_edge.report.machine import machine_facts
 from fmnist_edge.report.pareto import front
 from fmnist_edge.report.values import clean_text, number, optional_number, optional_text
 
@@ -34,6 +36,8 @@ class Row:
         device_us: latency by the GPU's own clock, if the engine reports it.
         validity: VALID or INVALID, by the cell's own verdict and by the reasons against its whole run.
         reasons: (rule, text) for each reason why it is INVALID.
+        rounds: the p50s of each round, from which ratios are paired; see `bench.estimates`.
+        estimate: the p50 with its 95 % interval, in µs; None for too few rounds.
         front: whether it is on the Pareto front of latency and accuracy, among cells of its run, target and batch.
         unbeaten: whether it is on the Pareto front of latency, accuracy and size.
         curve: latency by percentile.
@@ -72,6 +76,8 @@ class Row:
     share_of_limit: float | None
     validity: str
     reasons: tuple[tuple[str, str], ...]
+    rounds: Rounds = field(default_factory=dict, repr=False)
+    estimate: Estimate | None = None
     front: bool = False
     unbeaten: bool = False
     curve: tuple[Point, ...] = field(default=(), repr=False)
@@ -79,6 +85,11 @@ class Row:
     @property
     def valid(self) -> bool:
         return self.validity == VALID
+
+    @property
+    def known_us(self) -> float:
+        """The estimate's p50, or that of all samples where there is no estimate."""
+        return self.p50_us if self.estimate is None else self.estimate.value
 
     @property
     def file(self) -> str:
@@ -201,6 +212,7 @@ def row_of(id: str, device: str, cell: Cell, against: tuple[tuple[str, str], ...
     engine, own = summary["engine"], cell["verdict"]
     accuracy, memory, roofline = cell["accuracy"] or {}, cell["memory"], summary["roofline"] or {}
     reasons = (*against, *(() if own is None else reasons_of(own["reasons"])))
+    rounds = p50s_of(cell)
     return Row(
         id=id,
         device=device,
@@ -235,71 +247,27 @@ def row_of(id: str, device: str, cell: Cell, against: tuple[tuple[str, str], ...
         share_of_limit=optional_number(roofline.get("share_of_limit")),
         validity=VALID if own is not None and own["status"] == VALID and not against else INVALID,
         reasons=reasons,
+        rounds=rounds,
+        estimate=estimate(rounds),
         curve=percentile_curve(window for part in cell["rounds"] for window in part["engine"]["windows"]),
     )
 
 
 def with_fronts(rows: Sequence[Row]) -> list[Row]:
-    """Mark the rows on the Pareto fronts of each target and batch.
+    """Mark the rows on the Pareto fronts of each target and batch: of all rows with a known accuracy, VALID or not.
 
-    The fronts are of the VALID rows with a known accuracy, or of all rows with a known accuracy if none is VALID.
+    A front of VALID rows alone would be of those that happened to be measured in a quiet minute.
     """
     marked = {row.id: row for row in rows}
     for like in {row.setting for row in rows}:
         known = [row for row in rows if row.setting == like and row.accuracy is not None]
-        judged = [row for row in known if row.valid] or known
-        points = [(row.p50_us, -(row.accuracy or 0)) for row in judged]
-        sizes = [math.inf if row.size_bytes is None else row.size_bytes for row in judged]
+        points = [(row.known_us, -(row.accuracy or 0)) for row in known]
+        sizes = [math.inf if row.size_bytes is None else row.size_bytes for row in known]
         for place in front([(*point, size) for point, size in zip(points, sizes, strict=True)]):
-            marked[judged[place].id] = replace(marked[judged[place].id], unbeaten=True)
+            marked[known[place].id] = replace(marked[known[place].id], unbeaten=True)
         for place in front(points):
-            marked[judged[place].id] = replace(marked[judged[place].id], front=True)
+            marked[known[place].id] = replace(marked[known[place].id], front=True)
     return list(marked.values())
-
-
-def machine_facts(result: Result) -> list[tuple[str, str]]:
-    machine = result["machine"]
-    memory, packages = machine.get("memory_bytes"), machine.get("packages") or {}
-    facts = {
-        "CPU": machine.get("cpu"),
-        "cores": machine.get("affinity_cores") or machine.get("logical_cores"),
-        "architecture": machine.get("architecture"),
-        "memory": None if memory is None else f"{number(memory) / 2**30:.1f} GiB",
-        "virtual machine": yes_or_no(machine.get("hypervisor")),
-        "container": yes_or_no(machine.get("container")),
-        "GPU": ", ".join(map(str, machine.get("gpus") or [])),
-        "GPU driver": machine.get("gpu_driver"),
-        "GPU clocks before": gpu_clocks(result),
-        "governor": machine.get("governor"),
-        "OS": machine.get("os"),
-        "kernel": machine.get("kernel"),
-        "Python": machine.get("python"),
-        "packages": ", ".join(f"{name} {version}" for name, version in packages.items() if version),
-        **{f"peak, {count} thread{'s' * (count != '1')}": peak for count, peak in peaks(result)},
-    }
-    return [(clean_text(name), clean_text(value)) for name, value in facts.items() if value not in (None, "")]
-
-
-def gpu_clocks(result: Result) -> str | None:
-    gpus = result["before"]["gpus"]
-    if not gpus or gpus[0]["sm_mhz"] is None or gpus[0]["memory_mhz"] is None:
-        return None
-    return f"{number(gpus[0]['sm_mhz']):,.0f} MHz, memory {number(gpus[0]['memory_mhz']):,.0f} MHz"
-
-
-def peaks(result: Result) -> list[tuple[str, str]]:
-    threads = (result["calibration"] or {}).get("threads", {})
-    return [
-        (
-            count,
-            f"{number(peak['macs_per_s']) / 1e9:,.1f} GMAC/s float32, {number(peak['bytes_per_s']) / 1e9:,.1f} GB/s",
-        )
-        for count, peak in threads.items()
-    ]
-
-
-def yes_or_no(value: bool | None) -> str | None:
-    return None if value is None else "yes" if value else "no"
 
 
 def reasons_of(reasons: Sequence[results.Reason]) -> tuple[tuple[str, str], ...]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.report import boards, ratios
 from fmnist_edge.report.boards import BoardFigures
-from fmnist_edge.report.ratios import Trio
+from fmnist_edge.report.ratios import Claim, Trio
 from fmnist_edge.report.runs import Row, Run
 
 __all__ = ["as_json", "row_as_json"]
@@ -35,13 +35,14 @@ def run_as_json(run: Run) -> JsonObject:
         "rows": [{**row_as_json(row), "curve": row.curve} for row in run.rows],
         "fastest": list(map(trio_as_json, ratios.fastest(run.rows))),
         "by_precision": list(map(trio_as_json, ratios.by_precision(run.rows))),
+        "ratios": list(map(claim_as_json, ratios.claims(run.rows))),
     }
 
 
 def row_as_json(row: Row) -> JsonObject:
     """A row without its curve."""
     fields = asdict(row)
-    del fields["curve"]
+    del fields["curve"], fields["rounds"]
     return {**fields, "reasons": reasons(row.reasons)}
 
 
@@ -54,6 +55,18 @@ def trio_as_json(trio: Trio) -> JsonObject:
         "stock_by_ours": trio.stock_by_ours,
         "twin_by_ours": trio.twin_by_ours,
         "valid": trio.valid,
+    }
+
+
+def claim_as_json(claim: Claim) -> JsonObject:
+    """A ratio with its interval and verdict; the rows are named by their ids."""
+    return {
+        "kind": claim.kind,
+        "above": claim.above.id,
+        "below": claim.below.id,
+        "ratio": claim.value,
+        "estimate": claim.estimate and asdict(claim.estimate),
+        "verdict": claim.verdict,
     }
 
 

@@ -8,13 +8,21 @@ from types import EllipsisType
 from typing import Any
 
 from fmnist_edge.catalog.precisions import find_precision
-from fmnist_edge.report.ratios import by_precision, fastest
+from fmnist_edge.report.intervals import (
+    claim_text,
+    claim_value,
+    latency_interval,
+    row_interval,
+    tenths,
+    with_interval,
+)  # fmt: skip
+from fmnist_edge.report.ratios import by_precision, claims, fastest
 from fmnist_edge.report.runs import Row, Run
 
 __all__ = [
-    "ACCURACY", "BY_PRECISION", "COMPACT", "ENGINE", "FASTEST", "FILE", "FULL", "MODEL", "P50", "PAGE", "RUNS", "SIZE",
-    "THREADS", "VERDICT", "Column", "Table", "facts", "fronts", "latencies", "ratios", "row_verdict", "run_verdict",
-    "side_by_side", "table_of",
+    "ACCURACY", "BY_PRECISION", "COMPACT", "ENGINE", "FASTEST", "FILE", "FULL", "KNOWN", "MODEL", "PAGE", "RUNS",
+    "SIZE", "THREADS", "VALID", "VERDICT", "Column", "Table", "every_ratio", "facts", "fronts", "latencies", "ratios",
+    "row_verdict", "run_verdict", "side_by_side", "sound_ratios", "table_of",
 ]  # fmt: skip
 
 NONE = "–"
@@ -72,15 +80,6 @@ def thousands(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def tenths(value: float) -> str:
-    """One decimal place; none from 10,000 on.
-
-    >>> tenths(9999.94), tenths(10_000.4)
-    ('9,999.9', '10,000')
-    """
-    return f"{value:,.1f}" if value < 10_000 else thousands(value)
-
-
 def hundredths(value: float) -> str:
     return f"{value:,.2f}"
 
@@ -133,7 +132,8 @@ VALID = Column("valid", lambda row: "yes" if row.valid else "no")
 COMPACT = (FILE, ENGINE, TARGET, THREADS, BATCH, P50, P90, P99, ACCURACY, SIZE, LIMIT, VALID)
 PEAK = Column("% peak", lambda row: row.share_of_peak, percent)
 VERDICT = Column("verdict", row_verdict)
-FRONT = (MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, P50, P99, ACCURACY, SIZE, VALID)
+KNOWN = Column("p50 µs [95 %]", row_interval, latency_interval)
+FRONT = (MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, KNOWN, P99, ACCURACY, SIZE, VALID)
 FULL = (
     MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, P50, P90, P99, DEVICE, END_TO_END, FIRST, LOAD, RSS, SIZE, ACCURACY,
     PEAK, LIMIT, VERDICT,
@@ -152,12 +152,22 @@ PAGE = (
 )  # fmt: skip
 
 TRIO = (
-    Column("stock ×", lambda trio: trio.stock_by_ours, hundredths),
-    Column("twin ×", lambda trio: trio.twin_by_ours, hundredths),
+    Column("stock × [95 %]", lambda trio: claim_value(trio.stock_claim), with_interval),
+    Column("twin × [95 %]", lambda trio: claim_value(trio.twin_claim), with_interval),
     Column("ours %", lambda trio: accuracy_of(trio.ours), percent_2),
     Column("stock %", lambda trio: accuracy_of(trio.stock), percent_2),
     Column("twin %", lambda trio: accuracy_of(trio.twin), percent_2),
-    Column("valid", lambda trio: "yes" if trio.valid else "no"),
+    Column("ratios valid", lambda trio: "yes" if trio.valid else "no"),
+)
+CLAIMS = (
+    Column("model", lambda claim: claim.below.model),
+    Column("ratio", lambda claim: claim_text(claim)),
+    Column("thr", lambda claim: claim.below.threads),
+    Column("batch", lambda claim: claim.below.batch, usual=1),
+    Column("× [95 %]", claim_value, with_interval),
+    Column("rounds", lambda claim: claim.estimate and claim.estimate.rounds),
+    Column("windows", lambda claim: claim.estimate and claim.estimate.windows),
+    Column("verdict", lambda claim: claim.verdict["status"]),
 )
 SETTING = (
     Column("engine", lambda trio: trio.ours.engine),
@@ -168,7 +178,7 @@ BY_PRECISION = (
     Column("model", lambda trio: trio.ours.model),
     Column("file", lambda trio: trio.ours.file),
     *SETTING,
-    Column("ours p50 µs", lambda trio: trio.ours.p50_us, tenths),
+    Column("ours p50 µs", lambda trio: trio.ours.known_us, tenths),
     *TRIO,
 )
 FASTEST = (
@@ -206,7 +216,8 @@ BEYOND_PEAK = (
 def facts(run: Run) -> list[str]:
     """What a reader must know about a run besides its figures, one line each."""
     text = dict(run.machine)
-    lines = [f"{text.get('CPU', NONE)}, {text.get('cores', NONE)} cores; plan {run.plan}, {run.created}"]
+    dots = f", int8 instructions {text['int8 instructions']}" if "int8 instructions" in text else ""
+    lines = [f"{text.get('CPU', NONE)}{dots}, {text.get('cores', NONE)} cores; plan {run.plan}, {run.created}"]
     lines += [f"{run.verdict}: {rule}: {found}" for rule, found in run.reasons] or [run.verdict]
     if run.unseen:
         lines.append(f"not to be seen on this machine: {', '.join(run.unseen)}")
@@ -227,7 +238,7 @@ def latencies(run: Run) -> Table:
 
 def fronts(run: Run) -> Table:
     """The cells on the Pareto front of latency and accuracy, the fastest first."""
-    rows = sorted((row for row in run.rows if row.front), key=lambda row: (*row.setting, row.p50_us))
+    rows = sorted((row for row in run.rows if row.front), key=lambda row: (*row.setting, row.known_us))
     return table_of("Pareto front of latency and accuracy", FRONT, rows)
 
 
@@ -238,6 +249,16 @@ def ratios(run: Run) -> list[Table]:
         table_of("By precision: p50 in multiples of ours", BY_PRECISION, by_precision(run.rows)),
     ]
     return [table for table in tables if table.items]
+
+
+def every_ratio(run: Run) -> Table:
+    """Each ratio of two cells that differ in one thing, with its own verdict."""
+    return table_of("Ratios within the run", CLAIMS, claims(run.rows))
+
+
+def sound_ratios(run: Run) -> Table:
+    """The ratios that are VALID."""
+    return table_of("Ratios within the run", CLAIMS[:-1], [claim for claim in claims(run.rows) if claim.valid])
 
 
 def side_by_side(runs: Sequence[Run]) -> Table | None:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from fmnist_edge.worker import telemetry
 from fmnist_edge.worker.endings import PROGRESS, Ending, Status, ending_without_reply, last_output, parse_message, reply
 from fmnist_edge.worker.interpreter import GUARD, obstacle
 
@@ -96,10 +97,11 @@ def child_environment() -> dict[str, str]:
     """Our environment variables, with a PYTHONPATH in which any Python finds this package.
 
     PYTHONSAFEPATH keeps Python 3.11 and later from importing from the current folder, which may hold modules beside a
-    hostile model.
+    hostile model. Telemetry of engines is off.
     """
     search = [str(Path(part).absolute()) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([PACKAGE_PARENT, *search]), "PYTHONSAFEPATH": "1"}
+    path = os.pathsep.join([PACKAGE_PARENT, *search])
+    return {**os.environ, **telemetry.VARIABLES, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
 def start_folder() -> str:

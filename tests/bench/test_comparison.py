@@ -29,8 +29,9 @@ def test_the_ratio_is_bs_time_by_as_and_the_other_way_its_inverse(a, b):
     assert there.ratio == pytest.approx(b / a, rel=0.01)
     assert there.ratio * back.ratio == pytest.approx(1)
     assert there.lower <= there.ratio * 1.001 and there.ratio <= there.upper * 1.001
-    # Medians of steady rounds differ by some tenth of a microsecond.
-    assert there.finding == ("same" if abs(b - a) < 1 else "slower" if b > a else "faster")
+    # Between two runs, 5 % is nothing. Medians of steady rounds differ by some tenth of a microsecond.
+    if abs(b / a - 1) < 0.045 or abs(b / a - 1) > 0.055:
+        assert there.finding == ("same" if abs(b / a - 1) < 0.045 else "slower" if b > a else "faster")
 
 
 def test_a_result_compared_with_itself_is_the_same():
@@ -50,7 +51,8 @@ def test_the_interval_holds_the_true_ratio_about_as_often_as_it_says(monkeypatch
 
 def test_rounds_decide_how_sure_it_is_not_the_number_of_samples():
     quiet, wild = (ratio_of(noisy(100, 1, spread=s), noisy(100, 2, spread=s)) for s in (0.001, 0.05))
-    assert wild.upper - wild.lower > 5 * (quiet.upper - quiet.lower)
+    assert wild.within[1] - wild.within[0] > 5 * (quiet.within[1] - quiet.within[0])
+    assert wild.between > 0.05 and quiet.between == 0.05
 
 
 def test_the_same_seed_gives_the_same_interval():
@@ -110,4 +112,62 @@ def test_a_row_shows_the_interval():
     (found,) = compare(result(), result(cell(rounds=steady(200))))
     row = dict(zip(tables.COMPARISON_HEADER, tables.comparison_rows([found])[0], strict=True))
     assert row["A p50 µs"] == "100.1" and row["B p50 µs"] == "200.1" and row["finding"] == "slower"
-    assert row["B/A p50 [95 %]"] == "1.999 [1.999, 1.999]"
+    assert row["B/A p50 [95 %]"] == "1.999 [1.904, 2.099]"
+    assert row["between runs"] == "5.0%"
+
+
+def runs_of(*times_us, **changes):
+    """Runs of one cell at different times."""
+    return [
+        result(cell(rounds=steady(us), **changes), created=f"2026-01-0{day}T00:00:00+00:00")
+        for day, us in enumerate(times_us, 1)
+    ]
+
+
+def test_two_runs_are_held_to_the_repeatability_that_they_state():
+    """A run's own rounds do not show what differs between two runs, so 4 % between steady runs is nothing."""
+    for us, finding in [(104, "same"), (107, "slower"), (94, "faster"), (96, "same")]:
+        (found,) = compare(*runs_of(100, us))
+        assert (found.finding(), found.repeats) == (finding, 0)
+        assert found.ratios["engine"]["p50"].within == pytest.approx((us / 100, us / 100), rel=0.01)
+
+
+def test_three_runs_or_more_give_the_spread_between_runs():
+    a, b, *quiet = runs_of(1000, 1040, 1001, 999, 1002)
+    (found,) = compare(a, b, repeats=[a, *quiet])
+    assert (found.finding(), found.repeats) == ("slower", 4)
+    assert found.ratios["engine"]["p50"].between < 0.01
+    a, b, *wild = runs_of(1000, 1100, 1080, 900)
+    (found,) = compare(a, b, repeats=wild)
+    assert (found.finding(), found.repeats) == ("same", 3)
+    (found,) = compare(a, b, repeats=wild[:1])
+    assert found.repeats == 0
+
+
+def test_only_the_same_file_on_the_same_engine_is_a_repeat():
+    a, b = runs_of(1000, 1040)
+    for change in ({"sha256": "other"}, {"engine_version": "2.0"}, {"threads": 2}, {"sha256": None}):
+        (found,) = compare(a, b, repeats=runs_of(1001, 1000, 999, **change))
+        assert found.repeats == 0
+
+
+def test_an_invalid_cell_is_not_judged_unless_accepted():
+    a, b = result(), result(cell(rounds=steady(200, other_cores=1)))
+    (found,) = compare(a, b)
+    assert (found.finding(), found.doubt, found.is_slower(0.1)) == ("not judged", "INVALID in B: other load", False)
+    assert found.as_dict()["ratios"]["engine"]["p50"]["finding"] == "not judged"
+    (found,) = compare(a, b, accept_invalid=True)
+    assert (found.finding(), found.doubt, found.is_slower(0.1)) == ("slower", None, True)
+    (found,) = compare(b, {**a, "interrupted": True})
+    assert found.doubt == "INVALID in A: other load"
+
+
+def test_counts_are_of_cells_in_both_and_missing_ones_are_named():
+    a = result(cell(), cell(threads=2), cell(engine="openvino"))
+    b = result(cell(rounds=steady(200)), cell(threads=2, rounds=steady(100)), cell(threads=4))
+    compared = compare(a, b)
+    assert tables.comparison_counts(compared) == "2 cells in both: 1 slower, 0 faster, 1 same, 0 not judged"
+    assert [item.engine for item in compared if item.is_missing] == ["openvino"]
+    assert tables.gone([item for item in compared if item.is_missing]) == [
+        "gone from B: linear on openvino: float32.onnx"
+    ]

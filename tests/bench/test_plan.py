@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import subprocess
 import sys
 import tomllib
@@ -38,7 +39,7 @@ def test_plans_are_found_from_anywhere(tmp_path, monkeypatch):
     assert plans.find("quick").name == "quick"
     own = tmp_path / "benchmarks/plans"
     own.mkdir(parents=True)
-    (own / "quick.toml").write_text(TEXT.replace("rounds = 5", "rounds = 7"))
+    (own / "quick.toml").write_text(TEXT.replace("rounds = 10", "rounds = 7"))
     assert plans.find("quick").rounds == 7
     (tmp_path / "mine.toml").write_text(TEXT)
     assert plans.find("mine.toml").name == "mine"
@@ -83,8 +84,8 @@ def test_a_plan_that_cannot_be_is_refused_by_field(change):
         (TEXT + "secnds = 3\n", InputError, "unknown key 'secnds'; did you mean 'seconds'"),
         (TEXT + "colour = 'red'\n", InputError, "unknown key 'colour'; expected rounds, seconds"),
         (TEXT + 'name = "other"\n', InputError, "unknown key 'name'"),
-        (TEXT.replace("rounds = 5\n", ""), InputError, "'rounds' is missing"),
-        (TEXT.replace("rounds = 5", 'rounds = "5"'), InputError, "rounds is '5'; expected a whole number"),
+        (TEXT.replace("rounds = 10\n", ""), InputError, "'rounds' is missing"),
+        (TEXT.replace("rounds = 10", 'rounds = "5"'), InputError, "rounds is '5'; expected a whole number"),
         (TEXT + "[threads2]\n", InputError, "unknown key 'threads2'; did you mean 'threads'"),
     ],
 )
@@ -102,7 +103,7 @@ def test_a_file_that_cannot_be_read_and_a_name_that_is_none(tmp_path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(FileError, match="not TOML"):
         plans.find(str(tmp_path / "binary.toml"))
-    with pytest.raises(UnknownNameError, match=r"choose from: demo, .*Did you mean 'quick'\?"):
+    with pytest.raises(UnknownNameError, match=r"choose from: ab, demo, .*Did you mean 'quick'\?"):
         plans.find("quik")
 
 
@@ -119,3 +120,20 @@ def test_importing_the_bench_imports_no_engine():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"precision": 2}, "precision is 2; expected a share above 0 and below 1"),
+        ({"precision": True}, "precision is True"),
+        ({"budget_seconds": None}, "budget_seconds is None; expected seconds above 0, beside precision"),
+        ({"precision": None}, "precision is None"),
+        ({"budget_seconds": 0}, "budget_seconds is 0"),
+        ({"headline": "p90"}, "headline is 'p90'; expected 'p50'"),
+    ],
+)
+def test_a_precision_comes_with_a_budget_and_is_of_the_p50(changes, words):
+    fields = {"precision": 0.02, "budget_seconds": 60, **changes}
+    with pytest.raises(InputError, match=re.escape(words)):
+        plans.Plan("mine", 5, 10, 5, 1024, 10, 0.5, **fields)

@@ -41,7 +41,7 @@ def test_nan_is_not_written(tmp_path):
 def test_another_schema_is_refused_in_one_line(tmp_path, schema):
     path = tmp_path / "other.json"
     path.write_text(json.dumps({**RESULT, "schema": schema}))
-    with pytest.raises(FileError, match=f"schema is {schema!r}, this version reads 2 and {results.SCHEMA}") as caught:
+    with pytest.raises(FileError, match=f"schema is {schema!r}, this version reads 2 to {results.SCHEMA}") as caught:
         results.load(path)
     assert "\n" not in str(caught.value)
 

@@ -16,7 +16,7 @@ from support.stand_ins import script
 from fmnist_edge.bench import cells as bench_cells
 from fmnist_edge.bench import loop, process, results, suite, tables, validity
 from fmnist_edge.bench.plan import Plan
-from fmnist_edge.bench.series import count_of
+from fmnist_edge.bench.series import count_of, encode
 from fmnist_edge.errors import FileError, InputError, UnknownNameError
 
 TINY = Plan("tiny", 1, 0, 0, min_queries=3, warm_up_runs=2, warm_up_seconds=0, threads=(1,))
@@ -396,6 +396,51 @@ class TestChild:
             assert reply["memory"]["peak_rss_bytes"] > reply["memory"]["baseline_rss_bytes"] > 10_000_000
 
 
+class TestRoundsUntilKnown:
+    PLAN = Plan("known", 5, 0, 0, 3, 2, 0, threads=(1,), precision=0.02, budget_seconds=60)
+
+    @pytest.fixture
+    def run(self, models, tmp_path, monkeypatch):
+        """Run the plan. The .onnx cell's rounds are all alike, those of the .tflite cell are 100 and 130 µs."""
+        whole = process.run_child
+
+        def child(request, python):
+            reply = whole(request, python)
+            seen.append(request.engine)
+            if reply["status"] == "measured" and not request.memory:
+                us = 100 + 30 * (request.engine == "litert" and seen.count("litert") % 2)
+                reply["engine"]["windows"] = [list(encode([us * 1000]))]
+                reply["engine"]["noise"] = None
+            return reply
+
+        def during(self, *error):
+            exit_monitor(self, *error)
+            self.during["seconds"] = 6.0
+
+        seen, exit_monitor = [], suite.Monitor.__exit__
+        monkeypatch.setattr(suite, "run_child", child)
+        monkeypatch.setattr(suite.Monitor, "__exit__", during)
+        return lambda: begun([models["onnx"], models["tflite"]], self.PLAN, tmp_path)
+
+    def test_a_cell_is_measured_until_its_p50_is_known_or_its_budget_is_used(self, run):
+        result = suite.run(run())
+        assert {cell["engine"]: len(cell["rounds"]) for cell in result["cells"]} == {"onnxruntime": 5, "litert": 10}
+        assert all(cell["status"] == "ok" for cell in result["cells"])
+
+    def test_an_interrupted_run_goes_on_as_it_would_have(self, run):
+        session, asked = run(), []
+
+        def interrupt(done, total, text):
+            asked.append(text)
+            if len(asked) == 15:
+                raise KeyboardInterrupt
+
+        assert suite.run(session, interrupt)["interrupted"]
+        again = suite.resume(session.journal.path, IMAGES)
+        result = suite.run(again)
+        assert {cell["engine"]: len(cell["rounds"]) for cell in result["cells"]} == {"onnxruntime": 5, "litert": 10}
+
+
 class TestLoop:
     def test_it_cycles_its_items_and_keeps_one_sample_per_call(self):
         called = []
@@ -408,7 +453,7 @@ class TestLoop:
         monkeypatch.setattr(loop, "perf_counter_ns", lambda: next(clock))
         samples, ends = loop.calls(id, [0], seconds=2, least=1)
         assert len(samples) == 3  # ends seen at 0.8, 1.6 and 2.4 s
-        assert ends == [2]  # the second that began at 0 ended with the call that ended at 1.6 s
+        assert ends == [1, 2]  # each call is longer than a window
         assert len(loop.calls(id, [0], seconds=0, least=10**6)[0]) < 50
 
     def test_a_call_over_several_windows_ends_one(self, monkeypatch):
@@ -421,4 +466,7 @@ class TestLoop:
         monkeypatch.setattr(loop, "WINDOW_S", 0.001)
         found = loop.series(lambda item: os.sched_yield(), [0], seconds=0.02, least=5)
         assert len(found["windows"]) > 1 and found["elapsed_ns"] >= 20_000_000
+        assert len(found["noise"]) == len(found["windows"])
+        assert found["elapsed_ns"] * 0.9 < sum(elapsed for elapsed, _, _ in found["noise"]) < found["elapsed_ns"] * 1.1
+        assert sum(switches for _, switches, _ in found["noise"]) <= found["involuntary_switches"] + 1
         assert found["voluntary_switches"] + found["involuntary_switches"] >= 0 and found["cpu_ns"] >= 0

@@ -8,7 +8,7 @@ import pytest
 from support.bench_models import write_onnx
 from support.bench_results import cell, result, steady
 
-from fmnist_edge.bench import overhead, results, suite
+from fmnist_edge.bench import environment, overhead, results, suite
 from fmnist_edge.cli import main
 from fmnist_edge.commands import bench
 
@@ -85,6 +85,12 @@ class TestBench:
         assert "| linear/float32.onnx | onnxruntime |" in shown.out and "wrote" not in shown.out
         assert "note: no results file is kept: benchmarks/results/.writable: cannot be written (" in shown.err
         assert main(["bench", "--plan", plan, "--engine", "onnxruntime", "--out", "benchmarks/results"]) == 2
+
+    @pytest.mark.parametrize(("flags", "told"), [(["avx2"], True), (["avx2", "avx_vnni"], False), (None, False)])
+    def test_a_cpu_without_int8_instructions_is_named(self, plan, capsys, monkeypatch, flags, told):
+        monkeypatch.setattr(environment, "cpu_flags", lambda cpu: flags)
+        assert main(["bench", "--plan", plan, "--engine", "onnxruntime"]) == 0
+        assert ("no instruction for int8 dot products" in capsys.readouterr().err) == told
 
     def test_accuracies_are_taken_from_the_parity_report_that_is_there(self, plan, tmp_path, capsys):
         digest = json.loads((tmp_path / "exported/linear/float32.onnx.json").read_text())["sha256"]
@@ -168,7 +174,7 @@ class TestCompare:
     def test_ratios_are_printed_and_written(self, saved, tmp_path, capsys):
         assert main(["compare", saved["a"], saved["slower"]]) == 0
         out = capsys.readouterr().out
-        assert "1.200 [1.200, 1.200]" in out and "slower" in out
+        assert "1.200 [1.143, 1.260]" in out and "1 cells in both: 1 slower" in out and "slower" in out
         report = json.loads((tmp_path / "reports/compare.json").read_text())
         assert report["cells"][0]["ratios"]["engine"]["p50"]["ratio"] == pytest.approx(1.2, rel=0.01)
         assert (report["a"], report["b"], report["unlike"]) == ("a.json.gz", "slower.json.gz", [])
@@ -186,6 +192,33 @@ class TestCompare:
         fails(capsys, ["compare", saved["a"], saved["broken"], "--fail-if-slower", "10%"], 1, "1 of 1 cells")
         fails(capsys, ["compare", saved["a"], saved["unrelated"]], 2, "no measured cell in common")
 
+    def test_a_cell_gone_from_b_is_named_and_fails_if_asked(self, saved, tmp_path, capsys):
+        both = results.save(result(cell(), cell(threads=2)), tmp_path / "both.json.gz")
+        pair = ["compare", str(both), saved["a"]]
+        assert main(pair) == 0
+        assert "gone from B: linear on onnxruntime: float32.onnx (2 threads)" in capsys.readouterr().out
+        fails(capsys, [*pair, "--fail-if-missing"], 1, "1 cells of A are gone from B")
+        assert main(["compare", saved["a"], str(both), "--fail-if-missing"]) == 0
+
+    def test_invalid_cells_fail_only_if_accepted(self, saved, tmp_path, capsys):
+        busy = results.save(result(cell(rounds=steady(200, other_cores=1))), tmp_path / "busy.json.gz")
+        call = ["compare", saved["a"], str(busy), "--fail-if-slower", "10%"]
+        assert main(call) == 0
+        assert "not judged: INVALID in B: other load" in capsys.readouterr().out
+        assert main([*call, "--accept-invalid"]) == 1
+
+    def test_repeated_runs_are_read_from_a_folder(self, saved, tmp_path, capsys):
+        (tmp_path / "nightly").mkdir()
+        fails(capsys, ["compare", saved["a"], saved["a"], "--repeats", "nightly"], 2, "no results file")
+        for day in (3, 4, 5):
+            made = result(cell(rounds=steady(100 + day)), created=f"2026-02-0{day}T00:00:00+00:00")
+            results.save(made, tmp_path / f"nightly/{day}.json.gz")
+        assert main(["compare", saved["a"], saved["slower"], "--repeats", "nightly"]) == 0
+        report = json.loads((tmp_path / "reports/compare.json").read_text())
+        assert (report["schema"], report["cells"][0]["repeats"]) == (2, 4)
+        other = ["compare", saved["a"], saved["slower"], "--repeats", saved["elsewhere"]]
+        fails(capsys, other, 2, "of another machine than A")
+
     def test_unlike_machines_are_refused_with_what_differs_unless_forced(self, saved, capsys):
         pair = ["compare", saved["a"], saved["elsewhere"]]
         fails(capsys, pair, 2, "device: A 'a-board', B 'other'; cpu: A 'ARM Cortex-A72'", "--force")
@@ -196,7 +229,7 @@ class TestCompare:
         other = tmp_path / "other.json"
         other.write_text(json.dumps({**result(), "schema": 1}))
         for more in ([], ["--force"]):
-            fails(capsys, ["compare", saved["a"], str(other), *more], 2, "schema is 1, this version reads 2 and 3")
+            fails(capsys, ["compare", saved["a"], str(other), *more], 2, "schema is 1, this version reads 2 to 4")
         fails(capsys, ["compare", saved["a"], "none"], 2, "none: no such file")
 
     @pytest.mark.parametrize("text", ["-1", "ten", "nan%"])

@@ -50,13 +50,11 @@ def test_what_speaks_against_the_run_speaks_against_every_cell(tmp_path):
     assert not any(row.valid for row in run.rows)
 
 
-def test_the_front_is_of_valid_cells_and_of_all_where_none_is(tmp_path):
+def test_the_front_is_of_all_cells_and_validity_only_marks_it(tmp_path):
     fast = entry(us=10, share=0.94, rounds=steady(10, other_cores=1))
-    slow = entry(us=100, share=0.93)
-    (run,) = read(tmp_path, result(fast, slow))
-    assert [row.front for row in run.rows] == [False, True]
-    (run,) = read(tmp_path, result(fast, {**slow, "rounds": steady(100, other_cores=1)}))
-    assert [row.front for row in run.rows] == [True, False]
+    (run,) = read(tmp_path, result(fast, entry(us=100, share=0.93)))
+    assert [(row.front, row.valid) for row in run.rows] == [(True, False), (False, True)]
+    assert run.rows[0].estimate.rounds == 5 and run.rows[0].known_us == pytest.approx(10, rel=0.01)
 
 
 def test_the_front_has_no_cell_of_unknown_accuracy_and_one_for_each_batch(tmp_path):
@@ -100,8 +98,8 @@ def test_folders_are_searched_and_a_file_counts_once(tmp_path):
     [
         (b"", "not a results file, or a damaged one"),
         (b"\x1f\x8b\x08", "not a results file, or a damaged one"),
-        (b"[]", "result schema is None, this version reads 2 and 3"),
-        (b'{"schema": 1, "cells": []}', "result schema is 1, this version reads 2 and 3"),
+        (b"[]", "result schema is None, this version reads 2 to 4"),
+        (b'{"schema": 1, "cells": []}', "result schema is 1, this version reads 2 to 4"),
         (b'{"schema": 2}', "is missing; the file is damaged"),
     ],
 )

@@ -4,12 +4,12 @@ import json
 from dataclasses import replace
 
 import pytest
-from support.bench_results import result, steady
+from support.bench_results import result, round_of, steady
 from support.report_results import CALIBRATION, HOSTILE, bare_cell, entry, family, read
 
 from fmnist_edge.report import markdown, summary, tables
 from fmnist_edge.report.markdown import BLOCKS, escaped
-from fmnist_edge.report.ratios import by_precision, fastest
+from fmnist_edge.report.ratios import by_precision, claims, fastest
 
 
 @pytest.fixture
@@ -51,11 +51,46 @@ def test_another_format_is_a_counterpart_of_the_fastest_alone(tmp_path):
     assert by_precision(run.rows) == [] and fastest(run.rows)[0].stock_by_ours == pytest.approx(2, rel=0.01)
 
 
-def test_a_ratio_of_an_invalid_cell_is_not_valid(tmp_path):
-    stock = entry(precision="stock_int8", rounds=steady(300, other_cores=1))
+def changing(us, pace):
+    """Rounds in which the machine is more and less fast."""
+    return [round_of(number, [[round(1000 * us * share)] * 210] * 2) for number, share in enumerate(pace)]
+
+
+def test_a_ratio_can_be_valid_where_neither_cell_is(tmp_path):
+    pace = [1, 1.5, 2, 1.2, 1.7, 1.1, 1.9]
+    stock = entry(precision="stock_int8", rounds=changing(300, pace))
+    (run,) = read(tmp_path, result(entry(precision="int8", rounds=changing(100, pace)), stock))
+    assert not any(row.valid for row in run.rows)
+    assert [(trio.valid, trio.stock_by_ours) for trio in by_precision(run.rows)] == [(True, pytest.approx(3))]
+    assert tables.ratios(run)[0].rows[0][-1] == "yes"
+    assert tables.every_ratio(run).rows == [
+        ["tiny_resnet", "stock_int8 ÷ int8, litert", "1", "3.00 [3.00, 3.00]", "7", "all", "VALID"]
+    ]
+
+
+def test_a_ratio_that_is_not_known_well_is_invalid_and_in_no_block_of_claims(tmp_path):
+    stock = entry(precision="stock_int8", rounds=changing(300, [1, 1.5, 2, 1.2, 1.7, 1.1, 1.9]))
     (run,) = read(tmp_path, result(entry(precision="int8"), stock))
     assert [trio.valid for trio in by_precision(run.rows)] == [False]
-    assert tables.ratios(run)[0].rows[0][-1] == "no"
+    (row,) = tables.every_ratio(run).rows
+    assert row[-1] == "INVALID" and tables.sound_ratios(run).items == []
+    text = markdown.BLOCKS["claims"]([run], lambda run: "a-file")
+    assert "0 of 1 ratios are VALID" in text and "INVALID" not in text and "3.00" not in text
+
+
+def test_cells_that_differ_in_one_thing_have_a_ratio(tmp_path):
+    whole = [*family(), entry(us=400, engine="litert-builtin"), entry(us=400, artifact="tiny_resnet/float32.onnx",
+             format="onnx", engine="onnxruntime"), entry(us=900, threads=2)]  # fmt: skip
+    (run,) = read(tmp_path, result(*whole))
+    texts = {claim.kind: [] for claim in claims(run.rows)}
+    for claim in claims(run.rows):
+        texts[claim.kind].append((tables.claim_text(claim), round(claim.value, 1)))
+    assert texts["stock"] == [("stock_float32 ÷ float32, litert", 1.2), ("stock_int8 ÷ int8, litert", 3.0)]
+    assert ("tiny_resnet_edge ÷ tiny_resnet, int8, litert", 0.5) in texts["twin"]
+    assert ("int8 ÷ float32, litert", 0.5) in texts["precision"]
+    assert texts["engine"] == [
+        ("litert-builtin ÷ litert, float32", 2.0), ("onnxruntime ÷ litert, float32", 2.0)
+    ]  # fmt: skip
 
 
 def test_every_figure_is_in_the_full_table(run):

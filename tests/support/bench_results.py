@@ -10,6 +10,7 @@ from fmnist_edge.bench.validity import judge
 PLAN = {
     "name": "mine", "rounds": 5, "seconds": 5.0, "end_to_end_seconds": 5.0, "min_queries": 1024, "warm_up_runs": 10,
     "warm_up_seconds": 0.5, "threads": [1], "headline": "p50", "batches": [1], "cool_down_seconds": 0,
+    "precision": None, "budget_seconds": None,
 }  # fmt: skip
 MACHINE = {
     "device": "a-board", "architecture": "aarch64", "cpu": "ARM Cortex-A72", "cpu_flags": ["asimd"], "logical_cores": 4,
@@ -35,8 +36,8 @@ def during(**changes):
 
 def series_of(windows, elapsed_s=1.0):
     return {
-        "windows": [list(encode(window)) for window in windows], "elapsed_ns": int(elapsed_s * 1e9), "cpu_ns": 1,
-        "voluntary_switches": 0, "involuntary_switches": 0,
+        "windows": [list(encode(window)) for window in windows], "noise": None,
+        "elapsed_ns": int(elapsed_s * 1e9), "cpu_ns": 1, "voluntary_switches": 0, "involuntary_switches": 0,
     }  # fmt: skip
 
 
@@ -56,10 +57,11 @@ def steady(us=100, rounds=5, **changes):
 
 def cell(**changes):
     return {
-        "artifact": "linear/float32.onnx", "sha256": "ab", "size_bytes": 31_400, "model": "linear", "format": "onnx",
-        "precision": "float32", "target": "cpu", "engine": "onnxruntime", "engine_version": "onnxruntime 1.0",
-        "threads": 1, "batch": 1, "status": "ok", "reason": None, "images": "given", "accuracy": None,
-        "complexity": None, "memory": {"baseline_rss_bytes": 30_000_000, "peak_rss_bytes": 50_000_000},
+        "artifact": "linear/float32.onnx", "side": None, "pair": None, "sha256": "ab", "size_bytes": 31_400,
+        "model": "linear", "format": "onnx", "precision": "float32", "target": "cpu", "engine": "onnxruntime",
+        "engine_version": "onnxruntime 1.0", "threads": 1, "batch": 1, "status": "ok", "reason": None,
+        "images": "given", "accuracy": None, "complexity": None,
+        "memory": {"baseline_rss_bytes": 30_000_000, "peak_rss_bytes": 50_000_000},
         "placement": None, "parity": None,
         "rounds": steady(), "summary": None, "verdict": None, **changes,
     }  # fmt: skip

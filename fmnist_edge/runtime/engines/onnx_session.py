@@ -1,19 +1,21 @@
-"""Shared by the engines for `.onnx` files: the tensors of an ONNX Runtime session, and the placement of its ops."""
+"""Shared by the engines for `.onnx` files: import of ONNX Runtime, tensors of a session, placement of its ops."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
 from fmnist_edge.runtime.engine import TensorSpec, single
 from fmnist_edge.runtime.interface import KEY, Scaling, read_interface
+from fmnist_edge.worker import telemetry
 
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["ASSIGNMENT", "SILENT", "ops_by_provider", "reason", "specs"]
+__all__ = ["ASSIGNMENT", "SILENT", "import_onnxruntime", "ops_by_provider", "reason", "specs"]
 
 DTYPES = {
     "tensor(float)": "float32",
@@ -57,6 +59,14 @@ def release_of(version: str) -> str:
     '1.16'
     """
     return ".".join(version.split()[1].strip(",").split(".")[:2])
+
+
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime without its telemetry. Raises ModuleNotFoundError when it is not installed."""
+    telemetry.turn_off()
+    import onnxruntime
+
+    return onnxruntime
 
 
 def specs(session: onnxruntime.InferenceSession, path: str) -> tuple[TensorSpec, TensorSpec]:

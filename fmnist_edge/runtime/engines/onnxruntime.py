@@ -6,7 +6,7 @@ import numpy as np
 
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.engine import Engine
-from fmnist_edge.runtime.engines.onnx_session import SILENT, reason, specs
+from fmnist_edge.runtime.engines.onnx_session import SILENT, import_onnxruntime, reason, specs
 
 __all__ = ["OnnxRuntimeEngine"]
 
@@ -20,8 +20,7 @@ class OnnxRuntimeEngine(Engine):
 
     def __init__(self, path: str, threads: int | None = None, *, level: str = "ORT_ENABLE_ALL") -> None:
         """`level`: a member of onnxruntime.GraphOptimizationLevel. The default is ONNX Runtime's."""
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         self.version = f"onnxruntime {onnxruntime.__version__}"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = SILENT

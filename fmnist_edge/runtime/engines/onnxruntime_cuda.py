@@ -12,7 +12,7 @@ from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
 from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engines.cuda import Cuda
 from fmnist_edge.runtime.engines.native_output import captured_output
-from fmnist_edge.runtime.engines.onnx_session import ASSIGNMENT, ops_by_provider, reason, specs
+from fmnist_edge.runtime.engines.onnx_session import ASSIGNMENT, import_onnxruntime, ops_by_provider, reason, specs
 from fmnist_edge.runtime.placement import Placement
 
 __all__ = ["OnnxRuntimeCudaEngine"]
@@ -109,8 +109,7 @@ class OnnxRuntimeCudaEngine(Engine):
 
 def cuda_onnxruntime() -> ModuleType:
     """Import ONNX Runtime. Raises UnavailableError when it is built without CUDA. A GPU may still be missing."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     if PROVIDER not in onnxruntime.get_available_providers():
         raise UnavailableError(f"the installed onnxruntime is built without CUDA; {HOW_TO_GET}")
     return onnxruntime

@@ -11,7 +11,14 @@ from fmnist_edge.errors import ArtifactError, UnavailableError
 from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engines import vulkan
 from fmnist_edge.runtime.engines.native_output import captured_output
-from fmnist_edge.runtime.engines.onnx_session import ASSIGNMENT, SILENT, ops_by_provider, reason, specs
+from fmnist_edge.runtime.engines.onnx_session import (
+    ASSIGNMENT,
+    SILENT,
+    import_onnxruntime,
+    ops_by_provider,
+    reason,
+    specs,
+)
 from fmnist_edge.runtime.placement import Placement
 
 if TYPE_CHECKING:
@@ -32,7 +39,7 @@ class OnnxRuntimeWebGpuEngine(Engine):
     options: dict[str, str] = {}  # noqa: RUF012  (options of the plugin, without the prefix OPTIONS)
 
     def __init__(self, path: str, threads: int | None = None) -> None:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
         import onnxruntime_ep_webgpu as plugin
 
         self.version = f"onnxruntime {onnxruntime.__version__}, onnxruntime-ep-webgpu {version_of_plugin()}"
@@ -53,7 +60,7 @@ class OnnxRuntimeWebGpuEngine(Engine):
                     raise UnavailableError(NO_GPU) from None
                 raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({reason(error, self.version)})") from None
             self.placement = placement_of(session, device)
-        self._session: onnxruntime.InferenceSession = session
+        self._session = session
         self.input, self.output = specs(session, path)
         self._names = [self.output.name], self.input.name
 
