@@ -14,10 +14,16 @@ import sys
 import tempfile
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fmnist_edge.runtime.engine_catalog import EngineRecord
 
 ROOT = Path(__file__).parents[1]
 # All that the runtime imports.
 MODULES = ("__init__.py", "aliases.py", "errors.py", "lookup.py", "py.typed", "runtime", "worker")
+# What only engines need that no device installs.
+HELPERS = {"cuda.py": "onnxruntime_cuda.py", "vulkan.py": "onnxruntime_webgpu.py"}
 EXTRAS = ("litert", "onnx", "images")
 
 
@@ -50,6 +56,19 @@ def project() -> str:
     ])  # fmt: skip
 
 
+def left_out() -> set[str]:
+    """Files of the engines that are not installed on devices: those without a requirement in the catalogue."""
+    sys.path.insert(0, str(ROOT))
+    from fmnist_edge.runtime.engine_catalog import ENGINES
+
+    def files(records: list[EngineRecord]) -> set[str]:
+        return {record.implementation.partition(":")[0].rpartition(".")[2] + ".py" for record in records}
+
+    needless = files([item for item in ENGINES.values() if item.requirement is None])
+    needless -= files([item for item in ENGINES.values() if item.requirement is not None])
+    return needless | {helper for helper, user in HELPERS.items() if user in needless}
+
+
 def build(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         copy = Path(name)
@@ -57,7 +76,7 @@ def build(folder: Path) -> None:
         for module in MODULES:
             source, target = ROOT / "fmnist_edge" / module, copy / "fmnist_edge" / module
             if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", *left_out()))
             else:
                 shutil.copy(source, target)
         shutil.copy(ROOT / "LICENSE", copy)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmnist_edge.errors import FmnistEdgeError, InputError
+from fmnist_edge.errors import FmnistEdgeError, InputError, UnavailableError
 from fmnist_edge.lookup import Catalog, load
 
 if TYPE_CHECKING:
@@ -77,7 +77,14 @@ class EngineRecord:
         except FmnistEdgeError:
             raise
         except Exception as error:  # engines raise their own exception classes
-            if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "fmnist_edge":
+            missing = (error.name or "") if isinstance(error, ImportError) else ""
+            ours = missing.partition(".")[0] == "fmnist_edge"
+            if ours and missing == self.implementation.partition(":")[0]:  # left out of the wheel for devices
+                raise UnavailableError(
+                    f"{self.title} is not in this package; run: pip uninstall fmnist-edge-runtime; pip install "
+                    "fmnist-edge"
+                ) from None
+            if ours:
                 raise  # a bug of ours, nothing to install
             from fmnist_edge.runtime.engine_failures import meaning
 

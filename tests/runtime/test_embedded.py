@@ -145,7 +145,7 @@ def test_an_existing_metadata_name_is_refused(suffix):
 class TestLoading:
     def test_a_file_without_a_manifest(self, tmp_path, suffix, monkeypatch):
         tried = []
-        monkeypatch.setattr(loading, "try_load", lambda path, engine: tried.append(engine))
+        monkeypatch.setattr(loading, "try_load", lambda path, engine, **_: tried.append(engine))
         with Classifier.load(alone(tmp_path, suffix)) as classifier, Classifier.load(SMALL[suffix]) as shipped:
             assert np.array_equal(classifier.scores(IMAGES), shipped.scores(IMAGES))
             assert classifier.contract == shipped.contract
@@ -162,7 +162,7 @@ class TestLoading:
 
     def test_a_file_replaced_after_the_trial(self, tmp_path, monkeypatch):
         path = alone(tmp_path, ".tflite")
-        monkeypatch.setattr(loading, "try_load", lambda path, engine: path.write_bytes(b"other"))
+        monkeypatch.setattr(loading, "try_load", lambda path, engine, **_: path.write_bytes(b"other"))
         refused(path, "truncated or altered")
 
     def test_the_contract_is_applied(self, tmp_path, suffix):

@@ -100,7 +100,10 @@ def test_any_exception_of_a_constructor_is_an_error_of_ours(error):
 
 
 def test_a_missing_module_of_ours_is_a_bug():
+    bug = ModuleNotFoundError("No module named 'fmnist_edge.gone'", name="fmnist_edge.gone")
     with pytest.raises(ModuleNotFoundError):
+        EngineRecord("odd", f"{__name__}:OddEngine", "Odd", "pip install odd", (".x",), {"error": bug}).load("a.x")
+    with pytest.raises(UnavailableError, match="Odd is not in this package; run: pip uninstall fmnist-edge-runtime"):
         EngineRecord("odd", "fmnist_edge.no_such:Engine", "Odd", "pip install odd", (".x",)).load("a.x")
     with pytest.raises(UnavailableError, match=r"^Odd is not installed; run: pip install odd$"):
         EngineRecord("odd", "no_such_package:Engine", "Odd", "pip install odd", (".x",)).load("a.x")

@@ -93,7 +93,7 @@ class TestTrial:
         monkeypatch.setenv("PYTHONPATH", str(folder))
 
     def test_a_verified_file_is_not_tried(self, linear_models, monkeypatch):
-        monkeypatch.setattr("fmnist_edge.runtime.loading.try_load", lambda *_: pytest.fail("tried"))
+        monkeypatch.setattr("fmnist_edge.runtime.loading.try_load", lambda *_, **__: pytest.fail("tried"))
         Classifier.load(linear_models["float32.onnx"]).close()
 
     def test_a_verified_file_is_tried_with_try_first(self, tmp_path):

@@ -14,7 +14,6 @@ import numpy as np
 
 from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.runtime.engine import Engine, single
-from fmnist_edge.runtime.engine_failures import is_missing
 from fmnist_edge.runtime.engines import tflite_file
 from fmnist_edge.runtime.engines.native_output import without_log
 from fmnist_edge.runtime.engines.tflite_faults import known_fault, missing_op
@@ -96,6 +95,8 @@ def provider(packages: Sequence[str]) -> tuple[ModuleType, str]:
         try:
             return import_module(module), f"{distribution} {version_of(module, distribution)}"
         except Exception as error:
+            from fmnist_edge.runtime.engine_failures import is_missing
+
             if not is_missing(error):
                 broken = broken or error
     raise broken or ModuleNotFoundError(name=packages[0])
