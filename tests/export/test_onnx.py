@@ -19,7 +19,7 @@ from fmnist_edge.errors import ExportError
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.export.onnx import float_ops
 from fmnist_edge.export.onnx_names import name_by_layer
-from fmnist_edge.export.onnx_precisions import CalibrationReader, per_channel, to_dynamic_int8, to_float16, to_int8
+from fmnist_edge.export.onnx_precisions import CalibrationReader, quantized, to_dynamic_int8, to_float16, to_int8
 from fmnist_edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
 SAME_FOR_ALL_CPUS = 64  # two products of a uint8 and a weight of this size fit into 16 bits
@@ -185,7 +185,7 @@ class TestDynamicInt8:
         weights = np.random.default_rng(0).normal(size=(5, 2, 3, 3)).astype(np.float32)
         weights[1] *= 100
         weights[2] = 0
-        stored, scale = per_channel(weights)
+        stored, scale = quantized(weights, per_channel=True)
         assert (stored.dtype, scale.dtype, scale.shape) == (np.int8, np.float32, (5, 1, 1, 1))
         assert np.abs(stored[[0, 1, 3, 4]]).reshape(4, -1).max(axis=1).tolist() == [127] * 4
         assert not stored[2].any()

@@ -30,7 +30,7 @@ ASSIGNMENT = "session.record_ep_graph_assignment_info"  # session option; `ops_b
 # with the signature of a function. A signature ends at the first ") ".
 STATUS = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 LOADING = re.compile(r"^Load model from .*? failed:")
-PLACE = re.compile(r"^\S+\.(?:cc|h):\d+ .*?\) ")
+PLACE = re.compile(r"^\S+\.(?:cc|h):\d+ .*?\) (?:const )?")
 TOO_NEW_OPSET = re.compile(r"Opset (\d+) is under development.*? is till opset (\d+)")
 TOO_NEW_IR = re.compile(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)")
 

@@ -96,6 +96,9 @@ ADVICE = "upgrade it, or export the model again with --oldest onnxruntime-1.12"
         ("[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model from /x/y.onnx failed:Protobuf parsing failed.",
          "Protobuf parsing failed."),
         (f"[ONNXRuntimeError] : 10 : INVALID_GRAPH : {INVALID}", INVALID),
+        ("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : /src/core/graph/graph.cc:12 void onnxruntime::Graph::Foo(int, "
+         "const std::string&) const The weights are gone",
+         "The weights are gone"),
         ("", "Exception"),
     ],
 )  # fmt: skip
