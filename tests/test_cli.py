@@ -141,7 +141,7 @@ def test_check_passes_and_reports(exported, capsys, tmp_path, names):
     assert all(row["passed"] and len(row["worst_images"]) == 10 for row in written["rows"])
 
 
-def test_a_failed_gate_exits_1_and_names_the_worst_images(exported, capsys, tmp_path):
+def test_no_labels_are_inconclusive_and_wrong_labels_prove_nothing(exported, capsys, tmp_path):
     test = fashion_mnist.load("test")
     np.save(tmp_path / "images.npy", test.images[:100])
     float_images = test.images[:100].astype(np.float64)
@@ -151,9 +151,13 @@ def test_a_failed_gate_exits_1_and_names_the_worst_images(exported, capsys, tmp_
     common = ["--trained", str(ROOT / "trained_model"), "--report", str(tmp_path / "r.json")]
     capsys.readouterr()
     # The gate of int8 is accuracy, which cannot be measured without labels.
-    assert main(["check", int8, "--images", str(tmp_path / "images.npy"), *common]) == 1
+    assert main(["check", int8, "--images", str(tmp_path / "images.npy"), *common]) == 0
+    assert "inconclusive: " in capsys.readouterr().err
+    np.save(tmp_path / "wrong.npy", (test.labels[:100] + 1) % 10)
+    wrong = ["--labels", str(tmp_path / "wrong.npy")]
+    assert main(["check", int8, "--images", str(tmp_path / "images.npy"), *wrong, *common]) == 1
     out, err = capsys.readouterr()
-    assert "FAIL" in out and "FAILED" in err and "worst images: " in err and "1 of 1 artifacts failed" in err
+    assert "UNPROVEN" in out and "UNPROVEN compact_cnn: " in err and "proves nothing for 1 of 1 artifacts" in err
     assert json.loads((tmp_path / "r.json").read_text())["rows"][0]["passed"] is False
     images, labels = str(tmp_path / "images.npy"), str(tmp_path / "labels.npy")
     assert main(["check", int8, "--images", images, "--labels", labels, *common]) == 0

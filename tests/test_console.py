@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fmnist_edge.artifact import Artifact
-from fmnist_edge.commands.export import listed
 from fmnist_edge.console import is_number, table
 from fmnist_edge.conversion.job import Outcome
+from fmnist_edge.conversion.summary import listed
 
 
 def right(cells, **more):
@@ -44,9 +44,9 @@ def test_a_column_of_hashes_can_be_aligned_left():
 
 
 def test_export_aligns_hashes_left():
-    manifest = SimpleNamespace(size_bytes=9000, op_census={"ADD": 2}, float_ops=(), sha256="1" * 64)
+    manifest = SimpleNamespace(size_bytes=9000, op_census={"ADD": 2}, runs_in={}, float_ops=(), sha256="1" * 64)
     text = listed([Outcome(Path("a/int8.tflite"), Artifact(Path("a/int8.tflite"), manifest))])
-    assert text.splitlines()[1] == "| ------------- | --: | --: | --------: | ------------ |"
+    assert text.splitlines()[1] == "| ------------- | --: | --: | --------: | ------: | ------------ |"
 
 
 def test_a_column_can_be_aligned_right():

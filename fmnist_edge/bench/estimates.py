@@ -69,7 +69,7 @@ class Estimate:
     def half_width(self) -> float:
         """The larger distance from the value to an end of the interval, as a share of the value.
 
-        >>> Estimate(100, 98, 101, 9, "all").half_width
+        >>> round(Estimate(100, 98, 101, 9, "all").half_width, 6)
         0.02
         """
         return max(self.upper / self.value - 1, 1 - self.lower / self.value) if self.value > 0 else math.inf

@@ -15,9 +15,10 @@ from fmnist_edge.export.layer_names import check_ops, operation_names
 from fmnist_edge.export.onnx_activations import FLOAT_KERNELS
 from fmnist_edge.export.onnx_checks import check_conversion, check_model, check_ops_known
 from fmnist_edge.export.onnx_conversion import float_model
+from fmnist_edge.export.onnx_float16 import to_float16
 from fmnist_edge.export.onnx_interface import to_uint8
 from fmnist_edge.export.onnx_names import all_nodes, layer_of, name_by_layer, names_read_by, subgraphs
-from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_int8
+from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_int8
 from fmnist_edge.export.onnx_repair import repair, used_in_bodies
 from fmnist_edge.export.onnx_runtimes import obstacles_in
 from fmnist_edge.export.options import DEFAULT_OPSET

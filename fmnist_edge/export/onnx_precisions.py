@@ -21,65 +21,19 @@ from fmnist_edge.export.onnx_activations import (
     fuse_hard_activations,
     softmax_at_output,
 )
+from fmnist_edge.export.onnx_float16 import opset_of
 from fmnist_edge.export.onnx_islands import Ranges, float_islands, measure
-from fmnist_edge.export.onnx_names import all_nodes, layer_of
+from fmnist_edge.export.onnx_names import layer_of
 from fmnist_edge.worker import telemetry
 from fmnist_edge.worker.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["to_dynamic_int8", "to_float16", "to_int8"]
+__all__ = ["to_dynamic_int8", "to_int8"]
 
 MAX_INT8 = 127  # symmetric int8: zero is exact and -128 is not used
 REQUANTIZED_OPS = ("Conv", "ConvTranspose", "Gemm")
-
-
-def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """float16 weights and computation, by ONNX Runtime's converter, which knows the ops that must stay float32.
-
-    The file has half the size. ONNX Runtime has hardly any float16 kernels for x86-64: there it computes in float32
-    between casts (0.98 / 0.95 / 0.99). float16 is for GPUs, NPUs and ARMv8.2. Its largest value is 65504.
-    """
-    telemetry.turn_off()
-    from onnxruntime.quantization.onnx_model import ONNXModel
-    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
-
-    compute_outputs(model.graph)
-    blocked = [*DEFAULT_OP_BLOCK_LIST, *ops_without_float16(model)]
-    converted = ONNXModel(convert_float_to_float16(model, keep_io_types=True, op_block_list=blocked))
-    converted.topological_sort()  # the converter appends the casts of input and output
-    return converted.model
-
-
-def compute_outputs(graph: onnx.GraphProto) -> None:
-    """Let an Identity make each output that is a constant, in place: the converter casts what a node makes."""
-    from onnx import helper
-
-    outputs = {item.name for item in graph.output}
-    for item in graph.initializer:
-        if item.name in outputs:
-            name, item.name = item.name, f"{item.name}/constant"
-            for node in graph.node:
-                node.input[:] = [item.name if read == name else read for read in node.input]
-            graph.node.append(helper.make_node("Identity", [item.name], [name], f"{name}/Identity"))
-
-
-def ops_without_float16(model: onnx.ModelProto) -> list[str]:
-    """Types of the model's ops that take float32 in its opset, but no float16, like IsInf before opset 20.
-
-    Also ScatterND, whose sums ONNX Runtime does not compute in float16.
-    """
-    from onnx import defs
-
-    opset = opset_of(model)
-    found = {"ScatterND"}
-    for kind in {node.op_type for node in all_nodes(model.graph)}:
-        inputs = defs.get_schema(kind, opset).inputs
-        taken = {name for item in inputs for name in item.types}
-        if "tensor(float)" in taken and "tensor(float16)" not in taken:
-            found.add(kind)
-    return sorted(found)
 
 
 def to_int8(
@@ -292,10 +246,6 @@ class CalibrationReader:
     def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self.batches, None)
         return None if batch is None else {self.name: batch}
-
-
-def opset_of(model: onnx.ModelProto) -> int:
-    return next(item.version for item in model.opset_import if not item.domain)
 
 
 def input_of(model: onnx.ModelProto) -> tuple[str, int | None]:

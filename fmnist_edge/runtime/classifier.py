@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from fmnist_edge.errors import ArtifactError, InputError, UnavailableError
+from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.runtime.confidence import Confidence
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import Engine
@@ -24,6 +23,7 @@ from fmnist_edge.runtime.loading import Source
 from fmnist_edge.runtime.polarity import Polarity
 from fmnist_edge.runtime.prediction import Prediction, softmax
 from fmnist_edge.runtime.runner import Runner, model_input
+from fmnist_edge.runtime.shared_runner import SharedRunner
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -80,14 +80,9 @@ class Classifier:
         self._confidence = confidence
         self._abstain = abstain if abstain is not None else confidence is not None and confidence.abstain
         self.contract = contract
-        self._runner = Runner(engine, contract)
+        self._runner = SharedRunner(Runner(engine, contract), reload)
         self._polarity = Polarity(contract)
         self._golden = golden
-        self._reload = reload
-        self._process = os.getpid()
-        self._locks: dict[int, threading.Lock] = {}
-        self._inherited_engines: list[Engine] = []
-        self._closed = False
 
     @property
     def engine(self) -> Engine:
@@ -110,8 +105,7 @@ class Classifier:
         """Load an exported file with the manifest beside it, or else with the contract inside it.
 
         A file whose SHA-256 matches its manifest is loaded at once. A file without a manifest is first loaded in a
-        child process, because its content is unverified and a hostile file can crash an engine. This takes longer.
-        Such a file has no golden vectors either.
+        child process, because a hostile file can crash an engine. This takes longer. It has no golden vectors either.
 
         Args:
             model: a path; or the file's content as bytes, a file opened in binary mode, or a file inside a package or
@@ -143,7 +137,7 @@ class Classifier:
         given = Given.of(model, manifest, engine)
         with given.on_disk() as path:
             classifier = cls._load(path, threads, engine, contract, verify, try_first, abstain)
-        classifier._reload = partial(given.load, classifier.engine.name, threads)
+        classifier._runner.reload = partial(given.load, classifier.engine.name, threads)
         return classifier
 
     @classmethod
@@ -213,8 +207,7 @@ class Classifier:
     def from_file(self, path: str | Path | BinaryIO, *, invert: str = "never") -> Prediction:
         """Classify a PNG or JPEG, given as a path or an open file.
 
-        The image is turned upright, converted to greyscale or RGB, and resized as the contract says. Needs Pillow,
-        which is imported on the first call.
+        The image is turned upright, converted to greyscale or RGB, and resized as the contract says. Needs Pillow.
 
         Raises FileError when the file is missing or not a readable image, UnavailableError without Pillow.
 
@@ -254,7 +247,7 @@ class Classifier:
 
         The polarity of the images is not checked. Raises the same errors as `__call__`.
         """
-        return self._run(model_input(images, self.contract)[0])
+        return self._runner.scores(model_input(images, self.contract)[0])
 
     def warm_up(self, calls: int = 3) -> None:
         """Classify a black image `calls` times, so that memory and caches are ready for the first real image."""
@@ -274,10 +267,7 @@ class Classifier:
 
     def close(self) -> None:
         """Free the engine's memory. The classifier cannot be used afterwards."""
-        with self._lock():
-            self._closed = True
-            if os.getpid() == self._process:
-                self.engine.close()
+        self._runner.close()
 
     def __enter__(self) -> Classifier:
         return self
@@ -285,13 +275,9 @@ class Classifier:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _run(self, batch: np.ndarray) -> np.ndarray:
-        with self._lock():
-            return self._current_runner().scores(batch)
-
     def _predictions(self, batch: np.ndarray, start: int) -> list[Prediction]:
         """Predictions for a batch from `model_input`; `start` is the call's start time in nanoseconds."""
-        scores = self._run(batch)
+        scores = self._runner.scores(batch)
         rows = self._probabilities(scores)
         known = self._known(scores, batch)
         latency = time.perf_counter_ns() - start
@@ -312,31 +298,6 @@ class Classifier:
         if self._confidence is None or not self._abstain:
             return repeat(True)
         return self._confidence.known(scores, self.contract.output, batch).tolist()
-
-    def _lock(self) -> threading.Lock:
-        """The lock of this process. In a forked child, the parent's lock may stay locked forever."""
-        process = os.getpid()
-        return self._locks.get(process) or self._locks.setdefault(process, threading.Lock())
-
-    def _current_runner(self) -> Runner:
-        """The runner. In a forked child it gets a new engine.
-
-        Raises InputError for a closed classifier, UnavailableError for an engine that does not survive a fork.
-        """
-        if self._closed:
-            raise InputError("the classifier is closed; load the file again")
-        process = os.getpid()
-        if process != self._process:
-            if not self.engine.survives_fork:
-                raise UnavailableError(
-                    f"{self.engine.name} does not survive a fork; start processes by 'spawn', and load the file there"
-                )
-            if self._reload is not None:
-                # Never freed: that may wait for threads that do not exist in this process.
-                self._inherited_engines.append(self.engine)
-                self._runner.engine = self._reload()
-            self._process = process
-        return self._runner
 
     def _verify(self, path: Path) -> None:
         """Close and raise ArtifactError unless every golden vector passes."""

@@ -1,7 +1,4 @@
-"""The engines, one record each: the files it runs, its device, how to install it, and which commands use it.
-
-An engine is a file in `engines/` and a record here. The first record that has a suffix is the default engine for it.
-"""
+"""The engines, a file in `engines/` and a record here for each. The first with a suffix is its default engine."""
 
 from __future__ import annotations
 

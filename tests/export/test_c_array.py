@@ -40,9 +40,11 @@ needs_core = skip_where([why_it_does_not_compile(COMPILER, *LINKED), why_it_does
 
 @pytest.fixture(scope="module")
 def tflite(compact, calibration, tmp_path_factory):
-    """The same model as a `.tflite` file."""
+    """The same model as a `.tflite` file, without what only other vendors' tools read."""
     out = tmp_path_factory.mktemp("tflite")
-    return export(compact, select("tflite", ["int8_only"])[0], CONTRACT, out, calibration=calibration)
+    return export(
+        compact, select("tflite", ["int8_only"])[0], CONTRACT, out, calibration=calibration, tool_metadata=False
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Activations in ONNX int8: one rounding for each function."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import onnx
@@ -10,7 +12,7 @@ from support.keras_models import randomised
 
 from fmnist_edge.catalog.precisions import get_precision
 from fmnist_edge.export.lowering import lower
-from fmnist_edge.export.onnx import EXPORTER, OnnxExporter
+from fmnist_edge.export.onnx import EXPORTER
 from fmnist_edge.export.onnx_activations import depthwise_weights, float_functions, fuse_hard_activations
 
 SAMPLE = np.random.default_rng(1).normal(size=(60, 8, 8, 3)).astype(np.float32)
@@ -24,8 +26,9 @@ def model_of(activation):
     return randomised(keras.Model(inputs, layers.Flatten()(x)))
 
 
-def int8(model, exporter=EXPORTER):
-    return exporter.convert(lower(model, INT8, SAMPLE).model, INT8, 1, SAMPLE)
+def int8(model, opset=None):
+    precision = replace(INT8, opset=opset)
+    return EXPORTER.convert(lower(model, precision, SAMPLE).model, precision, 1, SAMPLE)
 
 
 def error(model, content):
@@ -68,7 +71,7 @@ def test_hard_swish_is_one_op_and_a_float_op():
 
 
 def test_opset_13_has_hard_sigmoid_alone():
-    ops = OnnxExporter(13).census(int8(model_of(layers.Activation("hard_swish")), OnnxExporter(13))).ops
+    ops = EXPORTER.census(int8(model_of(layers.Activation("hard_swish")), opset=13)).ops
     assert (ops["HardSigmoid"], ops["Mul"], "HardSwish" in ops) == (1, 1, False)
 
 

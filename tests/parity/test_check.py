@@ -62,10 +62,12 @@ def run(monkeypatch, tmp_path, rows: list[CheckedArtifact], *, strict: bool = Fa
     monkeypatch.setattr("fmnist_edge.artifact.collect", lambda _: [row.artifact for row in rows])
     monkeypatch.setattr(checks, "check", lambda *_, **__: iter(rows))
     monkeypatch.setattr(Artifact, "size_bytes", 1000)
-    names = ("artifacts", "images", "labels", "limit", "data", "trained", "reference", "record", "on")
+    names = ("artifacts", "images", "labels", "limit", "data", "trained", "reference", "on")
     report = tmp_path / "parity.json"
     try:
-        command.run(argparse.Namespace(report=report, strict=strict, **dict.fromkeys(names)))
+        command.run(
+            argparse.Namespace(report=report, default_report=False, record=False, strict=strict, **dict.fromkeys(names))
+        )
     finally:
         written = json.loads(report.read_text(), parse_constant=pytest.fail)  # NaN and Infinity are not JSON
     return written
@@ -242,7 +244,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(monkeyp
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setattr(evaluations, "evaluation_for", pytest.fail)
     with pytest.raises(FileError, match="cannot be written"):
-        command.run(argparse.Namespace(report=tmp_path / "file" / "parity.json"))
+        command.run(argparse.Namespace(report=tmp_path / "file" / "parity.json", default_report=False))
 
 
 class TestWhatUsersBring:

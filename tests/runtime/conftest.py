@@ -1,6 +1,7 @@
 """Every engine with every model file that it runs."""
 
 import sys
+from types import ModuleType
 
 import pytest
 from support.engines import CASES, as_parameter
@@ -35,7 +36,10 @@ def tflite_runtime(monkeypatch):
     """A stand-in for the module tflite_runtime, which needs NumPy 1: its successor has the same Interpreter."""
     import ai_edge_litert.interpreter
 
-    monkeypatch.setitem(sys.modules, "tflite_runtime", ai_edge_litert)
+    package = ModuleType("tflite_runtime")
+    package.__version__ = "2.14.0"  # older ones are refused some files
+    package.interpreter = ai_edge_litert.interpreter
+    monkeypatch.setitem(sys.modules, "tflite_runtime", package)
     monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", ai_edge_litert.interpreter)
 
 

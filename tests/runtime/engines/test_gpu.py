@@ -214,7 +214,7 @@ class TestCommand:
         monkeypatch.chdir(tmp_path)
         asked = []
         monkeypatch.setattr(suite, "begin", lambda *given, **more: asked.append(given) or pytest.skip.Exception)
-        monkeypatch.setattr("fmnist_edge.commands.bench.measure", lambda session: 0)
+        monkeypatch.setattr("fmnist_edge.commands.bench.measure", lambda session, *_, **__: 0)
         assert main(["bench", str(models["float32.onnx"]), "--target", "gpu"]) == 0
         made, _, plan, _ = asked[0]
         assert plan.name == "gpu" and plan.batches == (1, 8, 32, 128)

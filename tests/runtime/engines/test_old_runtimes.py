@@ -44,7 +44,7 @@ def test_load_refuses_it_with_and_without_a_manifest(tmp_path, monkeypatch):
     """As in tflite-runtime 2.7, which gave 0 of 20 right answers for this file."""
     real = litert.provider(("ai_edge_litert",))[0]
     monkeypatch.setattr(litert, "provider", lambda packages: (real, "tflite-runtime 2.7.0"))
-    monkeypatch.setattr("fmnist_edge.runtime.loading.try_load", lambda path, engine: None)
+    monkeypatch.setattr("fmnist_edge.runtime.loading.try_load", lambda path, engine, **_: None)
     with pytest.raises(ArtifactError, match=r"int8\.tflite: tflite-runtime 2\.7\.0 computes Dense layers .* wrongly"):
         Classifier.load(PER_CHANNEL)
     (tmp_path / "x.tflite").write_bytes(CONTENT)
