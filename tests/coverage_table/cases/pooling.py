@@ -35,7 +35,8 @@ CASES = [
     *layer("GlobalAveragePooling2D", {"data_format": "channels_first"}, shape=SHAPES[2]),
     *layer("AdaptiveAveragePooling2D", {"output_size": (4, 3)}, shape=SHAPES[2]),
     *layer("AdaptiveMaxPooling2D", {"output_size": (4, 3)}, shape=SHAPES[2]),
-    *layer("UpSampling2D", {"interpolation": "bilinear"}, {"size": (1, 2)}, {"interpolation": "bicubic"},
-           {"data_format": "channels_first"}, shape=SHAPES[2]),
+    *layer("UpSampling2D", {"interpolation": "bilinear"}, {"size": (1, 2)}, {"data_format": "channels_first"},
+           shape=SHAPES[2]),
+    *layer("UpSampling2D", {"interpolation": "bicubic"}, shape=SHAPES[2], rounds=2),  # two products, one per axis
     *dimension(3),
 ]  # fmt: skip
