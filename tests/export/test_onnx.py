@@ -19,7 +19,8 @@ from fmnist_edge.errors import ExportError
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.export.onnx import float_ops
 from fmnist_edge.export.onnx_names import name_by_layer
-from fmnist_edge.export.onnx_precisions import CalibrationReader, quantized, to_dynamic_int8, to_float16, to_int8
+from fmnist_edge.export.onnx_float16 import to_float16
+from fmnist_edge.export.onnx_precisions import CalibrationReader, quantized, to_dynamic_int8, to_int8
 from fmnist_edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
 SAME_FOR_ALL_CPUS = 64  # two products of a uint8 and a weight of this size fit into 16 bits
@@ -195,7 +196,8 @@ class TestDynamicInt8:
 REPEAT = """
 import sys, hashlib, numpy, onnx
 from fmnist_edge.export.onnx_names import name_by_layer
-from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_float16, to_int8
+from fmnist_edge.export.onnx_float16 import to_float16
+from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_int8
 images = numpy.load(sys.argv[2])
 for narrow in (lambda model: to_int8(model, images), to_dynamic_int8, to_float16):
     made = narrow(onnx.load(sys.argv[1]))

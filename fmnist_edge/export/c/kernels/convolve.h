@@ -73,7 +73,7 @@ FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t block
     fe_prepare(op, channel + b * FE_BLOCK, &last[b]);
   }
   for (int32_t tile = 0; tile < pixels; tile += op->tile) {
-    const fe_act *from[FE_MOST_PIXELS];
+    const fe_act *from[FE_MOST_PIXELS] = {in};
     fe_act *to[FE_MOST_PIXELS];
     int32_t sums[FE_MOST_PIXELS * FE_MOST_BLOCKS * FE_BLOCK];
     const int32_t first = tile + op->tile <= pixels ? tile : pixels - op->tile; /* the last tile may overlap */
