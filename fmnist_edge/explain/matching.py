@@ -5,6 +5,8 @@ Names are not enough: converters fuse layers, fold BatchNorm, and name the resul
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,7 +107,17 @@ def long_axes(shape: tuple[int, ...]) -> list[int]:
 def pair_keys(float_twin: Probe, artifact: Probe) -> dict[Key, Key]:
     """Key in the float32 file -> key in the artifact. A fused ReLU is paired with the op before it."""
     pairs = {key: key for key in float_twin.tensors if key in artifact.tensors}
+    others, ours = (unnumbered(key for key in probe.tensors if key not in pairs) for probe in (float_twin, artifact))
+    pairs |= {key: ours[name] for name, key in others.items() if name in ours}
     for relu, source in float_twin.relus.items():
         if relu not in pairs and source in pairs:
             pairs[relu] = pairs.pop(source)
     return pairs
+
+
+def unnumbered(keys: Iterable[Key]) -> dict[Key, Key]:
+    """Keys by their names without the numbers that tracing adds, which differ between files; without ambiguous ones."""
+    found: dict[Key, list[Key]] = {}
+    for name, index in keys:
+        found.setdefault((re.sub(r"_\d+(?=[/;]|$)", "", name), index), []).append((name, index))
+    return {name: alike[0] for name, alike in found.items() if len(alike) == 1}

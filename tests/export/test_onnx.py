@@ -18,8 +18,8 @@ from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.export.onnx import float_ops
-from fmnist_edge.export.onnx_names import name_by_layer
 from fmnist_edge.export.onnx_float16 import to_float16
+from fmnist_edge.export.onnx_names import name_by_layer
 from fmnist_edge.export.onnx_precisions import CalibrationReader, quantized, to_dynamic_int8, to_int8
 from fmnist_edge.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
