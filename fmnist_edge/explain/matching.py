@@ -119,5 +119,5 @@ def unnumbered(keys: Iterable[Key]) -> dict[Key, Key]:
     """Keys by their names without the numbers that tracing adds, which differ between files; without ambiguous ones."""
     found: dict[Key, list[Key]] = {}
     for name, index in keys:
-        found.setdefault((re.sub(r"_\d+(?=[/;]|$)", "", name), index), []).append((name, index))
+        found.setdefault((re.sub(r"(_\d+)+(?=[/;]|$)", "", name), index), []).append((name, index))
     return {name: alike[0] for name, alike in found.items() if len(alike) == 1}
