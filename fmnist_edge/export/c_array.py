@@ -3,50 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmnist_edge.catalog.formats import FORMATS
-from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ArtifactError, ExportError
 from fmnist_edge.export.c_source import CModel, identifier
-from fmnist_edge.export.exporter import Census, Exporter, Sources, export_errors
+from fmnist_edge.export.exporter import Sources, export_errors
+from fmnist_edge.export.tflite_sources import TFLiteSourcesExporter
 from fmnist_edge.runtime.engine_catalog import ENGINES
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.temporary import temporary_file
 
-if TYPE_CHECKING:
-    import keras
-
 __all__ = ["EXPORTER"]
 
 MICRO_ENGINE = "tflite-micro"
-INNER_FORMAT = "tflite"
 ARENA_STEP = 1024  # bytes; the arena size is rounded up to a multiple of this
 ARENA_ALIGNMENT = 16  # bytes; aligning the arena itself may cost this much of it
 
 
-class CArrayExporter(Exporter):
+class CArrayExporter(TFLiteSourcesExporter):
+    title = "a c-array"
     packages = ("tensorflow-cpu", "keras", "ai-edge-litert", "flatbuffers", MICRO_ENGINE)
-
-    def convert(
-        self,
-        model: keras.Model,
-        precision: Precision,
-        batch: int | None,
-        calibration: np.ndarray | None,
-        keep_float: tuple[str, ...] = (),
-    ) -> bytes:
-        if batch != 1:
-            raise ExportError(
-                f"a c-array takes one image per call; got {batch or 'a dynamic batch'}; export with --batch 1"
-            )
-        same = replace(precision, format=INNER_FORMAT)
-        return FORMATS[INNER_FORMAT].exporter().convert(model, same, batch, calibration, keep_float)
-
-    def census(self, content: bytes) -> Census:
-        return FORMATS[INNER_FORMAT].exporter().census(content)
 
     def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
         name = manifest.require_model().name

@@ -157,6 +157,10 @@ class TestScales:
         content = exported("tflite", name, per_tensor=True).path.read_bytes()
         assert tensor_scales(content, "FULLY_CONNECTED")[0] == 1
 
+    def test_c_sources_hold_the_file_with_the_options(self, exported):
+        plain, one_scale = exported("c", "int8_only"), exported("c", "int8_only", per_tensor=True)
+        assert plain.manifest.document["tflite_sha256"] != one_scale.manifest.document["tflite_sha256"]
+
     @pytest.mark.parametrize("name", ["int8", "dynamic_int8"])
     def test_onnx(self, exported, name):
         model = onnx.load(exported("onnx", name, per_tensor=True).path)

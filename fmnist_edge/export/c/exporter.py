@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmnist_edge.catalog.formats import FORMATS
-from fmnist_edge.catalog.precisions import Precision, get_precision
 from fmnist_edge.errors import ArtifactError, ExportError
 from fmnist_edge.export.c.graph import KINDS, read_graph
 from fmnist_edge.export.c.memory import plan
 from fmnist_edge.export.c.source import CModel, c_name
 from fmnist_edge.export.c.steps import program_of
 from fmnist_edge.export.c.tables import with_tables
-from fmnist_edge.export.exporter import Census, Exporter, Sources
+from fmnist_edge.export.exporter import Sources
+from fmnist_edge.export.tflite_sources import TFLiteSourcesExporter
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine_catalog import ENGINES
 from fmnist_edge.runtime.flatbuffer import RefusedError
@@ -23,34 +21,15 @@ from fmnist_edge.runtime.folder import sha256_of_files
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.temporary import temporary_file
 
-if TYPE_CHECKING:
-    import keras
-
 __all__ = ["EXPORTER", "c_model"]
 
 ORACLE = "numpy"
-INNER_FORMAT = "tflite"
 MOST_GOLDEN = 4  # images in golden.c
 
 
-class CExporter(Exporter):
+class CExporter(TFLiteSourcesExporter):
+    title = "C"
     packages = ("tensorflow-cpu", "keras", "ai-edge-litert", "flatbuffers")
-
-    def convert(
-        self,
-        model: keras.Model,
-        precision: Precision,
-        batch: int | None,
-        calibration: np.ndarray | None,
-        keep_float: tuple[str, ...] = (),
-    ) -> bytes:
-        if batch != 1:
-            raise ExportError(f"C takes one image per call; got {batch or 'a dynamic batch'}; export with --batch 1")
-        same = get_precision(INNER_FORMAT, precision.name)
-        return FORMATS[INNER_FORMAT].exporter().convert(model, same, batch, calibration, keep_float)
-
-    def census(self, content: bytes) -> Census:
-        return FORMATS[INNER_FORMAT].exporter().census(content)
 
     def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
         model = manifest.require_model().name
