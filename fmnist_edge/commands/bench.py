@@ -154,7 +154,7 @@ def run(options: argparse.Namespace) -> int:
         except FileError as error:
             print(f"fmnist-edge: note: no results file is kept: {error}; --out DIR names another", file=sys.stderr)
             with temporary_folder("results") as options.out:
-                return measure(begun(options), kept=False)
+                return measure(begun(options), options.fail_if_slower, kept=False)
     if options.resume and not options.resume.exists():
         resumed(options)  # raises the error that says so
     # Two runs at once would also disturb each other. A journal lies in its device's folder of the results.

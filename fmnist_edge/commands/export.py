@@ -244,7 +244,7 @@ def check_tuning(options: argparse.Namespace, precisions: Sequence[Precision]) -
     if not any(precision.calibrated for precision in precisions):
         names = ", ".join(precision.filename for precision in precisions)
         raise InputError(f"--tune-accuracy is for calibrated precisions, such as int8, and not for {names}")
-    if FORMATS[options.format].contains if options.format in FORMATS else None:
+    if options.format in FORMATS and FORMATS[options.format].contains:
         raise InputError(f"--tune-accuracy has to run the files, and {options.format} is sources; use --format tflite")
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
     from fmnist_edge.checkpoints import Checkpoint
     from fmnist_edge.export.calibration_images import Calibration
+    from fmnist_edge.export.contracts import Decision
     from fmnist_edge.export.findings import Findings
     from fmnist_edge.runtime.contract import Contract
 
@@ -27,9 +28,10 @@ Progress = Callable[[JsonObject], None]
 
 
 class Inputs(NamedTuple):
-    """The model, its contract, and calibration images if a precision needs some."""
+    """The model, its contract, why that was decided, and calibration images if a precision needs some."""
 
     checkpoint: Checkpoint
+    decision: Decision
     contract: Contract
     calibration: Calibration | None
 
@@ -75,23 +77,21 @@ def inputs_of(job: Job) -> Inputs:
     from fmnist_edge.export.contracts import contract_for, preprocessing_for
 
     checkpoint = checkpoints.load(job.model, folder=Path(job.trained))
-    preprocessing = preprocessing_for(checkpoint, job.scale, job.mean, job.std).preprocessing
+    decision = preprocessing_for(checkpoint, job.scale, job.mean, job.std)
     labels = None if job.labels is None else Path(job.labels)
-    contract = contract_for(checkpoint, preprocessing, labels, job.polarity, job.resize)
+    contract = contract_for(checkpoint, decision.preprocessing, labels, job.polarity, job.resize)
     calibration = None
     if any(precision.calibrated for precision in job.selected()):
         calibration = calibration_for(contract, job.calibration, job.data)
-    return Inputs(checkpoint, contract, calibration)
+    return Inputs(checkpoint, decision, contract, calibration)
 
 
 def judged(job: Job, inputs: Inputs) -> Findings:
     """Raises InputError for a warning if the job is strict."""
-    from fmnist_edge.export.contracts import preprocessing_for
     from fmnist_edge.export.findings import check_strict, findings_for
 
     checkpoint = inputs.checkpoint
-    decision = preprocessing_for(checkpoint, job.scale, job.mean, job.std)
-    findings = findings_for(checkpoint, inputs.contract, inputs.calibration, decision)
+    findings = findings_for(checkpoint, inputs.contract, inputs.calibration, inputs.decision)
     if job.strict:
         check_strict(checkpoint.name, findings.warnings)
     return findings

@@ -59,7 +59,7 @@ def convert_beginning(request: JsonObject, progress: object) -> list[str]:
     Returns names and classes of the layers that can be last. A refusal by the converter is no error here.
     """
     job = Job.from_json(request["job"])
-    checkpoint, contract, calibration = inputs_of(job)
+    checkpoint, _, contract, calibration = inputs_of(job)
     layers = last_layers(checkpoint.model)
     if request["layer"] is not None:
         precision = job.options.applied_to(job.selected()[request["precision"]])

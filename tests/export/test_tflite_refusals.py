@@ -34,7 +34,8 @@ def model_of(build, shape=(6, 4)):
         (
             lambda x: ops.erfinv(x),
             "int8",
-            "TFLite has no kernel for Erfinv, which layer 'erfinv",
+            "TFLite has no kernel for Erfinv, which layer 'erfinv' needs; write it with other operations; ONNX "
+            "lacks it too",
         ),
         (
             lambda x: layers.ELU(name="bend")(x),
@@ -56,6 +57,7 @@ def model_of(build, shape=(6, 4)):
     ],
 )
 def test_a_refusal_names_op_and_layer(build, precision, message):
+    keras.backend.clear_session()  # Keras numbers the names of operations
     with pytest.raises(ExportError) as caught:
         EXPORTER.convert(model_of(build), get_precision("tflite", precision), 1, IMAGES)
     assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
