@@ -99,7 +99,7 @@ board_memories: Catalog[BoardMemory] = Catalog(
         linux("pi-zero-2w", "Raspberry Pi Zero 2 W", "4 × Cortex-A53", 512 * MIB,
               "Raspberry Pi Zero 2 W product brief"),
         linux("pi3", "Raspberry Pi 3B+", "4 × Cortex-A53", 1 * GIB, "Raspberry Pi 3 Model B+ product brief"),
-        linux("pi4", "Raspberry Pi 4B, 1 GB", "4 × Cortex-A72", 1 * GIB, "Raspberry Pi 4 product brief, its smallest"),
+        linux("pi4", "Raspberry Pi 4B, 1 GB", "4 × Cortex-A72", 1 * GIB, "Raspberry Pi 4 product brief, 1 GB variant"),
         linux("pi5", "Raspberry Pi 5, 2 GB", "4 × Cortex-A76", 2 * GIB, "Raspberry Pi 5 product brief, 2 GB variant"),
         linux("jetson-nano", "NVIDIA Jetson Nano, 4 GB", "4 × Cortex-A57", 4 * GIB,
               "NVIDIA Jetson Nano Developer Kit (B01) specifications"),

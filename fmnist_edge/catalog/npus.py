@@ -62,20 +62,20 @@ ANY = OpRule()
 EDGE_TPU = Npu(
     "edge-tpu",
     "Google Coral Edge TPU",
-    "coral.ai/docs/edgetpu/models-intro, supported operations",
+    "the supported operations in coral.ai/docs/edgetpu/models-intro",
     limits=(
         "all tensors are of constant size",
-        "a tensor of more than 3 dimensions has sizes above 1 in its 3 innermost ones only",
+        "in a tensor of more than 3 dimensions, only the 3 innermost may be larger than 1",
         "after the first op that is not supported, everything runs on the CPU",
     ),
     rules={
         "ADD": ANY,
         "AVERAGE_POOL_2D": NO_FUSED,
-        "CONCATENATION": OpRule("a constant input must be all zeros, with one other input", fused_activation=False),
-        "CONV_2D": OpRule("the same dilation in x and y"),
-        "DEPTHWISE_CONV_2D": OpRule("the same dilation in x and y"),
+        "CONCATENATION": OpRule("a constant input is all zeros, and there is one other input", fused_activation=False),
+        "CONV_2D": OpRule("dilation is the same in x and y"),
+        "DEPTHWISE_CONV_2D": OpRule("dilation is the same in x and y"),
         "EXPAND_DIMS": ANY,
-        "FULLY_CONNECTED": OpRule("the default format of weights; a one-dimensional output"),
+        "FULLY_CONNECTED": OpRule("weights have the default format, the output one dimension"),
         "L2_NORMALIZATION": ANY,
         "LOGISTIC": ANY,
         "LSTM": OpRule("unidirectional"),
@@ -119,7 +119,7 @@ NNAPI_ANY, NNAPI_FLOAT = OpRule(types=BOTH), OpRule(types=FLOATS)
 NNAPI = Npu(
     "nnapi",
     "Android NNAPI",
-    "Android NDK, NeuralNetworks.h, at API level 30",
+    "the Android NDK's NeuralNetworks.h at API level 30",
     limits=(
         "the header says what a driver may implement, not what the driver of a device does",
         "tensors have 4 dimensions at most",

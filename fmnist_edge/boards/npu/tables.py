@@ -49,7 +49,7 @@ def notes(found: Placements) -> list[str]:
             settings = (f"Vela {facts['vela']}", facts["system_config"], facts["memory_mode"])
             lines.append(f"{placement.npu}: {', '.join(settings)}, {facts['clock_hz'] / 1e6:g} MHz. {facts['caveat']}")
     for npu, texts in limits.items():
-        lines.append(f"{npu}: by {NPUS[npu].source}. Not checked here: {'; '.join(texts)}.")
+        lines.append(f"{npu}: judged by {NPUS[npu].source}. Not checked here: {'; '.join(texts)}.")
     return list(dict.fromkeys(lines))
 
 

@@ -32,9 +32,8 @@ HOW_TO_GET = (
 )
 # Vela's README, "Performance information".
 CAVEAT = (
-    "Vela says of its cycles that they should not be taken as accurate representations of real performance, nor be "
-    "compared with those of other settings. An FPGA gives accurate figures, Arm's Fixed Virtual Platform approximate "
-    "ones."
+    "Vela's cycles are estimates, not accurate representations of real performance. Compare them only within one "
+    "setting. An FPGA gives accurate figures; Arm's Fixed Virtual Platform gives approximate ones."
 )
 WARNING = re.compile(
     r"^Warning \(supported operators\) operator: (?P<kind>[^,\n]+), ofm: '(?P<name>[^'\n]*)'\nReason: (?P<reason>.+)$",
