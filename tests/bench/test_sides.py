@@ -81,6 +81,7 @@ class TestCommand:
         (tmp_path / "tiny.toml").write_text(PLAN)
         return ["bench", "old", "new", "--ab", "--plan", "tiny.toml", "--engine", "onnxruntime"]
 
+    @pytest.mark.slow
     def test_the_ratio_is_printed_and_gates(self, call, tmp_path, capsys, monkeypatch):
         monkeypatch.setattr(suite, "measure_cell", calibrate_ab.planted(suite.measure_cell, 100))
         assert main(call) == 0

@@ -427,6 +427,7 @@ class TestRoundsUntilKnown:
         assert {cell["engine"]: len(cell["rounds"]) for cell in result["cells"]} == {"onnxruntime": 5, "litert": 10}
         assert all(cell["status"] == "ok" for cell in result["cells"])
 
+    @pytest.mark.slow
     def test_an_interrupted_run_goes_on_as_it_would_have(self, run):
         session, asked = run(), []
 

@@ -8,6 +8,8 @@ from support.keras_models import answers, distance, keras_2
 
 from fmnist_edge import checkpoints
 
+pytestmark = pytest.mark.slow  # models of millions of parameters
+
 # The smallest of each family and the least input it takes.
 FAMILIES = {
     "ConvNeXtTiny": 32, "DenseNet121": 32, "EfficientNetB0": 32, "EfficientNetV2B0": 32, "InceptionResNetV2": 75,

@@ -118,6 +118,7 @@ for path in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_loader_answers_as_keras_own_does(folder, ours, every):
     """Where Keras's load_model and ours both load a file, they agree; it runs in a child process, as files may lie."""

@@ -27,6 +27,7 @@ def exported(folder, layer):
     return main([*command, "--calibration", str(folder / "images.npy"), "--out", str(folder)])
 
 
+@pytest.mark.slow
 def test_keep_float_and_explain_speak_of_layers_by_their_names_in_the_file(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     assert exported(folder, "a b") == 0

@@ -83,6 +83,7 @@ class TestCommand:
         said = capsys.readouterr()
         return code, said.out, said.err
 
+    @pytest.mark.slow
     def test_not_named(self, capsys, files, tmp_path):
         code, table, error = self.run(capsys, files, tmp_path)
         rows = {line.split()[1].rpartition("/")[2]: line for line in table.splitlines()[2:]}

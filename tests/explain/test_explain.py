@@ -65,6 +65,7 @@ class TestADamagedLayer:
         assert healed.output.error.sqnr_db > found.output.error.sqnr_db + 6
         assert healed.reports[HURT].own.sqnr_db > own[HURT] + 20
 
+    @pytest.mark.slow
     def test_in_the_sound_model_no_layer_stands_out(self, sound, precision, tmp_path):
         found = explained(sound, precision, tmp_path)
         assert found.share(found.by_damage[0].noise) < 0.7
@@ -89,7 +90,7 @@ def test_every_layer_of_a_float32_file_is_found_and_right(sound, format, tmp_pat
 @pytest.mark.parametrize(
     "precision",
     [
-        pytest.param(item, id=item.filename, marks=pytest.mark.slow if item.stock else ())
+        pytest.param(item, id=item.filename, marks=() if item.name == "int8" else pytest.mark.slow)
         for item in PRECISIONS
         if item.weights != "float32" and FORMATS[item.format].probe
     ],
@@ -338,6 +339,7 @@ class TestCommand:
         again = Artifact.open(tmp_path / "again/small/int8.tflite")
         assert again.contract.preprocessing == contract.preprocessing and again.manifest.batch is None
 
+    @pytest.mark.slow
     def test_default_report_is_named_after_the_artifact(self, compact, capsys, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         assert command(capsys, compact)[0] == 0

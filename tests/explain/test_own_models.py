@@ -11,6 +11,8 @@ from fmnist_edge.export.calibration_images import Calibration
 from fmnist_edge.export.pipeline import export
 from fmnist_edge.runtime import Contract
 
+pytestmark = pytest.mark.slow  # exports dozens of files
+
 INT8 = [select(format, ["int8"])[0] for format in ("tflite", "onnx")]
 COARSE = np.random.default_rng(5).integers(0, 256, (20, 4, 4, 3))
 PIXELS = np.kron(COARSE, np.ones((1, 4, 4, 1))).astype(np.uint8)

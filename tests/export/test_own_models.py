@@ -10,6 +10,8 @@ from support.mobilenet import first_blocks
 
 from fmnist_edge import cli
 
+pytestmark = pytest.mark.slow  # exports in every precision
+
 
 def sequential_rgb():
     from keras import Sequential, layers

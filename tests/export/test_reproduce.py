@@ -27,6 +27,8 @@ from fmnist_edge.export.sections import differences
 from fmnist_edge.files import sha256_of
 from fmnist_edge.worker.calls import child_environment
 
+pytestmark = pytest.mark.slow  # exports in every precision
+
 SHIPPED = ROOT / "exported/compact_cnn/int8.tflite"
 PRECISIONS = ("float32", "dynamic_int8", "int8")  # test_export.py exports all of them twice in one process
 values = st.recursive(

@@ -48,7 +48,7 @@ def test_twice_the_load(tmp_path):
 def test_malformed_requests(tmp_path):
     done = run("malformed_requests.py", "--examples", "300", "--report", str(tmp_path / "malformed.json"))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(json.loads((tmp_path / "malformed.json").read_text())["answers"]) > 3, "they are of many kinds"
+    assert {"200", "400"} <= json.loads((tmp_path / "malformed.json").read_text())["answers"].keys()
 
 
 @pytest.mark.parametrize(

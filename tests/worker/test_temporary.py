@@ -118,6 +118,7 @@ class TestHelpers:
         assert users == ["files.py", "worker/temporary.py"]
 
 
+@pytest.mark.slow
 class TestCommands:
     """Only the disk for temporary files is full; everything else is writable."""
 

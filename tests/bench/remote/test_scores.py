@@ -38,6 +38,7 @@ class TestBundle:
     def run(self, python, folder, *verb):
         return subprocess.run([python, "run.py", *verb], cwd=folder, capture_output=True, text=True, check=False)
 
+    @pytest.mark.slow
     def test_gives_the_scores_of_all_images_and_continues_where_it_was_killed(self, folder, device_python):
         done = self.run(device_python, folder)
         assert done.returncode == 0, done.stderr
@@ -57,6 +58,7 @@ class TestBundle:
         np.testing.assert_array_equal(again[: scores.PIECE], kept + 1)
         np.testing.assert_array_equal(again[scores.PIECE :], there.scores[scores.PIECE :])
 
+    @pytest.mark.slow
     def test_is_verified_before_it_runs(self, folder, device_python):
         (folder / "images.npy").write_bytes(b"altered")
         done = self.run(device_python, folder)
