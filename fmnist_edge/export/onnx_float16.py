@@ -25,7 +25,12 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
 
     compute_outputs(model.graph)
     blocked = [*DEFAULT_OP_BLOCK_LIST, *ops_without_float16(model)]
-    converted = ONNXModel(convert_float_to_float16(model, keep_io_types=True, op_block_list=blocked))
+    floors = floored_divisions(model.graph)
+    whole = [*floors, *floors.values()]
+    converted = ONNXModel(
+        convert_float_to_float16(model, keep_io_types=True, op_block_list=blocked, node_block_list=whole)
+    )
+    read_quotients(converted.model.graph, floors)
     converted.topological_sort()  # the converter appends the casts of input and output
     return converted.model
 
@@ -41,6 +46,25 @@ def compute_outputs(graph: onnx.GraphProto) -> None:
             for node in graph.node:
                 node.input[:] = [item.name if read == name else read for read in node.input]
             graph.node.append(helper.make_node("Identity", [item.name], [name], f"{name}/Identity"))
+
+
+def floored_divisions(graph: onnx.GraphProto) -> dict[str, str]:
+    """Name of each Floor of a quotient -> name of its Div, which a little rounding takes to another whole number."""
+    divisions = {node.output[0]: node.name for node in graph.node if node.op_type == "Div"}
+    floors = [node for node in graph.node if node.op_type == "Floor" and node.input[0] in divisions]
+    return {node.name: divisions[node.input[0]] for node in floors}
+
+
+def read_quotients(graph: onnx.GraphProto, floors: dict[str, str]) -> None:
+    """Let each Floor read what its Div wrote: the converter casts that to float16 and back. In place."""
+    nodes = {node.name: node for node in graph.node}
+    for floor, division in floors.items():
+        nodes[floor].input[0] = nodes[division].output[0]
+    outputs = {item.name for item in graph.output}
+    for _ in range(2):  # the cast back, and then the cast to
+        read = outputs | {name for node in graph.node for name in node.input}
+        for node in [item for item in graph.node if item.op_type == "Cast" and item.output[0] not in read]:
+            graph.node.remove(node)
 
 
 def ops_without_float16(model: onnx.ModelProto) -> list[str]:
