@@ -22,6 +22,7 @@ def ratio_of(a, b, seed=0):
     return found.ratios["engine"]["p50"]
 
 
+@pytest.mark.slow
 @given(st.integers(50, 1000), st.integers(50, 1000))
 @settings(max_examples=20)
 def test_the_ratio_is_bs_time_by_as_and_the_other_way_its_inverse(a, b):

@@ -396,6 +396,7 @@ class TestChild:
             assert reply["memory"]["peak_rss_bytes"] > reply["memory"]["baseline_rss_bytes"] > 10_000_000
 
 
+@pytest.mark.slow
 class TestRoundsUntilKnown:
     PLAN = Plan("known", 5, 0, 0, 3, 2, 0, threads=(1,), precision=0.02, budget_seconds=60)
 

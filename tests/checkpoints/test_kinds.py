@@ -46,6 +46,9 @@ def table(name):
 
 
 CASES = [(name, kind) for name in FORMS for kind in table(name)]
+HEAVY = {
+    ("tf_keras", kind) for kind in ("recurrent", "many layers", "shared twice", "augmentation", "partly frozen base")
+}
 SLOW_TO_WRITE = {("recurrent", "saved")}  # files/tf-keras has such a one, its graph left out
 
 
@@ -67,7 +70,11 @@ def quiet():
         yield
 
 
-@pytest.mark.parametrize("name, kind", CASES, ids=lambda value: value.replace(" ", "_"))
+@pytest.mark.parametrize(
+    "name, kind",
+    [pytest.param(*case, marks=[pytest.mark.slow] if case in HEAVY else []) for case in CASES],
+    ids=lambda value: value.replace(" ", "_"),
+)
 def test_a_model_of_each_kind_answers_as_it_did(name, kind, folder, ours):
     k = writer(name)
     k.backend.clear_session()

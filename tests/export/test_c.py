@@ -85,6 +85,7 @@ class TestBits:
         assert np.array_equal(found, numpy_answers(path, batch))
         assert len(np.unique(found)) > 20
 
+    @pytest.mark.slow
     @needs_c_compiler()
     @pytest.mark.parametrize("path", SOME, ids=lambda path: path.parent.name)
     def test_shipped_models(self, path, tmp_path):

@@ -32,9 +32,9 @@ class TestTFLite:
         [
             ("dense", "FULLY_CONNECTED", "/dense_1/"),
             ("dense_1", "FULLY_CONNECTED", "/dense_1_2/"),  # TensorFlow's number for the layer, not for `dense`
-            ("scores", "FULLY_CONNECTED", "Call"),  # named after the signature
+            pytest.param("scores", "FULLY_CONNECTED", "Call", marks=pytest.mark.slow),  # named after the signature
             ("batch_normalization", "CONV_2D", "/conv2d_1/"),  # folded into it
-            ("add", "ADD", "/add_"),
+            pytest.param("add", "ADD", "/add_", marks=pytest.mark.slow),
         ],
     )
     def test_one_layer_and_no_other_is_float(self, checkpoint, tmp_path, layer, kind, part_of_name):

@@ -37,6 +37,7 @@ def relative_error(fit, energy, squares, bias=1.0, beta=0.5):
     return np.sqrt(np.mean(squares * (fit(energy) - exact) ** 2) / np.mean(squares * exact**2))
 
 
+@pytest.mark.slow
 @given(samples)
 @settings(max_examples=25, deadline=None)
 def test_fits_are_close_and_bounded(energy):

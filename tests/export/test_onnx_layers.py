@@ -259,7 +259,10 @@ FEWER_BITS = {
 
 
 @pytest.mark.parametrize("kind", FEWER_BITS)
-@pytest.mark.parametrize("precision", ["float16", "dynamic_int8", "int8"])
+@pytest.mark.parametrize(
+    "precision",
+    ["float16", pytest.param("dynamic_int8", marks=pytest.mark.slow), pytest.param("int8", marks=pytest.mark.slow)],
+)
 def test_fewer_bits(precision, kind):
     """ONNX Runtime's converters do not see what a body uses, and cast tensors more than once."""
     model = model_of(FEWER_BITS[kind])

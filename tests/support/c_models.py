@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,14 +53,11 @@ def compiled(model: CModel, folder: Path, *options: str, compiler: str | None = 
     if compiler is None:
         pytest.skip("no C compiler that works; run: apt-get install gcc libc6-dev")
     library = folder / f"net{abs(hash((compiler, options)))}.so"
-    objects = []
-    for name in ("net", "net_weights", "golden"):
-        objects.append(library.with_suffix(f".{name}.o"))
-        subprocess.run(
-            [compiler, *STRICT, *options, "-fPIC", "-c", folder / f"{name}.c", "-o", objects[-1]], check=True
-        )
-    # Linked without `options`: -ffast-math there adds start-up code that takes subnormals from the whole process.
-    subprocess.run([compiler, "-shared", *objects, "-o", library], check=True)
+    sources = [folder / name for name in ("net.c", "net_weights.c", "golden.c")]
+    with tempfile.TemporaryDirectory() as objects:
+        subprocess.run([compiler, *STRICT, *options, "-fPIC", "-c", *sources], cwd=objects, check=True)
+        # Linked without `options`: -ffast-math there adds start-up code that takes subnormals from the whole process.
+        subprocess.run([compiler, "-shared", *Path(objects).glob("*.o"), "-o", library], check=True)
     run = ctypes.CDLL(str(library)).net_run
     run.argtypes, run.restype = [ctypes.c_void_p] * 3, None
     arena = ctypes.create_string_buffer(model.arena_bytes)
