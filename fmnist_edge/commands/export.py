@@ -115,7 +115,7 @@ def add_how(how: arguments.Arguments) -> None:
         type=arguments.number,
         metavar="PP",
         help="Lose at most PP percentage points of accuracy in precisions that are calibrated. Tries equalisation, "
-        "bias correction, fine-tuning and layers in float, one after another, until one is enough. The judge is the "
+        "bias correction, layers in float and fine-tuning, one after another, until one is enough. The judge is the "
         "validation split, or every other one of your own calibration images.",
     )
     how.add_argument(
@@ -123,7 +123,7 @@ def add_how(how: arguments.Arguments) -> None:
         type=arguments.number,
         default=10.0,
         metavar="MIN",
-        help="With --tune-accuracy: start no further remedy for a file after MIN minutes.",
+        help="With --tune-accuracy: minutes for the remedies of a file. What there was no time for is listed.",
     )
 
 
@@ -219,8 +219,10 @@ def run(options: argparse.Namespace) -> None:
     short = [outcome for outcome in outcomes if outcome.artifact and not recovered(outcome.artifact)]
     if short:
         paths = ", ".join(str(outcome.path) for outcome in short)
+        untried = [remedy for outcome in short if outcome.tuning for remedy in outcome.tuning.untried]
+        left = f"; there was no time for {' and for '.join(dict.fromkeys(untried))}: raise --budget" if untried else ""
         raise GateError(
-            f"no remedy kept the loss within {options.tune_accuracy} pp; wrote the best file found: {paths}"
+            f"no remedy kept the loss within {options.tune_accuracy} pp; wrote the best file found: {paths}{left}"
         )
 
 

@@ -141,7 +141,9 @@ def export_with_remedies(
     validation = validation_images_for(inputs.contract, calibration, job.data, own=job.calibration is not None)
 
     def report(count: int, attempt: Attempt) -> None:
-        progress({"remedy": [count, len(LADDER), f"{attempt.rung}: {attempt.accuracy_drop * 100:.2f} pp lost"]})
+        drop = attempt.accuracy_drop
+        result = "not tried" if drop is None else f"{drop * 100:.2f} pp lost"
+        progress({"remedy": [count, len(LADDER), f"{attempt.rung}: {result}"]})
 
     progress({"remedy": [0, len(LADDER), LADDER[0].name]})
     artifact, attempts = export_tuned(
@@ -158,5 +160,8 @@ def export_with_remedies(
         report=report,
         findings=findings,
     )
-    steps = [[step.rung, step.accuracy_drop * 100, step.passed, step.seconds] for step in attempts]
+    steps = [
+        [step.rung, None if step.accuracy_drop is None else step.accuracy_drop * 100, step.passed, step.seconds]
+        for step in attempts
+    ]
     return artifact, {"images": len(validation.images), "source": validation.source, "steps": steps}

@@ -72,12 +72,18 @@ class Tuning:
 
     Attributes:
         images, source: how many validation images judged, and where they come from.
-        steps: (remedy, percentage points lost, whether that was enough, seconds) of each.
+        steps: (remedy, percentage points lost, whether that was enough, seconds) of each. A remedy for which there was
+            no time has None for the points.
     """
 
     images: int
     source: str
-    steps: list[tuple[str, float, bool, float]]
+    steps: list[tuple[str, float | None, bool, float]]
+
+    @property
+    def untried(self) -> list[str]:
+        """The remedies for which there was no time."""
+        return [remedy for remedy, drop, _, _ in self.steps if drop is None]
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,9 @@ def show_findings(model: str, outcomes: Sequence[Outcome], say_decision: bool) -
 def remedies(path: Path, tuning: Tuning) -> str:
     """A table of the remedies that --tune-accuracy tried for one file."""
     cells = [
-        [remedy, f"{drop:.2f}", "yes" if enough else "no", f"{seconds:.0f}"]
+        [remedy, "", "no time", f"{seconds:.0f}"]
+        if drop is None
+        else [remedy, f"{drop:.2f}", "yes" if enough else "no", f"{seconds:.0f}"]
         for remedy, drop, enough, seconds in tuning.steps
     ]
     judged = f"{path}: accuracy lost on {tuning.images:,} images ({tuning.source})"

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -335,25 +336,38 @@ def quick(monkeypatch):
 @pytest.mark.parametrize("passing", range(len(LADDER) + 1))
 def test_the_ladder_ends_at_the_first_rung_that_passes(model, data, quick, passing):
     drops = iter([0.02] * passing + [0.004] * len(LADDER))
-    steps = [step for step, _ in try_rungs(Candidate(model), data, lambda _: next(drops), allowed=0.005, budget_s=1e9)]
+    steps = [step for step, _ in try_rungs(Candidate(model), data, lambda _: next(drops), allowed=0.005)]
     assert [step.rung for step in steps] == [rung.name for rung in LADDER[: passing + 1]]
     assert [step.passed for step in steps] == [False] * passing + [True] * (passing < len(LADDER))
 
 
-def test_the_ladder_ends_when_time_is_up(model, data, quick):
+def test_what_there_is_no_time_for_is_listed(model, data, quick):
     """The first rung is tried without time left."""
-    steps = try_rungs(Candidate(model), data, lambda _: 1.0, allowed=0.0, budget_s=0.0)
-    assert [step.rung for step, _ in steps] == ["as it is"]
+    late = replace(data, time_is_up=lambda: True)
+    steps = [step for step, _ in try_rungs(Candidate(model), late, lambda _: 1.0, allowed=0.0)]
+    assert [step.rung for step in steps] == [rung.name for rung in LADDER]
+    assert [step.accuracy_drop for step in steps] == [1.0] + [None] * (len(LADDER) - 1)
+
+
+def test_fine_tuning_ends_in_the_middle_when_time_is_up(model, images):
+    asked = []
+
+    def time_is_up():
+        asked.append(True)
+        return len(asked) == 2
+
+    assert fine_tune(model, images[:50].repeat(3, axis=0), logits=True, epochs=9, time_is_up=time_is_up) is None
+    assert len(asked) == 2
 
 
 def test_exactly_the_allowed_loss_passes(model, data, quick):
     assert 0.93 - 0.925 > 0.005
-    ((step, _),) = try_rungs(Candidate(model), data, lambda _: 0.93 - 0.925, allowed=0.005, budget_s=1e9)
+    ((step, _),) = try_rungs(Candidate(model), data, lambda _: 0.93 - 0.925, allowed=0.005)
     assert step.passed
 
 
 def test_integer_only_forms_keep_nothing_in_float(model, data, quick):
-    steps = try_rungs(Candidate(model), data, lambda _: 1.0, allowed=0.0, budget_s=1e9, selective=False)
+    steps = try_rungs(Candidate(model), data, lambda _: 1.0, allowed=0.0, selective=False)
     assert [step.rung for step, _ in steps] == [
         "as it is",
         "equalisation",
@@ -363,8 +377,8 @@ def test_integer_only_forms_keep_nothing_in_float(model, data, quick):
 
 
 def test_layers_kept_in_float_are_the_weakest(model, data, quick):
-    found = [c.keep_float for _, c in try_rungs(Candidate(model), data, lambda _: 1.0, allowed=0.0, budget_s=1e9)]
-    assert found[-3:] == [("conv2",), ("conv2", "conv1"), ("conv2", "conv1", "conv3", "dense_95")]
+    found = [c.keep_float for _, c in try_rungs(Candidate(model), data, lambda _: 1.0, allowed=0.0)]
+    assert found[3:6] == [("conv2",), ("conv2", "conv1"), ("conv2", "conv1", "conv3", "dense_95")]
     assert found[0] == ()
 
 
@@ -373,8 +387,8 @@ def test_layers_kept_in_float_are_the_weakest(model, data, quick):
 )
 def test_nothing_is_tried_twice_with_few_weak_layers(model, images, quick, layers, rungs):
     few = RecoveryData(images[:20], images[:20], True, lambda candidate: layers)
-    found = [c.keep_float for _, c in try_rungs(Candidate(model), few, lambda _: 1.0, allowed=0.0, budget_s=1e9)]
-    assert found[4:] == [tuple(layers[:count]) for count in rungs]
+    found = [c.keep_float for _, c in try_rungs(Candidate(model), few, lambda _: 1.0, allowed=0.0)]
+    assert found[3:-1] == [tuple(layers[:count]) for count in rungs]
 
 
 def test_a_layer_that_cannot_be_kept_only_skips_its_rungs(model, data, quick):
@@ -383,8 +397,8 @@ def test_a_layer_that_cannot_be_kept_only_skips_its_rungs(model, data, quick):
             raise ExportError("no op of its own")
         return 1.0
 
-    steps = [step.rung for step, _ in try_rungs(Candidate(model), data, loss_of, allowed=0.0, budget_s=1e9)]
-    assert steps[-2:] == ["1 layer in float", "4 layers in float"] and len(steps) == len(LADDER) - 1
+    steps = [step.rung for step, _ in try_rungs(Candidate(model), data, loss_of, allowed=0.0)]
+    assert steps[3:5] == ["1 layer in float", "4 layers in float"] and len(steps) == len(LADDER) - 1
 
 
 class TestExport:
@@ -420,8 +434,12 @@ class TestExport:
         code, manifest = self.export(files, "-5", "--budget", "0.001")
         assert code == 1
         assert not manifest["recovery"]["passed"]
-        assert 1 <= len(manifest["recovery"]["ladder"]) < len(LADDER)
-        assert "no remedy kept the loss within -5.0 pp" in capsys.readouterr().err
+        assert manifest["recovery"]["ladder"][-1] == {
+            "rung": "equalisation, fine-tuning", "accuracy_drop": None, "passed": False,
+        }  # fmt: skip
+        out, err = capsys.readouterr()
+        assert "no remedy kept the loss within -5.0 pp" in err and "for equalisation, fine-tuning: raise" in err
+        assert "no time" in out
 
     @pytest.mark.slow
     def test_explain_refuses_a_file_with_changed_weights(self, files, capsys, tmp_path):

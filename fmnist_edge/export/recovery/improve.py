@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,15 +65,28 @@ def channel_means(model: keras.Model, names: list[str], images: np.ndarray) -> d
     return {name: totals[name] / counts[name] for name in names}
 
 
-def fine_tune(model: keras.Model, images: np.ndarray, *, logits: bool, epochs: int, seed: int = 0) -> keras.Model:
+def fine_tune(
+    model: keras.Model,
+    images: np.ndarray,
+    *,
+    logits: bool,
+    epochs: int,
+    seed: int = 0,
+    time_is_up: Callable[[], bool] = lambda: False,
+) -> keras.Model | None:
     """Train the rounded model to reproduce the outputs of `model`: quantisation-aware distillation without labels.
 
     Args:
         images: preprocessed, float32 (n, *input_shape).
         logits: whether the model's output is logits; otherwise it is probabilities.
+        time_is_up: asked after each batch; None is returned once it says so.
     """
     import keras
     from keras import ops
+
+    class Stop(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+            self.model.stop_training = time_is_up()
 
     def loss(teacher: Tensor, student: Tensor) -> Tensor:
         if logits:
@@ -87,7 +101,9 @@ def fine_tune(model: keras.Model, images: np.ndarray, *, logits: bool, epochs: i
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
     steps = epochs * -(-len(images) // BATCH)
     student.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)), loss)
-    student.fit(images, answers, batch_size=BATCH, epochs=epochs, verbose=0)
+    student.fit(images, answers, batch_size=BATCH, epochs=epochs, callbacks=[Stop()], verbose=0)
+    if student.stop_training:
+        return None
     better = copy_model(model)
     for layer in better.layers:
         if layer.weights:

@@ -42,12 +42,14 @@ class RecoveryData:
         fine_tuning_images: preprocessed images for fine-tuning, float32 (n, *input_shape).
         logits: whether the model's output is logits; otherwise it is probabilities.
         weakest: exports a candidate and returns the names of the layers that rounding hurts, worst first.
+        time_is_up: whether a remedy that takes long must give up.
     """
 
     images: np.ndarray
     fine_tuning_images: np.ndarray
     logits: bool
     weakest: Callable[[Candidate], list[str]]
+    time_is_up: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Rung:
     """One remedy.
 
     Attributes:
-        apply: makes a new candidate from the original one; None if the remedy does not apply.
+        apply: makes a new candidate from the original one; None if the remedy does not apply, or time is up.
         selective: whether it keeps layers in float.
     """
 
@@ -66,10 +68,13 @@ class Rung:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A rung that was tried: the accuracy that is lost with it, as a fraction, and how long it took."""
+    """A rung: the accuracy that is lost with it, as a fraction, and how long it took.
+
+    `accuracy_drop` is None for a rung that was not tried, or not to its end, because time was up.
+    """
 
     rung: str
-    accuracy_drop: float
+    accuracy_drop: float | None
     passed: bool
     seconds: float
 
@@ -86,9 +91,10 @@ def with_bias_correction(start: Candidate, data: RecoveryData) -> Candidate:
     return Candidate(correct_biases(equalise(start.model, data.images), data.images))
 
 
-def with_fine_tuning(start: Candidate, data: RecoveryData) -> Candidate:
+def with_fine_tuning(start: Candidate, data: RecoveryData) -> Candidate | None:
     equalised = equalise(start.model, data.images)
-    return Candidate(fine_tune(equalised, data.fine_tuning_images, logits=data.logits, epochs=EPOCHS))
+    tuned = fine_tune(equalised, data.fine_tuning_images, logits=data.logits, epochs=EPOCHS, time_is_up=data.time_is_up)
+    return None if tuned is None else Candidate(tuned)
 
 
 def keep_weakest(count: int, before: int) -> Callable[[Candidate, RecoveryData], Candidate | None]:
@@ -104,16 +110,16 @@ def keep_weakest(count: int, before: int) -> Callable[[Candidate, RecoveryData],
     return apply
 
 
-# Fine-tuning comes before layers in float: it costs minutes once, they cost time in every inference.
+# Fine-tuning comes last: it takes minutes, and is the least sure to help.
 LADDER = (
     Rung("as it is", lambda start, data: start),
     Rung("equalisation", with_equalisation),
     Rung("equalisation, bias correction", with_bias_correction),
-    Rung("equalisation, fine-tuning", with_fine_tuning),
     *(
         Rung(f"{count} layer{'s' * (count > 1)} in float", keep_weakest(count, before), selective=True)
         for before, count in pairwise((0, *KEPT_LAYERS))
     ),
+    Rung("equalisation, fine-tuning", with_fine_tuning),
 )
 
 
@@ -123,27 +129,26 @@ def try_rungs(
     loss_of: Callable[[Candidate], float],
     *,
     allowed: float,
-    budget_s: float,
     selective: bool = True,
-) -> Iterator[tuple[Attempt, Candidate]]:
-    """Try LADDER's rungs until one loses at most `allowed`, or `budget_s` seconds are over; yields each when done.
+) -> Iterator[tuple[Attempt, Candidate | None]]:
+    """Try LADDER's rungs until one loses at most `allowed`, or time is up; yields each when done.
 
-    The first rung is always tried.
+    The first rung is always tried. Those that time does not allow are yielded without a candidate.
 
     Args:
         loss_of: exports a candidate and measures the accuracy that it loses, as a fraction.
         allowed: the largest loss that passes, as a fraction.
         selective: whether the precision can keep layers in float.
     """
-    begun = time.monotonic()
     for rung in LADDER:
         if rung.selective and not selective:
-            return
-        if rung is not LADDER[0] and time.monotonic() - begun > budget_s:
-            return
+            continue
         tried = time.monotonic()
-        candidate = rung.apply(start, data)
+        late = rung is not LADDER[0] and data.time_is_up()
+        candidate = None if late else rung.apply(start, data)
         if candidate is None:
+            if data.time_is_up():
+                yield Attempt(rung.name, None, False, round(time.monotonic() - tried, 1)), None
             continue
         try:
             drop = loss_of(candidate)

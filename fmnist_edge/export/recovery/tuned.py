@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +50,7 @@ def export_tuned(
     Args:
         weakest_layers: called with (artifact, checkpoint, images); returns the layers that rounding hurts, worst first.
         allowed: the accuracy that may be lost, as a fraction.
-        budget_s: seconds after which no further rung is tried.
+        budget_s: seconds after which no further rung is tried, and a rung that takes long gives up.
         report: called after each attempt with (number of attempts so far, the attempt).
         findings: as in `export`; None judges the images with the checkpoint's own model.
 
@@ -90,20 +92,22 @@ def export_tuned(
             of = replace(checkpoint, model=candidate.model)
             return weakest_layers(exported(candidate), of, images)
 
+        deadline = time.monotonic() + budget_s
         data = RecoveryData(
             contract.preprocessing.apply(calibration.images, shape),
             contract.preprocessing.apply(validation.fine_tuning_images, shape),
             contract.output == "logits",
             weakest,
+            lambda: time.monotonic() > deadline,
         )
         start = Candidate(checkpoint.model)
-        tried = []
-        for attempt, candidate in try_rungs(
-            start, data, loss_of, allowed=allowed, budget_s=budget_s, selective=precision.selective
-        ):
-            tried.append((attempt, candidate))
-            report(len(tried), attempt)
-        best, candidate = min(tried, key=lambda item: item[0].accuracy_drop)
+        attempts, measured = [], []
+        for attempt, candidate in try_rungs(start, data, loss_of, allowed=allowed, selective=precision.selective):
+            attempts.append(attempt)
+            report(len(attempts), attempt)
+            if attempt.accuracy_drop is not None and candidate is not None:
+                measured.append((attempt.accuracy_drop, attempt, candidate))
+        _, best, candidate = min(measured, key=itemgetter(0))
         chosen = exported(candidate)
         recovery = {
             "rung": best.rung,
@@ -112,9 +116,8 @@ def export_tuned(
             "weights_changed": candidate.model is not checkpoint.model,
             "images": len(validation.images),
             "source": validation.source,
-            "ladder": [attempt.as_dict() for attempt, _ in tried],
+            "ladder": [attempt.as_dict() for attempt in attempts],
         }
         content = chosen.path.read_bytes()
-    attempts = [attempt for attempt, _ in tried]
     manifest = chosen.manifest.with_sections({"recovery": recovery})
     return Artifact.write(out / precision.filename, content, manifest), attempts
