@@ -84,7 +84,7 @@ def fine_tune(
     import keras
     from keras import ops
 
-    class Stop(keras.callbacks.Callback):  # type: ignore[misc]
+    class Stop(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: object = None) -> None:
             self.model.stop_training = time_is_up()
 
