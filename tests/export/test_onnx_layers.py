@@ -391,12 +391,13 @@ def test_what_onnx_cannot_do_is_named(kind, message, capfd, caplog):
     assert "not supported" not in capfd.readouterr().err and not caplog.records
 
 
-def test_a_constant_answer_exports_in_float16():
+@pytest.mark.parametrize("precision", ["float16", "dynamic_int8", "int8"])
+def test_a_constant_answer(precision):
     import keras
 
     inputs = keras.Input(SHAPE)
     model = keras.Model(inputs, keras.layers.Flatten()(keras.ops.full_like(inputs, 0.5)), name="own")
-    assert np.all(scores(convert(model, "float16")) == 0.5)
+    assert np.all(scores(convert(model, precision)) == 0.5)
 
 
 def masked(x):
