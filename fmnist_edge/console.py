@@ -7,11 +7,11 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["progress_bar", "silence_native_stderr", "table", "track"]
+__all__ = ["progress_bar", "silence_native_stderr", "table", "track", "warn"]
 
 T = TypeVar("T")
 
@@ -66,6 +66,12 @@ def is_number(cell: str) -> bool:
     False
     """
     return cell in ("", "–", "∞") or NUMBER.fullmatch(cell) is not None
+
+
+def warn(lines: Iterable[str]) -> None:
+    """Print each line on stderr as a warning."""
+    for line in lines:
+        print(f"fmnist-edge: warning: {line}", file=sys.stderr)
 
 
 def track(items: Sequence[T], label: str) -> Iterator[T]:

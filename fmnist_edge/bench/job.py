@@ -21,7 +21,7 @@ class Job:
     """Everything that a run needs, except for the machine.
 
     Attributes:
-        images: uint8 (n, height, width), cycled.
+        images: uint8 (n, height, width, ...), cycled; n is 0 for each artifact's golden images.
         engines: names; each artifact is measured on those that can run it.
         ab: two artifacts, or two folders of them, to measure pair by pair in place of `artifacts`.
         accuracies: SHA-256 of an artifact -> its accuracy, see `cells.accuracies_of`.

@@ -10,7 +10,7 @@ from pathlib import Path
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import FileError
 
-__all__ = ["SUFFIX", "Journal", "resume_command"]
+__all__ = ["SUFFIX", "Journal", "first_artifact", "resume_command"]
 
 SUFFIX = ".partial.jsonl"
 
@@ -88,3 +88,11 @@ class Journal:
             file.write(line.encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def first_artifact(path: Path) -> Path:
+    """An artifact of the interrupted run whose journal is `path`. Raises FileError for another file."""
+    try:
+        return Path(Journal.read(path)[1]["cells"][0]["artifact"])
+    except (KeyError, TypeError, IndexError) as error:
+        raise FileError(f"{path}: not the file of an interrupted run ({type(error).__name__} at {error})") from None

@@ -22,6 +22,8 @@ from fmnist_edge.bench.state import jiffies
 from fmnist_edge.bench.usage import usage
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.classifier import Classifier
+from fmnist_edge.runtime.manifest import Manifest, manifest_path
+from fmnist_edge.runtime.preprocess import accepted_shapes
 from fmnist_edge.runtime.runner import Runner, model_input
 
 __all__ = ["Request", "measure", "reply_to"]
@@ -34,6 +36,7 @@ WINDOW_S = 0.25  # short enough that a disturbance leaves other windows quiet
 SERIES_LIMIT_FACTOR = 3
 SERIES_LIMIT_S = 30
 MEMORY_RUNS = 10
+NOISE_IMAGES = 16
 NS_PER_S = 1_000_000_000
 
 
@@ -42,7 +45,7 @@ class Request:
     """The child's task.
 
     Attributes:
-        images: a .npy file, uint8 (n, height, width).
+        images: a .npy file, uint8 (n, height, width, ...); n is 0 for the artifact's golden images.
         seconds, end_to_end_seconds, min_queries: of each series in this round.
         memory: measure memory and count the graph's operations; time nothing.
     """
@@ -134,7 +137,7 @@ def answers(classifier: Classifier, request: Request) -> JsonObject:
         return {"placement": None, "parity": None}
     from fmnist_edge.bench.backend import compare_with_cpu
 
-    images, _ = images_for(classifier, request.images)
+    images, _ = images_for(classifier, request)
     parity = compare_with_cpu(classifier, request.artifact, images, request.batch)
     return {"placement": engine.placement.as_dict(), "parity": parity}
 
@@ -154,24 +157,35 @@ def timed_load(request: Request) -> tuple[Classifier, int]:
 
 
 def groups_for(classifier: Classifier, request: Request) -> tuple[list[np.ndarray], str]:
-    """One batch per call, uint8 (batch, *image), and where the images are from: "given" or "noise"."""
+    """One batch per call, (batch, *image), and where the images are from, see `images_for`."""
     fixed = classifier.engine.input.shape[0]
     if fixed not in (None, request.batch):
         raise ArtifactError(
             f"{request.artifact}: its batch size is {fixed}, but {request.batch} was requested; "
             f"export it with --batch {request.batch} or dynamic"
         )
-    images, source = images_for(classifier, request.images)
+    images, source = images_for(classifier, request)
     return [images.take(range(i, i + request.batch), axis=0, mode="wrap") for i in range(len(images))], source
 
 
-def images_for(classifier: Classifier, path: str) -> tuple[np.ndarray, str]:
-    """The images in `path` and "given"; or, when the model takes another shape, as many images of noise and "noise"."""
-    images = np.load(path, allow_pickle=False)
-    shape = classifier.contract.input_shape
-    if images.shape[1:] in (shape, shape[:-1] if shape[-1] == 1 else shape):
+def images_for(classifier: Classifier, request: Request) -> tuple[np.ndarray, str]:
+    """Images of the model's shape, and where they are from.
+
+    "given": those of the run. "golden": the artifact's golden images, where none were given or they have another shape.
+    "noise": for an artifact without golden images.
+    """
+    images, shape = np.load(request.images, allow_pickle=False), classifier.contract.input_shape
+    if len(images) and images.shape[1:] in accepted_shapes(shape):
         return images, "given"
-    return np.random.default_rng(0).integers(0, 256, (len(images), *shape), np.uint8), "noise"
+    return own_images(request.artifact, shape)
+
+
+def own_images(artifact: str | Path, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
+    """The golden images of an artifact, or noise; see `images_for`."""
+    golden = Manifest.read(artifact).golden_vectors() if manifest_path(artifact).is_file() else None
+    if golden is not None:
+        return golden.images, "golden"
+    return np.random.default_rng(0).integers(0, 256, (NOISE_IMAGES, *shape), np.uint8), "noise"
 
 
 def prepared(classifier: Classifier, images: np.ndarray) -> np.ndarray:

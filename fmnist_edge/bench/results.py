@@ -159,7 +159,7 @@ class Cell(TypedDict):
     artifact: last folder and file name, after "A:" or "B:" in a run of two sets of artifacts; side, pair: see
     `cells.Cell`. target: "cpu" or "gpu". status: "ok", "partial" (rounds are missing, or some
     ops ran on the CPU), "unavailable" (the engine is not installed, or there is no GPU) or "failed"; all but "ok" have
-    a reason. images: "given", or "noise" for a model of another input shape. accuracy: {"accuracy",
+    a reason. images: "given", "golden" (the artifact's own), or "noise" if it has none. accuracy: {"accuracy",
     "reference_accuracy", "images", "source", "passed"} from a parity report on a file with the same SHA-256, or null.
     placement: for a cell on a GPU, `runtime.placement.Placement`. parity: what `backend.compare_with_cpu` returned,
     before anything was timed.

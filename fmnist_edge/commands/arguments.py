@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn, Union
+from typing import Union
 
 from fmnist_edge.catalog.models import MODELS
 
@@ -73,21 +73,34 @@ def threads(to: Arguments) -> None:
     )
 
 
-def images(to: Arguments) -> None:
+def images(to: Arguments, default: str = "Default for the zoo: the 10,000 test images.") -> None:
     to.add_argument(
-        "--images", metavar="FILE.npy", help="Your own images, a .npy or .npz file. Default: the 10,000 test images."
+        "--images",
+        metavar="PATH",
+        help="Your own images: a folder with a folder per class, or a flat one, in which a .csv of (file, class) may "
+        f"give the classes; a .npy file; a .npz file of x and y; an IDX file. {default}",
+    )
+    skip_bad(to)
+
+
+def labels(to: Arguments, text: str) -> None:
+    to.add_argument(
+        "--labels", metavar="FILE", help=f"{text} A .npy file of indices, or a text file with one class per line."
     )
 
 
-def limit(to: Arguments, text: str, *, default: int | None = None, was: str = "") -> None:
-    """How many images; `was` is what the option was called before."""
+def skip_bad(to: Arguments) -> None:
+    to.add_argument(
+        "--skip-bad", action="store_true", help="Leave out images that cannot be read, instead of refusing them all."
+    )
+
+
+def limit(to: Arguments, text: str, *, default: int | None = None) -> None:
     to.add_argument("--limit", type=whole_number, default=default, metavar="N", help=text)
-    if was:
-        to.add_argument(was, action=Renamed, const="--limit N", nargs="?", help=argparse.SUPPRESS)
 
 
 def calibration(to: Arguments, text: str) -> None:
-    to.add_argument("--calibration", metavar="FILE.npy|DIR", help=text)
+    to.add_argument("--calibration", metavar="PATH", help=text)
 
 
 def tflite_runtime(to: Arguments, text: str) -> None:
@@ -107,19 +120,6 @@ def report(to: Arguments, default: str, text: str = "JSON report to write; - pri
     path = Path(default)
     to.add_argument("--report", type=Path, default=path, metavar="FILE", help=text)
     to.set_defaults(default_report=path)
-
-
-class Renamed(argparse.Action):
-    """An option's old name: using it is an error that tells the new one, `const`."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: str | Sequence[Any] | None,
-        option_string: str | None = None,
-    ) -> NoReturn:
-        parser.error(f"{option_string} is the name of a file in other commands; to say how many, use {self.const}")
 
 
 def whole_number(text: str) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fmnist_edge.commands import arguments, bench_checks
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.commands.job import add_job, job_of, test_images
+from fmnist_edge.commands.job import add_job, images_of, job_of
 from fmnist_edge.console import progress_bar
 from fmnist_edge.errors import FileError, InputError
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, GPU, engines_on, shipped
@@ -24,20 +24,21 @@ __all__ = ["HELP", "add_arguments", "run"]
 RESULTS = Path("benchmarks/results")
 # What each special way of running uses; with it, any other option has no effect and is refused.
 USED_WITH = {
-    "resume": ("data",),
+    "resume": ("images", "skip_bad"),
     "ab": (
         "artifacts",
         "plan",
         "threads",
         "batch",
-        "data",
+        "images",
+        "skip_bad",
         "parity",
         "engine",
         "out",
         "fail_if_slower",
         "tflite_runtime",
     ),
-    "on": ("artifacts", "plan", "threads", "batch", "data", "parity", "engine", "out", "ssh_config"),
+    "on": ("artifacts", "plan", "threads", "batch", "images", "skip_bad", "parity", "engine", "out", "ssh_config"),
     "check_overhead": ("artifacts", "engine", "data"),
     "check_cost": ("artifacts", "engine", "data"),
 }
@@ -120,7 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="Go on with an interrupted run: the .partial.jsonl file that it left. The run keeps the options it was "
-        "started with, so of the others only --data can be given.",
+        "started with, so of the others only --images can be given.",
     )
     output.add_argument(
         "--check-overhead",
@@ -184,8 +185,9 @@ def spelled(name: str) -> str:
 
 def resumed(options: argparse.Namespace) -> Session:
     from fmnist_edge.bench import suite
+    from fmnist_edge.bench.journal import first_artifact
 
-    return suite.resume(options.resume, test_images(options))
+    return suite.resume(options.resume, images_of(options, first_artifact(options.resume)))
 
 
 def begun(options: argparse.Namespace) -> Session:

@@ -11,12 +11,14 @@ from fmnist_edge.commands import arguments
 from fmnist_edge.commands.check_confidence import confidence_failures, confidence_table
 from fmnist_edge.commands.check_on import add_on, elsewhere_failures, elsewhere_for, elsewhere_table
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.console import table, track
-from fmnist_edge.errors import GateError
+from fmnist_edge.console import table, track, warn
+from fmnist_edge.errors import GateError, InputError
 
 if TYPE_CHECKING:
+    from fmnist_edge.artifact import Artifact
     from fmnist_edge.parity import PairedAccuracy
     from fmnist_edge.parity.check import CheckedArtifact
+    from fmnist_edge.parity.evaluation import Evaluation
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -62,7 +64,7 @@ HELP = Help(
         ("On a Raspberry Pi; give it again after a broken link", "check exported/tiny_resnet --on pi@raspberrypi"),
         ("Record the verdicts in the manifests", "check exported/tiny_resnet --record"),
         ("A model and images of your own",
-         "check exported/my --reference my.keras --images images.npy --labels labels.npy"),
+         "check exported/my --reference my.keras --images test/"),
     ),
     gate="an artifact missed a gate, or parity with its Keras model proves nothing",
     extra="export",
@@ -77,9 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     on = parser.add_argument_group("On which images")
     arguments.data(on)
     arguments.images(on)
-    on.add_argument(
-        "--labels", metavar="FILE.npy", help="Classes of your own images, as numbers; the gates on accuracy need them."
-    )
+    arguments.labels(on, "Classes of your own images, where PATH does not give them; gates on accuracy need them.")
     arguments.limit(on, "Use only the first N images; the report says so.")
     add_on(parser)
     output = parser.add_argument_group("Output")
@@ -96,16 +96,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def images_for(options: argparse.Namespace, artifacts: Sequence[Artifact]) -> Evaluation:
+    """Raises InputError for artifacts of several sets of classes, whose images would need several readings."""
+    from fmnist_edge.parity.evaluation import evaluation_for
+
+    contract = artifacts[0].contract
+    found = evaluation_for(
+        options.images, options.labels, options.limit, options.data, contract, skip_bad=options.skip_bad
+    )
+    others = [item for item in artifacts if item.contract.labels != contract.labels]
+    if others and options.images is not None and found.labels is not None:
+        raise InputError(
+            f"{artifacts[0].path} and {others[0].path} have different classes, so {options.images} has different "
+            "answers for them; check them one after another"
+        )
+    warn(found.notes)
+    return found
+
+
 def run(options: argparse.Namespace) -> None:
     from fmnist_edge.artifact import collect
     from fmnist_edge.commands.reports import Report
     from fmnist_edge.parity.check import check
-    from fmnist_edge.parity.evaluation import evaluation_for
 
     report = Report.of(options)
     artifacts = collect(options.artifacts)
-    shape = artifacts[0].contract.input_shape
-    evaluation = evaluation_for(options.images, options.labels, options.limit, options.data, shape)
+    evaluation = images_for(options, artifacts)
     elsewhere = elsewhere_for(options, artifacts, evaluation.images)
     checked = list(
         check(

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.console import table, track
+from fmnist_edge.console import table, track, warn
 from fmnist_edge.errors import InputError
 
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
     from fmnist_edge.data.fashion_mnist import Split
     from fmnist_edge.runtime.confidence import Confidence
+    from fmnist_edge.runtime.contract import Contract
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -36,7 +37,7 @@ HELP = Help(
     examples=(
         ("What is in exported/", "confidence exported"),
         ("Images of your own; the runtime abstains without being asked",
-         "confidence exported/my --images validation.npy --labels validation_labels.npy --abstain"),
+         "confidence exported/my --images validation/ --abstain"),
     ),
     extra="export",
 )  # fmt: skip
@@ -50,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.artifacts(what)
     on = parser.add_argument_group("On which images")
     arguments.data(on)
-    on.add_argument("--images", metavar="FILE.npy", help="Your own images. Default: the validation split.")
-    on.add_argument("--labels", metavar="FILE.npy", help="Classes of your own images, as numbers.")
+    arguments.images(on, "Default for the zoo: the validation split.")
+    arguments.labels(on, "Classes of your own images, where PATH does not give them.")
     how = parser.add_argument_group("How")
     how.add_argument(
         "--coverage",
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
     if not 0.5 < options.coverage < 1:
         raise InputError(f"--coverage is {options.coverage:.0%}; expected a share between 50% and 100%")
     artifacts = collect(options.artifacts)
-    images, source = fitting_images(options, artifacts[0].contract.input_shape)
+    images, source = fitting_images(options, artifacts[0].contract)
     rows = []
     for artifact in artifacts:
         seen = options.images is None and trained_on_validation(artifact.model)
@@ -121,16 +122,19 @@ def fitted(
     return found, worth.ece_before, worth.ece, worth.coverage.share
 
 
-def fitting_images(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[Split, str]:
+def fitting_images(options: argparse.Namespace, contract: Contract) -> tuple[Split, str]:
     """The images with their labels, and a name for them."""
     from fmnist_edge.data import fashion_mnist
     from fmnist_edge.parity.evaluation import evaluation_for
 
-    if options.images is None:
-        if options.labels is not None:
-            raise InputError("--labels needs --images: labels belong to your own images")
+    if (
+        options.images is None
+        and options.labels is None
+        and fashion_mnist.matches(contract.input_shape, contract.labels)
+    ):
         return fashion_mnist.train_and_validation(60_000, 5_000, options.data)[1], "the validation split"
-    found = evaluation_for(options.images, options.labels, None, options.data, shape)
+    found = evaluation_for(options.images, options.labels, None, options.data, contract, skip_bad=options.skip_bad)
+    warn(found.notes)
     if found.labels is None:
         raise InputError("--images needs --labels: a confidence is fitted on right and wrong answers")
     return fashion_mnist.Split(found.images, found.labels), found.source

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.console import progress_bar, table
+from fmnist_edge.console import progress_bar, table, warn
 from fmnist_edge.errors import GateError, InputError
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--core", action="append", choices=list(CORES), metavar="CORE", help="A core to emulate. Default: all."
     )
     arguments.data(what)
-    arguments.limit(what, "Images to compare the answers on.", default=500, was="--images")
+    arguments.images(what)
+    arguments.limit(what, "Images to compare the answers on.", default=500)
     gate = parser.add_argument_group("Compare with earlier results")
     gate.add_argument(
         "--baseline",
@@ -90,7 +91,10 @@ def run(options: argparse.Namespace) -> None:
     # Read first: --out may be the same folder, whose results the run replaces.
     earlier = None if options.baseline is None else baseline.read(options.baseline)
     artifacts = collect(options.artifacts)
-    evaluation = evaluation_for(None, None, options.limit, options.data, artifacts[0].contract.input_shape)
+    evaluation = evaluation_for(
+        options.images, None, options.limit, options.data, artifacts[0].contract, skip_bad=options.skip_bad
+    )
+    warn(evaluation.notes)
     check_writable(options.out)
     userland.make(options.userland, lambda line: print(line, file=sys.stderr))
     choice = suite.Choice(tuple(dict.fromkeys(options.core or CORES)), options.limit, options.again)

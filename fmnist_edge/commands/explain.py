@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.console import progress_bar, table
+from fmnist_edge.console import progress_bar, table, warn
 
 if TYPE_CHECKING:
     from fmnist_edge.aliases import JsonObject
@@ -41,7 +41,7 @@ HELP = Help(
     examples=(
         ("An artifact of the zoo", "explain exported/tiny_resnet/int8.tflite"),
         ("A model of your own, on 100 images",
-         "explain exported/my/int8.tflite --reference my.keras --calibration images.npy --limit 100"),
+         "explain exported/my/int8.tflite --reference my.keras --images train/ --limit 100"),
     ),
     extra="train",
 )  # fmt: skip
@@ -54,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.reference(what)
     on = parser.add_argument_group("On which images")
     arguments.data(on)
-    arguments.calibration(on, "Images as `export` takes them. Default for Fashion-MNIST: training images.")
-    arguments.limit(on, "Use only the first N images.", default=64, was="--images")
+    arguments.images(on, "Default for the zoo: training images.")
+    arguments.limit(on, "Use only the first N images.", default=64)
     parser.add_argument_group("Output").add_argument(
         "--report",
         type=Path,
@@ -79,9 +79,10 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"--report {path}: the plot is written there; name a .json file")
     check_loads(artifact)
     checkpoint = checkpoints.load(options.reference or artifact.model, folder=options.trained)
-    calibration = calibration_for(artifact.contract, options.calibration, options.data)
+    calibration = calibration_for(artifact.contract, options.images, options.data, skip_bad=options.skip_bad)
     if calibration is None:
-        raise InputError(f"{artifact.path}: not a Fashion-MNIST model; give images of its shape with --calibration")
+        raise InputError(f"{artifact.path}: the model is none of the zoo's; give images of its shape with --images")
+    warn(calibration.notes)
     images = calibration.images[: options.limit]
     report = Report.at(path, optional=options.report is None)
     with progress_bar(f"explaining {artifact.model} {artifact.path.name}") as progress:
@@ -168,8 +169,8 @@ def as_before(artifact: Artifact, options: argparse.Namespace) -> list[str]:
 
     batch, used, default = artifact.manifest.batch, artifact.contract.preprocessing, Preprocessing()
     given = {"batch": "dynamic" if batch is None else str(batch)} if batch != 1 else {}
-    if options.calibration is not None:
-        given["calibration"] = options.calibration
+    if options.images is not None:
+        given["calibration"] = options.images
     if options.trained != Path("trained_model"):
         given["trained"] = str(options.trained)
     for name in ("scale", "mean", "std"):

@@ -99,10 +99,12 @@ def add_how(how: arguments.Arguments) -> None:
     arguments.data(how)
     arguments.calibration(
         how,
-        "Images that set the integer ranges: a .npy array, a .npz file (its array with the shape of images; of "
-        "several, the one called images or x), or a folder of PNGs and JPEGs, flat or with a folder per class. Take "
-        "some hundred that look like what the device will see. Default for Fashion-MNIST: 500 training images.",
+        "Images that set the integer ranges: a folder of PNGs and JPEGs, flat or with a folder per class; a .npy file; "
+        "a .npz file (its array with the shape of images; of several, the one called images or x); an IDX file. Take "
+        "some hundred that look like what the device will see. Class folders also name the classes, in Keras's order, "
+        "unless --labels does. Default for the zoo: 500 training images.",
     )
+    arguments.skip_bad(how)
     how.add_argument(
         "--keep-float",
         action="append",
@@ -116,7 +118,7 @@ def add_how(how: arguments.Arguments) -> None:
         metavar="PP",
         help="Lose at most PP percentage points of accuracy in precisions that are calibrated. Tries equalisation, "
         "bias correction, layers in float and fine-tuning, one after another, until one is enough. The judge is the "
-        "validation split, or every other one of your own calibration images.",
+        "validation split, or every other one of your own calibration images, by their classes where they are known.",
     )
     how.add_argument(
         "--budget",
@@ -267,6 +269,7 @@ def job_for(options: argparse.Namespace, model: str, precisions: Sequence[Precis
         batch=options.batch,
         data=options.data,
         calibration=options.calibration,
+        skip_bad=options.skip_bad,
         keep_float=options.keep_float,
         tune_accuracy=options.tune_accuracy,
         budget_min=options.budget,

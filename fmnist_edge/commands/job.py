@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmnist_edge.commands import arguments
+from fmnist_edge.console import warn
 from fmnist_edge.errors import InputError
+from fmnist_edge.runtime.manifest import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +19,9 @@ if TYPE_CHECKING:
 
     from fmnist_edge.bench.job import Job
 
-__all__ = ["add_job", "job_of", "test_images"]
+__all__ = ["add_job", "images_of", "job_of"]
 
-BENCH_IMAGES = 64  # real ones, cycled
+BENCH_IMAGES = 64  # cycled
 PARITY = Path("reports/parity.json")
 
 
@@ -48,7 +50,7 @@ def add_job(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         metavar="N",
         help="Images per call. Default: what the plan says.",
     )
-    arguments.data(how)
+    arguments.images(how, "Default: each artifact's own golden images.")
     how.add_argument(
         "--parity",
         type=Path,
@@ -74,7 +76,7 @@ def job_of(options: argparse.Namespace, engines: Sequence[str], plan_name: str =
     report = options.parity or (PARITY if PARITY.exists() else None)
     accuracies = cells.accuracies_of(report) if report else {}
     ab = two_of(options.artifacts) if getattr(options, "ab", False) else None
-    return Job(artifacts, chosen, test_images(options), tuple(engines), accuracies, ab=ab)
+    return Job(artifacts, chosen, images_of(options, artifacts[0]), tuple(engines), accuracies, ab=ab)
 
 
 def two_of(paths: Sequence[str]) -> tuple[Path, Path]:
@@ -83,8 +85,21 @@ def two_of(paths: Sequence[str]) -> tuple[Path, Path]:
     return Path(paths[0]), Path(paths[1])
 
 
-def test_images(options: argparse.Namespace) -> np.ndarray:
-    """uint8 (BENCH_IMAGES, 28, 28)."""
-    from fmnist_edge.data import fashion_mnist
+def images_of(options: argparse.Namespace, artifact: Path) -> np.ndarray:
+    """The user's images in the shape of `artifact`, at most BENCH_IMAGES; none for each artifact's golden images."""
+    if options.images is None:
+        return no_images()
+    from fmnist_edge.data.labelled import read_labelled
 
-    return fashion_mnist.load("test", options.data).images[:BENCH_IMAGES]
+    contract = Manifest.read(artifact).contract
+    found = read_labelled(
+        options.images, contract.input_shape, resize=contract.resize, skip_bad=options.skip_bad
+    ).first(BENCH_IMAGES)
+    warn(found.notes)
+    return found.images
+
+
+def no_images() -> np.ndarray:
+    import numpy as np
+
+    return np.zeros((0, 1, 1), np.uint8)

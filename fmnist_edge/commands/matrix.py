@@ -8,7 +8,7 @@ import sys
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.console import progress_bar, table
+from fmnist_edge.console import progress_bar, table, warn
 from fmnist_edge.errors import GateError, UnavailableError
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, engines_on
 
@@ -69,7 +69,10 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge.parity.matrix import suite
 
     artifacts = collect(options.artifacts)
-    evaluation = evaluation_for(options.images, None, None, options.data, artifacts[0].contract.input_shape)
+    evaluation = evaluation_for(
+        options.images, None, None, options.data, artifacts[0].contract, skip_bad=options.skip_bad
+    )
+    warn(evaluation.notes)
     images = evaluation.images[: options.limit]
     report = Report.of(options)
     choice = suite.Choice(

@@ -119,8 +119,11 @@ def calibration_of(recipe: Recipe, options: argparse.Namespace) -> Calibration |
         raise InputError(
             f"{recipe.path} was calibrated with {count:,} images of its user; give them with --calibration"
         )
-    chosen: dict[str, int] = {} if seed is None else {"count": count, "seed": seed}
-    found = calibration_for(recipe.manifest.contract, options.calibration, options.data, **chosen)
+    contract, given = recipe.manifest.contract, options.calibration
+    if seed is None:
+        found = calibration_for(contract, given, options.data)
+    else:
+        found = calibration_for(contract, given, options.data, count=count, seed=seed)
     if found is None:
         raise InputError(f"{recipe.path} was calibrated with {count:,} images; give them with --calibration")
     return found

@@ -73,16 +73,24 @@ def export_all(request: JsonObject, progress: Progress) -> None:
 
 def inputs_of(job: Job) -> Inputs:
     from fmnist_edge import checkpoints
-    from fmnist_edge.export.calibration_images import calibration_for
+    from fmnist_edge.data.labelled import read_labelled
+    from fmnist_edge.export.calibration_images import calibration_for, from_labelled
     from fmnist_edge.export.contracts import contract_for, preprocessing_for
 
     checkpoint = checkpoints.load(job.model, folder=Path(job.trained))
     decision = preprocessing_for(checkpoint, job.scale, job.mean, job.std)
     labels = None if job.labels is None else Path(job.labels)
-    contract = contract_for(checkpoint, decision.preprocessing, labels, job.polarity, job.resize)
+    shape = tuple(checkpoint.model.input_shape[1:])
+    own = None
+    if job.calibration is not None:
+        own = read_labelled(job.calibration, shape, resize=job.resize, skip_bad=job.skip_bad)
+    names = None if own is None else own.names
+    contract = contract_for(checkpoint, decision.preprocessing, labels, job.polarity, job.resize, names)
     calibration = None
-    if any(precision.calibrated for precision in job.selected()):
-        calibration = calibration_for(contract, job.calibration, job.data)
+    if own is not None:
+        calibration = from_labelled(own, contract)
+    elif any(precision.calibrated for precision in job.selected()):
+        calibration = calibration_for(contract, None, job.data)
     return Inputs(checkpoint, decision, contract, calibration)
 
 
@@ -91,7 +99,9 @@ def judged(job: Job, inputs: Inputs) -> Findings:
     from fmnist_edge.export.findings import check_strict, findings_for
 
     checkpoint = inputs.checkpoint
-    findings = findings_for(checkpoint, inputs.contract, inputs.calibration, inputs.decision)
+    calibrated = any(precision.calibrated for precision in job.selected())
+    calibration = inputs.calibration if calibrated else None  # else they are golden images alone
+    findings = findings_for(checkpoint, inputs.contract, calibration, inputs.decision)
     if job.strict:
         check_strict(checkpoint.name, findings.warnings)
     return findings

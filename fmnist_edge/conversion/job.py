@@ -27,6 +27,7 @@ class Job:
         batch: images per call; None leaves the batch axis open.
         data: folder of Fashion-MNIST; None for the usual places.
         calibration: path of the user's images; None for Fashion-MNIST's.
+        skip_bad: whether to leave out images that cannot be read.
         keep_float: layers that compute in float, by their names in the model file.
         tune_accuracy: percentage points that calibrated precisions may lose; None tries no remedy.
         budget_min: minutes after which no further remedy is tried.
@@ -44,6 +45,7 @@ class Job:
     batch: int | None = 1
     data: str | None = None
     calibration: str | None = None
+    skip_bad: bool = False
     keep_float: list[str] = field(default_factory=list)
     tune_accuracy: float | None = None
     budget_min: float = 10.0

@@ -113,9 +113,9 @@ def cache_folder() -> Path:
         return Path(os.environ.get("TMPDIR", "/tmp")) / "fmnist-edge"
 
 
-def matches(shape: tuple[int, ...], classes: int) -> bool:
-    """Whether this input shape and number of classes are those of a Fashion-MNIST model."""
-    return (shape, classes) == ((28, 28, 1), len(LABELS))
+def matches(shape: tuple[int, ...], labels: tuple[str, ...]) -> bool:
+    """Whether this input shape and these labels are those of a Fashion-MNIST model."""
+    return (shape, labels) == ((28, 28, 1), LABELS)
 
 
 def candidate_folders(explicit: str | Path | None = None) -> list[Path]:

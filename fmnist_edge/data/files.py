@@ -9,26 +9,14 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.errors import FileError, InputError, one_line
-from fmnist_edge.runtime.images import read_image
 from fmnist_edge.runtime.preprocess import accepted_shapes, as_batch
 
-__all__ = ["image_files", "read_array", "read_folder", "read_images"]
+__all__ = ["IMAGE_SUFFIXES", "image_files", "listed", "read_array", "read_images", "read_labels"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 USUAL_NAMES = ("images", "x")  # of an array in an .npz file, the likelier first
+LABEL_NAMES = ("labels", "y")
 NAMED = 3  # files that a message names
-
-
-def read_folder(path: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Read every PNG and JPEG in a folder and its subfolders, sorted by path: uint8 (n, *shape), resized to fit.
-
-    Raises FileError when there is none.
-    """
-    files, others = image_files(path)
-    if not files:
-        found = f"found {listed(others)}" if others else "it has no files that are not hidden"
-        raise FileError(f"{path}: no {', '.join(IMAGE_SUFFIXES)} file in it; expected images; {found}")
-    return np.stack([read_image(file, shape) for file in files])
 
 
 def image_files(path: str) -> tuple[list[Path], list[Path]]:
@@ -85,6 +73,33 @@ def read_array(path: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
     if not array.ndim:
         raise FileError(f"{path}: holds a single {array.dtype} number; expected an array with at least one axis")
     return array
+
+
+def read_labels(path: str, count: int) -> np.ndarray | None:
+    """The classes of `count` images in a `.npz` file: integers or names (count,); None if it has none.
+
+    It is the array called "labels" or "y", or else the only one that can be classes. Rows of 0 and a single 1 are
+    classes too. Raises FileError when the file cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            stored = {f"{name}.npy" for name in arrays.files} & set(arrays.zip.namelist())
+            small = [name.removesuffix(".npy") for name in stored if len(shape_of(arrays, name[:-4])) in (1, 2)]
+            found = {name: classes for name in small if (classes := as_classes(arrays[name], count)) is not None}
+    except Exception as error:
+        raise FileError(f"{path}: not a readable .npz file ({one_line(error, 100)})") from None
+    named = [name for name in LABEL_NAMES if name in found] or (list(found) if len(found) == 1 else [])
+    return found[named[0]] if named else None
+
+
+def as_classes(array: np.ndarray, count: int) -> np.ndarray | None:
+    """The classes that an array gives to `count` images; None if it cannot be classes."""
+    if array.shape == (count,) and array.dtype.kind in "iuU":
+        return array
+    one_hot = array.ndim == 2 and len(array) == count and array.shape[1] > 1 and array.dtype.kind in "biuf"
+    if one_hot and np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all():
+        return array.argmax(axis=1)
+    return None
 
 
 def chosen(arrays: Any, shape: tuple[int, ...] | None) -> str:

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.data import fashion_mnist
-from fmnist_edge.data.files import image_files, listed, read_folder, read_images
+from fmnist_edge.data.labelled import LabelledImages, read_labelled
 from fmnist_edge.errors import FmnistEdgeError, InputError, one_line
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.preprocess import as_batch
 
-__all__ = ["Calibration", "CalibrationSource", "as_calibration", "calibration_for"]
+__all__ = ["Calibration", "CalibrationSource", "as_calibration", "calibration_for", "from_labelled"]
 
 CALIBRATION_IMAGES = 500
 SEED = 0  # of the selection
@@ -34,12 +34,14 @@ class Calibration:
         source: where they came from.
         seed: of the selection from Fashion-MNIST's training split; None for a user's own images.
         notes: one line each about what was left out.
+        labels: class indices (n,), in the model's order; None if they are unknown.
     """
 
     images: np.ndarray
     source: str
     seed: int | None = None
     notes: tuple[str, ...] = ()
+    labels: np.ndarray | None = None
 
     @property
     def sha256(self) -> str:
@@ -122,7 +124,7 @@ def as_calibration(given: CalibrationSource, contract: Contract) -> Calibration:
     if isinstance(given, Calibration):
         return given
     if isinstance(given, (str, Path)):
-        return read_calibration(str(given), shape)
+        return from_labelled(read_labelled(str(given), shape, resize=contract.resize), contract)
     if isinstance(given, np.ndarray):
         return Calibration(as_batch(given, shape), "an array")
     if callable(given) and not isinstance(given, Iterable):
@@ -135,25 +137,36 @@ def as_calibration(given: CalibrationSource, contract: Contract) -> Calibration:
     return Calibration.of(given, shape)
 
 
-def read_calibration(path: str, shape: tuple[int, ...]) -> Calibration:
-    if not Path(path).is_dir():
-        return Calibration(read_images(path, shape), Path(path).name)
-    images = read_folder(path, shape)
-    _, others = image_files(path)
-    left_out = f"{path}: left out what is no PNG or JPEG: {listed(others)}"
-    return Calibration(images, Path(path).name, notes=(left_out,) if others else ())
+def from_labelled(found: LabelledImages, contract: Contract) -> Calibration:
+    """The user's images, with classes in turn, so that the first few are of many.
+
+    Classes that are not the model's are no fault here: ranges need none.
+    """
+    found = found.first(None)
+    try:
+        found = found.classes_in(contract.labels)
+    except InputError as error:
+        return Calibration(found.images, found.source, notes=(*found.notes, f"classes are not used: {error}"))
+    return Calibration(found.images, found.source, None, found.notes, found.labels)
 
 
 def calibration_for(
-    contract: Contract, images: str | None, folder: str | None, *, count: int = CALIBRATION_IMAGES, seed: int = SEED
+    contract: Contract,
+    images: str | None,
+    folder: str | None,
+    *,
+    count: int = CALIBRATION_IMAGES,
+    seed: int = SEED,
+    skip_bad: bool = False,
 ) -> Calibration | None:
-    """Read the user's array file or folder of images, or select `count` images of Fashion-MNIST's training split.
+    """Read the user's images, as `read_labelled` takes them, or select `count` of Fashion-MNIST's training split.
 
     Returns None without user images for a model that Fashion-MNIST does not fit.
     """
     if images is not None:
-        return read_calibration(images, contract.input_shape)
-    if not fashion_mnist.matches(contract.input_shape, len(contract.labels)):
+        found = read_labelled(images, contract.input_shape, resize=contract.resize, skip_bad=skip_bad)
+        return from_labelled(found, contract)
+    if not fashion_mnist.matches(contract.input_shape, contract.labels):
         return None
     source = f"Fashion-MNIST training split, {count} class-balanced images, seed {seed}"
     return Calibration(fashion_mnist.calibration_images(count, folder, seed), source, seed)

@@ -1,4 +1,4 @@
-"""Build the contract of an export: shapes and preprocessing from the model, labels from a file or Fashion-MNIST's."""
+"""Build the contract of an export: shapes and preprocessing from the model, labels from a file or folders."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fmnist_edge.aliases import JsonObject
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import FileError, InputError, one_line
@@ -113,37 +114,39 @@ def contract_for(
     labels: Path | None,
     polarity: str | None = None,
     resize: str = "bilinear",
+    names: tuple[str, ...] | None = None,
 ) -> Contract:
     """Build the contract of an export.
 
     Args:
-        labels: text file with one class name per line; None means Fashion-MNIST's where they fit, else "class 0", ...
-        polarity: of the training images; "either" if it does not matter. None means Fashion-MNIST's for a model with
-            its shapes and default labels, "either" for others.
+        labels: text file with one class name per line; None means Fashion-MNIST's for the zoo, else `names`, else
+            "class 0", ...
+        names: of the user's class folders, in Keras's order; not used if they are not as many as the model's classes.
+        polarity: of the training images; "either" if it does not matter. None means Fashion-MNIST's for a model of the
+            zoo with its default labels, "either" for others.
 
     Raises FileError for an unreadable labels file, InputError for a wrong number of labels.
     """
     shape = tuple(checkpoint.model.input_shape[1:])
     classes = checkpoint.model.output_shape[-1]
+    of_zoo = checkpoint.model.name in MODELS and labels is None
     if polarity is None:
-        polarity = fashion_mnist.POLARITY if labels is None and fashion_mnist.matches(shape, classes) else "either"
+        polarity = fashion_mnist.POLARITY if of_zoo else "either"
     return Contract(
         shape,
         checkpoint.output,
-        class_names(labels, shape, classes),
+        fashion_mnist.LABELS if of_zoo else class_names(labels, names, classes),
         preprocessing,
         polarity=None if polarity == "either" else polarity,
         resize=resize,
     )
 
 
-def class_names(file: Path | None, shape: tuple[int, ...], classes: int) -> tuple[str, ...]:
+def class_names(file: Path | None, names: tuple[str, ...] | None, classes: int) -> tuple[str, ...]:
+    if file is None and names is not None and len(names) == classes:
+        return names
     if file is None:
-        return (
-            fashion_mnist.LABELS
-            if fashion_mnist.matches(shape, classes)
-            else tuple(f"class {i}" for i in range(classes))
-        )
+        return tuple(f"class {i}" for i in range(classes))
     try:
         names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
     except (OSError, ValueError) as error:

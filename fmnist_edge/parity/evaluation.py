@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from fmnist_edge.data import fashion_mnist
-from fmnist_edge.data.files import read_array, read_images
+from fmnist_edge.data.labelled import read_labelled
 from fmnist_edge.errors import InputError
+from fmnist_edge.runtime.contract import Contract
 
 __all__ = ["Evaluation", "evaluation_for"]
 
@@ -23,33 +23,45 @@ class Evaluation:
         labels: class indices (n,) or None.
         source: a name for the images.
         published: whether the zoo's published accuracies refer to these images.
+        notes: one line each about what was left out.
     """
 
     images: np.ndarray
     labels: np.ndarray | None
     source: str
     published: bool
+    notes: tuple[str, ...] = ()
 
 
 def evaluation_for(
-    images: str | None, labels: str | None, limit: int | None, folder: str | None, shape: tuple[int, ...]
+    images: str | None,
+    labels: str | None,
+    limit: int | None,
+    folder: str | None,
+    contract: Contract,
+    *,
+    skip_bad: bool = False,
 ) -> Evaluation:
-    """Read the first `limit` of the user's `.npy` images and labels, or of the 10,000 test images.
+    """The first `limit` of the user's images, with their classes where they are known, or of the 10,000 test images.
 
-    `shape`: input shape of the first artifact. Raises InputError for labels without images, and for labels that are not
-    integers or not one per image.
+    Args:
+        images, labels, skip_bad: as `read_labelled` takes them; None for the test images.
+        contract: of the artifacts, whose labels give the classes' indices.
+
+    Raises InputError for labels without images, and for a class that the model does not have.
     """
     if images is None:
         if labels is not None:
             raise InputError("--labels needs --images: labels belong to your own images")
+        if not fashion_mnist.matches(contract.input_shape, contract.labels):
+            raise InputError(
+                f"the model is none of the zoo's ({contract.input_shape}, {len(contract.labels)} classes), whose test "
+                "images are the default; give your own images with --images"
+            )
         test = fashion_mnist.load("test", folder)
         # The published accuracy refers to all images; the first few may be harder.
         whole = limit is None or limit >= len(test)
         return Evaluation(test.images[:limit], test.labels[:limit], "the Fashion-MNIST test set", published=whole)
-    array = read_images(images, shape)
-    classes = None if labels is None else read_array(labels)
-    if classes is not None and classes.dtype.kind not in "iu":
-        raise InputError(f"{labels}: dtype is {classes.dtype}; expected integer class indices")
-    if classes is not None and classes.shape != array.shape[:1]:
-        raise InputError(f"{labels}: shape is {classes.shape} for {len(array):,} images; expected ({len(array)},)")
-    return Evaluation(array[:limit], None if classes is None else classes[:limit], Path(images).name, published=False)
+    found = read_labelled(images, contract.input_shape, labels=labels, resize=contract.resize, skip_bad=skip_bad)
+    found = found.classes_in(contract.labels).first(limit)
+    return Evaluation(found.images, found.labels, found.source, published=False, notes=found.notes)

@@ -1,6 +1,5 @@
 """The commands describe themselves: help, docs/cli.md and the parsers come from their files and nothing else."""
 
-import argparse
 import ast
 import re
 import shlex
@@ -185,15 +184,6 @@ def test_the_reference_has_every_option():
 class TestLimit:
     """A count of images is --limit everywhere; --images is a file."""
 
-    @pytest.mark.parametrize("given", [["--images", "64"], ["--images=64"], ["--images"]])
-    @pytest.mark.parametrize("command", ["explain", "emulate"])
-    def test_the_old_name_fails_and_names_the_new_one(self, command, given, capsys):
-        with pytest.raises(SystemExit) as done:
-            main([command, "x.tflite", *given])
-        assert done.value.code == 2
-        err = capsys.readouterr().err
-        assert "--images" in err and "use --limit N" in err
-
     @EACH
     def test_images_is_never_a_number(self, name):
         types = {text: action.type for action in arguments_by_name(name) for text in action.option_strings}
@@ -204,7 +194,9 @@ class TestLimit:
 class TestResume:
     """A resumed run keeps the options it was started with."""
 
-    @pytest.mark.parametrize("option", [text for text in OF_BENCH if text[2:] not in ("data", "resume", "help", "")])
+    @pytest.mark.parametrize(
+        "option", [text for text in OF_BENCH if text[2:] not in ("images", "skip-bad", "resume", "help", "")]
+    )
     def test_refuses_every_other_option_by_its_name(self, option, capsys):
         (action,) = [action for action in arguments_by_name("bench") if option in action.option_strings]
         value = [] if action.nargs == 0 else [str(next(iter(action.choices or ["1"])))]
@@ -216,9 +208,9 @@ class TestResume:
         assert main(["bench", "exported", "--resume", "a", "--out", "benchmarks/results"]) == 2
         assert "error: artifacts, --out: cannot be used with --resume" in capsys.readouterr().err
 
-    def test_takes_the_data_folder(self, capsys, tmp_path):
-        assert main(["bench", "--resume", str(tmp_path / "none"), "--data", str(tmp_path)]) == 3
-        assert "cannot be used" not in capsys.readouterr().err
+    def test_takes_the_images(self, capsys, tmp_path):
+        assert main(["bench", "--resume", str(tmp_path / "none"), "--images", str(tmp_path)]) == 2
+        assert "no such file" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         "given, said",
@@ -343,9 +335,3 @@ def test_a_long_message_keeps_its_reason(capsys, monkeypatch):
     assert capsys.readouterr().err.endswith("the reason; the remedy\n")
     cut = one_line(InputError("x.tflite: " + "very long, " * 200 + "the reason; the remedy"), 120)
     assert len(cut) == 120 and cut.startswith("x.tflite: ") and cut.endswith("the reason; the remedy") and "…" in cut
-
-
-def test_renamed_options_are_not_in_the_help():
-    hidden = [action for action in parser_of(COMMANDS["explain"])._actions if action.help is argparse.SUPPRESS]
-    assert [action.option_strings for action in hidden] == [["--images"]]
-    assert "--images" not in parser_of(COMMANDS["explain"]).format_help()

@@ -11,6 +11,7 @@ import pytest
 
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.commands import check as command
+from fmnist_edge.data import fashion_mnist
 from fmnist_edge.data.files import read_array
 from fmnist_edge.errors import FileError, GateError, InputError
 from fmnist_edge.export.calibration_images import calibration_for
@@ -58,7 +59,7 @@ def run(monkeypatch, tmp_path, rows: list[CheckedArtifact], *, strict: bool = Fa
     """Run the command with the given rows as the result of the check; returns its JSON report."""
     images = rows[0].report.images
     evaluation = Evaluation(np.zeros((images, 2, 2, 1)), None, "a test", published=False)
-    monkeypatch.setattr(evaluations, "evaluation_for", lambda *_: evaluation)
+    monkeypatch.setattr(evaluations, "evaluation_for", lambda *_, **__: evaluation)
     monkeypatch.setattr("fmnist_edge.artifact.collect", lambda _: [row.artifact for row in rows])
     monkeypatch.setattr(checks, "check", lambda *_, **__: iter(rows))
     monkeypatch.setattr(Artifact, "size_bytes", 1000)
@@ -66,7 +67,9 @@ def run(monkeypatch, tmp_path, rows: list[CheckedArtifact], *, strict: bool = Fa
     report = tmp_path / "parity.json"
     try:
         command.run(
-            argparse.Namespace(report=report, default_report=False, record=False, strict=strict, **dict.fromkeys(names))
+            argparse.Namespace(
+                report=report, default_report=False, record=False, strict=strict, skip_bad=False, **dict.fromkeys(names)
+            )
         )
     finally:
         written = json.loads(report.read_text(), parse_constant=pytest.fail)  # NaN and Infinity are not JSON
@@ -252,48 +255,51 @@ class TestWhatUsersBring:
         np.save(folder / name, array)
         return str(folder / name)
 
+    ZOO = Contract((28, 28, 1), "logits", fashion_mnist.LABELS)
+    SMALL = Contract((2, 2, 1), "logits", tuple("abcde"))
+
     def test_published_accuracies_refer_to_all_test_images(self):
-        assert evaluation_for(None, None, None, None, (28, 28, 1)).published
-        assert evaluation_for(None, None, 10_000, None, (28, 28, 1)).published
-        some = evaluation_for(None, None, 9999, None, (28, 28, 1))
+        assert evaluation_for(None, None, None, None, self.ZOO).published
+        assert evaluation_for(None, None, 10_000, None, self.ZOO).published
+        some = evaluation_for(None, None, 9999, None, self.ZOO)
         assert not some.published and len(some.images) == len(some.labels) == 9999
 
     def test_images_with_labels(self, tmp_path):
         images = self.saved(tmp_path, "images.npy", np.zeros((5, 2, 2, 1)))
         labels = self.saved(tmp_path, "labels.npy", np.arange(5))
-        found = evaluation_for(images, labels, 3, None, (2, 2, 1))
+        found = evaluation_for(images, labels, 3, None, self.SMALL)
         assert found.images.shape == (3, 2, 2, 1) and found.labels.tolist() == [0, 1, 2]
         assert found.source == "images.npy" and not found.published
-        assert evaluation_for(images, None, None, None, (2, 2, 1)).labels is None
+        assert evaluation_for(images, None, None, None, self.SMALL).labels is None
 
     @pytest.mark.parametrize(
         ("labels", "message"),
         [
-            (np.arange(4), r"shape is \(4,\) for 5 images; expected \(5,\)"),
+            (np.arange(4), r"shape \(4,\) for 5 images; expected \(5,\)"),
             (np.zeros((5, 1), int), "expected"),
-            (np.zeros(5), "integer class indices"),
+            (np.zeros(5), "expected integers"),
         ],
     )
     def test_labels_that_do_not_fit_are_refused_with_any_limit(self, tmp_path, labels, message):
         images = self.saved(tmp_path, "images.npy", np.zeros((5, 2, 2, 1)))
         with pytest.raises(InputError, match=message):
-            evaluation_for(images, self.saved(tmp_path, "labels.npy", labels), 2, None, (2, 2, 1))
+            evaluation_for(images, self.saved(tmp_path, "labels.npy", labels), 2, None, self.SMALL)
 
     @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (1, 28, 28)])
     def test_a_single_image_is_accepted(self, tmp_path, shape):
         path = self.saved(tmp_path, "one.npy", np.zeros(shape, np.uint8))
         contract = Contract((28, 28, 1), "logits", tuple("abc"))
         assert calibration_for(contract, path, None).images.shape == (1, 28, 28, 1)
-        assert evaluation_for(path, None, 5, None, (28, 28, 1)).images.shape == (1, 28, 28, 1)
+        assert evaluation_for(path, None, 5, None, self.ZOO).images.shape == (1, 28, 28, 1)
 
     def test_images_of_another_shape_name_their_file(self, tmp_path):
         path = self.saved(tmp_path, "small.npy", np.zeros((5, 20, 20), np.uint8))
         with pytest.raises(InputError, match=r"small\.npy: image shape is \(5, 20, 20\); expected \(28, 28\)"):
-            evaluation_for(path, None, None, None, (28, 28, 1))
+            evaluation_for(path, None, None, None, self.ZOO)
 
     def test_labels_without_images(self):
         with pytest.raises(InputError, match="--labels needs --images"):
-            evaluation_for(None, "labels.npy", None, None, (2, 2, 1))
+            evaluation_for(None, "labels.npy", None, None, self.SMALL)
 
     @pytest.mark.parametrize(
         "content",
@@ -318,7 +324,9 @@ class TestWhatUsersBring:
         with pytest.raises(InputError, match=r"holds 2 arrays \('a' \(2,\), 'b' \(3,\)\); expected a single one"):
             read_array(str(tmp_path / "two.npz"))
 
-    def test_only_a_model_of_ten_classes_is_calibrated_on_fashion_mnist(self):
-        ten, letters = (Contract((28, 28, 1), "logits", tuple(map(str, range(count)))) for count in (10, 26))
-        assert calibration_for(ten, None, None).images.shape == (500, 28, 28)
-        assert calibration_for(letters, None, None) is None
+    def test_only_a_model_with_its_classes_gets_fashion_mnist(self):
+        digits = Contract((28, 28, 1), "logits", tuple(map(str, range(10))))
+        assert calibration_for(self.ZOO, None, None).images.shape == (500, 28, 28)
+        assert calibration_for(digits, None, None) is None
+        with pytest.raises(InputError, match=r"none of the zoo's .*; give your own images with --images"):
+            evaluation_for(None, None, None, None, digits)

@@ -281,7 +281,9 @@ class TestCommand:
 
     def test_a_missed_gate_exits_1_with_a_line_per_cell(self, linear_models, tmp_path, capsys, monkeypatch):
         monkeypatch.setitem(suite.ENGINE_AGREEMENT, "float", 1.5)
-        arguments = ["--limit", "5", "--engine", "litert-builtin", "--report", str(tmp_path / "m.json")]
+        np.save(tmp_path / "images.npy", np.zeros((5, 28, 28), np.uint8))
+        images = ["--images", str(tmp_path / "images.npy")]
+        arguments = [*images, "--engine", "litert-builtin", "--report", str(tmp_path / "m.json")]
         assert main(["matrix", str(linear_models["float32.tflite"]), *arguments]) == 1
         err = capsys.readouterr().err
         failed, error = err.splitlines()
@@ -292,6 +294,8 @@ class TestCommand:
     def test_with_no_engine_at_all_it_exits_3(self, tmp_path, capsys, monkeypatch):
         monkeypatch.setattr(cell, "run", lambda *_: {"status": "unavailable", "reason": "pip install x"})
         path = str(artifact(tmp_path, "float32").path)
-        assert main(["matrix", path, "--limit", "5", "--report", str(tmp_path / "m.json")]) == 3
+        np.save(tmp_path / "images.npy", np.zeros((5, 28, 28), np.uint8))
+        images = ["--images", str(tmp_path / "images.npy")]
+        assert main(["matrix", path, *images, "--report", str(tmp_path / "m.json")]) == 3
         out, err = capsys.readouterr()
         assert "[1] litert: pip install x" in out and "no engine could run" in err

@@ -41,16 +41,16 @@ def validation_images_for(
     """Select validation images.
 
     A Fashion-MNIST model gets the last images of the training set, which are not test images. With the user's `own`
-    calibration images, every second one is for validation, with the Keras model's predictions as labels, and the others
-    are for fine-tuning. Raises InputError for fewer than 4 calibration images.
+    calibration images, every second one is for validation and the others are for fine-tuning. Labels are the images'
+    own where they are known, else the Keras model's predictions. Raises InputError for fewer than 4 calibration images.
     """
-    if not own and fashion_mnist.matches(contract.input_shape, len(contract.labels)):
+    if not own and fashion_mnist.matches(contract.input_shape, contract.labels):
         fitted, validation = fashion_mnist.train_and_validation(60_000, VALIDATION_IMAGES, folder)
         source = f"the last {VALIDATION_IMAGES:,} images of Fashion-MNIST's training set"
         return ValidationImages(validation.images, validation.labels, fitted.images[:VALIDATION_IMAGES], source)
     images = calibration.images
     if len(images) < 4:
         raise InputError(f"{calibration.source}: {len(images)} images; --tune-accuracy needs some hundred")
-    return ValidationImages(
-        images[1::2], None, images[::2], f"every other of {calibration.source}, as the Keras model answers"
-    )
+    labels = None if calibration.labels is None else calibration.labels[1::2]
+    judged_by = ", as the Keras model answers" if labels is None else ""
+    return ValidationImages(images[1::2], labels, images[::2], f"every other of {calibration.source}{judged_by}")
