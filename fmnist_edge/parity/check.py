@@ -19,6 +19,7 @@ from fmnist_edge.export.first_layer import first_layer_warning
 from fmnist_edge.parity import ParityReport, compare, gate_for
 from fmnist_edge.parity.elsewhere import Elsewhere, ElsewhereReport, compare_machines
 from fmnist_edge.parity.evaluation import Evaluation
+from fmnist_edge.parity.label_order import label_order
 from fmnist_edge.parity.outside import outside_images
 from fmnist_edge.parity.reference import ReferenceHealth, reference_health
 from fmnist_edge.parity.reliability import Reliability, reliability
@@ -166,7 +167,11 @@ def judged_reference(checkpoint: Checkpoint, contract: Contract, evaluation: Eva
     """Run the Keras model on all images and judge its answers, the contract and the images."""
     images = evaluation.images
     scores = reference_scores(checkpoint, contract, images, track)
+    order = None
+    if evaluation.labels is not None:
+        order = label_order(scores.argmax(axis=1), evaluation.labels, contract.labels, evaluation.source)
     doubts = (
+        order,
         contradiction(contract.preprocessing, checkpoint),
         first_layer_warning(checkpoint.model, contract, images, f"the images ({evaluation.source})"),
     )
