@@ -24,7 +24,7 @@ INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --requir
 SERVED := exported/tiny_resnet/int8.tflite
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test test-all sshd torture coverage-table lint types docs bench gpu report exported matrix compat aarch64 emulate instructions estimate boards npu microcontroller soak audit licences release lock wheel clean
+.PHONY: help data demo test test-all test-long sshd torture coverage-table lint types docs bench gpu report exported matrix compat aarch64 emulate instructions estimate boards npu microcontroller soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -51,8 +51,11 @@ demo: $(READY) data  ## load -> export -> parity -> latency -> classify, on the 
 test: $(READY) data sshd  ## the tests, without those marked slow
 	$(PYTEST) -m "not slow"
 
-test-all: $(READY) data sshd  ## all tests: also torture, soak, fresh environments, real studies
-	$(PYTEST)
+test-all: $(READY) data sshd  ## what CI runs: also torture, soak, fresh environments, real studies
+	$(PYTEST) -m "not long"
+
+test-long: $(READY) data  ## what CI has no time for: all of keras.applications, 10,000 images through each C form
+	$(PYTEST) -m long
 
 sshd:  # for the tests of `bench --on`, which are skipped without it
 	@sh scripts/get-sshd.sh || echo "no sshd: the tests of bench --on will be skipped" >&2

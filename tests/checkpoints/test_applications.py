@@ -8,8 +8,6 @@ from support.keras_models import answers, distance, keras_2
 
 from fmnist_edge import checkpoints
 
-pytestmark = pytest.mark.slow  # models of millions of parameters
-
 # The smallest of each family and the least input it takes.
 FAMILIES = {
     "ConvNeXtTiny": 32, "DenseNet121": 32, "EfficientNetB0": 32, "EfficientNetV2B0": 32, "InceptionResNetV2": 75,
@@ -30,7 +28,7 @@ def cases():
     for writer, k in writers().items():
         for family in FAMILIES:
             if hasattr(k.applications, family):
-                marks = [] if (writer, family) in QUICK else [pytest.mark.slow]
+                marks = [pytest.mark.slow] if (writer, family) in QUICK else [pytest.mark.slow, pytest.mark.long]
                 yield pytest.param(writer, family, marks=marks, id=f"{writer}-{family}")
 
 

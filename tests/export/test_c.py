@@ -98,8 +98,9 @@ class TestBits:
     @pytest.mark.slow
     @needs_c_compiler()
     @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
-    def test_all_test_images(self, path, tmp_path):
-        batch = fashion_mnist.load("test").images
+    @pytest.mark.parametrize("images", [1000, pytest.param(10_000, marks=pytest.mark.long)])
+    def test_test_images(self, path, images, tmp_path):
+        batch = fashion_mnist.load("test").images[:images]
         model = generated(path.read_bytes(), tmp_path, Manifest.read(path).contract, batch[:1])
         inputs = model.pixels[batch][..., None]
         expected = numpy_answers(path, inputs)

@@ -71,7 +71,7 @@ def mobile_blocks():
 # Model -> epochs of training.
 MAKERS = {sequential_rgb: 3, separable_not_square: 12, residual_grey: 12, mobile_blocks: 6, mobilenet: 3}
 # Each is exported in every precision, which takes a quarter of a minute.
-OWN = [pytest.param(maker, marks=[] if maker is sequential_rgb else pytest.mark.slow) for maker in MAKERS]
+OWN = [pytest.param(maker, marks=[pytest.mark.long] if maker is mobilenet else []) for maker in MAKERS]
 
 
 @pytest.fixture(scope="module", params=OWN, ids=lambda maker: maker.__name__)
