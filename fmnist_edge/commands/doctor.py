@@ -150,7 +150,8 @@ def failures(artifact: Artifact, result: SelfTest) -> list[str]:
 def row(vector: VectorResult, tolerance: float, labels: tuple[str, ...]) -> list[str]:
     verdict = "pass" if vector.passed else "FAIL"
     found = f"{vector.max_abs_delta:.2g}", f"{tolerance:.2g}", verdict
-    return [str(vector.number), labels[vector.expected], labels[vector.found], *found]
+    classes = ["–" if index is None else labels[index] for index in (vector.expected, vector.found)]
+    return [str(vector.number), *classes, *found]
 
 
 def entry(artifact: Artifact, result: SelfTest) -> JsonObject:

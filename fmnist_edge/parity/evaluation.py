@@ -48,8 +48,9 @@ def evaluation_for(
         return Evaluation(test.images[:limit], test.labels[:limit], "the Fashion-MNIST test set", published=whole)
     array = read_images(images, shape)
     classes = None if labels is None else read_array(labels)
-    if classes is not None and classes.dtype.kind not in "iu":
+    if classes is not None and classes.dtype.kind not in "iub":
         raise InputError(f"{labels}: dtype is {classes.dtype}; expected integer class indices")
-    if classes is not None and classes.shape != array.shape[:1]:
+    several = classes is not None and classes.ndim == 2 and classes.shape[1] > 1  # of a multilabel model
+    if classes is not None and (classes.shape[:1] if several else classes.shape) != array.shape[:1]:
         raise InputError(f"{labels}: shape is {classes.shape} for {len(array):,} images; expected ({len(array)},)")
     return Evaluation(array[:limit], None if classes is None else classes[:limit], Path(images).name, published=False)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
-from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, InputError
+from fmnist_edge.runtime.answers import Answers
 from fmnist_edge.runtime.confidence import Confidence
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import Engine
@@ -21,7 +21,7 @@ from fmnist_edge.runtime.golden import Golden, SelfTest
 from fmnist_edge.runtime.images import fitted, read_image
 from fmnist_edge.runtime.loading import Source
 from fmnist_edge.runtime.polarity import Polarity
-from fmnist_edge.runtime.prediction import Prediction, softmax
+from fmnist_edge.runtime.prediction import Prediction
 from fmnist_edge.runtime.runner import Runner, model_input
 from fmnist_edge.runtime.shared_runner import SharedRunner
 
@@ -69,16 +69,10 @@ class Classifier:
     ) -> None:
         """`golden`: the manifest's section "golden". `reload`: creates the engine that a forked child uses.
 
-        `confidence`, `abstain`: see `load`. Raises ArtifactError when `confidence` does not fit the contract.
+        `confidence`, `abstain`: see `load`. Raises ArtifactError for a contract without labels to choose among, and
+        when `confidence` does not fit it.
         """
-        if confidence is not None:
-            confidence.check_classes(len(contract.labels))
-        elif abstain:
-            raise InputError(
-                "abstain=True needs a confidence in the manifest, and there is none; `fmnist-edge confidence` fits it"
-            )
-        self._confidence = confidence
-        self._abstain = abstain if abstain is not None else confidence is not None and confidence.abstain
+        self._answers = Answers(contract, confidence, abstain)
         self.contract = contract
         self._runner = SharedRunner(Runner(engine, contract), reload)
         self._polarity = Polarity(contract)
@@ -195,14 +189,16 @@ class Classifier:
         """
         start = time.perf_counter_ns()
         batch, one = model_input(images, self.contract)
-        answers = self._predictions(self._polarity.apply(batch, invert, 2), start)
+        batch = self._polarity.apply(batch, invert, 2)
+        answers = self._answers.predictions(self._runner.scores(batch), batch, start)
         return answers[0] if one else answers
 
     def classify(self, images: np.ndarray, *, invert: str = "never") -> list[Prediction]:
         """Like `__call__`, but always returns a list, even for one image."""
         start = time.perf_counter_ns()
         batch, _ = model_input(images, self.contract)
-        return self._predictions(self._polarity.apply(batch, invert, 2), start)
+        batch = self._polarity.apply(batch, invert, 2)
+        return self._answers.predictions(self._runner.scores(batch), batch, start)
 
     def from_file(self, path: str | Path | BinaryIO, *, invert: str = "never") -> Prediction:
         """Classify a PNG or JPEG, given as a path or an open file.
@@ -217,7 +213,8 @@ class Classifier:
         """
         start = time.perf_counter_ns()
         image = read_image(path, self.contract.input_shape, self.contract.resize)
-        return self._predictions(self._polarity.apply(image[None], invert, 2), start)[0]
+        batch = self._polarity.apply(image[None], invert, 2)
+        return self._answers.predictions(self._runner.scores(batch), batch, start)[0]
 
     def fit_image(
         self, image: np.ndarray | Image.Image, *, order: str = "RGB", ground: int | tuple[int, int, int] | None = None
@@ -243,7 +240,8 @@ class Classifier:
         return fitted(image, self.contract.input_shape, self.contract.resize, order, ground)
 
     def scores(self, images: np.ndarray) -> np.ndarray:
-        """The model's dequantised outputs, float32 (n, classes): logits or probabilities, as the contract says.
+        """The model's dequantised outputs, float32 (n, classes), or (n, 1) for a binary model: logits
+        or probabilities, as the contract says.
 
         The polarity of the images is not checked. Raises the same errors as `__call__`.
         """
@@ -251,7 +249,7 @@ class Classifier:
 
     def warm_up(self, calls: int = 3) -> None:
         """Classify a black image `calls` times, so that memory and caches are ready for the first real image."""
-        black = np.zeros(self.contract.input_shape, np.uint8)
+        black = np.zeros(self.contract.input_shape, self.contract.dtype)
         for _ in range(calls):
             self.scores(black)
 
@@ -262,8 +260,9 @@ class Classifier:
         """
         if self._golden is None:
             raise ArtifactError("the artifact has no golden vectors; export the model again")
-        golden = Golden.from_dict(self._golden, self.contract.input_shape, len(self.contract.labels))
-        return SelfTest.of(golden, self.scores(golden.images), f"{self.engine.name} ({self.engine.version})")
+        golden = Golden.from_dict(self._golden, self.contract.input_shape, self.contract.score_count)
+        engine = f"{self.engine.name} ({self.engine.version})"
+        return SelfTest.of(golden, self.scores(golden.images), engine, self.contract)
 
     def close(self) -> None:
         """Free the engine's memory. The classifier cannot be used afterwards."""
@@ -274,30 +273,6 @@ class Classifier:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _predictions(self, batch: np.ndarray, start: int) -> list[Prediction]:
-        """Predictions for a batch from `model_input`; `start` is the call's start time in nanoseconds."""
-        scores = self._runner.scores(batch)
-        rows = self._probabilities(scores)
-        known = self._known(scores, batch)
-        latency = time.perf_counter_ns() - start
-        labels = self.contract.labels
-        return [
-            Prediction(labels[i] if answered else None, i, float(row[i]), row, latency)
-            for row, i, answered in zip(rows, map(int, rows.argmax(axis=1)), known)
-        ]
-
-    def _probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Scores (n, classes) -> probabilities, calibrated where the manifest has a confidence."""
-        if self._confidence is not None:
-            return self._confidence.probabilities(scores, self.contract.output)
-        return softmax(scores) if self.contract.output == "logits" else scores
-
-    def _known(self, scores: np.ndarray, batch: np.ndarray) -> Iterable[bool]:
-        """Whether each answer is known; always, for a classifier that does not abstain."""
-        if self._confidence is None or not self._abstain:
-            return repeat(True)
-        return self._confidence.known(scores, self.contract.output, batch).tolist()
 
     def _verify(self, path: Path) -> None:
         """Close and raise ArtifactError unless every golden vector passes."""

@@ -14,7 +14,8 @@ import numpy as np
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ArtifactError
-from fmnist_edge.runtime.contract import MOST_AXES
+from fmnist_edge.runtime.contract import MOST_AXES, Contract
+from fmnist_edge.runtime.tasks import MULTILABEL, decide, probabilities
 
 __all__ = ["Golden", "SelfTest", "VectorResult"]
 
@@ -66,13 +67,18 @@ class Golden:
 
 @dataclass(frozen=True)
 class VectorResult:
-    """The result of one golden vector: the largest difference of a score, and the expected and found top class."""
+    """The result of one golden vector.
+
+    Attributes:
+        max_abs_delta: largest difference of a score.
+        expected, found: index of the class at export and here; None for a task that does not choose one class.
+    """
 
     number: int
     passed: bool
     max_abs_delta: float
-    expected: int
-    found: int
+    expected: int | None
+    found: int | None
 
 
 @dataclass(frozen=True)
@@ -99,14 +105,23 @@ class SelfTest:
         )
 
     @classmethod
-    def of(cls, golden: Golden, scores: np.ndarray, engine: str) -> SelfTest:
-        """Compare `scores`, float32 (n, classes), computed from golden's images, with golden's scores."""
+    def of(cls, golden: Golden, scores: np.ndarray, engine: str, contract: Contract) -> SelfTest:
+        """Compare `scores`, float32 (n, score_count), computed from golden's images, with golden's scores."""
         deltas = np.abs(golden.scores - scores).max(axis=1)
         results = [
-            VectorResult(number, bool(delta <= golden.tolerance), float(delta), int(want.argmax()), int(have.argmax()))
-            for number, (delta, want, have) in enumerate(zip(deltas, golden.scores, scores))
+            VectorResult(number, bool(delta <= golden.tolerance), float(delta), want, have)
+            for number, (delta, want, have) in enumerate(
+                zip(deltas, classes_of(golden.scores, contract), classes_of(scores, contract))
+            )
         ]
         return cls(engine, golden.tolerance, tuple(results))
+
+
+def classes_of(scores: np.ndarray, contract: Contract) -> list[int] | list[None]:
+    """The class of each answer; None each for a multilabel contract."""
+    if contract.task == MULTILABEL:
+        return [None] * len(scores)
+    return decide(probabilities(scores, contract), contract).tolist()
 
 
 def pack(array: np.ndarray) -> JsonObject:

@@ -238,7 +238,7 @@ class Manifest:
         """The unpacked golden vectors; None when there are none. Raises ArtifactError when they are damaged."""
         if self.golden is None:
             return None
-        return Golden.from_dict(self.golden, self.contract.input_shape, len(self.contract.labels))
+        return Golden.from_dict(self.golden, self.contract.input_shape, self.contract.score_count)
 
 
 def manifest_path(artifact: str | Path) -> Path:
