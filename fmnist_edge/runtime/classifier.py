@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from fmnist_edge.errors import ArtifactError, InputError
+from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.answers import Answers
 from fmnist_edge.runtime.confidence import Confidence
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import Engine
-from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for, is_artifact
 from fmnist_edge.runtime.golden import Golden, SelfTest
 from fmnist_edge.runtime.images import fitted, read_image
-from fmnist_edge.runtime.loading import Source
+from fmnist_edge.runtime.opening import Opened, open_model
 from fmnist_edge.runtime.polarity import Polarity
 from fmnist_edge.runtime.prediction import Prediction
 from fmnist_edge.runtime.runner import Runner, model_input
@@ -28,7 +25,7 @@ from fmnist_edge.runtime.shared_runner import SharedRunner
 if TYPE_CHECKING:
     from PIL import Image
 
-    from fmnist_edge.runtime.given import Model
+    from fmnist_edge.runtime.given import ModelSource
 
 __all__ = ["Classifier"]
 
@@ -86,14 +83,14 @@ class Classifier:
     @classmethod
     def load(
         cls,
-        model: Model,
+        model: ModelSource,
         *,
         threads: int | None = None,
         engine: str | None = None,
         contract: Contract | None = None,
         verify: bool = False,
         try_first: bool = False,
-        manifest: Model | None = None,
+        manifest: ModelSource | None = None,
         abstain: bool | None = None,
     ) -> Classifier:
         """Load an exported file with the manifest beside it, or else with the contract inside it.
@@ -120,58 +117,24 @@ class Classifier:
         when the engine refuses it, or, with `verify`, when a golden vector fails; UnavailableError when the engine is
         not installed; InputError for an invalid argument; FileError for a model that cannot be read.
         """
-        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-            raise InputError(f"threads is {threads!r}; expected a whole number of at least 1")
-        if contract is not None and not isinstance(contract, Contract):
-            raise InputError(f"contract is {type(contract).__name__}; expected a Contract, see Contract.from_dict")
-        if isinstance(model, (str, os.PathLike)) and manifest is None:
-            return cls._load(Path(model), threads, engine, contract, verify, try_first, abstain)
-        from fmnist_edge.runtime.given import Given
 
-        given = Given.of(model, manifest, engine)
-        with given.on_disk() as path:
-            classifier = cls._load(path, threads, engine, contract, verify, try_first, abstain)
-        classifier._runner.reload = partial(given.load, classifier.engine.name, threads)
-        return classifier
-
-    @classmethod
-    def _load(
-        cls,
-        path: Path,
-        threads: int | None,
-        engine: str | None,
-        contract: Contract | None,
-        verify: bool,
-        try_first: bool,
-        abstain: bool | None,
-    ) -> Classifier:
-        name = engine or engines_for(path)[0]
-        record = ENGINES[name]
-        if not is_artifact(path):
-            raise ArtifactError(f"{path}: no such file; `fmnist-edge export MODEL` writes one")
-        source = Source.of(path, name, contract, try_first)
-
-        def reload() -> Engine:
-            source.check()
-            return record.load(path, threads)
-
-        loaded = record.load(path, threads)
-        try:
-            source.check()  # again: the file may have changed before the engine read it
-            classifier = cls(
-                loaded,
+        def make(found: Opened) -> Classifier:
+            source = found.source
+            made = cls(
+                found.engine,
                 source.contract,
                 golden=source.golden,
-                reload=reload,
+                reload=found.reload,
                 confidence=source.confidence,
                 abstain=abstain,
             )
-        except BaseException:
-            loaded.close()
-            raise
-        if verify:
-            classifier._verify(path)
-        return classifier
+            if verify:
+                made._verify(found.path)
+            return made
+
+        return open_model(
+            model, make, threads=threads, engine=engine, contract=contract, try_first=try_first, manifest=manifest
+        )
 
     def __call__(self, images: np.ndarray, *, invert: str = "never") -> Prediction | list[Prediction]:
         """Classify one image (-> Prediction) or a batch (-> list).
@@ -190,7 +153,7 @@ class Classifier:
         start = time.perf_counter_ns()
         batch, one = model_input(images, self.contract)
         batch = self._polarity.apply(batch, invert, 2)
-        answers = self._answers.predictions(self._runner.scores(batch), batch, start)
+        answers = self._answers.predictions(self._scores(batch), batch, start)
         return answers[0] if one else answers
 
     def classify(self, images: np.ndarray, *, invert: str = "never") -> list[Prediction]:
@@ -198,7 +161,7 @@ class Classifier:
         start = time.perf_counter_ns()
         batch, _ = model_input(images, self.contract)
         batch = self._polarity.apply(batch, invert, 2)
-        return self._answers.predictions(self._runner.scores(batch), batch, start)
+        return self._answers.predictions(self._scores(batch), batch, start)
 
     def from_file(self, path: str | Path | BinaryIO, *, invert: str = "never") -> Prediction:
         """Classify a PNG or JPEG, given as a path or an open file.
@@ -214,7 +177,7 @@ class Classifier:
         start = time.perf_counter_ns()
         image = read_image(path, self.contract.input_shape, self.contract.resize)
         batch = self._polarity.apply(image[None], invert, 2)
-        return self._answers.predictions(self._runner.scores(batch), batch, start)[0]
+        return self._answers.predictions(self._scores(batch), batch, start)[0]
 
     def fit_image(
         self, image: np.ndarray | Image.Image, *, order: str = "RGB", ground: int | tuple[int, int, int] | None = None
@@ -245,7 +208,7 @@ class Classifier:
 
         The polarity of the images is not checked. Raises the same errors as `__call__`.
         """
-        return self._runner.scores(model_input(images, self.contract)[0])
+        return self._scores(model_input(images, self.contract)[0])
 
     def warm_up(self, calls: int = 3) -> None:
         """Classify a black image `calls` times, so that memory and caches are ready for the first real image."""
@@ -264,6 +227,9 @@ class Classifier:
         engine = f"{self.engine.name} ({self.engine.version})"
         return SelfTest.of(golden, self.scores(golden.images), engine, self.contract)
 
+    def _scores(self, batch: np.ndarray) -> np.ndarray:
+        return self._runner.call(lambda runner: runner.scores(batch))
+
     def close(self) -> None:
         """Free the engine's memory. The classifier cannot be used afterwards."""
         self._runner.close()
@@ -275,11 +241,9 @@ class Classifier:
         self.close()
 
     def _verify(self, path: Path) -> None:
-        """Close and raise ArtifactError unless every golden vector passes."""
+        """Raises ArtifactError unless every golden vector passes."""
         try:
             result = self.self_test()
-            if not result.passed:
-                raise ArtifactError(f"{result.engine}: {result.advice}")
         except ArtifactError as error:
-            self.close()
             raise ArtifactError(f"{path}: {error}") from None
+        result.require(path)

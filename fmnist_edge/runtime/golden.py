@@ -8,6 +8,7 @@ import math
 import reprlib
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,7 @@ class VectorResult:
     Attributes:
         max_abs_delta: largest difference of a score.
         expected, found: index of the class at export and here; None for a task that does not choose one class.
+        output, tolerance: of a tensor model, the output and its own tolerance; None for others.
     """
 
     number: int
@@ -79,6 +81,8 @@ class VectorResult:
     max_abs_delta: float
     expected: int | None
     found: int | None
+    output: str | None = None
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,11 @@ class SelfTest:
             f"{failed} of {len(self.vectors)} golden vectors differ from the export: load the file with another engine "
             "(engine='numpy' needs no further package), and upgrade this engine or report the difference"
         )
+
+    def require(self, path: Path) -> None:
+        """Raises ArtifactError, about the file at `path`, unless every vector passed."""
+        if not self.passed:
+            raise ArtifactError(f"{path}: {self.engine}: {self.advice}")
 
     @classmethod
     def of(cls, golden: Golden, scores: np.ndarray, engine: str, contract: Contract) -> SelfTest:

@@ -120,6 +120,9 @@ def run_chunk(engine: Engine, chunk: np.ndarray) -> np.ndarray:
 
 def check_fit(engine: Engine, contract: Contract) -> None:
     """Raises ArtifactError when the file's tensors do not match the contract or cannot hold its images."""
+    for kind, tensors in (("input", engine.inputs), ("output", engine.outputs)):
+        if len(tensors) != 1:
+            raise ArtifactError(f"the model has {len(tensors)} {kind}s; expected exactly 1; load it with runtime.Model")
     expected = (contract.model_shape, (contract.score_count,))
     found = (engine.input.shape[1:], engine.output.shape[1:])
     for kind, want, have in zip(("input", "output"), expected, found):

@@ -6,11 +6,15 @@ import math
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from fmnist_edge.errors import ArtifactError
+from fmnist_edge.errors import ArtifactError, InputError
 
-__all__ = ["MOST_TENSORS", "NamedTensor", "named_tensors"]
+if TYPE_CHECKING:
+    from fmnist_edge.runtime.contract import Contract
+
+__all__ = ["MOST_TENSORS", "NamedTensor", "check_several", "named_tensors"]
 
 MOST_TENSORS, MOST_AXES, MOST_VALUES = 64, 6, 1 << 24  # a file must not make a device allocate gigabytes
 
@@ -46,3 +50,18 @@ def named_tensors(value: Any, where: str) -> tuple[NamedTensor, ...]:
     if len({item.name for item in found}) < len(found):
         raise ArtifactError(f"contract: two {where} have the same name; export the model again")
     return found
+
+
+def check_several(contract: Contract, engine: str, able: bool, path: Path) -> None:
+    """Raises InputError for a model with several inputs or outputs and an engine that is not `able` to run it."""
+    counts = len(contract.inputs), len(contract.outputs)
+    if not able and max(counts) > 1:
+        from fmnist_edge.runtime.engine_catalog import ENGINES
+
+        others = ", ".join(
+            name for name, record in ENGINES.items() if record.several and path.suffix in record.suffixes
+        )
+        raise InputError(
+            f"{path}: engine {engine} runs models with one input and one output, and this one has {counts[0]} and "
+            f"{counts[1]}; choose from: {others}"
+        )
