@@ -108,12 +108,12 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge.artifact import collect
     from fmnist_edge.commands.reports import Report
     from fmnist_edge.parity.check import check
-    from fmnist_edge.parity.evaluation import evaluation_for
+    from fmnist_edge.parity.evaluation import evaluation_of
 
     report = Report.of(options)
     artifacts = collect(options.artifacts)
-    shape = artifacts[0].contract.input_shape
-    evaluation = evaluation_for(options.images, options.labels, options.limit, options.data, shape)
+    contract = artifacts[0].contract
+    evaluation = evaluation_of(contract, options.images, options.labels, options.limit, options.data)
     elsewhere = elsewhere_for(options, artifacts, evaluation.images)
     checked = list(
         check(

@@ -10,20 +10,39 @@ from fmnist_edge.console import table
 if TYPE_CHECKING:
     from fmnist_edge.parity.check import CheckedArtifact
     from fmnist_edge.parity.report import TaskReport
+    from fmnist_edge.parity.tensors import TensorReport
 
 __all__ = ["task_tables"]
 
 BINARY_HEADER = ["artifact", "positive", "threshold", "ROC AUC Keras", "ROC AUC"]
+TENSOR_HEADER = ["artifact", "output", "relative error", "SQNR dB", "cosine"]
 MULTILABEL_HEADER = ["artifact", "label", "agreement %", "accuracy % Keras", "accuracy %", "AP Keras", "AP"]
 
 
 def task_tables(checked: Sequence[CheckedArtifact]) -> str:
     """The tables, each after an empty line; an empty text for classifications alone."""
+    from fmnist_edge.parity.tensors import TensorReport
+
+    tensor = [line for row in checked if isinstance(row.report, TensorReport) for line in tensor_rows(row, row.report)]
     found = [(row, row.report.task) for row in checked if row.report.task is not None]
     binary = [binary_row(row, task) for row, task in found if not task.labels]
     multilabel = [line for row, task in found if task.labels for line in multilabel_rows(row, task)]
     parts = [table(BINARY_HEADER, binary)] * bool(binary) + [table(MULTILABEL_HEADER, multilabel)] * bool(multilabel)
+    parts += [table(TENSOR_HEADER, tensor)] * bool(tensor)
     return "".join(f"\n{part}\n" for part in parts)
+
+
+def tensor_rows(row: CheckedArtifact, report: TensorReport) -> list[list[str]]:
+    return [
+        [
+            name_of(row),
+            output.name,
+            f"{output.relative_error:.1e}",
+            "∞" if output.sqnr_db is None else f"{output.sqnr_db:.1f}",
+            "–" if output.cosine is None else f"{output.cosine:.5f}",
+        ]
+        for output in report.outputs
+    ]
 
 
 def name_of(row: CheckedArtifact) -> str:

@@ -12,7 +12,7 @@ from fmnist_edge.errors import FileError, InputError, one_line
 from fmnist_edge.runtime.images import read_image
 from fmnist_edge.runtime.preprocess import accepted_shapes, as_batch
 
-__all__ = ["image_files", "read_array", "read_folder", "read_images"]
+__all__ = ["image_files", "read_array", "read_arrays", "read_folder", "read_images"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 USUAL_NAMES = ("images", "x")  # of an array in an .npz file, the likelier first
@@ -85,6 +85,18 @@ def read_array(path: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
     if not array.ndim:
         raise FileError(f"{path}: holds a single {array.dtype} number; expected an array with at least one axis")
     return array
+
+
+def read_arrays(path: str) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file by their names, without pickle. Raises FileError when it is none."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # a damaged file can raise BadZipFile, TokenError, MemoryError and others
+        raise FileError(
+            f"{path}: not a readable .npz file ({one_line(error, 100)}); expected an array for each input, as "
+            "numpy.savez writes them"
+        ) from None
 
 
 def chosen(arrays: Any, shape: tuple[int, ...] | None) -> str:

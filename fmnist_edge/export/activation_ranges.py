@@ -37,7 +37,7 @@ class Measured:
     lost: tuple[str, ...]
 
 
-def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:
+def measure(content: bytes, batches: Iterable[Sequence[np.ndarray]]) -> Measured:
     """Replace the ranges in a float file by the minima and maxima that `batches` produce, see also `shared_scales`.
 
     The converter's calibrator reads an op's inputs again after the op has run. An op that works in place has
@@ -46,7 +46,7 @@ def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:
 
     Args:
         content: a `.tflite` file that the converter has calibrated but not quantised.
-        batches: float32, each of the shape of the graph's input.
+        batches: float32, each an array for each of the graph's inputs.
     """
     model = unpack(content)
     tensors = model.subgraphs[0].tensors
@@ -55,10 +55,11 @@ def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:
     operators = model.subgraphs[0].operators
     maker = {int(index): kind for kind, op in zip(op_kinds(model), operators, strict=True) for index in op.outputs}
     interpreter = preserving_interpreter(content)
-    image = interpreter.get_input_details()[0]["index"]
+    inputs = [detail["index"] for detail in interpreter.get_input_details()]
     typical: list[list[float]] = [[] for _ in found]
     for batch in batches:
-        interpreter.set_tensor(image, batch)
+        for index, array in zip(inputs, batch, strict=True):
+            interpreter.set_tensor(index, array)
         interpreter.invoke()
         values = [interpreter.get_tensor(index) for index in found]
         lows = np.minimum(lows, [value.min() for value in values])

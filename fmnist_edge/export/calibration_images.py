@@ -6,7 +6,7 @@ They are the user's own, or a selection from Fashion-MNIST's training split.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.data import fashion_mnist
-from fmnist_edge.data.files import image_files, listed, read_folder, read_images
+from fmnist_edge.data.files import image_files, listed, read_arrays, read_folder, read_images
 from fmnist_edge.errors import FmnistEdgeError, InputError, one_line
+from fmnist_edge.export.several import Samples
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.preprocess import as_batch
+from fmnist_edge.runtime.tensor_runner import named_inputs
 
 __all__ = ["Calibration", "CalibrationSource", "as_calibration", "calibration_for"]
 
@@ -34,17 +36,27 @@ class Calibration:
         source: where they came from.
         seed: of the selection from Fashion-MNIST's training split; None for a user's own images.
         notes: one line each about what was left out.
+        others: of a model with several inputs, the arrays of the inputs after the first.
     """
 
     images: np.ndarray
     source: str
     seed: int | None = None
     notes: tuple[str, ...] = ()
+    others: tuple[np.ndarray, ...] = ()
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the images' bytes in C order."""
-        return hashlib.sha256(np.ascontiguousarray(self.images).tobytes()).hexdigest()
+        """SHA-256 of the images' bytes in C order, and of those of the other inputs."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes())
+        for array in self.others:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def prepared(self, contract: Contract) -> Samples:
+        """The model's inputs, as the contract preprocesses the images."""
+        first = contract.preprocessing.apply(self.images, contract.input_shape)
+        return (first, *self.others) if self.others else first
 
     @classmethod
     def of(
@@ -121,6 +133,8 @@ def as_calibration(given: CalibrationSource, contract: Contract) -> Calibration:
     shape = contract.input_shape
     if isinstance(given, Calibration):
         return given
+    if len(contract.inputs) > 1:
+        return several_inputs(given, contract)
     if isinstance(given, (str, Path)):
         return read_calibration(str(given), shape)
     if isinstance(given, np.ndarray):
@@ -133,6 +147,24 @@ def as_calibration(given: CalibrationSource, contract: Contract) -> Calibration:
             f"images {shape}"
         )
     return Calibration.of(given, shape)
+
+
+def several_inputs(given: object, contract: Contract) -> Calibration:
+    """The samples of a model with several inputs: {name: array}, or the path of an .npz file of such arrays.
+
+    Raises InputError for anything else, and for arrays that do not fit.
+    """
+    if isinstance(given, (str, Path)):
+        source, given = Path(given).name, read_arrays(str(given))
+    else:
+        source = "arrays"
+    if not isinstance(given, Mapping):
+        names = ", ".join(tensor.name for tensor in contract.inputs)
+        raise InputError(f"calibration is {type(given).__name__}; expected an array for each of: {names}")
+    arrays, one = named_inputs(given, contract)
+    if one:
+        raise InputError(f"{source}: the arrays have no batch axis; expected some hundred samples of each input")
+    return Calibration(arrays[0], source, others=tuple(arrays[1:]))
 
 
 def read_calibration(path: str, shape: tuple[int, ...]) -> Calibration:
@@ -151,6 +183,8 @@ def calibration_for(
 
     Returns None without user images for a model that Fashion-MNIST does not fit.
     """
+    if images is not None and len(contract.inputs) > 1:
+        return several_inputs(images, contract)
     if images is not None:
         return read_calibration(images, contract.input_shape)
     if not fashion_mnist.matches(contract.input_shape, len(contract.labels)):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.exporter import Census, Exporter
+from fmnist_edge.export.several import Samples
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.tasks import BINARY, MULTILABEL, TENSOR
 
@@ -60,7 +59,7 @@ class TFLiteSourcesExporter(Exporter):
         model: keras.Model,
         precision: Precision,
         batch: int | None,
-        calibration: np.ndarray | None,
+        calibration: Samples | None,
         keep_float: tuple[str, ...] = (),
     ) -> bytes:
         if batch != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import numpy as np
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.data.files import read_array, read_images
 from fmnist_edge.errors import InputError
+from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.tasks import TENSOR
 
-__all__ = ["Evaluation", "evaluation_for"]
+__all__ = ["Evaluation", "evaluation_for", "evaluation_of"]
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,34 @@ class Evaluation:
         labels: class indices (n,) or None.
         source: a name for the images.
         published: whether the zoo's published accuracies refer to these images.
+        arrays: for a tensor model: name of an input -> uint8 or float (n, *shape); `images` is the first of them.
     """
 
     images: np.ndarray
     labels: np.ndarray | None
     source: str
     published: bool
+    arrays: Mapping[str, np.ndarray] | None = None
+
+
+def evaluation_of(
+    contract: Contract, images: str | None, labels: str | None, limit: int | None, folder: str | None
+) -> Evaluation:
+    """See `evaluation_for`. The examples of a tensor model are arrays by name."""
+    if contract.task != TENSOR:
+        return evaluation_for(images, labels, limit, folder, contract.input_shape)
+    from fmnist_edge.parity.tensors import read_inputs
+
+    if labels is not None:
+        raise InputError("--labels: the model's task is tensor, which has no labels; leave them out")
+    if images is None:
+        names = ", ".join(tensor.name for tensor in contract.inputs)
+        raise InputError(
+            f"the model's task is tensor, so it needs examples: --images FILE.npz with an array for {names}"
+        )
+    arrays = read_inputs(images, contract, limit)
+    first = arrays[contract.inputs[0].name]
+    return Evaluation(first, None, Path(images).name, published=False, arrays=arrays)
 
 
 def evaluation_for(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmnist_edge.errors import ArtifactError, InputError
+from fmnist_edge.errors import ArtifactError
 
 if TYPE_CHECKING:
     from fmnist_edge.runtime.contract import Contract
@@ -53,7 +53,7 @@ def named_tensors(value: Any, where: str) -> tuple[NamedTensor, ...]:
 
 
 def check_several(contract: Contract, engine: str, able: bool, path: Path) -> None:
-    """Raises InputError for a model with several inputs or outputs and an engine that is not `able` to run it."""
+    """Raises ArtifactError for a model with several inputs or outputs and an engine that is not `able` to run it."""
     counts = len(contract.inputs), len(contract.outputs)
     if not able and max(counts) > 1:
         from fmnist_edge.runtime.engine_catalog import ENGINES
@@ -61,7 +61,7 @@ def check_several(contract: Contract, engine: str, able: bool, path: Path) -> No
         others = ", ".join(
             name for name, record in ENGINES.items() if record.several and path.suffix in record.suffixes
         )
-        raise InputError(
+        raise ArtifactError(
             f"{path}: engine {engine} runs models with one input and one output, and this one has {counts[0]} and "
             f"{counts[1]}; choose from: {others}"
         )
