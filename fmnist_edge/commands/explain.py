@@ -164,9 +164,10 @@ def advice(explanation: Explanation, options: argparse.Namespace, checkpoint: Ch
 
 def as_before(artifact: Artifact, options: argparse.Namespace) -> list[str]:
     """The options that another export like that of `artifact` needs."""
-    from fmnist_edge.runtime.preprocess import Preprocessing
+    from fmnist_edge.export.tasks import options_of
 
-    batch, used, default = artifact.manifest.batch, artifact.contract.preprocessing, Preprocessing()
+    batch, used = artifact.manifest.batch, artifact.contract.preprocessing
+    default = type(used)()
     given = {"batch": "dynamic" if batch is None else str(batch)} if batch != 1 else {}
     if options.calibration is not None:
         given["calibration"] = options.calibration
@@ -175,5 +176,6 @@ def as_before(artifact: Artifact, options: argparse.Namespace) -> list[str]:
     for name in ("scale", "mean", "std"):
         if getattr(used, name) != getattr(default, name):
             given[name] = repr(getattr(used, name))
+    given |= options_of(artifact.contract)
     # One word each: a value may begin with a minus sign.
     return [f"--{name}={value}" for name, value in given.items()]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.errors import InputError
-from fmnist_edge.runtime.tasks import BINARY, CLASSIFICATION, MULTILABEL, TENSOR
+from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.tasks import BINARY, CLASSIFICATION, MULTILABEL, TENSOR, THRESHOLD
 from fmnist_edge.runtime.tensors import NamedTensor
 
 if TYPE_CHECKING:
@@ -135,7 +136,22 @@ def is_image(model: keras.Model, asked: str | None) -> bool:
         raise InputError(f"--input image: the model has {found}; expected one of shape (height, width, channels)")
     if asked is not None:
         return asked == IMAGE
-    return able and (len(shape) == 3 or (len(shape) == 2 and shape[0] == shape[1]))
+    return able and looks_like_image(shape)
+
+
+def looks_like_image(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 or (len(shape) == 2 and shape[0] == shape[1])
+
+
+def options_of(contract: Contract) -> dict[str, str]:
+    """The options by which another export gets the task and the input of this contract: name -> value."""
+    found = {"task": contract.task} if contract.task != CLASSIFICATION else {}
+    if any(value != THRESHOLD for value in contract.thresholds):
+        found["threshold"] = ",".join(map(repr, contract.thresholds))
+    image = contract.dtype == "uint8"
+    if len(contract.inputs) < 2 and looks_like_image(contract.input_shape) != image:
+        found["input"] = IMAGE if image else NUMBERS
+    return found
 
 
 def tensors_of(checkpoint: Checkpoint) -> tuple[tuple[NamedTensor, ...], tuple[NamedTensor, ...]]:

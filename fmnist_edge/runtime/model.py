@@ -102,6 +102,11 @@ class Model:
         found = self._runner.call(lambda runner: runner.run(arrays))
         return {tensor.name: array[0] if one else array for tensor, array in zip(self.outputs, found)}
 
+    def prepare(self, inputs: Inputs) -> list[np.ndarray]:
+        """A batch as the engine itself takes it: contiguous arrays of the file's types, in the file's order."""
+        arrays, _ = named_inputs(inputs, self.contract)
+        return self._runner.call(lambda runner: [array.copy() for array in runner.prepare(arrays)])
+
     def self_test(self) -> SelfTest:
         """Replay the artifact's golden vectors on this device with this engine.
 

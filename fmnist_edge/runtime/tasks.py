@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from fmnist_edge.runtime.contract import Contract
 
 __all__ = [
-    "BINARY", "CLASSIFICATION", "MULTILABEL", "TASKS", "TENSOR", "answers_of", "check_task", "decide", "differ",
-    "exceeded", "probabilities",
+    "BINARY", "CLASSIFICATION", "MULTILABEL", "TASKS", "TENSOR", "THRESHOLD", "answers_of", "check_task", "decide",
+    "differ", "exceeded", "probabilities",
 ]  # fmt: skip
 
 CLASSIFICATION, BINARY, MULTILABEL, TENSOR = "classification", "binary", "multilabel", "tensor"

@@ -33,15 +33,18 @@ class TensorRunner:
         self._input_order = matched(self.inputs, engine.inputs, "input")
         self._output_order = matched(self.outputs, engine.outputs, "output")
 
+    def prepare(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """float32 (n, *shape) for each input of the contract -> the engine's inputs, of its own types."""
+        ordered = [arrays[index] for index in self._input_order]
+        return [spec.quantize(array) for spec, array in zip(self.engine.inputs, ordered)]
+
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """float32 (n, *shape) for each input of the contract -> float32 (n, *shape) for each output.
 
         Raises ArtifactError when the engine fails or returns NaN or infinity.
         """
-        specs = self.engine.inputs
-        ordered = [arrays[index] for index in self._input_order]
-        quantized = [spec.quantize(array) for spec, array in zip(specs, ordered)]
-        count, fixed = len(arrays[0]), specs[0].shape[0]
+        quantized = self.prepare(arrays)
+        count, fixed = len(arrays[0]), self.engine.inputs[0].shape[0]
         size = fixed or min(count, LARGEST_CHUNK)
         parts = [self._chunk([array[start : start + size] for array in quantized], size if fixed else 0)
                  for start in range(0, count, size)]  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 from support.task_models import regression, rows, save, two_by_two, views
 
 from fmnist_edge import checkpoints, cli
+from fmnist_edge.bench.loop import Request, measure, measure_memory
 from fmnist_edge.catalog.gates import TENSOR_GATES, TensorGate
 from fmnist_edge.catalog.precisions import get_precision
 from fmnist_edge.errors import ArtifactError, ExportError, InputError
@@ -264,3 +265,34 @@ def test_exports_that_are_refused(folder, tmp_path):
         preprocessing_for(checkpoint, scale=0.5)
     with pytest.raises(InputError, match="say --task tensor"):
         contract_for(checkpoint, contract.preprocessing, None, options=TaskOptions("classification"))
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("two", "int8.tflite"), ("two", "float32.onnx"), ("regression", "int8.onnx")]
+)
+def test_bench_times_a_model_of_tensors(folder, tmp_path, name, file):
+    np.save(tmp_path / "images.npy", np.zeros((4, 28, 28), np.uint8))
+    path, engine = path_of(folder, name, file), "litert" if "tflite" in file else "onnxruntime"
+    request = Request(str(path), engine, 1, 1, str(tmp_path / "images.npy"), 0.01, 0.01, 5, 1, 0.0)
+    found = measure(request)
+    assert (found["status"], found["images"], found["placement"]) == ("measured", "noise", None)
+    assert found["first_ns"] > 0 and found["engine"]["elapsed_ns"] > 0 and found["end_to_end"]["windows"]
+    assert measure_memory(request)["status"] == "measured"
+
+
+def test_what_explain_and_matrix_cannot_do_they_refuse_by_name(folder, capsys):
+    path = str(path_of(folder, "two", "int8.tflite"))
+    options = ["--reference", str(folder / "two.keras"), "--calibration", str(folder / "two.npz")]
+    assert cli.main(["explain", path, *options]) == 2
+    assert "from one input to one output" in capsys.readouterr().err
+    assert cli.main(["matrix", path]) == 2
+    assert "its task is tensor, and the matrix counts" in capsys.readouterr().err
+
+
+def test_explain_finds_the_layers_of_a_regression(folder, capsys, tmp_path):
+    path, arrays = path_of(folder, "regression", "int8.onnx"), tmp_path / "rows.npy"
+    np.save(arrays, rows(20))
+    options = ["--reference", str(folder / "regression.keras"), "--calibration", str(arrays)]
+    assert cli.main(["explain", str(path), *options, "--report", str(tmp_path / "explain.json")]) == 0
+    out = capsys.readouterr().out
+    assert "price" in out and "--task=tensor" in out and "--scale" not in out

@@ -19,7 +19,7 @@ from fmnist_edge.errors import InputError
 from fmnist_edge.parity.matrix import cell
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
-from fmnist_edge.runtime.tasks import CLASSIFICATION, answers_of, differ, probabilities
+from fmnist_edge.runtime.tasks import CLASSIFICATION, TENSOR, answers_of, differ, probabilities
 from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["SCHEMA", "Choice", "failures", "run"]
@@ -90,7 +90,13 @@ def run(
 
 
 def check_choice(artifacts: Sequence[Artifact], choice: Choice) -> None:
-    """Raises InputError when no artifact has an engine to compare with its default one."""
+    """Raises InputError for a tensor model, and when no artifact has an engine to compare with its default one."""
+    for artifact in artifacts:
+        if artifact.contract.task == TENSOR:
+            raise InputError(
+                f"{artifact.path}: its task is tensor, and the matrix counts on how many images engines answer alike; "
+                "`doctor --engine NAME` compares its outputs with those at export"
+            )
     others = {name for artifact in artifacts for name in engines_for(artifact.path)[1:]}
     if choice.engines is not None and others.isdisjoint(choice.engines):
         raise InputError(
