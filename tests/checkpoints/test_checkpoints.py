@@ -663,8 +663,6 @@ def test_models_that_cannot_be_exported(folder):
     free = keras.Input((None, None, 1))
     refused(saved(free, layers.Dense(3)(layers.GlobalMaxPooling2D()(free))), "known but for the batch")
     refused(saved(free, layers.Conv2D(3, 3)(free)), "known but for the batch")
-    whole = keras.Input((4,), dtype="int32")
-    refused(saved([image, whole], [scores, layers.Embedding(9, 2)(whole)]), "takes int32; expected float32")
     for inside in (False, True):
         large = layers.GlobalMaxPooling2D()(layers.UpSampling2D(1000, name="large")(image))
         pooled = keras.Model(image, large)(image) if inside else large
