@@ -8,10 +8,11 @@ from support.task_models import images, of_images, samples, save, sensor
 
 from fmnist_edge import checkpoints, cli
 from fmnist_edge.catalog.precisions import get_precision
-from fmnist_edge.errors import ArtifactError, InputError
+from fmnist_edge.errors import ArtifactError, ExportError, InputError
 from fmnist_edge.export.contracts import contract_for, preprocessing_for
 from fmnist_edge.export.pipeline import export
 from fmnist_edge.export.tasks import TaskOptions, task_of
+from fmnist_edge.parity.matrix.suite import agreement
 from fmnist_edge.runtime import Classifier, Contract, Preprocessing
 from fmnist_edge.runtime.manifest import Manifest
 
@@ -251,3 +252,63 @@ def test_damaged_contracts_are_refused_in_one_line(change):
     with pytest.raises(ArtifactError) as error:
         Contract.from_dict({**sound, **change})
     assert "\n" not in str(error.value)
+
+
+def test_c_sources_say_what_the_score_means(folder, tmp_path):
+    """One score, two labels; what takes no pixels has no C form."""
+    for name, lines in [
+        (
+            "sigmoid",
+            ["SIGMOID_MODEL_CLASSES 1", "sigmoid_model_labels[2];", "It is the probability of the second label"],
+        ),
+        ("several", ["several_model_labels[SEVERAL_MODEL_CLASSES];", "there above: 0.5, 0.4, 0.3, 0.6."]),
+    ]:
+        contract = Manifest.read(artifact(folder, name, FILES[name][0])).contract
+        checkpoint = checkpoints.load(folder / f"{name}.keras")
+        made = export(checkpoint, get_precision("c", "int8_only"), contract, tmp_path / name, calibration=images())
+        header = (made.path / f"{name}_model.h").read_text()
+        assert all(line in header for line in lines)
+    contract = Manifest.read(artifact(folder, "sensor", "int8.tflite")).contract
+    checkpoint = checkpoints.load(folder / "sensor.keras")
+    for format in ("c", "c-array"):
+        with pytest.raises(ExportError, match=r"takes images .* and the model takes numbers of shape"):
+            export(checkpoint, get_precision(format, "int8_only"), contract, tmp_path, calibration=samples())
+
+
+def test_explain_proposes_a_command_with_the_same_task(folder, capsys, tmp_path):
+    options = ["--reference", str(folder / "logit.keras"), "--calibration", str(folder / "logit.npy")]
+    path = str(artifact(folder, "logit", "int8.tflite"))
+    assert cli.main(["explain", path, *options, "--report", str(tmp_path / "explain.json")]) == 0
+    assert "--task=binary --threshold=0.3" in capsys.readouterr().out
+
+
+def test_what_is_for_classifications_refuses_other_tasks(folder, capsys):
+    assert cli.main(["confidence", str(artifact(folder, "logit", "int8.tflite"))]) == 2
+    assert "its task is binary; a confidence is fitted to the softmax of a classification" in capsys.readouterr().err
+
+
+def test_matrix_compares_answers_and_not_the_only_score(folder):
+    contract = Manifest.read(artifact(folder, "logit", "int8.tflite")).contract
+    limit = float(np.log(0.3 / 0.7))
+    scores, others = np.array([[-3.0], [limit + 1], [2.0]]), np.array([[-2.0], [limit - 1], [1.0]])
+    found = agreement(scores, others, 0.9, contract)
+    assert (found["differing"], found["first_differing"], found["passed"]) == (1, [1], False)
+    several = Manifest.read(artifact(folder, "several", "int8.tflite")).contract
+    rows = np.full((2, 4), 0.9, np.float32)
+    found = agreement(rows, np.where([[True] * 4, [True, True, True, False]], rows, 0.1), 0.9, several)
+    assert (found["differing"], found["first_differing"], found["passed"]) == (1, [1], False)
+
+
+def test_classify_shows_the_answer_by_the_threshold(folder, capsys, tmp_path):
+    from PIL import Image
+
+    Image.fromarray(images(1)[0, ..., 0]).save(tmp_path / "one.png")
+    for name in ("logit", "several"):
+        path = str(artifact(folder, name, "int8.tflite"))
+        assert cli.main(["classify", path, str(tmp_path / "one.png"), "--json"]) == 0
+        entry = json.loads(capsys.readouterr().out)[0]
+        with Classifier.load(path) as classify:
+            answer = classify(images(1)[0])
+        assert entry["label"] == answer.label and entry.get("labels", []) == list(answer.labels) * (name == "several")
+        assert cli.main(["classify", path, str(tmp_path / "one.png")]) == 0
+        assert ", ".join(answer.labels) in capsys.readouterr().out
