@@ -13,8 +13,10 @@ from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.series import encode
 from fmnist_edge.errors import ArtifactError, FmnistEdgeError, one_line
 from fmnist_edge.runtime.classifier import Classifier
+from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engine_catalog import engines_for
+from fmnist_edge.runtime.tasks import answers_of, differ
 
 __all__ = ["compare_scores", "compare_with_cpu", "device_series"]
 
@@ -40,7 +42,8 @@ def compare_with_cpu(classifier: Classifier, artifact: str, images: np.ndarray, 
             version = reference.engine.version
     except FmnistEdgeError as error:
         raise ArtifactError(f"no CPU engine to compare its scores with: {one_line(error, 160)}") from None
-    return {"reference": f"{name} ({version})", **compare_scores(expected, found, kind_of(artifact))}
+    compared = compare_scores(expected, found, kind_of(artifact), classifier.contract)
+    return {"reference": f"{name} ({version})", **compared}
 
 
 def kind_of(artifact: str) -> str:
@@ -50,15 +53,17 @@ def kind_of(artifact: str) -> str:
     return manifest.kind if manifest else "float"
 
 
-def compare_scores(expected: np.ndarray, found: np.ndarray, kind: str) -> JsonObject:
+def compare_scores(expected: np.ndarray, found: np.ndarray, kind: str, contract: Contract | None = None) -> JsonObject:
     """Compare two engines' scores, float32 (n, classes) each, and say whether they agree within TOLERANCE[kind].
+
+    `contract`: what the answers follow from; None for the class with the largest score.
 
     >>> same = np.eye(3, dtype=np.float32)
     >>> compare_scores(same, same + 1e-5, "float")["passed"], compare_scores(same, same[::-1], "float")["passed"]
     (True, False)
     """
     delta, tolerance = float(np.abs(expected - found).max()), TOLERANCE[kind] * float(np.abs(expected).max())
-    differing = int((expected.argmax(axis=1) != found.argmax(axis=1)).sum())
+    differing = int(differ(answers_of(expected, contract), answers_of(found, contract)).sum())
     return {
         "images": len(expected),
         "differing": differing,

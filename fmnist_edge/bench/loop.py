@@ -12,18 +12,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from fmnist_edge.aliases import JsonObject
+from fmnist_edge.bench.images import NOISE_IMAGES, images_for
 from fmnist_edge.bench.series import encode
 from fmnist_edge.bench.state import jiffies
+from fmnist_edge.bench.tensors import Loaded, load, noise_groups
 from fmnist_edge.bench.usage import usage
 from fmnist_edge.errors import ArtifactError
-from fmnist_edge.runtime.classifier import Classifier
-from fmnist_edge.runtime.manifest import Manifest, manifest_path
-from fmnist_edge.runtime.preprocess import accepted_shapes
+from fmnist_edge.runtime.model import Model
 from fmnist_edge.runtime.runner import Runner, model_input
 
 __all__ = ["Request", "measure", "reply_to"]
@@ -36,7 +36,6 @@ WINDOW_S = 0.25  # short enough that a disturbance leaves other windows quiet
 SERIES_LIMIT_FACTOR = 3
 SERIES_LIMIT_S = 30
 MEMORY_RUNS = 10
-NOISE_IMAGES = 16
 NS_PER_S = 1_000_000_000
 
 
@@ -75,10 +74,11 @@ def measure(request: Request) -> JsonObject:
     with classifier, without_gc():
         groups, source = groups_for(classifier, request)
         tensors = [prepared(classifier, group) for group in groups]
+        run, classify = timed_calls(classifier)
         least = request.min_queries
-        first, _ = calls(classifier.engine.run, tensors, 0, 1)
+        first, _ = calls(run, tensors, 0, 1)
         # One end-to-end call runs both paths, so both are warm before the first series.
-        warm_up, _ = calls(classifier.classify, groups, request.warm_up_seconds, request.warm_up_runs)
+        warm_up, _ = calls(classify, groups, request.warm_up_seconds, request.warm_up_runs)
         return {
             "status": "measured",
             "engine_version": classifier.engine.version,
@@ -87,13 +87,13 @@ def measure(request: Request) -> JsonObject:
             "load_ns": load_ns,
             "first_ns": first[0],
             "warm_up": {"runs": len(warm_up), "seconds": sum(warm_up) / NS_PER_S},
-            "engine": series(classifier.engine.run, tensors, request.seconds, least),
-            "end_to_end": series(classifier.classify, groups, request.end_to_end_seconds, least),
+            "engine": series(run, tensors, request.seconds, least),
+            "end_to_end": series(classify, groups, request.end_to_end_seconds, least),
             **on_device(classifier, tensors, request),
         }
 
 
-def on_device(classifier: Classifier, tensors: Sequence[np.ndarray], request: Request) -> JsonObject:
+def on_device(classifier: Loaded, tensors: Sequence[np.ndarray], request: Request) -> JsonObject:
     """Where it ran, and the latency by the device's own clock if the engine reports it; both None on a CPU."""
     engine = classifier.engine
     if engine.placement is None:
@@ -116,8 +116,9 @@ def measure_memory(request: Request) -> JsonObject:
     classifier, _ = timed_load(request)
     with classifier:
         groups, _ = groups_for(classifier, request)
+        _, classify = timed_calls(classifier)
         for group in groups[:MEMORY_RUNS]:
-            classifier.classify(group)
+            classify(group)
         peak = peak_rss_bytes()
         found = answers(classifier, request)
         if found["parity"] is not None and not found["parity"]["passed"]:
@@ -130,14 +131,14 @@ def measure_memory(request: Request) -> JsonObject:
     return {"status": "measured", "memory": memory, "complexity": complexity_of(Path(request.artifact)), **found}
 
 
-def answers(classifier: Classifier, request: Request) -> JsonObject:
+def answers(classifier: Loaded, request: Request) -> JsonObject:
     """Where the artifact runs, and whether its scores there agree with the CPU's; both None on a CPU."""
     engine = classifier.engine
-    if engine.placement is None:
+    if engine.placement is None or isinstance(classifier, Model):
         return {"placement": None, "parity": None}
     from fmnist_edge.bench.backend import compare_with_cpu
 
-    images, _ = images_for(classifier, request)
+    images, _ = images_for(classifier, request.artifact, request.images)
     parity = compare_with_cpu(classifier, request.artifact, images, request.batch)
     return {"placement": engine.placement.as_dict(), "parity": parity}
 
@@ -150,46 +151,38 @@ def disagreement(parity: JsonObject) -> str:
     )
 
 
-def timed_load(request: Request) -> tuple[Classifier, int]:
+def timed_load(request: Request) -> tuple[Loaded, int]:
     start = perf_counter_ns()
-    classifier = Classifier.load(request.artifact, threads=request.threads, engine=request.engine)
-    return classifier, perf_counter_ns() - start
+    loaded = load(request.artifact, request.threads, request.engine)
+    return loaded, perf_counter_ns() - start
 
 
-def groups_for(classifier: Classifier, request: Request) -> tuple[list[np.ndarray], str]:
-    """One batch per call, (batch, *image), and where the images are from, see `images_for`."""
+def timed_calls(loaded: Loaded) -> tuple[Callable[[Any], object], Callable[[Any], object]]:
+    """What is timed: the engine alone, and all of a call."""
+    if isinstance(loaded, Model):
+        return loaded.engine.run_all, loaded
+    return loaded.engine.run, loaded.classify
+
+
+def groups_for(classifier: Loaded, request: Request) -> tuple[list[Any], str]:
+    """One batch per call, (batch, *image) or arrays by name, and where it is from, see `images_for`."""
     fixed = classifier.engine.input.shape[0]
     if fixed not in (None, request.batch):
         raise ArtifactError(
             f"{request.artifact}: its batch size is {fixed}, but {request.batch} was requested; "
             f"export it with --batch {request.batch} or dynamic"
         )
-    images, source = images_for(classifier, request)
+    if isinstance(classifier, Model):
+        count = len(np.load(request.images, allow_pickle=False)) or NOISE_IMAGES
+        return noise_groups(classifier, count, request.batch), "noise"
+    images, source = images_for(classifier, request.artifact, request.images)
     return [images.take(range(i, i + request.batch), axis=0, mode="wrap") for i in range(len(images))], source
 
 
-def images_for(classifier: Classifier, request: Request) -> tuple[np.ndarray, str]:
-    """Images of the model's shape, and where they are from.
-
-    "given": those of the run. "golden": the artifact's golden images, where none were given or they have another shape.
-    "noise": for an artifact without golden images.
-    """
-    images, shape = np.load(request.images, allow_pickle=False), classifier.contract.input_shape
-    if len(images) and images.shape[1:] in accepted_shapes(shape):
-        return images, "given"
-    return own_images(request.artifact, shape)
-
-
-def own_images(artifact: str | Path, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
-    """The golden images of an artifact, or noise; see `images_for`."""
-    golden = Manifest.read(artifact).golden_vectors() if manifest_path(artifact).is_file() else None
-    if golden is not None:
-        return golden.images, "golden"
-    return np.random.default_rng(0).integers(0, 256, (NOISE_IMAGES, *shape), np.uint8), "noise"
-
-
-def prepared(classifier: Classifier, images: np.ndarray) -> np.ndarray:
+def prepared(classifier: Loaded, images: Any) -> Any:
     """The engine's input for `images`: scaled, quantised, and in a contiguous array of its own."""
+    if isinstance(classifier, Model):
+        return classifier.prepare(images)
     batch, _ = model_input(images, classifier.contract)
     return Runner(classifier.engine, classifier.contract).prepare(batch).copy()
 

@@ -15,7 +15,9 @@ __all__ = [
     "FLOAT16",
     "FLOAT32",
     "INTEGER",
+    "TENSOR_GATES",
     "Gate",
+    "TensorGate",
 ]
 
 EXPECTED = {"max_abs_delta": "a finite number of at least 0"}
@@ -60,6 +62,31 @@ INTEGER_MARGIN = 0.005
 FLOAT32 = Gate(min_agreement=0.9999, max_abs_delta=1e-3, non_inferiority_margin=FLOAT_MARGIN)
 FLOAT16 = Gate(min_agreement=0.999, non_inferiority_margin=FLOAT_MARGIN)
 INTEGER = Gate(max_accuracy_drop=INTEGER_MARGIN, non_inferiority_margin=INTEGER_MARGIN)
+
+
+@dataclass(frozen=True)
+class TensorGate:
+    """The limits within which each output of a model with the task `tensor` must match its Keras reference.
+
+    Attributes:
+        max_relative_error: largest difference of a value, by the output's largest magnitude.
+        min_sqnr_db: least ratio of the output to the difference, in decibels.
+        min_cosine: least cosine of both outputs as vectors.
+    """
+
+    max_relative_error: float
+    min_sqnr_db: float
+    min_cosine: float
+
+
+# By kind of precision. Float files compute the same function; 60 dB are a difference of a thousandth. Half floats have
+# 11 bits, which sums of some hundred products leave 40 dB of. Eight bits alone are 50 dB of a full range; layers that
+# follow one another and outputs that use part of their range leave 20 dB of it, which is a tenth.
+TENSOR_GATES = {
+    "float": TensorGate(max_relative_error=1e-3, min_sqnr_db=60, min_cosine=0.99999),
+    "half": TensorGate(max_relative_error=2e-2, min_sqnr_db=40, min_cosine=0.9999),
+    "integer": TensorGate(max_relative_error=0.2, min_sqnr_db=20, min_cosine=0.99),
+}
 
 # The limits are set for the zoo's test set of this size, where even 99.99 % agreement allows one image.
 ENOUGH_IMAGES = 10_000

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints import hdf5, keras_zip, savedmodel
-from fmnist_edge.checkpoints.build import check_model, model_of, output_of
+from fmnist_edge.checkpoints.build import check_model, head_activation, model_of, output_of
 from fmnist_edge.checkpoints.contents import Contents, printable, shown
 from fmnist_edge.errors import (
     CheckpointError,
@@ -40,10 +40,11 @@ class Checkpoint:
         name: the zoo name, or the file's name without its suffix.
         path: the file, or the SavedModel's folder.
         sha256: of the file's content; for a SavedModel of its files' contents, sorted by path.
-        model: one float32 input (n, *input_shape), one float32 output (n, classes); weights are finite.
+        model: float32 inputs and outputs, one of each as a rule, of shapes known but for the batch; weights are finite.
         output: what the model answers with: "logits" or "probabilities".
         names: of its layers in the file, by what they are called here, where that differs.
         widths: floating-point types, other than float32, in which the file holds weights.
+        head: what the first output is computed by last: an activation, such as "sigmoid" or "linear", or a layer.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Checkpoint:
     output: str
     names: dict[str, str] = field(default_factory=dict)
     widths: list[str] = field(default_factory=list)
+    head: str = "linear"
 
     def shown_name(self, layer: str) -> str:
         """A layer's name in the file."""
@@ -73,7 +75,8 @@ def load(name_or_path: str | Path, *, folder: Path = Path("trained_model")) -> C
     zoo model: they are copied into ours. Weights without a config are taken to end in logits.
 
     Raises UnknownNameError for a name that is neither, UnavailableError for a zoo model not trained yet or when Keras
-    is not installed, and CheckpointError for a file that is missing, damaged, hostile, or not one classifier.
+    is not installed, and CheckpointError for a file that is missing, damaged, hostile, or of a model that cannot be
+    exported.
     """
     name, path = find(name_or_path, folder)
     require("keras", "h5py")
@@ -88,7 +91,7 @@ def load(name_or_path: str | Path, *, folder: Path = Path("trained_model")) -> C
     except Exception as error:  # h5py, zipfile, protobuf and Keras raise what they like on hostile files
         reason = printable(f"{path}: cannot be read as a Keras model ({one_line(error)})")
         raise CheckpointError(reason) from error
-    return Checkpoint(name, path, digest, model, output_of(model), names, contents.widths)
+    return Checkpoint(name, path, digest, model, output_of(model), names, contents.widths, head_activation(model))
 
 
 def require(*modules: str) -> None:

@@ -21,7 +21,7 @@ from fmnist_edge.errors import CheckpointError, FileError
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["check_model", "model_of", "output_of"]
+__all__ = ["check_model", "head_activation", "model_of", "output_of"]
 
 FREE_ELEMENTS = 1 << 20
 LARGEST_OUTPUT = 1 << 25  # of a layer, for one image: 134 MB
@@ -94,16 +94,26 @@ def with_head(model: keras.Model, activation: str) -> keras.Model:
 
 
 def check_model(model: keras.Model, names: dict[str, str] | None = None) -> None:
-    """Raises CheckpointError unless `model` is one classifier with finite weights. `names`: layers' in the file."""
+    """Raises CheckpointError unless `model` takes and gives float32 arrays of known shapes, with finite weights.
+
+    `names`: layers' in the file.
+    """
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise CheckpointError(f"has {len(inputs)} inputs and {len(outputs)} outputs; expected one of each; save a part")
-    shape, answer = tuple(inputs[0].shape), tuple(outputs[0].shape)
-    if len(shape) < 2 or None in shape[1:]:
-        raise CheckpointError(f"takes inputs {shape}; expected a shape known but for the batch; give keras.Input() one")
-    if len(answer) != 2 or answer[1] is None:
-        raise CheckpointError(f"answers with {answer}; expected (batch, classes); end it in Flatten and Dense")
-    for kind, tensor in (("takes", inputs[0]), ("answers with", outputs[0])):
+    if not inputs or not outputs:
+        raise CheckpointError(f"has {len(inputs)} inputs and {len(outputs)} outputs; expected at least one of each")
+    for tensor in inputs:
+        shape = tuple(tensor.shape)
+        if len(shape) < 2 or None in shape[1:]:
+            raise CheckpointError(
+                f"takes inputs {shape}; expected a shape known but for the batch; give keras.Input() one"
+            )
+    for tensor in outputs:
+        answer = tuple(tensor.shape)
+        if not answer or None in answer[1:]:
+            raise CheckpointError(
+                f"answers with {answer}; expected a shape known but for the batch; give its layers known shapes"
+            )
+    for kind, tensor in (*(("takes", item) for item in inputs), *(("answers with", item) for item in outputs)):
         if str(tensor.dtype) != "float32":
             raise CheckpointError(f"{kind} {tensor.dtype}; expected float32; save it with float32 input and last layer")
     for name, output in outputs_of(model):
@@ -131,15 +141,20 @@ def outputs_of(model: keras.Model) -> Iterator[tuple[str, tuple[int | None, ...]
 
 def output_of(model: keras.Model) -> str:
     """'probabilities' when `model` ends in softmax or sigmoid, else 'logits'."""
+    return "probabilities" if head_activation(model) in ("softmax", "sigmoid") else "logits"
+
+
+def head_activation(model: keras.Model) -> str:
+    """What computes the first output of `model`: an activation, such as "softmax" or "linear", or a layer."""
     operation = model.outputs[0]._keras_history.operation
     while True:
         kind = type(operation).__name__
         activation = getattr(getattr(operation, "activation", None), "__name__", "")
-        if kind in ("Softmax", "Sigmoid") or activation in ("softmax", "sigmoid"):
-            return "probabilities"
+        if kind in ("Softmax", "Sigmoid", "ReLU"):
+            return kind.lower()
         if kind in ("Functional", "Sequential"):
             operation = operation.outputs[0]._keras_history.operation
         elif kind in ("Dropout", "Flatten", "Identity", "Reshape") or (kind == "Activation" and activation == "linear"):
             operation = operation._inbound_nodes[0].input_tensors[0]._keras_history.operation
         else:
-            return "logits"
+            return activation or kind

@@ -16,8 +16,8 @@ from fmnist_edge.catalog.models import MODELS
 
 __all__ = [
     "Arguments", "artifacts", "batch_size", "calibration", "data", "engine", "engines", "images", "limit", "model",
-    "number", "out", "percentage", "reference", "report", "seeds", "tflite_runtime", "tflite_runtime_python", "threads",
-    "trained", "whole_number",
+    "number", "out", "percentage", "reference", "report", "seeds", "task", "tflite_runtime", "tflite_runtime_python",
+    "threads", "trained", "whole_number",
 ]  # fmt: skip
 
 Arguments = Union[argparse.ArgumentParser, argparse._ArgumentGroup]
@@ -43,6 +43,42 @@ def artifacts(to: Arguments, *, absent: bool = False) -> None:
 
 def model(to: Arguments) -> None:
     to.add_argument("model", metavar="MODEL", help=f"A model of the zoo: {', '.join(MODELS)}.")
+
+
+def task(to: Arguments) -> None:
+    """What the model's outputs mean, for `export`."""
+    from fmnist_edge.runtime.tasks import TASKS
+
+    to.add_argument(
+        "--task",
+        choices=TASKS,
+        metavar="TASK",
+        help="What the model's outputs mean. Default: what its head shows. A model that ends in one linear output must "
+        "be told: binary for a logit, tensor for a number.",
+    )
+    to.add_argument(
+        "--positive",
+        metavar="NAME",
+        help="The positive class of a binary model: the one that an output near 1 means. Default: the second label.",
+    )
+    to.add_argument(
+        "--threshold",
+        type=thresholds,
+        metavar="X[,X...]",
+        help="What a probability must exceed for the positive class of a binary model, or for a label of a multilabel "
+        "one: one number, or one for each label. Default: 0.5.",
+    )
+    to.add_argument(
+        "--input",
+        choices=("image", "numbers"),
+        metavar="KIND",
+        help="Whether the model takes images, whose pixels have a unit, or numbers of any range. Default: an image if "
+        "its input has three axes or is square.",
+    )
+
+
+def thresholds(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
 
 
 def trained(to: Arguments) -> None:
@@ -73,9 +109,11 @@ def threads(to: Arguments) -> None:
     )
 
 
-def images(to: Arguments, default: str = "Default for the zoo: the 10,000 test images.") -> None:
+def images(to: Arguments, default: str = "Default for the zoo: the 10,000 test images.", *names: str) -> None:
+    """`names`: other names of the option."""
     to.add_argument(
         "--images",
+        *names,
         metavar="PATH",
         help="Your own images: a folder with a folder per class, or a flat one, in which a .csv of (file, class) may "
         f"give the classes; a .npy file; a .npz file of x and y; an IDX file. {default}",

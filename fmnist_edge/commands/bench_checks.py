@@ -70,10 +70,10 @@ def check_cost(options: argparse.Namespace) -> int:
 
 def some_images(options: argparse.Namespace, artifact: Artifact) -> np.ndarray:
     """The user's images, or the artifact's own."""
-    from fmnist_edge.bench.loop import own_images
+    from fmnist_edge.bench.images import own_images
 
     given = images_of(options, artifact.path)
-    return given if len(given) else own_images(artifact.path, artifact.contract.input_shape)[0]
+    return given if len(given) else own_images(artifact.path, artifact.contract)[0]
 
 
 def bare_pairs(options: argparse.Namespace) -> list[tuple[Artifact, str]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.check_confidence import confidence_failures, confidence_table
 from fmnist_edge.commands.check_on import add_on, elsewhere_failures, elsewhere_for, elsewhere_table
+from fmnist_edge.commands.check_tasks import task_tables
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import table, track, warn
 from fmnist_edge.errors import GateError, InputError
@@ -53,6 +54,10 @@ HELP = Help(
         The gate says UNPROVEN, and the exit code is 1, if the Keras model itself is at chance on labelled images or
         answers all images alike: then both forms are equally blind, because of a wrong --scale as a rule.
 
+        A binary model answers by its threshold; a second table shows the area under the ROC curve. An image of a
+        multilabel model is right if all its labels are; a second table shows each label, and the mean average
+        precision. The outputs of a tensor model are compared as numbers: their relative error, SQNR and cosine.
+
         The JSON report also has the flips by class, the drift of the confidence, and the calibration error (ECE).
 
         For a file with a fitted confidence (see `confidence`), a second table shows the calibration error without and
@@ -79,7 +84,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     on = parser.add_argument_group("On which images")
     arguments.data(on)
     arguments.images(on)
-    arguments.labels(on, "Classes of your own images, where PATH does not give them; gates on accuracy need them.")
+    arguments.labels(
+        on,
+        "Classes of your own images, where PATH does not give them; gates on accuracy need them. For a multilabel "
+        "model 0 or 1 for each image and label.",
+    )
     arguments.limit(on, "Use only the first N images; the report says so.")
     add_on(parser)
     output = parser.add_argument_group("Output")
@@ -98,11 +107,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def images_for(options: argparse.Namespace, artifacts: Sequence[Artifact]) -> Evaluation:
     """Raises InputError for artifacts of several sets of classes, whose images would need several readings."""
-    from fmnist_edge.parity.evaluation import evaluation_for
+    from fmnist_edge.parity.evaluation import evaluation_of
 
     contract = artifacts[0].contract
-    found = evaluation_for(
-        options.images, options.labels, options.limit, options.data, contract, skip_bad=options.skip_bad
+    found = evaluation_of(
+        contract, options.images, options.labels, options.limit, options.data, skip_bad=options.skip_bad
     )
     others = [item for item in artifacts if item.contract.labels != contract.labels]
     if others and options.images is not None and found.labels is not None:
@@ -144,7 +153,7 @@ def run(options: argparse.Namespace) -> None:
     with report.beside():
         print(f"Parity on {len(evaluation.images):,} images of {evaluation.source}:\n")
         print(table(PARITY_HEADER, [parity_row(row) for row in checked]))
-        print(elsewhere_table(checked) + confidence_table(checked), end="")
+        print(task_tables(checked) + elsewhere_table(checked) + confidence_table(checked), end="")
         open_verdicts = inconclusive(checked)
         if open_verdicts:
             print(f"\n{open_verdicts}")

@@ -105,19 +105,26 @@ def run(options: argparse.Namespace) -> None:
 
 
 def shown_label(prediction: Prediction) -> str:
+    if prediction.has_several_labels:
+        return ", ".join(prediction.labels) or "none"
     return prediction.label if prediction.label is not None else "unknown"
 
 
 def next_two(prediction: Prediction, labels: Sequence[str]) -> list[str]:
-    """The two most likely classes after the label; without a label, the two most likely ones."""
-    order = prediction.top_k(3)
-    return [labels[index] for index in (order[:2] if prediction.label is None else order[1:])]
+    """The two most likely classes besides the answer; without an answer, the two most likely ones."""
+    if prediction.has_several_labels:
+        shown = {index for index, label in enumerate(labels) if label in prediction.labels}
+    else:
+        shown = set() if prediction.label is None else {prediction.index}
+    order = prediction.top_k(2 + len(shown))
+    return [labels[index] for index in order if index not in shown][:2]
 
 
 def answer_entry(path: str, prediction: Prediction, labels: Sequence[str]) -> JsonObject:
     return {
         "image": path,
         "label": prediction.label,
+        **({"labels": list(prediction.labels)} if prediction.has_several_labels else {}),
         "index": prediction.index,
         "confidence": prediction.confidence,
         "probabilities": dict(zip(labels, map(float, prediction.probabilities))),

@@ -10,6 +10,7 @@ from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import table, track, warn
 from fmnist_edge.errors import InputError
+from fmnist_edge.runtime.tasks import CLASSIFICATION
 
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
@@ -70,6 +71,12 @@ def run(options: argparse.Namespace) -> None:
     if not 0.5 < options.coverage < 1:
         raise InputError(f"--coverage is {options.coverage:.0%}; expected a share between 50% and 100%")
     artifacts = collect(options.artifacts)
+    for artifact in artifacts:
+        if artifact.contract.task != CLASSIFICATION:
+            raise InputError(
+                f"{artifact.path}: its task is {artifact.contract.task}; a confidence is fitted to the softmax of a "
+                "classification; name the files of one"
+            )
     images, source = fitting_images(options, artifacts[0].contract)
     rows = []
     for artifact in artifacts:

@@ -73,17 +73,17 @@ def test_all(
     artifacts: Sequence[Artifact], options: argparse.Namespace
 ) -> tuple[list[tuple[Artifact, SelfTest]], list[tuple[Artifact, FmnistEdgeError]]]:
     """(artifacts with what their golden vectors gave; artifacts that cannot be tested here, with the reason)."""
-    from fmnist_edge.runtime import Classifier
+    from fmnist_edge.runtime import Classifier, Model
+    from fmnist_edge.runtime.tasks import TENSOR
 
     tested: list[tuple[Artifact, SelfTest]] = []
     untested: list[tuple[Artifact, FmnistEdgeError]] = []
     for artifact in artifacts:
         try:
             recorded_parity(artifact)  # raises for a damaged one before anything runs
-            with Classifier.load(
-                artifact.path, threads=options.threads, engine=options.engine, try_first=True
-            ) as classifier:
-                tested.append((artifact, classifier.self_test()))
+            kind = Model if artifact.contract.task == TENSOR else Classifier
+            with kind.load(artifact.path, threads=options.threads, engine=options.engine, try_first=True) as loaded:
+                tested.append((artifact, loaded.self_test()))
         except (ArtifactError, UnavailableError) as error:
             untested.append((artifact, error))
     return tested, untested
@@ -149,8 +149,10 @@ def failures(artifact: Artifact, result: SelfTest) -> list[str]:
 
 def row(vector: VectorResult, tolerance: float, labels: tuple[str, ...]) -> list[str]:
     verdict = "pass" if vector.passed else "FAIL"
-    found = f"{vector.max_abs_delta:.2g}", f"{tolerance:.2g}", verdict
-    return [str(vector.number), labels[vector.expected], labels[vector.found], *found]
+    allowed = tolerance if vector.tolerance is None else vector.tolerance
+    found = f"{vector.max_abs_delta:.2g}", f"{allowed:.2g}", verdict
+    classes = ["–" if index is None else labels[index] for index in (vector.expected, vector.found)]
+    return [f"{vector.number} {vector.output}" if vector.output else str(vector.number), *classes, *found]
 
 
 def entry(artifact: Artifact, result: SelfTest) -> JsonObject:
@@ -163,4 +165,13 @@ def entry(artifact: Artifact, result: SelfTest) -> JsonObject:
         "passed": result.passed,
         "advice": result.advice,
         **asdict(result),
+        "vectors": [vector_entry(vector) for vector in result.vectors],
     }
+
+
+def vector_entry(vector: VectorResult) -> JsonObject:
+    """Only vectors of tensor models have an output with a tolerance of its own."""
+    found = asdict(vector)
+    if vector.output is None:
+        del found["output"], found["tolerance"]
+    return found

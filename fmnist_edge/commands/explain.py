@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.reference(what)
     on = parser.add_argument_group("On which images")
     arguments.data(on)
-    arguments.images(on, "Default for the zoo: training images.")
+    arguments.images(on, "Default for the zoo: training images.", "--calibration")
     arguments.limit(on, "Use only the first N images.", default=64)
     parser.add_argument_group("Output").add_argument(
         "--report",
@@ -165,9 +165,10 @@ def advice(explanation: Explanation, options: argparse.Namespace, checkpoint: Ch
 
 def as_before(artifact: Artifact, options: argparse.Namespace) -> list[str]:
     """The options that another export like that of `artifact` needs."""
-    from fmnist_edge.runtime.preprocess import Preprocessing
+    from fmnist_edge.export.tasks import options_of
 
-    batch, used, default = artifact.manifest.batch, artifact.contract.preprocessing, Preprocessing()
+    batch, used = artifact.manifest.batch, artifact.contract.preprocessing
+    default = type(used)()
     given = {"batch": "dynamic" if batch is None else str(batch)} if batch != 1 else {}
     if options.images is not None:
         given["calibration"] = options.images
@@ -176,5 +177,6 @@ def as_before(artifact: Artifact, options: argparse.Namespace) -> list[str]:
     for name in ("scale", "mean", "std"):
         if getattr(used, name) != getattr(default, name):
             given[name] = repr(getattr(used, name))
+    given |= options_of(artifact.contract)
     # One word each: a value may begin with a minus sign.
     return [f"--{name}={value}" for name, value in given.items()]

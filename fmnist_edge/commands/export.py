@@ -35,6 +35,10 @@ HELP = Help(
         Normalization of pixels, takes pixels as they are; others get pixels / 255. --scale, --mean and --std say
         otherwise. What is doubtful about that or about the calibration images is a warning, and is in the manifest.
 
+        What the model answers with is read from its head: a softmax or logits over several classes is a classification,
+        one sigmoid is binary, several are multilabel; other shapes, and several inputs or outputs, are tensors, which
+        have names and no labels. --task says it where the head does not.
+
         The table shows each file's size, its ops, how many of them compute in float, the oldest runtime that runs it,
         and the start of its SHA-256.
         What a format or a precision cannot express is refused with the reason, and the rest is written. The exit code
@@ -165,8 +169,10 @@ def add_contract(contract: arguments.Arguments) -> None:
         "--labels",
         type=Path,
         metavar="FILE.txt",
-        help="Names of the classes, one per line, in the order of the output.",
+        help="Names of the classes, one per line, in the order of the output. For a binary model two, the positive one "
+        "last.",
     )
+    arguments.task(contract)
     contract.add_argument(
         "--polarity",
         choices=["light-on-dark", "dark-on-light", "either"],
@@ -260,6 +266,7 @@ def settings_of(options: argparse.Namespace) -> Options:
 
 def job_for(options: argparse.Namespace, model: str, precisions: Sequence[Precision], settings: Options) -> Job:
     from fmnist_edge.conversion.job import Job
+    from fmnist_edge.export.tasks import TaskOptions
 
     return Job(
         model=model,
@@ -280,5 +287,6 @@ def job_for(options: argparse.Namespace, model: str, precisions: Sequence[Precis
         mean=options.mean,
         std=options.std,
         strict=options.strict,
+        task=TaskOptions(options.task, options.positive, tuple(options.threshold or ()), options.input),
         options=settings,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -76,21 +76,30 @@ def inputs_of(job: Job) -> Inputs:
     from fmnist_edge.data.labelled import read_labelled
     from fmnist_edge.export.calibration_images import calibration_for, from_labelled
     from fmnist_edge.export.contracts import contract_for, preprocessing_for
+    from fmnist_edge.export.tasks import task_of
+    from fmnist_edge.runtime.tasks import CLASSIFICATION
 
     checkpoint = checkpoints.load(job.model, folder=Path(job.trained))
-    decision = preprocessing_for(checkpoint, job.scale, job.mean, job.std)
+    decision = preprocessing_for(checkpoint, job.scale, job.mean, job.std, job.task.input)
+    why = task_of(checkpoint, job.task.task).reason
+    decision = replace(decision, reason=f"{decision.reason}; {why}" if why else decision.reason)
     labels = None if job.labels is None else Path(job.labels)
-    shape = tuple(checkpoint.model.input_shape[1:])
     own = None
-    if job.calibration is not None:
+    if job.calibration is not None and len(checkpoint.model.inputs) == 1:
+        shape = tuple(checkpoint.model.inputs[0].shape)[1:]
         own = read_labelled(job.calibration, shape, resize=job.resize, skip_bad=job.skip_bad)
     names = None if own is None else own.names
-    contract = contract_for(checkpoint, decision.preprocessing, labels, job.polarity, job.resize, names)
+    contract = contract_for(checkpoint, decision.preprocessing, labels, job.polarity, job.resize, names, job.task)
+    if job.tune_accuracy is not None and contract.task != CLASSIFICATION:
+        raise InputError(
+            f"--tune-accuracy judges by the accuracy of a classification, and the task is {contract.task}; leave it "
+            "out and choose the layers with --keep-float"
+        )
     calibration = None
     if own is not None:
         calibration = from_labelled(own, contract)
     elif any(precision.calibrated for precision in job.selected()):
-        calibration = calibration_for(contract, None, job.data)
+        calibration = calibration_for(contract, job.calibration, job.data)
     return Inputs(checkpoint, decision, contract, calibration)
 
 

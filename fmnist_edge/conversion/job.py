@@ -11,6 +11,7 @@ from fmnist_edge.catalog.precisions import Precision, get_precision
 from fmnist_edge.errors import FmnistEdgeError
 from fmnist_edge.export.findings import Findings
 from fmnist_edge.export.options import Options
+from fmnist_edge.export.tasks import TaskOptions
 
 __all__ = ["Job", "Outcome", "Tuning"]
 
@@ -35,6 +36,7 @@ class Job:
         polarity, resize: of the contract.
         scale, mean, std: of the contract; None for those that the user did not give.
         strict: whether a warning about the contract or the calibration images refuses the model.
+        task: what the user says about the task and the input.
         options: interface, scales, opset and oldest runtime of the files.
     """
 
@@ -56,12 +58,14 @@ class Job:
     mean: float | None = None
     std: float | None = None
     strict: bool = False
+    task: TaskOptions = field(default_factory=TaskOptions)
     options: Options = field(default_factory=Options)
 
     @classmethod
     def from_json(cls, value: JsonObject) -> Job:
         """From the fields (`dataclasses.asdict`), after a way through JSON."""
-        return cls(**{**value, "options": Options.from_json(value["options"])})
+        task = {**value["task"], "thresholds": tuple(value["task"]["thresholds"])}
+        return cls(**{**value, "task": TaskOptions(**task), "options": Options.from_json(value["options"])})
 
     def selected(self) -> list[Precision]:
         """The precisions, without the options."""

@@ -63,7 +63,7 @@ def convert_beginning(request: JsonObject, progress: object) -> list[str]:
     layers = last_layers(checkpoint.model)
     if request["layer"] is not None:
         precision = job.options.applied_to(job.selected()[request["precision"]])
-        images = contract.preprocessing.apply(calibration.images, contract.input_shape) if calibration else None
+        images = calibration.prepared(contract) if calibration else None
         with suppress(FmnistEdgeError):
             convert(checkpoint.model, layers[request["layer"]], job, precision, images)
     return [f"{checkpoint.shown_name(layer.name)!r} ({type(layer).__name__})" for layer in layers]

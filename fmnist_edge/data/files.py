@@ -11,7 +11,7 @@ import numpy as np
 from fmnist_edge.errors import FileError, InputError, one_line
 from fmnist_edge.runtime.preprocess import accepted_shapes, as_batch
 
-__all__ = ["IMAGE_SUFFIXES", "image_files", "listed", "read_array", "read_images", "read_labels"]
+__all__ = ["IMAGE_SUFFIXES", "image_files", "listed", "read_array", "read_arrays", "read_images", "read_labels"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 USUAL_NAMES = ("images", "x")  # of an array in an .npz file, the likelier first
@@ -75,8 +75,10 @@ def read_array(path: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
     return array
 
 
-def read_labels(path: str, count: int) -> np.ndarray | None:
+def read_labels(path: str, count: int, several: bool = False) -> np.ndarray | None:
     """The classes of `count` images in a `.npz` file: integers or names (count,); None if it has none.
+
+    With `several`, an image can have several classes: 0 or 1 for each, (count, classes).
 
     It is the array called "labels" or "y", or else the only one that can be classes. Rows of 0 and a single 1 are
     classes too. Raises FileError when the file cannot be read.
@@ -85,21 +87,37 @@ def read_labels(path: str, count: int) -> np.ndarray | None:
         with np.load(path, allow_pickle=False) as arrays:
             stored = {f"{name}.npy" for name in arrays.files} & set(arrays.zip.namelist())
             small = [name.removesuffix(".npy") for name in stored if len(shape_of(arrays, name[:-4])) in (1, 2)]
-            found = {name: classes for name in small if (classes := as_classes(arrays[name], count)) is not None}
+            found = {
+                name: classes for name in small if (classes := as_classes(arrays[name], count, several)) is not None
+            }
     except Exception as error:
         raise FileError(f"{path}: not a readable .npz file ({one_line(error, 100)})") from None
     named = [name for name in LABEL_NAMES if name in found] or (list(found) if len(found) == 1 else [])
     return found[named[0]] if named else None
 
 
-def as_classes(array: np.ndarray, count: int) -> np.ndarray | None:
+def as_classes(array: np.ndarray, count: int, several: bool) -> np.ndarray | None:
     """The classes that an array gives to `count` images; None if it cannot be classes."""
+    if several:
+        return array if array.ndim == 2 and len(array) == count and np.isin(array, (0, 1)).all() else None
     if array.shape == (count,) and array.dtype.kind in "iuU":
         return array
     one_hot = array.ndim == 2 and len(array) == count and array.shape[1] > 1 and array.dtype.kind in "biuf"
     if one_hot and np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all():
         return array.argmax(axis=1)
     return None
+
+
+def read_arrays(path: str) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file by their names, without pickle. Raises FileError when it is none."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # a damaged file can raise BadZipFile, TokenError, MemoryError and others
+        raise FileError(
+            f"{path}: not a readable .npz file ({one_line(error, 100)}); expected an array for each input, as "
+            "numpy.savez writes them"
+        ) from None
 
 
 def chosen(arrays: Any, shape: tuple[int, ...] | None) -> str:

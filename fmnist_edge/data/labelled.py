@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +12,13 @@ import numpy as np
 
 from fmnist_edge.console import track
 from fmnist_edge.data.files import IMAGE_SUFFIXES, image_files, listed, read_array, read_images, read_labels
+from fmnist_edge.data.idx import IDX, read_idx
 from fmnist_edge.errors import FileError, InputError, one_line
 from fmnist_edge.runtime.images import read_image
 from fmnist_edge.runtime.preprocess import as_batch
 
 __all__ = ["LabelledImages", "read_labelled"]
 
-IDX = re.compile(r"idx(\d)-ubyte(\.gz)?$")
 NAMED = 3  # faults that a message names
 
 
@@ -29,7 +28,8 @@ class LabelledImages:
 
     Attributes:
         images: uint8 or float (n, *shape).
-        labels: class indices (n,), into `names` where there are names; None if the classes are unknown.
+        labels: class indices (n,), into `names` where there are names; or, for images of several classes, 0 or 1 for
+            each class (n, classes). None if the classes are unknown.
         names: of the classes, sorted, as Keras's `image_dataset_from_directory` numbers them; None if the data has
             numbers.
         source: what to call the images.
@@ -69,6 +69,13 @@ class LabelledImages:
         ('pets: no image of eel',)
         """
         if self.labels is None:
+            return self
+        if self.labels.ndim == 2:
+            if self.labels.shape[1] != len(labels):
+                raise InputError(
+                    f"{self.source}: labels of shape {self.labels.shape}; the model has {len(labels)} labels, so "
+                    f"expected ({len(self.labels)}, {len(labels)})"
+                )
             return self
         indices = self.indices_in(labels)
         found = self.labels if indices is None else np.asarray(indices)[self.labels]
@@ -117,6 +124,7 @@ def read_labelled(
     labels: str | None = None,
     resize: str = "bilinear",
     skip_bad: bool = False,
+    several: bool = False,
 ) -> LabelledImages:
     """Read images of `shape` and their classes.
 
@@ -127,6 +135,7 @@ def read_labelled(
         labels: a file of classes, one for each image of an array: `.npy`, or text with one class per line.
         resize: filter that stretches image files to `shape`.
         skip_bad: leave out image files that cannot be read, and say so in the notes.
+        several: whether an image can have several classes: arrays of classes are 0 or 1, (n, classes).
 
     Raises FileError for what cannot be read, InputError for another shape and for classes that do not fit the images.
     """
@@ -137,18 +146,27 @@ def read_labelled(
     else:
         found = LabelledImages(read_images(path, shape), None, None, Path(path).name)
         if path.endswith(".npz"):
-            found = with_classes(found, read_labels(path, len(found.images)), path)
+            found = with_classes(found, read_labels(path, len(found.images), several), path, several)
     if labels is None:
         return found
     if found.labels is not None:
         raise InputError(f"{path} has its classes itself; leave --labels out")
-    return with_classes(found, read_classes(labels), labels)
+    return with_classes(found, read_classes(labels), labels, several)
 
 
-def with_classes(found: LabelledImages, classes: np.ndarray | None, where: str) -> LabelledImages:
-    """The images with one class each: integers, or names. Raises InputError when there are more or fewer."""
+def with_classes(
+    found: LabelledImages, classes: np.ndarray | None, where: str, several: bool = False
+) -> LabelledImages:
+    """The images with one class each: integers, or names; or with `several`. Raises InputError for other arrays."""
     if classes is None:
         return found
+    if several:
+        if classes.ndim != 2 or len(classes) != len(found.images) or not np.isin(classes, (0, 1)).all():
+            raise InputError(
+                f"{where}: labels are {classes.dtype} {classes.shape} for {len(found.images):,} images; expected 0 or "
+                f"1 for each image and label: ({len(found.images)}, labels)"
+            )
+        return replace(found, labels=classes.astype(np.int64))
     if classes.dtype.kind not in "iuU":
         raise InputError(f"{where}: classes are {classes.dtype}; expected integers, the indices of classes")
     if classes.shape != found.images.shape[:1]:
@@ -276,21 +294,3 @@ def read_idx_pair(path: Path, shape: tuple[int, ...]) -> LabelledImages:
               for end in ("", ".gz")]  # fmt: skip
     labels = next((file for file in beside if file != path and file.is_file()), None)
     return found if labels is None else with_classes(found, read_idx(labels), str(labels))
-
-
-def read_idx(path: Path) -> np.ndarray:
-    """An IDX file of uint8, or such a file in gzip. The format: https://yann.lecun.org/exdb/mnist.
-
-    Raises FileError for another file.
-    """
-    try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-        axes = content[3]
-        if content[:3] != b"\0\0\x08" or not axes:
-            raise ValueError("it does not begin as an IDX file of bytes")
-        sizes = np.frombuffer(content, ">u4", axes, 4)
-        return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(sizes)
-    except (OSError, ValueError, EOFError, IndexError) as error:
-        raise FileError(f"{path}: not a readable IDX file ({one_line(error, 100)})") from None

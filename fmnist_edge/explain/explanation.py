@@ -14,7 +14,7 @@ from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import Precision, select
 from fmnist_edge.checkpoints import Checkpoint
-from fmnist_edge.errors import ArtifactError, FmnistEdgeError, one_line
+from fmnist_edge.errors import ArtifactError, FmnistEdgeError, InputError, one_line
 from fmnist_edge.explain.graph import LayerGraph
 from fmnist_edge.explain.layers import LayerReport, Progress, compare_layers
 from fmnist_edge.explain.matching import Matching, match
@@ -158,9 +158,20 @@ def readers(reports: dict[str, LayerReport], name: str) -> list[str]:
 
 def check_loads(artifact: Artifact) -> None:
     """Raises ArtifactError when the file is not the manifest's, or does not load and run in a child process."""
+    check_single(artifact)
     probe_class = FORMATS[recipe_of(artifact).format].probe_class()
     check_hash(artifact.path, read_whole(artifact.path), artifact.manifest.sha256)
     try_load(artifact.path, probe_class.engine)
+
+
+def check_single(artifact: Artifact) -> None:
+    """Raises InputError for a model with several inputs or outputs: noise is followed from one to the other."""
+    counts = len(artifact.contract.inputs), len(artifact.contract.outputs)
+    if max(counts) > 1:
+        raise InputError(
+            f"{artifact.path}: it has {counts[0]} inputs and {counts[1]} outputs, and `explain` follows the noise of "
+            "layers from one input to one output; `check` shows the error of each output"
+        )
 
 
 @contextmanager
@@ -193,6 +204,7 @@ def explain(artifact: Artifact, checkpoint: Checkpoint, images: np.ndarray, *, p
     Raises ArtifactError when the file does not match its manifest, when the manifest is not one that `export` writes,
     and when the file was made from another model or other weights; InputError when the images do not fit.
     """
+    check_single(artifact)
     check_origin(artifact, checkpoint)
     check_weights(artifact)
     check_hash(artifact.path, read_whole(artifact.path), artifact.manifest.sha256)

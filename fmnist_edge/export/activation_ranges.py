@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.export.flatbuffer import op_kinds, pack, unpack
+from fmnist_edge.export.several import Samples, parts
 from fmnist_edge.export.shared_scales import has_range, set_range, widen_shared
 
 __all__ = ["Measured", "is_lost", "is_rounded_to_zero", "measure", "typical_value"]
@@ -37,7 +38,7 @@ class Measured:
     lost: tuple[str, ...]
 
 
-def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:
+def measure(content: bytes, batches: Iterable[Samples]) -> Measured:
     """Replace the ranges in a float file by the minima and maxima that `batches` produce, see also `shared_scales`.
 
     The converter's calibrator reads an op's inputs again after the op has run. An op that works in place has
@@ -46,7 +47,7 @@ def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:
 
     Args:
         content: a `.tflite` file that the converter has calibrated but not quantised.
-        batches: float32, each of the shape of the graph's input.
+        batches: float32, each of the shape of the graph's input; a tuple for several inputs.
     """
     model = unpack(content)
     tensors = model.subgraphs[0].tensors
@@ -55,10 +56,11 @@ def measure(content: bytes, batches: Iterable[np.ndarray]) -> Measured:
     operators = model.subgraphs[0].operators
     maker = {int(index): kind for kind, op in zip(op_kinds(model), operators, strict=True) for index in op.outputs}
     interpreter = preserving_interpreter(content)
-    image = interpreter.get_input_details()[0]["index"]
+    inputs = [detail["index"] for detail in interpreter.get_input_details()]
     typical: list[list[float]] = [[] for _ in found]
     for batch in batches:
-        interpreter.set_tensor(image, batch)
+        for index, array in zip(inputs, parts(batch), strict=True):
+            interpreter.set_tensor(index, array)
         interpreter.invoke()
         values = [interpreter.get_tensor(index) for index in found]
         lows = np.minimum(lows, [value.min() for value in values])

@@ -9,7 +9,7 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError, ExportError
 from fmnist_edge.export.c_source import CModel, identifier
 from fmnist_edge.export.exporter import Sources, export_errors
-from fmnist_edge.export.tflite_sources import TFLiteSourcesExporter
+from fmnist_edge.export.tflite_sources import TFLiteSourcesExporter, check_takes_pixels
 from fmnist_edge.runtime.engine_catalog import ENGINES
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.temporary import temporary_file
@@ -26,6 +26,7 @@ class CArrayExporter(TFLiteSourcesExporter):
     packages = ("tensorflow-cpu", "keras", "ai-edge-litert", "flatbuffers", MICRO_ENGINE)
 
     def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
+        check_takes_pixels(manifest.contract, self.title)
         name = manifest.require_model().name
         with temporary_file("model.tflite", content) as path:
             try:

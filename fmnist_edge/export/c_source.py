@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fmnist_edge.export.tflite_sources import meaning_of
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec
 
@@ -53,6 +54,12 @@ class CModel:
     def files(self) -> dict[str, str]:
         """File name -> text."""
         return {f"{self.name}.h": self.header(), f"{self.name}.cc": self.source(), "README.md": self.readme()}
+
+    @property
+    def label_count(self) -> str:
+        """The length of the array of labels, in C++."""
+        labels = len(self.contract.labels)
+        return "kClassCount" if labels == self.contract.score_count else str(labels)
 
     @property
     def input_type(self) -> str:
@@ -102,12 +109,12 @@ constexpr float kInputScale = {float_literal(self.input.scale)};
 constexpr std::int32_t kInputZeroPoint = {self.input.zero_point};
 extern const {self.input_type} kPixelToInput[256];
 
-// Output: {self.output.dtype}, {self.contract.output}, one of each class. The largest one's index is the class.
-constexpr std::size_t kClassCount = {len(self.contract.labels)};
+// Output: {self.output.dtype}, {self.contract.output}, one of each class. {meaning_of(self.contract)}
+constexpr std::size_t kClassCount = {self.contract.score_count};
 constexpr bool kOutputIsLogits = {"true" if self.contract.output == "logits" else "false"};
 constexpr float kOutputScale = {float_literal(self.output.scale)};
 constexpr std::int32_t kOutputZeroPoint = {self.output.zero_point};
-extern const char* const kLabels[kClassCount];  // UTF-8
+extern const char* const kLabels[{self.label_count}];  // UTF-8
 inline float Score({self.output_type} output) {{ return kOutputScale * static_cast<float>(output - kOutputZeroPoint); }}
 
 // An image and the answer of the reference kernels, bit for bit, to try a port with.
@@ -135,7 +142,7 @@ const {self.input_type} kPixelToInput[256] = {{
 {number_rows(input_values(self.input, self.contract))}
 }};
 
-const char* const kLabels[kClassCount] = {{
+const char* const kLabels[{self.label_count}] = {{
 {labels}
 }};
 
@@ -154,7 +161,7 @@ const {self.output_type} kGoldenOutput[kClassCount] = {{
         """About ten lines of Markdown."""
         flash, ram = f"{len(self.content):,}", f"{self.arena_size:,}"
         name, shape = self.name, " x ".join(map(str, self.contract.input_shape))
-        classes, pixel, score = len(self.contract.labels), f"data.{self.input.dtype}[i]", f"data.{self.output.dtype}"
+        classes, pixel, score = self.contract.score_count, f"data.{self.input.dtype}[i]", f"data.{self.output.dtype}"
         return f"""\
 # {name}: {flash} bytes of flash, {ram} bytes of RAM
 

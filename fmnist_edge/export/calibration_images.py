@@ -6,7 +6,7 @@ They are the user's own, or a selection from Fashion-MNIST's training split.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.data import fashion_mnist
+from fmnist_edge.data.files import read_arrays
 from fmnist_edge.data.labelled import LabelledImages, read_labelled
 from fmnist_edge.errors import FmnistEdgeError, InputError, one_line
+from fmnist_edge.export.several import Samples
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.preprocess import as_batch
+from fmnist_edge.runtime.tensor_runner import named_inputs
 
 __all__ = ["Calibration", "CalibrationSource", "as_calibration", "calibration_for", "from_labelled"]
 
@@ -35,6 +38,7 @@ class Calibration:
         seed: of the selection from Fashion-MNIST's training split; None for a user's own images.
         notes: one line each about what was left out.
         labels: class indices (n,), in the model's order; None if they are unknown.
+        others: of a model with several inputs, the arrays of the inputs after the first.
     """
 
     images: np.ndarray
@@ -42,11 +46,20 @@ class Calibration:
     seed: int | None = None
     notes: tuple[str, ...] = ()
     labels: np.ndarray | None = None
+    others: tuple[np.ndarray, ...] = ()
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the images' bytes in C order."""
-        return hashlib.sha256(np.ascontiguousarray(self.images).tobytes()).hexdigest()
+        """SHA-256 of the images' bytes in C order, and of those of the other inputs."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes())
+        for array in self.others:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def prepared(self, contract: Contract) -> Samples:
+        """The model's inputs, as the contract preprocesses the images."""
+        first = contract.preprocessing.apply(self.images, contract.input_shape)
+        return (first, *self.others) if self.others else first
 
     @classmethod
     def of(
@@ -123,6 +136,8 @@ def as_calibration(given: CalibrationSource, contract: Contract) -> Calibration:
     shape = contract.input_shape
     if isinstance(given, Calibration):
         return given
+    if len(contract.inputs) > 1:
+        return several_inputs(given, contract)
     if isinstance(given, (str, Path)):
         return from_labelled(read_labelled(str(given), shape, resize=contract.resize), contract)
     if isinstance(given, np.ndarray):
@@ -143,11 +158,31 @@ def from_labelled(found: LabelledImages, contract: Contract) -> Calibration:
     Classes that are not the model's are no fault here: ranges need none.
     """
     found = found.first(None)
+    if found.labels is None or not contract.labels:
+        return Calibration(found.images, found.source, notes=found.notes)
     try:
         found = found.classes_in(contract.labels)
     except InputError as error:
         return Calibration(found.images, found.source, notes=(*found.notes, f"classes are not used: {error}"))
     return Calibration(found.images, found.source, None, found.notes, found.labels)
+
+
+def several_inputs(given: object, contract: Contract) -> Calibration:
+    """The samples of a model with several inputs: {name: array}, or the path of an .npz file of such arrays.
+
+    Raises InputError for anything else, and for arrays that do not fit.
+    """
+    if isinstance(given, (str, Path)):
+        source, given = Path(given).name, read_arrays(str(given))
+    else:
+        source = "arrays"
+    if not isinstance(given, Mapping):
+        names = ", ".join(tensor.name for tensor in contract.inputs)
+        raise InputError(f"calibration is {type(given).__name__}; expected an array for each of: {names}")
+    arrays, one = named_inputs(given, contract)
+    if one:
+        raise InputError(f"{source}: the arrays have no batch axis; expected some hundred samples of each input")
+    return Calibration(arrays[0], source, others=tuple(arrays[1:]))
 
 
 def calibration_for(
@@ -163,6 +198,8 @@ def calibration_for(
 
     Returns None without user images for a model that Fashion-MNIST does not fit.
     """
+    if images is not None and len(contract.inputs) > 1:
+        return several_inputs(images, contract)
     if images is not None:
         found = read_labelled(images, contract.input_shape, resize=contract.resize, skip_bad=skip_bad)
         return from_labelled(found, contract)

@@ -39,7 +39,9 @@ def calibration_warnings(calibration: Calibration, contract: Contract, model: ke
     """
     images, name = calibration.images, f"calibration ({calibration.source})"
     check_unit(images, name, contract)
-    found = [*count_warnings(images, name, model), *value_warnings(images, name, contract, model)]
+    found = [*count_warnings(images, name, model)]
+    if contract.dtype == "uint8":
+        found += value_warnings(images, name, contract, model)
     unlike = first_layer_warning(model, contract, images, f"{name}: the images")
     return [*found, unlike] if unlike else found
 

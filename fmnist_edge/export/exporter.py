@@ -16,6 +16,7 @@ from fmnist_edge.aliases import JsonObject
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.catalog.runtimes import Runtime
 from fmnist_edge.errors import ExportError, FmnistEdgeError, UnavailableError, one_line
+from fmnist_edge.export.several import Samples, parts
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.temporary import check_room
 
@@ -90,14 +91,15 @@ class Exporter(ABC):
         model: keras.Model,
         precision: Precision,
         batch: int | None,
-        calibration: np.ndarray | None,
+        calibration: Samples | None,
         keep_float: tuple[str, ...] = (),
     ) -> bytes:
         """Serialise a Keras model.
 
         Args:
             batch: images per call; None leaves the batch axis open.
-            calibration: preprocessed images, float32 (n, *input_shape), for precisions that need them.
+            calibration: preprocessed images, float32 (n, *input_shape), for precisions that need them; a tuple of
+                arrays for a model with several inputs.
             keep_float: layers whose ops stay in float, for precisions that are `selective`.
 
         Raises ExportError when the model cannot be converted, or a layer in `keep_float` has no op.
@@ -135,7 +137,12 @@ def check_room_for(model: keras.Model) -> None:
     check_room(WEIGHT_COPIES * 4 * model.count_params() + GRAPH_BYTES)
 
 
-def batches(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
+def batches(samples: Samples, size: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """All samples in batches of `size`, an array for each input."""
+    return zip(*(one_input(array, size) for array in parts(samples)), strict=True)
+
+
+def one_input(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """All images in batches of `size`. The first images fill up the last batch; repeating them changes no range."""
     filled = np.resize(images, (-(-len(images) // size) * size, *images.shape[1:]))
     return (filled[start : start + size] for start in range(0, len(filled), size))

@@ -50,7 +50,8 @@ def findings_for(
 
     Raises InputError when the contract's preprocessing refuses the images.
     """
-    warnings = () if calibration is None else calibration_warnings(calibration, contract, checkpoint.model)
+    judged = calibration is not None and not calibration.others  # the warnings are about images
+    warnings = calibration_warnings(calibration, contract, checkpoint.model) if judged and calibration else ()
     notes = () if calibration is None else calibration.notes
     if decision is None:
         return Findings(warnings=tuple(warnings), notes=notes)

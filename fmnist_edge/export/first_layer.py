@@ -107,7 +107,8 @@ def first_layer_warning(model: keras.Model, contract: Contract, images: np.ndarr
     found = distance(reference, contract.preprocessing.apply(images, contract.input_shape))
     few = len(images) < FEW
     largest = LARGEST_OF_FEW if few else LARGEST
-    better = better_form(reference, contract, images, found) if found.divergence > SUSPICIOUS and not few else None
+    pixels = contract.dtype == "uint8" and found.divergence > SUSPICIOUS and not few
+    better = better_form(reference, contract, images, found) if pixels else None
     if better is not None:
         largest = SUSPICIOUS
     if found.divergence <= largest:

@@ -8,10 +8,9 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.export.exporter import Census, Exporter, export_errors, quiet
+from fmnist_edge.export.several import Samples
 from fmnist_edge.worker.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class KerasExporter(Exporter):
         model: keras.Model,
         precision: Precision,
         batch: int | None,
-        calibration: np.ndarray | None,
+        calibration: Samples | None,
         keep_float: tuple[str, ...] = (),
     ) -> bytes:
         with export_errors("saving the Keras model"), quiet(), temporary_folder() as folder:

@@ -42,7 +42,7 @@ def check_answers(
     if limit is None:
         return
     images = contract.preprocessing.apply(golden.images, contract.input_shape)
-    fixed = model.input_shape[0]
+    fixed = model.inputs[0].shape[0]
     difference, largest = difference_at(model, images, golden.scores, fixed or len(images))
     if not difference <= limit * largest and batch and not fixed:  # NaN too
         # Most models treat each image by itself, and answer fastest at once. One that does not, such as a flip of the
@@ -67,7 +67,7 @@ def difference_at(model: keras.Model, images: np.ndarray, scores: np.ndarray, si
     The difference is infinite if Keras cannot compute such a batch, or gives another number of scores.
     """
     try:
-        expected = np.concatenate([np.asarray(model(batch, training=False)) for batch in batches(images, size)])
+        expected = np.concatenate([np.asarray(model(batch, training=False)) for (batch,) in batches(images, size)])
     except Exception:  # Keras layers raise anything
         return np.inf, 0.0
     if expected.size < scores.size:

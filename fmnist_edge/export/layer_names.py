@@ -12,7 +12,7 @@ from fmnist_edge.errors import ExportError, UnknownNameError
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["LayerNames", "check_layers", "check_ops", "operation_names", "output_layer"]
+__all__ = ["LayerNames", "check_layers", "check_ops", "layer_of", "operation_names"]
 
 
 class LayerNames:
@@ -64,9 +64,9 @@ def operation_names(model: keras.Model) -> list[str]:
     return [item.name for item in (model.layers if isinstance(model, keras.Sequential) else model.operations)]
 
 
-def output_layer(model: keras.Model) -> str:
-    """The name of the layer whose output is the model's output."""
-    return model.outputs[0]._keras_history.operation.name
+def layer_of(tensor: keras.KerasTensor) -> str:
+    """The name of the layer or operation whose output a tensor of a Keras model is."""
+    return str(tensor._keras_history.operation.name)
 
 
 def check_layers(model: keras.Model, keep_float: Collection[str], originals: Mapping[str, str] | None = None) -> None:

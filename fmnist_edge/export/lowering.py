@@ -13,13 +13,14 @@ import numpy as np
 
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import Precision
-from fmnist_edge.errors import InputError
+from fmnist_edge.errors import ExportError, InputError
 from fmnist_edge.export.batch_norm import as_depthwise, fold_batch_norm
 from fmnist_edge.export.clipped_relu import with_plain_clips
 from fmnist_edge.export.clone import clone_with
 from fmnist_edge.export.equivalents import equivalents
 from fmnist_edge.export.lrn import Fit, blocked_layer, fit_layers, fitted_layer, native_layer
 from fmnist_edge.export.recurrent import unroll
+from fmnist_edge.export.several import Samples
 
 if TYPE_CHECKING:
     import keras
@@ -38,7 +39,7 @@ class Lowered:
 
 
 def lower(
-    model: keras.Model, precision: Precision, images: np.ndarray | None = None, keep_float: Collection[str] = ()
+    model: keras.Model, precision: Precision, images: Samples | None = None, keep_float: Collection[str] = ()
 ) -> Lowered:
     """Prepare a Keras model for the converter; `model` itself does not change.
 
@@ -53,7 +54,24 @@ def lower(
         model = fold_batch_norm(unroll(model, precision) if precision.calibrated else model)
         if precision.calibrated:
             model = with_plain_clips(as_depthwise(model))
+    if isinstance(images, tuple):
+        return several_with_lrn(model, precision)
     return with_lrn(model, precision.lrn, images, keep_float)
+
+
+def several_with_lrn(model: keras.Model, precision: Precision) -> Lowered:
+    """Raises ExportError for an LRN that would be fitted: fits are measured on images, and there are several inputs."""
+    from fmnist_edge.models.layers import LocalResponseNormalization
+
+    if precision.lrn != "fitted":
+        return with_lrn(model, precision.lrn)
+    found = [layer.name for layer in model.layers if isinstance(layer, LocalResponseNormalization)]
+    if found:
+        raise ExportError(
+            f"{precision.format} {precision.name} fits {', '.join(found)} to the images of a model with one input, and "
+            f"this one has {len(model.inputs)}; choose another precision"
+        )
+    return Lowered(model)
 
 
 def with_lrn(

@@ -11,11 +11,10 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError, UnavailableError
 from fmnist_edge.export.exporter import Census, Exporter, export_errors
+from fmnist_edge.export.several import Samples
 from fmnist_edge.export.via_onnx import ONNX_PACKAGES, convert_in_child, float32_onnx
 from fmnist_edge.runtime.engines.ncnn import BIN, PARAM
 from fmnist_edge.worker.temporary import temporary_folder
@@ -37,7 +36,7 @@ class NcnnExporter(Exporter):
         model: keras.Model,
         precision: Precision,
         batch: int | None,
-        calibration: np.ndarray | None,
+        calibration: Samples | None,
         keep_float: tuple[str, ...] = (),
     ) -> bytes:
         with export_errors(f"ncnn {precision.name} conversion"):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.catalog.runtimes import Runtime
 from fmnist_edge.errors import ExportError
@@ -22,6 +20,7 @@ from fmnist_edge.export.onnx_precisions import to_dynamic_int8, to_int8
 from fmnist_edge.export.onnx_repair import repair, used_in_bodies
 from fmnist_edge.export.onnx_runtimes import obstacles_in
 from fmnist_edge.export.options import DEFAULT_OPSET
+from fmnist_edge.export.several import Samples
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +39,7 @@ class OnnxExporter(Exporter):
         model: keras.Model,
         precision: Precision,
         batch: int | None,
-        calibration: np.ndarray | None,
+        calibration: Samples | None,
         keep_float: tuple[str, ...] = (),
     ) -> bytes:
         with export_errors(f"ONNX {precision.name} conversion"), quiet():
@@ -60,7 +59,7 @@ class OnnxExporter(Exporter):
             if precision.io == "uint8":
                 to_uint8(proto)
             proto.graph.name = model.name
-            check_model(proto)
+            check_model(proto, model)
             return proto.SerializeToString(deterministic=True)
 
     def census(self, content: bytes) -> Census:
@@ -85,7 +84,7 @@ class OnnxExporter(Exporter):
 
 
 def to_precision(
-    proto: onnx.ModelProto, precision: Precision, calibration: np.ndarray | None, keep_float: tuple[str, ...] = ()
+    proto: onnx.ModelProto, precision: Precision, calibration: Samples | None, keep_float: tuple[str, ...] = ()
 ) -> onnx.ModelProto:
     """Convert a float32 model, whose nodes are named by layer, to `precision`.
 

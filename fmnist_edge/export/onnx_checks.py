@@ -10,6 +10,7 @@ from fmnist_edge.errors import ExportError
 from fmnist_edge.export.exporter import IN_NO_FORMAT
 from fmnist_edge.export.onnx_conversion import layer_of_op, way_out
 from fmnist_edge.export.onnx_names import STANDARD_DOMAINS, all_nodes, path_of
+from fmnist_edge.export.several import Samples, answers, parts
 from fmnist_edge.runtime.engines.onnx_session import SILENT, import_onnxruntime
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def check_ops_known(proto: onnx.ModelProto, model: keras.Model) -> None:
         raise ExportError(f"the ONNX graph calls a function, {proto.functions[0].name!r}; try another format")
 
 
-def check_conversion(proto: onnx.ModelProto, model: keras.Model, images: np.ndarray | None) -> None:
+def check_conversion(proto: onnx.ModelProto, model: keras.Model, images: Samples | None) -> None:
     """Raises ExportError when a float32 ONNX model gives other scores than its Keras model.
 
     For precisions with integers: their files differ from Keras by their quantisation, so that a wrong conversion would
@@ -53,13 +54,19 @@ def check_conversion(proto: onnx.ModelProto, model: keras.Model, images: np.ndar
 
     size = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
     if images is None:
-        images = np.random.default_rng(0).random((1, *model.input_shape[1:]), dtype=np.float32)
-    batch = np.repeat(images[:1], size, axis=0)
+        rng = np.random.default_rng(0)
+        images = tuple(rng.random((1, *tuple(item.shape)[1:]), dtype=np.float32) for item in model.inputs)
+    batch = [np.repeat(array[:1], size, axis=0) for array in parts(images)]
     options = onnxruntime.SessionOptions()
     options.log_severity_level = SILENT
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    found = session.run(None, {proto.graph.input[0].name: batch})[0]
-    expected = np.asarray(model(batch, training=False))
+    feed = {item.name: array for item, array in zip(proto.graph.input, batch, strict=True)}
+    for found, tensor in zip(session.run(None, feed), answers(model, batch), strict=True):
+        check_output(found, np.asarray(tensor))
+
+
+def check_output(found: np.ndarray, expected: np.ndarray) -> None:
+    """Raises ExportError when an output is another one than Keras's."""
     if not np.isfinite(expected).all():
         return
     difference, limit = float(np.abs(found - expected).max()), LIMIT * float(np.abs(expected).max())
@@ -70,17 +77,19 @@ def check_conversion(proto: onnx.ModelProto, model: keras.Model, images: np.ndar
         )
 
 
-def check_model(proto: onnx.ModelProto) -> None:
+def check_model(proto: onnx.ModelProto, model: keras.Model) -> None:
     """Check structure, types and shapes, the latter with constants propagated. Raises what onnx.checker does.
 
-    Raises ExportError if the model has more than one input or output.
+    Raises ExportError if it has other numbers of inputs or outputs than the Keras model.
     """
     import onnx
 
     counts = len(proto.graph.input), len(proto.graph.output)
-    if counts != (1, 1):
+    expected = len(model.inputs), len(model.outputs)
+    if counts != expected:
         raise ExportError(
-            f"the ONNX graph has {counts[0]} inputs and {counts[1]} outputs; expected one of each; try another format"
+            f"the ONNX graph has {counts[0]} inputs and {counts[1]} outputs; expected {expected[0]} and {expected[1]}; "
+            "try another format"
         )
     onnx.checker.check_model(proto, full_check=True)
     onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)

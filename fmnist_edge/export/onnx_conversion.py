@@ -12,6 +12,7 @@ from fmnist_edge.errors import ExportError, one_line
 from fmnist_edge.export.layer_names import LayerNames, operation_names
 from fmnist_edge.export.onnx_handlers import handlers
 from fmnist_edge.export.onnx_names import all_nodes
+from fmnist_edge.export.several import answers, converted_names, has_several
 from fmnist_edge.export.tracing import operation_scopes
 
 if TYPE_CHECKING:
@@ -21,29 +22,35 @@ if TYPE_CHECKING:
 
 __all__ = ["float_model", "layer_of_op", "way_out"]
 
-INPUT = "image"
 FAILURE = "Failed to convert node"  # how tf2onnx's log message begins; it leaves the op half converted and goes on
 
 
 def float_model(model: keras.Model, batch: int | None, opset: int) -> onnx.ModelProto:
-    """The float32 ONNX model of a Keras model, as tf2onnx names it. Its only input is the image.
+    """The float32 ONNX model of a Keras model, as tf2onnx names it. Its inputs are the model's, in their order.
 
     Raises ExportError when the model has no graph for this batch, or an op has settings that tf2onnx cannot convert.
     """
     import tensorflow as tf
     import tf2onnx
 
-    signature = [tf.TensorSpec((batch, *model.input_shape[1:]), tf.float32, name=INPUT)]
-    function = tf.function(lambda image: model(image, training=False), input_signature=signature)
+    names = converted_names(model)
+    signature = [
+        tf.TensorSpec((batch, *tuple(tensor.shape)[1:]), tf.float32, name=name)
+        for name, tensor in zip(names, model.inputs, strict=True)
+    ]
+    if has_several(model):
+        function = tf.function(lambda *inputs: answers(model, inputs), input_signature=signature)
+    else:
+        function = tf.function(lambda image: model(image, training=False), input_signature=signature)
     concrete = trace(function, signature)
     options: dict[str, Any] = {"opset": opset, "custom_op_handlers": handlers()}
     with failures(model):
         if any(tensor.dtype != tf.resource for tensor in concrete.captured_inputs):
             proto, _ = tf2onnx.convert.from_graph_def(
                 frozen_graph(concrete),
-                input_names=[f"{INPUT}:0"],
+                input_names=[f"{name}:0" for name in names],
                 output_names=[tensor.name for tensor in concrete.outputs],
-                tensors_to_rename={f"{INPUT}:0": INPUT},
+                tensors_to_rename={f"{name}:0": name for name in names},
                 **options,
             )
         else:

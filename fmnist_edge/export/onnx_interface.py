@@ -25,6 +25,11 @@ def to_uint8(proto: onnx.ModelProto) -> None:
     Raises ExportError if the model computes with its float input, or its last op does so in float.
     """
     graph = proto.graph
+    if len(graph.input) > 1 or len(graph.output) > 1:
+        raise ExportError(
+            f"the model has {len(graph.input)} inputs and {len(graph.output)} outputs, and --io is for ONNX files with "
+            "one of each; leave --io out"
+        )
     first, last = graph.input[0], graph.output[0]
     readers = [node for node in graph.node if first.name in names_read_by(node)]
     maker = next((node for node in graph.node if last.name in node.output), None)

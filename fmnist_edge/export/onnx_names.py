@@ -47,9 +47,11 @@ def name_by_layer(
     """
     layer_names = LayerNames(layers, map(path_of, graph.node))
     uses = Counter(name for node in graph.node for name in names_read_by(node))
-    start = graph.input[0].name
-    renaming = Renaming({start: start, graph.output[0].name: OUTPUT, "": ""})
-    layer_of_tensor = {start: start}
+    starts = {item.name: item.name for item in graph.input}
+    ends = [OUTPUT] if len(graph.output) == 1 else [f"{OUTPUT}_{index:02}" for index in range(len(graph.output))]
+    ended = {item.name: name for item, name in zip(graph.output, ends, strict=True)}
+    renaming = Renaming({**starts, **ended, "": ""})
+    layer_of_tensor = dict(starts)
     weights = {item.name: item for item in graph.initializer}
     for node in graph.node:
         own_weights = [name for name in node.input if name in weights and uses[name] == 1]
@@ -58,7 +60,8 @@ def name_by_layer(
         layer = next((name for name in candidates if name in layers), previous)
         layer_of_tensor |= dict.fromkeys(node.output, layer)
         renaming.rename(node, layer)
-    graph.output[0].name = OUTPUT
+    for item, name in zip(graph.output, ends, strict=True):
+        item.name = name
     clear_notes(graph)
     used = [weights.pop(name) for name in renaming.names if name in weights]  # in order of first use
     for item in used:

@@ -24,6 +24,7 @@ from fmnist_edge.export.onnx_activations import (
 from fmnist_edge.export.onnx_float16 import opset_of
 from fmnist_edge.export.onnx_islands import Ranges, float_islands, measure
 from fmnist_edge.export.onnx_names import layer_of
+from fmnist_edge.export.several import Samples
 from fmnist_edge.worker import telemetry
 from fmnist_edge.worker.temporary import temporary_folder
 
@@ -38,7 +39,7 @@ REQUANTIZED_OPS = ("Conv", "ConvTranspose", "Gemm")
 
 def to_int8(
     model: onnx.ModelProto,
-    images: np.ndarray | None,
+    images: Samples | None,
     keep_float: Collection[str] = (),
     *,
     per_channel: bool = True,
@@ -72,9 +73,9 @@ def to_int8(
 
     if images is None:
         raise ExportError("ONNX int8 needs calibration images; got none")
-    name, batch = input_of(model)
+    names, batch = inputs_of(model)
     fuse_hard_activations(model.graph, opset_of(model))
-    ranges = measure(model, iter(CalibrationReader(name, images, batch or 1).get_next, None))
+    ranges = measure(model, iter(CalibrationReader(names, images, batch or 1).get_next, None))
     excluded = {
         *node_names(keep_float, model.graph),
         *nodes_without_range(model.graph),
@@ -89,7 +90,7 @@ def to_int8(
         quantize_static(
             source,
             target,
-            CalibrationReader(name, images, batch or 1),
+            CalibrationReader(names, images, batch or 1),
             quant_format=QuantFormat.QDQ,
             per_channel=per_channel,
             reduce_range=True,
@@ -239,19 +240,19 @@ class CalibrationReader:
     If the batch is fixed, the first images are repeated to fill the last batch. That does not change the extremes.
     """
 
-    def __init__(self, name: str, images: np.ndarray, batch: int) -> None:
-        self.name = name
+    def __init__(self, names: list[str], images: Samples, batch: int) -> None:
+        self.names = names
         self.batches = batches(images, batch)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self.batches, None)
-        return None if batch is None else {self.name: batch}
+        return None if batch is None else dict(zip(self.names, batch, strict=True))
 
 
-def input_of(model: onnx.ModelProto) -> tuple[str, int | None]:
-    """The input's name and its batch size; None if that is open."""
-    item = model.graph.input[0]
-    return item.name, item.type.tensor_type.shape.dim[0].dim_value or None
+def inputs_of(model: onnx.ModelProto) -> tuple[list[str], int | None]:
+    """The inputs' names and their batch size; None if that is open."""
+    items = model.graph.input
+    return [item.name for item in items], items[0].type.tensor_type.shape.dim[0].dim_value or None
 
 
 def quantize_files(model: onnx.ModelProto, quantize: Callable[[str, str], None]) -> onnx.ModelProto:

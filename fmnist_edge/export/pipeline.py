@@ -24,12 +24,16 @@ from fmnist_edge.export.keras_comparison import check_answers
 from fmnist_edge.export.layer_names import check_layers
 from fmnist_edge.export.lowering import lower
 from fmnist_edge.export.minimum import check_oldest, runs_in
+from fmnist_edge.export.several import Samples
+from fmnist_edge.export.tensors import check_format, check_tensors, golden_inputs_for, tensor_golden_for
 from fmnist_edge.lookup import load
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.embedded import KEY, contract_text
 from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
 from fmnist_edge.runtime.golden import Golden
 from fmnist_edge.runtime.manifest import Manifest
+from fmnist_edge.runtime.tasks import TENSOR
+from fmnist_edge.runtime.tensor_golden import TensorGolden
 from fmnist_edge.worker.temporary import temporary_file
 
 __all__ = ["export"]
@@ -73,14 +77,15 @@ def export(
         check_keep_float(checkpoint, precision, keep_float)
         keep_float = checkpoint.labels(keep_float)
     images_given = None if calibration is None else as_calibration(calibration, contract)
-    prepared = None
+    prepared: Samples | None = None
+    check_format(checkpoint.model, precision)
     if precision.calibrated:
         if images_given is None:
             raise InputError(
                 f"{precision.format} {precision.name} needs calibration images shaped {contract.input_shape}; "
                 "pass --calibration images.npy"
             )
-        prepared = contract.preprocessing.apply(images_given.images, contract.input_shape)
+        prepared = images_given.prepared(contract)
     if findings is None:
         findings = findings_for(checkpoint, contract, images_given if precision.calibrated else None)
     if strict:
@@ -109,11 +114,22 @@ def export(
         content = load(inside.embed)(content, KEY, contract_text(contract))
     if tool_metadata and format.tool_metadata is not None:
         content = load(format.tool_metadata)(content, contract)
-    images = golden_images
-    if images is None:
-        images = golden_images_for(contract, images_given.images if images_given else None)
-    inputs, outputs, golden = describe_file(content, inside.name, contract, images)
-    check_answers(golden, checkpoint.model, contract, precision, batch)
+    inputs, outputs = describe_file(content, inside.name)
+    golden: Golden | TensorGolden
+    if contract.task == TENSOR:
+        samples = golden_inputs_for(contract, images_given.prepared(contract) if images_given else None)
+        with temporary_file(f"model.{inside.name}", content) as file:
+            golden = tensor_golden_for(file, contract, samples)
+        check_tensors(golden, checkpoint.model, contract, precision)
+        image = next(iter(samples.values()))[0]
+    else:
+        images = golden_images
+        if images is None:
+            images = golden_images_for(contract, images_given.images if images_given else None)
+        with temporary_file(f"model.{inside.name}", content) as file:
+            golden = golden_for(file, contract, images)
+        check_answers(golden, checkpoint.model, contract, precision, batch)
+        image = images[0]
     path = out / precision.filename
     sections = {
         "format": precision.format,
@@ -125,9 +141,9 @@ def export(
             "parameters": int(checkpoint.model.count_params()),
             **({"widened_from": checkpoint.widths} if checkpoint.widths else {}),
         },
-        "batch": inputs["shape"][0],
-        "inputs": [inputs],
-        "outputs": [outputs],
+        "batch": inputs[0]["shape"][0],
+        "inputs": inputs,
+        "outputs": outputs,
         "contract": contract.as_dict(),
         "recipe": precision.recipe(),
         "keep_float": list(keep_float),
@@ -144,7 +160,7 @@ def export(
     manifest = Manifest.of(path.name, sections)
     if format.contains is None:
         return Artifact.write(path, content, manifest)
-    sources = exporter.sources(content, manifest, images[0])
+    sources = exporter.sources(content, manifest, image)
     facts = {"size_bytes": len(content), **sources.facts}
     return Artifact.write_folder(path, sources.files, manifest.with_sections(facts))
 
@@ -173,15 +189,13 @@ def check_keep_float(checkpoint: Checkpoint, precision: Precision, keep_float: t
     check_layers(checkpoint.model, checkpoint.labels(keep_float), checkpoint.names)
 
 
-def describe_file(
-    content: bytes, format: str, contract: Contract, images: np.ndarray
-) -> tuple[JsonObject, JsonObject, Golden]:
-    """The input and output tensors as the default engine reads them from the file, and the file's golden vectors."""
+def describe_file(content: bytes, format: str) -> tuple[list[JsonObject], list[JsonObject]]:
+    """The input and output tensors as the default engine reads them from the file."""
     with temporary_file(f"model.{format}", content) as path:
         engine = ENGINES[engines_for(path)[0]].load(path)
-        entries = tensor_entry(engine.input), tensor_entry(engine.output)
+        entries = [*map(tensor_entry, engine.inputs)], [*map(tensor_entry, engine.outputs)]
         engine.close()
-        return *entries, golden_for(path, contract, images)
+        return entries
 
 
 def calibration_entry(calibration: Calibration) -> JsonObject:

@@ -24,6 +24,7 @@ from fmnist_edge.export.sections import bytes_line, differences
 from fmnist_edge.files import sha256_of
 from fmnist_edge.runtime.golden import Golden
 from fmnist_edge.runtime.manifest import Manifest, ModelFile, Recovery
+from fmnist_edge.runtime.tasks import TENSOR
 from fmnist_edge.worker.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -155,9 +156,9 @@ def check_identity(recipe: Recipe, checkpoint: Checkpoint, calibration: Calibrat
             f"{checkpoint.path} is not the model that {recipe.path} was made from: SHA-256 {checkpoint.sha256[:12]}…, "
             f"expected {recipe.model.sha256[:12]}…; name the right file with --model"
         )
-    shapes = tuple(checkpoint.model.input_shape[1:]), checkpoint.model.output_shape[-1]
+    shapes = tuple(checkpoint.model.inputs[0].shape)[1:], checkpoint.model.outputs[0].shape[-1]
     contract, used = recipe.manifest.contract, recipe.manifest.calibration
-    if shapes != (contract.input_shape, len(contract.labels)):
+    if contract.task != TENSOR and shapes != (contract.input_shape, contract.score_count):
         raise ArtifactError(f"{recipe.path}: its contract does not fit its model's shapes; the manifest is damaged")
     if used is not None and calibration is not None and calibration.sha256 != used.sha256:
         raise InputError(

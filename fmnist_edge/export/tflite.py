@@ -7,15 +7,14 @@ from collections.abc import Callable, Collection
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fmnist_edge.catalog.precisions import Precision, get_precision
 from fmnist_edge.catalog.runtimes import Runtime
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.activation_ranges import measure
 from fmnist_edge.export.exporter import Census, Exporter, OpLayers, batches, export_errors, quiet
 from fmnist_edge.export.flatbuffer import pack, unpack
-from fmnist_edge.export.layer_names import LayerNames, check_ops, operation_names, output_layer
+from fmnist_edge.export.layer_names import LayerNames, check_ops, layer_of, operation_names
+from fmnist_edge.export.several import Samples, answers, converted_names, has_several
 from fmnist_edge.export.tflite_operators import INEXACT, WRONG, Operator, float_islands, operators
 from fmnist_edge.export.tflite_refusals import check_runs, explained, not_integer_only, too_wide
 from fmnist_edge.export.tflite_repair import with_own_biases, with_small_constants
@@ -37,7 +36,7 @@ class TFLiteExporter(Exporter):
         model: keras.Model,
         precision: Precision,
         batch: int | None,
-        calibration: np.ndarray | None,
+        calibration: Samples | None,
         keep_float: tuple[str, ...] = (),
     ) -> bytes:
         with export_errors(f"TFLite {precision.name} conversion"), quiet(), warnings.catch_warnings():
@@ -59,7 +58,7 @@ class TFLiteExporter(Exporter):
         model: keras.Model,
         precision: Precision,
         batch: int | None,
-        calibration: np.ndarray | None,
+        calibration: Samples | None,
         keep_float: tuple[str, ...],
     ) -> bytes:
         converter = make_converter(fixed_batch(model, batch), precision, calibration)
@@ -119,8 +118,9 @@ def op_makers(content: bytes, model: keras.Model) -> OpLayers:
     names = [graph.tensors[op.outputs[0]].name.decode() for op in graph.operators]
     read = LayerNames(operation_names(model), names, model.name)
     made_by = {name: read.of(name) for name in names}
-    output = graph.tensors[graph.outputs[0]].name.decode()
-    made_by[output] = (*made_by.get(output, ()), output_layer(model))  # its name is the signature's, not the layer's
+    for index, tensor in zip(graph.outputs, model.outputs, strict=True):
+        output = graph.tensors[index].name.decode()
+        made_by[output] = (*made_by.get(output, ()), layer_of(tensor))  # its name is the signature's, not the layer's
     return made_by
 
 
@@ -133,11 +133,19 @@ def fixed_batch(model: keras.Model, batch: int | None) -> keras.Model:
     """`model` with an input of a fixed batch size. An open batch (None) costs SHAPE, STRIDED_SLICE and PACK ops."""
     import keras
 
-    inputs = keras.Input(batch_shape=(batch, *model.input_shape[1:]), name="image")
-    return keras.Model(inputs, model(inputs, training=False), name=model.name)
+    if not has_several(model):
+        inputs = keras.Input(batch_shape=(batch, *model.input_shape[1:]), name="image")
+        return keras.Model(inputs, model(inputs, training=False), name=model.name)
+    several = [
+        keras.Input(batch_shape=(batch, *tuple(tensor.shape)[1:]), name=name)
+        for name, tensor in zip(converted_names(model), model.inputs, strict=True)
+    ]
+    # By names, whose alphabetical order TensorFlow takes.
+    outputs = {f"output_{index:02}": output for index, output in enumerate(answers(model, several))}
+    return keras.Model(several, outputs, name=model.name)
 
 
-def make_converter(model: keras.Model, precision: Precision, calibration: np.ndarray | None) -> tf.lite.TFLiteConverter:
+def make_converter(model: keras.Model, precision: Precision, calibration: Samples | None) -> tf.lite.TFLiteConverter:
     """A TFLiteConverter set up for `precision`."""
     import tensorflow as tf
 
@@ -151,8 +159,8 @@ def make_converter(model: keras.Model, precision: Precision, calibration: np.nda
     if precision.calibrated:
         if calibration is None:
             raise ExportError(f"TFLite {precision.name} needs calibration images; got none")
-        size = model.input_shape[0] or 1
-        converter.representative_dataset = lambda: ([batch] for batch in batches(calibration, size))
+        size = model.inputs[0].shape[0] or 1
+        converter.representative_dataset = lambda: map(list, batches(calibration, size))
         converter.target_spec.supported_ops = operator_sets(precision)
         converter.inference_input_type = converter.inference_output_type = tf.as_dtype(precision.io)
     return converter
@@ -188,7 +196,7 @@ def quantize_int8(
     images = converter.representative_dataset
     converter.representative_dataset = lambda: islice(images(), 1)
     converter._experimental_calibrate_only = True
-    measured = measure(converter.convert(), (batch for (batch,) in images()))
+    measured = measure(converter.convert(), map(tuple, images()))
     content = measured.content
     made_by = op_layers(content)
     kinds = WRONG["int8"] if precision.integer_only else (*WRONG["int8"], *INEXACT)

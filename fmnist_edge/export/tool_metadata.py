@@ -28,11 +28,13 @@ RGB, GREYSCALE, TENSOR_AXIS_LABELS = 1, 2, 2
 
 def add(content: bytes, contract: Contract) -> bytes:
     """A `.tflite` file with the metadata and the labels. Unchanged for inputs that those tools do not know: other than
-    images with channels last, greyscale or RGB.
+    images with channels last, greyscale or RGB. Unchanged too for outputs that do not have one label each.
 
     Raises ExportError when the file has such metadata already.
     """
     if contract.layout != "NHWC" or len(contract.input_shape) != 3 or contract.input_shape[2] not in (1, 3):
+        return content
+    if contract.dtype != "uint8" or contract.score_count != len(contract.labels) or not contract.labels:
         return content
     if zipfile.is_zipfile(io.BytesIO(content)):
         raise ExportError("the TFLite file has associated files already")

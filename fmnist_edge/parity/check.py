@@ -13,19 +13,23 @@ from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.checkpoints import load as load_checkpoint
-from fmnist_edge.errors import ArtifactError
+from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.export.contracts import contradiction
 from fmnist_edge.export.first_layer import first_layer_warning
-from fmnist_edge.parity import ParityReport, compare, gate_for
+from fmnist_edge.parity import Gate, ParityReport, compare, gate_for
+from fmnist_edge.parity.check_tensors import check_tensor_artifact, keras_outputs
 from fmnist_edge.parity.elsewhere import Elsewhere, ElsewhereReport, compare_machines
 from fmnist_edge.parity.evaluation import Evaluation
 from fmnist_edge.parity.label_order import label_order
+from fmnist_edge.parity.labels import check_labels, compare_labels, health_of_labels
 from fmnist_edge.parity.outside import outside_images
 from fmnist_edge.parity.reference import ReferenceHealth, reference_health
 from fmnist_edge.parity.reliability import Reliability, reliability
+from fmnist_edge.parity.tensors import TensorReport
 from fmnist_edge.parity.verdict import ParityVerdict
-from fmnist_edge.runtime import Classifier, Preprocessing
+from fmnist_edge.runtime import Classifier, Model
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.tasks import CLASSIFICATION, TENSOR
 
 __all__ = ["CheckedArtifact", "Reference", "check", "scores_of"]
 
@@ -55,7 +59,7 @@ class CheckedArtifact:
 
     artifact: Artifact
     engine: str
-    report: ParityReport
+    report: ParityReport | TensorReport
     reference: Reference | None = None
     reliability: Reliability | None = None
     elsewhere: ElsewhereReport | None = None
@@ -124,11 +128,26 @@ def check(
     """
     # Unknown precisions and unusable files are found before minutes of work.
     gates = [gate_for(artifact.precision) for artifact in artifacts]
+    outputs: dict[str, dict[str, np.ndarray]] = {}  # of tensor models
     for artifact in artifacts:
+        check_labels(evaluation.labels, artifact.contract)
         check_loads(artifact)
-    references: dict[tuple[str, Preprocessing], Reference] = {}
+    references: dict[tuple[object, ...], Reference] = {}
     for artifact, gate in zip(artifacts, gates, strict=True):
-        key = (artifact.model_sha256, artifact.contract.preprocessing)
+        contract = artifact.contract
+        if contract.task == TENSOR:
+            if elsewhere is not None:
+                raise InputError(f"{artifact.path}: --on compares scores, and its task is tensor; run `doctor` there")
+            if artifact.model_sha256 not in outputs:
+                checkpoint = load_checkpoint(reference or artifact.model, folder=trained)
+                check_origin(artifact, checkpoint)
+                outputs[artifact.model_sha256] = keras_outputs(checkpoint, contract, evaluation, track)
+            compared_tensors, engine = check_tensor_artifact(
+                artifact, outputs[artifact.model_sha256], evaluation, track
+            )
+            yield CheckedArtifact(artifact, engine, compared_tensors)
+            continue
+        key = (artifact.model_sha256, contract.preprocessing, contract.task, contract.thresholds)
         if key not in references:
             checkpoint = load_checkpoint(reference or artifact.model, folder=trained)
             check_origin(artifact, checkpoint)
@@ -139,23 +158,34 @@ def check(
             there = None if elsewhere is None else elsewhere.scores[artifact.manifest.sha256]
             machines = None
             if elsewhere is not None and there is not None:
-                machines = compare_machines(scores, there, elsewhere.where, artifact.manifest.kind)
+                machines = compare_machines(scores, there, elsewhere.where, artifact.manifest.kind, artifact.contract)
                 scores, engine = there.scores, there.engine
             worth = reliability_of(artifact, classifier, scores, evaluation)
-        report = compare(
-            references[key].scores,
-            scores,
-            gate,
-            labels=evaluation.labels,
-            published_accuracy=published(artifact.model) if evaluation.published else None,
-            output=artifact.contract.output,
-        )
+        report = compared(artifact, references[key].scores, scores, gate, evaluation)
         yield CheckedArtifact(artifact, engine, report, references[key], reliability=worth, elsewhere=machines)
+
+
+def compared(
+    artifact: Artifact, reference: np.ndarray, scores: np.ndarray, gate: Gate, evaluation: Evaluation
+) -> ParityReport:
+    if artifact.contract.task != CLASSIFICATION:
+        return compare_labels(reference, scores, gate, artifact.contract, evaluation.labels)
+    return compare(
+        reference,
+        scores,
+        gate,
+        labels=evaluation.labels,
+        published_accuracy=published(artifact.model) if evaluation.published else None,
+        output=artifact.contract.output,
+    )
 
 
 def check_loads(artifact: Artifact) -> None:
     """Raises ArtifactError unless the artifact loads and runs in a child process; file and manifest may be hostile."""
-    Classifier.load(artifact.path, try_first=True).close()
+    if artifact.contract.task == TENSOR:
+        Model.load(artifact.path, try_first=True).close()
+    else:
+        Classifier.load(artifact.path, try_first=True).close()
 
 
 def scores_of(classifier: Classifier, images: np.ndarray, track: Track, label: str) -> np.ndarray:
@@ -168,14 +198,17 @@ def judged_reference(checkpoint: Checkpoint, contract: Contract, evaluation: Eva
     images = evaluation.images
     scores = reference_scores(checkpoint, contract, images, track)
     order = None
-    if evaluation.labels is not None:
+    if evaluation.labels is not None and contract.task == CLASSIFICATION:
         order = label_order(scores.argmax(axis=1), evaluation.labels, contract.labels, evaluation.source)
     doubts = (
         order,
         contradiction(contract.preprocessing, checkpoint),
         first_layer_warning(checkpoint.model, contract, images, f"the images ({evaluation.source})"),
     )
-    health = reference_health(scores, images, evaluation.labels, contract.output)
+    if contract.task == CLASSIFICATION:
+        health = reference_health(scores, images, evaluation.labels, contract.output)
+    else:
+        health = health_of_labels(scores, images, evaluation.labels, contract)
     return Reference(scores, health, tuple(doubt for doubt in doubts if doubt))
 
 

@@ -11,6 +11,8 @@ from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.remote.scores import MachineScores
 from fmnist_edge.catalog.gates import ENGINE_AGREEMENT
 from fmnist_edge.parity.matrix.suite import agreement
+from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.tasks import answers_of, differ
 
 __all__ = ["Elsewhere", "ElsewhereReport", "compare_machines"]
 
@@ -31,7 +33,7 @@ class ElsewhereReport:
 
     Attributes:
         where: the name that the user gave; machine, engine: what the machine says of itself.
-        agreement: share of images with the same top class as on this machine.
+        agreement: share of images with the same answer as on this machine: the same top class, or all labels the same.
         max_abs_delta: largest difference of a score.
         differing: indices of the images with another top class.
         passed: whether the agreement reaches the gate; ties pass.
@@ -57,10 +59,12 @@ class ElsewhereReport:
         return asdict(self)
 
 
-def compare_machines(here: np.ndarray, there: MachineScores, where: str, kind: str) -> ElsewhereReport:
-    """Compare scores float32 (n, classes) of this machine with those of another. `kind`: see `Manifest.kind`."""
-    found = agreement(here, there.scores, ENGINE_AGREEMENT[kind])
-    differing = np.flatnonzero(here.argmax(axis=1) != there.scores.argmax(axis=1))
+def compare_machines(
+    here: np.ndarray, there: MachineScores, where: str, kind: str, contract: Contract
+) -> ElsewhereReport:
+    """Compare scores float32 (n, score_count) of this machine with those of another. `kind`: see `Manifest.kind`."""
+    found = agreement(here, there.scores, ENGINE_AGREEMENT[kind], contract)
+    differing = np.flatnonzero(differ(answers_of(here, contract), answers_of(there.scores, contract)))
     return ElsewhereReport(
         where,
         there.machine,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -10,8 +12,9 @@ from fmnist_edge.data import fashion_mnist
 from fmnist_edge.data.labelled import read_labelled
 from fmnist_edge.errors import InputError
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.tasks import MULTILABEL, TENSOR
 
-__all__ = ["Evaluation", "evaluation_for"]
+__all__ = ["Evaluation", "evaluation_for", "evaluation_of"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Evaluation:
         source: a name for the images.
         published: whether the zoo's published accuracies refer to these images.
         notes: one line each about what was left out.
+        arrays: for a tensor model: name of an input -> uint8 or float (n, *shape); `images` is the first of them.
     """
 
     images: np.ndarray
@@ -31,6 +35,33 @@ class Evaluation:
     source: str
     published: bool
     notes: tuple[str, ...] = ()
+    arrays: Mapping[str, np.ndarray] | None = None
+
+
+def evaluation_of(
+    contract: Contract,
+    images: str | None,
+    labels: str | None,
+    limit: int | None,
+    folder: str | None,
+    *,
+    skip_bad: bool = False,
+) -> Evaluation:
+    """See `evaluation_for`. The examples of a tensor model are arrays by name."""
+    if contract.task != TENSOR:
+        return evaluation_for(images, labels, limit, folder, contract, skip_bad=skip_bad)
+    from fmnist_edge.parity.tensors import read_inputs
+
+    if labels is not None:
+        raise InputError("--labels: the model's task is tensor, which has no labels; leave them out")
+    if images is None:
+        names = ", ".join(tensor.name for tensor in contract.inputs)
+        raise InputError(
+            f"the model's task is tensor, so it needs examples: --images FILE.npz with an array for {names}"
+        )
+    arrays = read_inputs(images, contract, limit)
+    first = arrays[contract.inputs[0].name]
+    return Evaluation(first, None, Path(images).name, published=False, arrays=arrays)
 
 
 def evaluation_for(
@@ -62,6 +93,13 @@ def evaluation_for(
         # The published accuracy refers to all images; the first few may be harder.
         whole = limit is None or limit >= len(test)
         return Evaluation(test.images[:limit], test.labels[:limit], "the Fashion-MNIST test set", published=whole)
-    found = read_labelled(images, contract.input_shape, labels=labels, resize=contract.resize, skip_bad=skip_bad)
+    found = read_labelled(
+        images,
+        contract.input_shape,
+        labels=labels,
+        resize=contract.resize,
+        skip_bad=skip_bad,
+        several=contract.task == MULTILABEL,
+    )
     found = found.classes_in(contract.labels).first(limit)
     return Evaluation(found.images, found.labels, found.source, published=False, notes=found.notes)

@@ -48,13 +48,19 @@ class ReferenceHealth:
 
 
 def reference_health(
-    scores: np.ndarray, images: np.ndarray, labels: np.ndarray | None, output: str = "logits"
+    scores: np.ndarray,
+    images: np.ndarray,
+    labels: np.ndarray | None,
+    output: str = "logits",
+    answers: np.ndarray | None = None,
 ) -> ReferenceHealth:
     """Judge the reference by its scores (n, classes) on images uint8 or float (n, ...) with class indices (n,).
 
-    `output`: "logits" or "probabilities". Little evidence is no reason to doubt: a few images prove neither.
+    `output`: "logits" or "probabilities". `answers`: class indices (n,); None for those with the largest score. Little
+    evidence is no reason to doubt: a few images prove neither.
     """
-    answers, variation = scores.argmax(axis=1), variation_of(scores, images, output)
+    answers = scores.argmax(axis=1) if answers is None else answers
+    variation = variation_of(scores, images, output)
     constant = variation is not None and variation < LEAST_VARIATION and len(np.unique(answers)) == 1
     alike = (
         f"the Keras model itself answers class {answers[0]} to all {len(scores):,} images, with scores that hardly "

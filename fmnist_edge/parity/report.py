@@ -11,7 +11,7 @@ from fmnist_edge.catalog.gates import CATASTROPHIC_DROP, CATASTROPHIC_IMAGES, EN
 from fmnist_edge.errors import InputError
 from fmnist_edge.parity.statistics import Statistics, shows_share, statistics_of
 
-__all__ = ["ParityReport", "compare"]
+__all__ = ["LabelReport", "ParityReport", "TaskReport", "check_scores", "compare"]
 
 WORST_IMAGES = 10
 DECIDES = f"{ENOUGH_IMAGES:,} images decide it"
@@ -27,6 +27,34 @@ class Miss:
 
 
 @dataclass(frozen=True)
+class LabelReport:
+    """One label of a multilabel model: shares of images with the same answer, and with the right one.
+
+    What needs labels is None without them; the average precision also without an image that has this label.
+    """
+
+    label: str
+    agreement: float
+    reference_accuracy: float | None = None
+    accuracy: float | None = None
+    reference_average_precision: float | None = None
+    average_precision: float | None = None
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """What a binary or multilabel comparison has besides: areas under the ROC curve, and labels with their mean AP."""
+
+    task: str
+    thresholds: tuple[float, ...]
+    reference_auc: float | None = None
+    auc: float | None = None
+    labels: tuple[LabelReport, ...] = ()
+    reference_mean_ap: float | None = None
+    mean_ap: float | None = None
+
+
+@dataclass(frozen=True)
 class ParityReport:
     """The comparison of one artifact with its reference on the same images.
 
@@ -37,6 +65,7 @@ class ParityReport:
         published_accuracy: fraction that the accuracy must reach; None if there is none.
         worst_images: indices of the worst images: first those whose top class changed, then those whose scores changed
             most.
+        task: of a binary or multilabel model; None for a classification.
     """
 
     images: int
@@ -49,6 +78,7 @@ class ParityReport:
     worst_images: tuple[int, ...]
     statistics: Statistics
     gate: Gate
+    task: TaskReport | None = None
 
     @property
     def failures(self) -> list[str]:
@@ -79,7 +109,8 @@ class ParityReport:
             return None
         differing = round((1 - self.agreement) * self.images)
         shown = self.images >= ENOUGH_IMAGES or shows_share(differing, self.images, 1 - least)
-        text = f"argmax agreement {self.agreement:.4%} is below {least:.2%}"
+        what = "argmax agreement" if self.task is None else "agreement"
+        text = f"{what} {self.agreement:.4%} is below {least:.2%}"
         return Miss(text if shown else f"{text} by {differing} of {self.images:,} images; {DECIDES}", shown)
 
     def missed_accuracy(self) -> list[Miss]:
@@ -131,7 +162,10 @@ class ParityReport:
             "outcome": self.outcome,
             "passed": self.passed,
         }
-        return {**asdict(self), **derived}
+        found = {**asdict(self), **derived}
+        if self.task is None:
+            del found["task"]
+        return found
 
 
 def compare(
@@ -153,16 +187,13 @@ def compare(
     Raises InputError when the shapes differ, there are no images, a label is not a class index, a score is not finite,
     or `output` is something else.
     """
-    if reference.shape != candidate.shape or reference.ndim != 2 or not len(reference):
-        raise InputError(f"scores are {reference.shape} and {candidate.shape}; expected the same (n, classes), n >= 1")
+    check_scores(reference, candidate)
     if labels is not None and labels.shape != (len(reference),):
         raise InputError(f"labels are {labels.shape}; expected ({len(reference)},)")
     classes = reference.shape[1]
     if labels is not None and not 0 <= labels.min() <= labels.max() < classes:
         # With labels that count from 1, both models would be equally wrong on every image.
         raise InputError(f"labels are {labels.min()} to {labels.max()}; expected class indices 0 to {classes - 1}")
-    if not (np.isfinite(reference).all() and np.isfinite(candidate).all()):
-        raise InputError("scores contain NaN or infinity; expected finite scores; export the model again")
     delta = np.abs(candidate.astype(np.float64) - reference.astype(np.float64))
     flipped = reference.argmax(axis=1) != candidate.argmax(axis=1)
     order = np.lexsort((np.arange(len(delta)), -delta.max(axis=1), ~flipped))
@@ -180,6 +211,14 @@ def compare(
         ),
         gate=gate,
     )
+
+
+def check_scores(reference: np.ndarray, candidate: np.ndarray) -> None:
+    """Raises InputError unless both have the same finite scores (n, classes), n >= 1."""
+    if reference.shape != candidate.shape or reference.ndim != 2 or not len(reference):
+        raise InputError(f"scores are {reference.shape} and {candidate.shape}; expected the same (n, classes), n >= 1")
+    if not (np.isfinite(reference).all() and np.isfinite(candidate).all()):
+        raise InputError("scores contain NaN or infinity; expected finite scores; export the model again")
 
 
 def accuracy(scores: np.ndarray, labels: np.ndarray | None) -> float | None:

@@ -21,13 +21,13 @@ class Statistics:
         flip_rate: share of images whose top class changed, for better or worse.
         class_flip_rates: the flip rate for each class that the reference predicts; None for a class that it never
             predicts. These rates need no labels.
-        confidence: how far the confidence shifted.
+        confidence: how far the confidence shifted; None for a tensor model, which has none.
     """
 
     accuracy: PairedAccuracy | None
     flip_rate: float
     class_flip_rates: tuple[float | None, ...]
-    confidence: ConfidenceDrift
+    confidence: ConfidenceDrift | None
 
 
 def statistics_of(

@@ -9,6 +9,7 @@ from typing import Any
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.parity.report import ParityReport
+from fmnist_edge.parity.tensors import TensorReport
 
 __all__ = ["ParityVerdict"]
 
@@ -22,7 +23,7 @@ class ParityVerdict:
         engine: name and version of the engine that ran it.
         images, source: number of images, and what they are.
         accuracy, reference_accuracy: fractions; None without labels.
-        agreement: share of images with the same top class as the Keras model.
+        agreement: share of images with the same top class as the Keras model; of a tensor model, see TensorReport.
         max_abs_delta: largest difference of a score.
         verdict: "non-inferior", "inferior" or "inconclusive", see PairedAccuracy; None without labels or a margin.
         passed: whether no part of its precision's gate is shown to be missed.
@@ -44,7 +45,7 @@ class ParityVerdict:
     undecided: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, report: ParityReport, *, sha256: str, engine: str, source: str) -> ParityVerdict:
+    def of(cls, report: ParityReport | TensorReport, *, sha256: str, engine: str, source: str) -> ParityVerdict:
         paired = report.statistics.accuracy
         return cls(
             sha256=sha256,

@@ -4,12 +4,15 @@ from fmnist_edge.runtime import Classifier
 
 with Classifier.load("exported/tiny_resnet/int8.tflite") as classify:
     print(classify(image).label)          # image: uint8 (28, 28)
+
+`Model` runs what has no labels, with any number of inputs and outputs: Model.load(path)({"name": array}).
 """
 
 from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.model import Model
 from fmnist_edge.runtime.polarity import PolarityWarning
 from fmnist_edge.runtime.prediction import Prediction
 from fmnist_edge.runtime.preprocess import Preprocessing
 
-__all__ = ["Classifier", "Contract", "PolarityWarning", "Prediction", "Preprocessing"]
+__all__ = ["Classifier", "Contract", "Model", "PolarityWarning", "Prediction", "Preprocessing"]

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterable
-from functools import partial
-from itertools import repeat
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from fmnist_edge.errors import ArtifactError, InputError
+from fmnist_edge.errors import ArtifactError
+from fmnist_edge.runtime.answers import Answers
 from fmnist_edge.runtime.confidence import Confidence
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import Engine
-from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for, is_artifact
 from fmnist_edge.runtime.golden import Golden, SelfTest
 from fmnist_edge.runtime.images import fitted, read_image
-from fmnist_edge.runtime.loading import Source
+from fmnist_edge.runtime.opening import Opened, open_model
 from fmnist_edge.runtime.polarity import Polarity
-from fmnist_edge.runtime.prediction import Prediction, softmax
+from fmnist_edge.runtime.prediction import Prediction
 from fmnist_edge.runtime.runner import Runner, model_input
 from fmnist_edge.runtime.shared_runner import SharedRunner
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from fmnist_edge.runtime.given import Model
+    from fmnist_edge.runtime.given import ModelSource
 
 __all__ = ["Classifier"]
 
@@ -69,16 +66,10 @@ class Classifier:
     ) -> None:
         """`golden`: the manifest's section "golden". `reload`: creates the engine that a forked child uses.
 
-        `confidence`, `abstain`: see `load`. Raises ArtifactError when `confidence` does not fit the contract.
+        `confidence`, `abstain`: see `load`. Raises ArtifactError for a contract without labels to choose among, and
+        when `confidence` does not fit it.
         """
-        if confidence is not None:
-            confidence.check_classes(len(contract.labels))
-        elif abstain:
-            raise InputError(
-                "abstain=True needs a confidence in the manifest, and there is none; `fmnist-edge confidence` fits it"
-            )
-        self._confidence = confidence
-        self._abstain = abstain if abstain is not None else confidence is not None and confidence.abstain
+        self._answers = Answers(contract, confidence, abstain)
         self.contract = contract
         self._runner = SharedRunner(Runner(engine, contract), reload)
         self._polarity = Polarity(contract)
@@ -92,14 +83,14 @@ class Classifier:
     @classmethod
     def load(
         cls,
-        model: Model,
+        model: ModelSource,
         *,
         threads: int | None = None,
         engine: str | None = None,
         contract: Contract | None = None,
         verify: bool = False,
         try_first: bool = False,
-        manifest: Model | None = None,
+        manifest: ModelSource | None = None,
         abstain: bool | None = None,
     ) -> Classifier:
         """Load an exported file with the manifest beside it, or else with the contract inside it.
@@ -126,58 +117,24 @@ class Classifier:
         when the engine refuses it, or, with `verify`, when a golden vector fails; UnavailableError when the engine is
         not installed; InputError for an invalid argument; FileError for a model that cannot be read.
         """
-        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-            raise InputError(f"threads is {threads!r}; expected a whole number of at least 1")
-        if contract is not None and not isinstance(contract, Contract):
-            raise InputError(f"contract is {type(contract).__name__}; expected a Contract, see Contract.from_dict")
-        if isinstance(model, (str, os.PathLike)) and manifest is None:
-            return cls._load(Path(model), threads, engine, contract, verify, try_first, abstain)
-        from fmnist_edge.runtime.given import Given
 
-        given = Given.of(model, manifest, engine)
-        with given.on_disk() as path:
-            classifier = cls._load(path, threads, engine, contract, verify, try_first, abstain)
-        classifier._runner.reload = partial(given.load, classifier.engine.name, threads)
-        return classifier
-
-    @classmethod
-    def _load(
-        cls,
-        path: Path,
-        threads: int | None,
-        engine: str | None,
-        contract: Contract | None,
-        verify: bool,
-        try_first: bool,
-        abstain: bool | None,
-    ) -> Classifier:
-        name = engine or engines_for(path)[0]
-        record = ENGINES[name]
-        if not is_artifact(path):
-            raise ArtifactError(f"{path}: no such file; `fmnist-edge export MODEL` writes one")
-        source = Source.of(path, name, contract, try_first)
-
-        def reload() -> Engine:
-            source.check()
-            return record.load(path, threads)
-
-        loaded = record.load(path, threads)
-        try:
-            source.check()  # again: the file may have changed before the engine read it
-            classifier = cls(
-                loaded,
+        def make(found: Opened) -> Classifier:
+            source = found.source
+            made = cls(
+                found.engine,
                 source.contract,
                 golden=source.golden,
-                reload=reload,
+                reload=found.reload,
                 confidence=source.confidence,
                 abstain=abstain,
             )
-        except BaseException:
-            loaded.close()
-            raise
-        if verify:
-            classifier._verify(path)
-        return classifier
+            if verify:
+                made._verify(found.path)
+            return made
+
+        return open_model(
+            model, make, threads=threads, engine=engine, contract=contract, try_first=try_first, manifest=manifest
+        )
 
     def __call__(self, images: np.ndarray, *, invert: str = "never") -> Prediction | list[Prediction]:
         """Classify one image (-> Prediction) or a batch (-> list).
@@ -195,14 +152,16 @@ class Classifier:
         """
         start = time.perf_counter_ns()
         batch, one = model_input(images, self.contract)
-        answers = self._predictions(self._polarity.apply(batch, invert, 2), start)
+        batch = self._polarity.apply(batch, invert, 2)
+        answers = self._answers.predictions(self._scores(batch), batch, start)
         return answers[0] if one else answers
 
     def classify(self, images: np.ndarray, *, invert: str = "never") -> list[Prediction]:
         """Like `__call__`, but always returns a list, even for one image."""
         start = time.perf_counter_ns()
         batch, _ = model_input(images, self.contract)
-        return self._predictions(self._polarity.apply(batch, invert, 2), start)
+        batch = self._polarity.apply(batch, invert, 2)
+        return self._answers.predictions(self._scores(batch), batch, start)
 
     def from_file(self, path: str | Path | BinaryIO, *, invert: str = "never") -> Prediction:
         """Classify a PNG or JPEG, given as a path or an open file.
@@ -217,7 +176,8 @@ class Classifier:
         """
         start = time.perf_counter_ns()
         image = read_image(path, self.contract.input_shape, self.contract.resize)
-        return self._predictions(self._polarity.apply(image[None], invert, 2), start)[0]
+        batch = self._polarity.apply(image[None], invert, 2)
+        return self._answers.predictions(self._scores(batch), batch, start)[0]
 
     def fit_image(
         self, image: np.ndarray | Image.Image, *, order: str = "RGB", ground: int | tuple[int, int, int] | None = None
@@ -243,15 +203,16 @@ class Classifier:
         return fitted(image, self.contract.input_shape, self.contract.resize, order, ground)
 
     def scores(self, images: np.ndarray) -> np.ndarray:
-        """The model's dequantised outputs, float32 (n, classes): logits or probabilities, as the contract says.
+        """The model's dequantised outputs, float32 (n, classes), or (n, 1) for a binary model: logits
+        or probabilities, as the contract says.
 
         The polarity of the images is not checked. Raises the same errors as `__call__`.
         """
-        return self._runner.scores(model_input(images, self.contract)[0])
+        return self._scores(model_input(images, self.contract)[0])
 
     def warm_up(self, calls: int = 3) -> None:
         """Classify a black image `calls` times, so that memory and caches are ready for the first real image."""
-        black = np.zeros(self.contract.input_shape, np.uint8)
+        black = np.zeros(self.contract.input_shape, self.contract.dtype)
         for _ in range(calls):
             self.scores(black)
 
@@ -262,8 +223,12 @@ class Classifier:
         """
         if self._golden is None:
             raise ArtifactError("the artifact has no golden vectors; export the model again")
-        golden = Golden.from_dict(self._golden, self.contract.input_shape, len(self.contract.labels))
-        return SelfTest.of(golden, self.scores(golden.images), f"{self.engine.name} ({self.engine.version})")
+        golden = Golden.from_dict(self._golden, self.contract.input_shape, self.contract.score_count)
+        engine = f"{self.engine.name} ({self.engine.version})"
+        return SelfTest.of(golden, self.scores(golden.images), engine, self.contract)
+
+    def _scores(self, batch: np.ndarray) -> np.ndarray:
+        return self._runner.call(lambda runner: runner.scores(batch))
 
     def close(self) -> None:
         """Free the engine's memory. The classifier cannot be used afterwards."""
@@ -275,36 +240,10 @@ class Classifier:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _predictions(self, batch: np.ndarray, start: int) -> list[Prediction]:
-        """Predictions for a batch from `model_input`; `start` is the call's start time in nanoseconds."""
-        scores = self._runner.scores(batch)
-        rows = self._probabilities(scores)
-        known = self._known(scores, batch)
-        latency = time.perf_counter_ns() - start
-        labels = self.contract.labels
-        return [
-            Prediction(labels[i] if answered else None, i, float(row[i]), row, latency)
-            for row, i, answered in zip(rows, map(int, rows.argmax(axis=1)), known)
-        ]
-
-    def _probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Scores (n, classes) -> probabilities, calibrated where the manifest has a confidence."""
-        if self._confidence is not None:
-            return self._confidence.probabilities(scores, self.contract.output)
-        return softmax(scores) if self.contract.output == "logits" else scores
-
-    def _known(self, scores: np.ndarray, batch: np.ndarray) -> Iterable[bool]:
-        """Whether each answer is known; always, for a classifier that does not abstain."""
-        if self._confidence is None or not self._abstain:
-            return repeat(True)
-        return self._confidence.known(scores, self.contract.output, batch).tolist()
-
     def _verify(self, path: Path) -> None:
-        """Close and raise ArtifactError unless every golden vector passes."""
+        """Raises ArtifactError unless every golden vector passes."""
         try:
             result = self.self_test()
-            if not result.passed:
-                raise ArtifactError(f"{result.engine}: {result.advice}")
         except ArtifactError as error:
-            self.close()
             raise ArtifactError(f"{path}: {error}") from None
+        result.require(path)

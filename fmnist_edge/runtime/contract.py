@@ -14,7 +14,10 @@ from typing import Any
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ArtifactError, InputError, one_line
+from fmnist_edge.runtime.numbers import Numbers
 from fmnist_edge.runtime.preprocess import Preprocessing
+from fmnist_edge.runtime.tasks import BINARY, CLASSIFICATION, check_task
+from fmnist_edge.runtime.tensors import NamedTensor, named_tensors
 
 __all__ = ["Contract"]
 
@@ -22,13 +25,15 @@ MOST_AXES, MOST_VALUES = 6, 1 << 24  # of an image: a file must not make a devic
 
 
 CHOICES: dict[str, tuple[str | None, ...]] = {
-    "output": ("logits", "probabilities"),
-    "dtype": ("uint8",),
+    "output": ("logits", "probabilities", "numbers"),
+    "dtype": ("uint8", "float32"),
     "layout": ("NHWC", "NCHW"),
     "polarity": (None, "light-on-dark", "dark-on-light"),
     "resize": ("nearest", "box", "bilinear", "bicubic", "lanczos"),
 }
 SINCE_POLARITY = ("dtype", "layout", "polarity", "resize")  # absent from older manifests
+# Written unless they have their default, so that classifiers are exported as before, byte for byte.
+SINCE_TASK = ("task", "thresholds", "inputs", "outputs")
 
 
 @dataclass(frozen=True)
@@ -36,15 +41,21 @@ class Contract:
     """How to feed a model and how to read its output.
 
     Attributes:
-        input_shape: one image, (height, width, channels).
-        output: "logits" (the runtime applies softmax) or "probabilities".
-        labels: one name per class, in output order.
+        input_shape: one image, (height, width, channels), or one input of another shape, such as a sensor's (steps,
+            channels). Of several inputs, the first.
+        output: "logits" (the runtime applies softmax, or sigmoid), "probabilities", or "numbers" for the task tensor.
+        labels: one name per class, in output order; none for the task tensor.
         preprocessing: scale, mean and std that turn pixels into the model's input.
-        dtype: of the pixels before preprocessing: "uint8", 0..255.
+        dtype: of the input before preprocessing: "uint8" for pixels 0..255, "float32" for numbers of any range.
         layout: axes of the model's input, "NHWC" or "NCHW". Images are always (height, width, channels); they are
             transposed for "NCHW".
         polarity: of the training images: "light-on-dark", as in Fashion-MNIST, or "dark-on-light"; None for either.
         resize: Pillow's filter that stretches an image file of another size to (height, width).
+        task: "classification" (one of several classes), "binary" (one output, two labels, of which the second is the
+            positive class), "multilabel" (any number of the labels), or "tensor" (numbers in, named numbers out).
+        thresholds: of `binary`, what the positive class's probability must exceed; of `multilabel`, one for each label.
+            0.5 if none are given; empty for the other tasks.
+        inputs, outputs: of `tensor`, the names and shapes of the model's inputs and outputs in its own order.
 
     Raises ArtifactError for any other value.
 
@@ -60,6 +71,10 @@ class Contract:
     layout: str = "NHWC"
     polarity: str | None = None
     resize: str = "bilinear"
+    task: str = CLASSIFICATION
+    thresholds: tuple[float, ...] = ()
+    inputs: tuple[NamedTensor, ...] = ()
+    outputs: tuple[NamedTensor, ...] = ()
 
     def __post_init__(self) -> None:
         shape = self.input_shape
@@ -75,7 +90,16 @@ class Contract:
             if found not in choices:
                 expected = " or ".join(map(repr, choices))
                 raise ArtifactError(f"contract: {name} is {reprlib.repr(found)}; expected {expected}")
-        if not self.labels or any(not isinstance(label, str) or not is_plain(label) for label in self.labels):
+        if (self.dtype == "float32") != isinstance(self.preprocessing, Numbers):
+            raise ArtifactError(
+                f"contract: dtype {self.dtype} with {type(self.preprocessing).__name__}; expected Numbers for float32 "
+                "alone"
+            )
+        object.__setattr__(self, "thresholds", check_task(self))
+        none_allowed = bool(self.outputs)
+        if not (self.labels or none_allowed) or not all(
+            isinstance(item, str) and is_plain(item) for item in self.labels
+        ):
             raise ArtifactError(
                 "contract: labels must be a non-empty list of strings without control characters; "
                 f"found {reprlib.repr(self.labels)}"
@@ -88,20 +112,35 @@ class Contract:
         """`input_shape` in the order of `layout`."""
         return self.input_shape if self.layout == "NHWC" else (self.input_shape[2], *self.input_shape[:2])
 
+    @property
+    def score_count(self) -> int:
+        """The number of scores for one image: one for `binary`, else one for each label."""
+        return 1 if self.task == BINARY else len(self.labels)
+
     def as_dict(self) -> JsonObject:
-        return {**asdict(self), "input_shape": list(self.input_shape), "labels": list(self.labels)}
+        found = {**asdict(self), "input_shape": list(self.input_shape), "labels": list(self.labels)}
+        for name in SINCE_TASK:
+            value = found.pop(name)
+            if value and value != CLASSIFICATION:
+                found[name] = value if name == "task" else list(value)
+        return found
 
     @classmethod
     def from_dict(cls, value: Any) -> Contract:
         """Read what `as_dict` writes; missing newer fields get their default. Raises ArtifactError for other values."""
         try:
             numbers = {key: float(value["preprocessing"][key]) for key in ("scale", "mean", "std")}
+            kind = Numbers if value.get("dtype") == "float32" else Preprocessing
             return cls(
                 input_shape=sequence(value["input_shape"]),
                 output=value["output"],
                 labels=sequence(value["labels"]),
-                preprocessing=Preprocessing(**numbers),
+                preprocessing=kind(**numbers),
                 **{name: value[name] for name in SINCE_POLARITY if name in value},
+                task=value.get("task", CLASSIFICATION),
+                thresholds=tuple(map(float, sequence(value.get("thresholds", ())))),
+                inputs=named_tensors(value.get("inputs", ()), "inputs"),
+                outputs=named_tensors(value.get("outputs", ()), "outputs"),
             )
         except InputError as error:
             raise ArtifactError(f"contract: {error}; it is damaged, export the model again") from None

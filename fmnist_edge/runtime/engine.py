@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +46,7 @@ class TensorSpec:
 
 
 class Engine(ABC):
-    """A loaded model file: one image tensor in, one score tensor out. Do not share it between threads.
+    """A loaded model file: one image tensor in, one score tensor out, as a rule. Do not share it between threads.
 
     The constructor takes (path, threads) and the `settings` of its record in `engine_catalog`; `threads=None` leaves
     the engine's default. It imports the engine's library and does not catch the ImportError when that is not installed.
@@ -54,6 +55,7 @@ class Engine(ABC):
     Attributes:
         name, survives_fork: from its record; `EngineRecord.load` sets them.
         version: name and version of the library.
+        input, output: the first of each; of a model with one, the only one.
         placement: for an engine on a GPU, which device runs which op.
         arena: bytes of memory that a microcontroller needs, by part; None for an engine that cannot tell. Valid after
             a run.
@@ -65,6 +67,21 @@ class Engine(ABC):
     input: TensorSpec
     output: TensorSpec
     placement: Placement | None = None
+    _input_specs: tuple[TensorSpec, ...] = ()  # of engines that run models with several
+    _output_specs: tuple[TensorSpec, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """All inputs, in the file's order."""
+        return self._input_specs or (self.input,)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return self._output_specs or (self.output,)
+
+    def run_all(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """An array for each input, of its dtype and shape -> a new array for each output."""
+        return [self.run(arrays[0])]
 
     @abstractmethod
     def run(self, batch: np.ndarray) -> np.ndarray:

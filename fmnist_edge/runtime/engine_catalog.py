@@ -27,18 +27,15 @@ class EngineRecord:
 
     Attributes:
         implementation: "module:class".
-        title: the library's usual name.
-        install: the command that installs it.
+        title, install: the library's usual name, and the command that installs it.
         suffixes: suffixes of the files it runs.
         settings: keyword arguments of the class, besides path and threads.
         target: CPU or GPU. GPU engines run only when they are named.
         requirement: the pip requirement, with a version range, for devices; None for an engine not installed there.
         shipped: whether it is in a device bundle by default.
-        timed: whether `bench` times it by default.
-        compared: whether `matrix` runs it by default.
+        timed, compared: whether `bench` times it, and whether `matrix` runs it, by default.
         slow: whether it takes 10 to 20 ms per image; `matrix` gives it fewer images.
-        witness: whether its difference from the default engine helps to set the tolerance of golden vectors. Witnesses
-            round differently, and all of them are correct.
+        witness: whether the tolerance of golden vectors comes from it: it rounds otherwise, and is correct too.
         survives_fork: whether a forked child can load the model again.
         process_threads: whether the number of threads is set for the whole process, not for one engine.
         own_environment: whether it needs packages that conflict with other engines.
@@ -62,6 +59,7 @@ class EngineRecord:
     process_threads: bool = False
     own_environment: bool = False
     folders: bool = False
+    several: bool = False  # whether it runs models with several inputs or outputs
 
     def load(self, path: str | Path, threads: int | None = None) -> Engine:
         """Load the model file at `path`; `threads=None` leaves the engine's default.
@@ -90,15 +88,18 @@ class EngineRecord:
         return engine
 
 
-LITERT: dict[str, Any] = {"title": "LiteRT", "install": "pip install ai-edge-litert", "suffixes": (".tflite",)}
+TFLITE: dict[str, Any] = {"suffixes": (".tflite",), "several": True}
+LITERT: dict[str, Any] = {"title": "LiteRT", "install": "pip install ai-edge-litert", **TFLITE}
 LITERT_RANGE = "ai-edge-litert>=2.1,<3"
-ONNX: dict[str, Any] = {"title": "ONNX Runtime", "install": "pip install onnxruntime", "suffixes": (".onnx",)}
+ONNX_FILES: dict[str, Any] = {"suffixes": (".onnx",), "several": True}
+ONNX: dict[str, Any] = {"title": "ONNX Runtime", "install": "pip install onnxruntime", **ONNX_FILES}
 ONNX_RANGE = "onnxruntime>=1.19,<2"
 CUDA: dict[str, Any] = {
     **ONNX,
     "install": "pip install 'onnxruntime-gpu[cuda,cudnn]', in an environment of its own",
     "target": GPU,
     "survives_fork": False,
+    "several": False,
 }
 NCNN: dict[str, Any] = {
     "title": "ncnn",
@@ -114,6 +115,7 @@ KERAS: dict[str, Any] = {
     "timed": True,
     "survives_fork": False,
     "process_threads": True,
+    "several": True,
 }
 
 ENGINES: Catalog[EngineRecord] = Catalog(
@@ -158,9 +160,9 @@ ENGINES: Catalog[EngineRecord] = Catalog(
         EngineRecord(
             "tflite-runtime",
             "fmnist_edge.runtime.engines.litert:LiteRTEngine",
+            **TFLITE,
             title="tflite-runtime",
             install="pip install tflite-runtime 'numpy<2', in an environment of its own",
-            suffixes=(".tflite",),
             settings={"packages": ("tflite_runtime",)},
             own_environment=True,
         ),
@@ -264,7 +266,7 @@ ENGINES: Catalog[EngineRecord] = Catalog(
         EngineRecord(
             "litert-gpu",
             "fmnist_edge.runtime.engines.compiled_model:LiteRTGpuEngine",
-            **LITERT,
+            **{**LITERT, "several": False},
             target=GPU,
             survives_fork=False,
         ),

@@ -19,7 +19,7 @@ from fmnist_edge.runtime.loading import LARGEST_FILE, read_whole
 from fmnist_edge.runtime.manifest import manifest_path
 from fmnist_edge.worker.temporary import temporary_file, write_temporary
 
-__all__ = ["Given", "Model"]
+__all__ = ["Given", "ModelSource"]
 
 
 class Resource(Protocol):
@@ -30,7 +30,7 @@ class Resource(Protocol):
     def read_bytes(self) -> bytes: ...
 
 
-Model = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, Resource]
+ModelSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, Resource]
 
 EXPECTED = "expected a path, bytes, a file opened in binary mode, or a file of importlib.resources"
 MEMBERS = {"model.param": ".ncnn", "config.json": ".keras"}  # by which a zip file is told

@@ -8,13 +8,15 @@ import math
 import reprlib
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ArtifactError
-from fmnist_edge.runtime.contract import MOST_AXES
+from fmnist_edge.runtime.contract import MOST_AXES, Contract
+from fmnist_edge.runtime.tasks import MULTILABEL, decide, probabilities
 
 __all__ = ["Golden", "SelfTest", "VectorResult"]
 
@@ -66,13 +68,21 @@ class Golden:
 
 @dataclass(frozen=True)
 class VectorResult:
-    """The result of one golden vector: the largest difference of a score, and the expected and found top class."""
+    """The result of one golden vector.
+
+    Attributes:
+        max_abs_delta: largest difference of a score.
+        expected, found: index of the class at export and here; None for a task that does not choose one class.
+        output, tolerance: of a tensor model, the output and its own tolerance; None for others.
+    """
 
     number: int
     passed: bool
     max_abs_delta: float
-    expected: int
-    found: int
+    expected: int | None
+    found: int | None
+    output: str | None = None
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -98,15 +108,29 @@ class SelfTest:
             "(engine='numpy' needs no further package), and upgrade this engine or report the difference"
         )
 
+    def require(self, path: Path) -> None:
+        """Raises ArtifactError, about the file at `path`, unless every vector passed."""
+        if not self.passed:
+            raise ArtifactError(f"{path}: {self.engine}: {self.advice}")
+
     @classmethod
-    def of(cls, golden: Golden, scores: np.ndarray, engine: str) -> SelfTest:
-        """Compare `scores`, float32 (n, classes), computed from golden's images, with golden's scores."""
+    def of(cls, golden: Golden, scores: np.ndarray, engine: str, contract: Contract) -> SelfTest:
+        """Compare `scores`, float32 (n, score_count), computed from golden's images, with golden's scores."""
         deltas = np.abs(golden.scores - scores).max(axis=1)
         results = [
-            VectorResult(number, bool(delta <= golden.tolerance), float(delta), int(want.argmax()), int(have.argmax()))
-            for number, (delta, want, have) in enumerate(zip(deltas, golden.scores, scores))
+            VectorResult(number, bool(delta <= golden.tolerance), float(delta), want, have)
+            for number, (delta, want, have) in enumerate(
+                zip(deltas, classes_of(golden.scores, contract), classes_of(scores, contract))
+            )
         ]
         return cls(engine, golden.tolerance, tuple(results))
+
+
+def classes_of(scores: np.ndarray, contract: Contract) -> list[int] | list[None]:
+    """The class of each answer; None each for a multilabel contract."""
+    if contract.task == MULTILABEL:
+        return [None] * len(scores)
+    return decide(probabilities(scores, contract), contract).tolist()
 
 
 def pack(array: np.ndarray) -> JsonObject:

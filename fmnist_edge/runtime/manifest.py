@@ -19,6 +19,7 @@ from fmnist_edge.runtime.confidence import Confidence
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec, kind_of
 from fmnist_edge.runtime.golden import Golden
+from fmnist_edge.runtime.tasks import TENSOR
 
 __all__ = ["SCHEMA", "CalibrationSet", "Manifest", "ModelFile", "Recovery", "manifest_path"]
 
@@ -235,10 +236,13 @@ class Manifest:
         return self.inputs[0]
 
     def golden_vectors(self) -> Golden | None:
-        """The unpacked golden vectors; None when there are none. Raises ArtifactError when they are damaged."""
-        if self.golden is None:
+        """The unpacked golden vectors; None when there are none. Raises ArtifactError when they are damaged.
+
+        None too for the task tensor, which has a `TensorGolden`.
+        """
+        if self.golden is None or self.contract.task == TENSOR:
             return None
-        return Golden.from_dict(self.golden, self.contract.input_shape, len(self.contract.labels))
+        return Golden.from_dict(self.golden, self.contract.input_shape, self.contract.score_count)
 
 
 def manifest_path(artifact: str | Path) -> Path:

@@ -34,6 +34,7 @@ class Polarity:
 
     def __init__(self, contract: Contract) -> None:
         self._expected = contract.polarity
+        self._pixels = contract.dtype == "uint8"
         self._border = border_of(contract.input_shape) if contract.polarity else np.empty(0, np.intp)
 
     def looks_inverted(self, batch: np.ndarray) -> np.ndarray:
@@ -59,6 +60,8 @@ class Polarity:
         `invert`.
         """
         if invert == "always":
+            if not self._pixels:
+                raise InputError("invert='always' is for images, and this model takes numbers; leave it out")
             return max_pixel(batch) - batch
         if invert not in INVERT:
             raise InputError(f"invert is {invert!r}; expected {', '.join(map(repr, INVERT))}")

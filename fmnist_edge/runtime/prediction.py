@@ -10,7 +10,7 @@ import numpy as np
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import InputError
 
-__all__ = ["Prediction", "softmax"]
+__all__ = ["Prediction", "sigmoid", "softmax"]
 
 
 class Prediction:
@@ -20,8 +20,12 @@ class Prediction:
     returns a Prediction as it is.
 
     Attributes:
-        label: name of the most likely class; None where the classifier abstains, because the answer is unknown.
-        index, confidence: index and probability of the most likely class.
+        label: name of the most likely class; None where the classifier abstains, because the answer is unknown. Of a
+            model with two classes and one output, the class by its threshold. Of a multilabel model, None where no
+            label exceeds its threshold.
+        index, confidence: index and probability of the class that `label` names; of a multilabel model without one, of
+            the likeliest.
+        labels: of a multilabel model, the labels over their thresholds, the likeliest first; of others, `label` alone.
         probabilities: of all classes, float32 (classes,).
         latency_ns: nanoseconds from image to probabilities. For a batch it is the time of the whole call.
 
@@ -32,23 +36,44 @@ class Prediction:
     {'label': 'Bag', 'index': 1, 'confidence': 0.75, 'probabilities': [0.125, 0.75, 0.125], 'latency_ns': 41000}
     """
 
-    __slots__ = __match_args__ = ("label", "index", "confidence", "probabilities", "latency_ns")
+    __match_args__ = ("label", "index", "confidence", "probabilities", "latency_ns")
+    __slots__ = (*__match_args__, "_labels")
 
     label: str | None
     index: int
     confidence: float
     probabilities: np.ndarray
     latency_ns: int
+    _labels: tuple[str, ...] | None
 
     def __init__(
-        self, label: str | None, index: int, confidence: float, probabilities: np.ndarray, latency_ns: int
+        self,
+        label: str | None,
+        index: int,
+        confidence: float,
+        probabilities: np.ndarray,
+        latency_ns: int,
+        labels: tuple[str, ...] | None = None,
     ) -> None:
+        """`labels`: of a multilabel model; None for one that answers with one class."""
         assign = object.__setattr__
         assign(self, "label", label)
         assign(self, "index", index)
         assign(self, "confidence", confidence)
         assign(self, "probabilities", probabilities)
         assign(self, "latency_ns", latency_ns)
+        assign(self, "_labels", labels)
+
+    @property
+    def has_several_labels(self) -> bool:
+        """Whether it is the answer of a multilabel model, which may have any number of labels."""
+        return self._labels is not None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        if self._labels is not None:
+            return self._labels
+        return () if self.label is None else (self.label,)
 
     def top_k(self, k: int = 3) -> list[int]:
         """Indices of the `k` most likely classes, the most likely first. Returns all classes if there are fewer.
@@ -63,9 +88,13 @@ class Prediction:
         return [int(index) for index in np.argsort(-self.probabilities, kind="stable")[:k]]
 
     def as_dict(self) -> JsonObject:
-        """The attributes as `json.dumps` takes them: `probabilities` is a list of numbers."""
-        found = {name: getattr(self, name) for name in self.__slots__}
-        return {**found, "probabilities": self.probabilities.tolist()}
+        """The attributes as `json.dumps` takes them: `probabilities` is a list of numbers.
+
+        `labels` is there for a multilabel model alone.
+        """
+        found = {name: getattr(self, name) for name in self.__match_args__}
+        labels = {} if self._labels is None else {"labels": list(self._labels)}
+        return {**found, "probabilities": self.probabilities.tolist(), **labels}
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """The pairs of `as_dict`, for `dict(prediction)`, which is how FastAPI's encoder reads an object."""
@@ -86,8 +115,8 @@ class Prediction:
         return hash(self._answer)
 
     @property
-    def _answer(self) -> tuple[str | None, int, float]:
-        return self.label, self.index, self.confidence
+    def _answer(self) -> tuple[str | None, int, float, tuple[str, ...] | None]:
+        return self.label, self.index, self.confidence, self._labels
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Prediction, tuple(getattr(self, name) for name in self.__slots__)
@@ -112,7 +141,9 @@ class Prediction:
         properties: JsonObject = {"label": {"anyOf": [{"type": "string"}, {"type": "null"}]}}
         properties.update((name, {"type": kind}) for name, kind in kinds.items())
         properties["probabilities"] = {"type": "array", "items": {"type": "number"}}
-        return {"type": "object", "title": "Prediction", "properties": properties, "required": list(properties)}
+        required = list(properties)
+        properties["labels"] = {"type": "array", "items": {"type": "string"}}
+        return {"type": "object", "title": "Prediction", "properties": properties, "required": required}
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -120,3 +151,9 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits - np.maximum.reduce(logits, axis=1, keepdims=True))
     powers /= np.add.reduce(powers, axis=1, keepdims=True)
     return powers
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """float32 of any shape -> probabilities. The exponent is never positive, so nothing overflows."""
+    powers = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1 / (1 + powers), powers / (1 + powers)).astype(np.float32)

@@ -30,7 +30,8 @@ class Runner:
         self.engine = engine
         self._contract = contract
         # Lookup tables: a pixel has 256 values, and so has an 8-bit score.
-        levels = np.arange(256, dtype=np.uint8)
+        self._pixels = contract.dtype == "uint8"
+        levels = np.arange(256, dtype=np.uint8 if self._pixels else np.float32)
         self._inputs = engine.input.quantize(contract.preprocessing.apply(levels, levels.shape)[0])
         self._outputs = scores_by_byte(engine.output)
         # Reusable: an engine has read its input when it returns, and its output is a new array.
@@ -42,7 +43,7 @@ class Runner:
 
         For a single uint8 image, the result is valid until the next call: the array is reused.
         """
-        if batch.dtype == np.uint8:
+        if batch.dtype == np.uint8 and self._pixels:
             if self._axes is not None:
                 batch = batch.transpose(self._axes)
             if len(batch) == 1:  # "clip" avoids a copy; no pixel is outside the table
@@ -119,7 +120,10 @@ def run_chunk(engine: Engine, chunk: np.ndarray) -> np.ndarray:
 
 def check_fit(engine: Engine, contract: Contract) -> None:
     """Raises ArtifactError when the file's tensors do not match the contract or cannot hold its images."""
-    expected = (contract.model_shape, (len(contract.labels),))
+    for kind, tensors in (("input", engine.inputs), ("output", engine.outputs)):
+        if len(tensors) != 1:
+            raise ArtifactError(f"the model has {len(tensors)} {kind}s; expected exactly 1; load it with runtime.Model")
+    expected = (contract.model_shape, (contract.score_count,))
     found = (engine.input.shape[1:], engine.output.shape[1:])
     for kind, want, have in zip(("input", "output"), expected, found):
         if len(want) != len(have) or any(b is not None and a != b for a, b in zip(want, have)):

@@ -5,39 +5,49 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-
-import numpy as np
+from typing import Generic, Protocol, TypeVar
 
 from fmnist_edge.errors import InputError, UnavailableError
 from fmnist_edge.runtime.engine import Engine
-from fmnist_edge.runtime.runner import Runner
 
 __all__ = ["SharedRunner"]
 
 
-class SharedRunner:
-    """A Runner whose calls take turns. A forked child gets an engine of its own at its first call.
+class HasEngine(Protocol):
+    """A Runner or a TensorRunner."""
+
+    engine: Engine
+
+
+R = TypeVar("R", bound=HasEngine)
+T = TypeVar("T")
+
+
+class SharedRunner(Generic[R]):
+    """A runner whose calls take turns. A forked child gets an engine of its own at its first call.
 
     Attributes:
         reload: creates the engine of a forked child; None keeps the parent's.
     """
 
-    def __init__(self, runner: Runner, reload: Callable[[], Engine] | None) -> None:
+    def __init__(self, runner: R, reload: Callable[[], Engine] | None, what: str = "classifier") -> None:
+        """`what`: a word for it, for messages."""
         self.reload = reload
         self._runner = runner
         self._process = os.getpid()
         self._locks: dict[int, threading.Lock] = {}
         self._inherited_engines: list[Engine] = []
         self._closed = False
+        self._what = what
 
     @property
     def engine(self) -> Engine:
         return self._runner.engine
 
-    def scores(self, batch: np.ndarray) -> np.ndarray:
-        """See Runner. Raises InputError when closed, UnavailableError for an engine that does not survive a fork."""
+    def call(self, function: Callable[[R], T]) -> T:
+        """`function` of the runner. Raises InputError when closed, UnavailableError after a fork for some engines."""
         with self._lock():
-            return self._current().scores(batch)
+            return function(self._current())
 
     def close(self) -> None:
         """Free the engine's memory, in the process that loaded it."""
@@ -51,10 +61,10 @@ class SharedRunner:
         process = os.getpid()
         return self._locks.get(process) or self._locks.setdefault(process, threading.Lock())
 
-    def _current(self) -> Runner:
+    def _current(self) -> R:
         """The runner. In a forked child it gets a new engine."""
         if self._closed:
-            raise InputError("the classifier is closed; load the file again")
+            raise InputError(f"the {self._what} is closed; load the file again")
         process = os.getpid()
         if process != self._process:
             if not self.engine.survives_fork:

@@ -55,5 +55,5 @@ def load_and_run(request: list[str], progress: object) -> None:
 
     name, path = request
     engine = ENGINES[name].load(path)
-    shape = tuple(1 if size is None else size for size in engine.input.shape)
-    engine.run(np.zeros(shape, engine.input.dtype))
+    shapes = [tuple(1 if size is None else size for size in spec.shape) for spec in engine.inputs]
+    engine.run_all([np.zeros(shape, spec.dtype) for shape, spec in zip(shapes, engine.inputs)])

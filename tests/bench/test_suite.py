@@ -16,6 +16,7 @@ from support.stand_ins import script
 
 from fmnist_edge.bench import cells as bench_cells
 from fmnist_edge.bench import loop, process, results, suite, tables, validity
+from fmnist_edge.bench.images import own_images
 from fmnist_edge.bench.plan import Plan
 from fmnist_edge.bench.series import count_of, decode, encode
 from fmnist_edge.errors import FileError, InputError, UnknownNameError
@@ -382,7 +383,7 @@ class TestChild:
         path = ROOT / "exported/compact_cnn/int8.tflite"
         request = request_for(path, "litert", tmp_path, array=array)
         assert loop.measure(request)["images"] == "golden"
-        found, _ = loop.own_images(path, (28, 28, 1))
+        found, _ = own_images(path, Manifest.read(path).contract)
         assert np.array_equal(found, Manifest.read(path).golden_vectors().images)
 
     def test_a_model_of_another_input_shape_is_timed_on_noise_and_says_so(self, models, tmp_path):

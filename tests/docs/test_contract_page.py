@@ -11,6 +11,7 @@ from support.installed import needs
 
 from fmnist_edge.runtime import Contract, contract
 from fmnist_edge.runtime.embedded import SCHEMA, contract_text, embedded_contract
+from fmnist_edge.runtime.tasks import TASKS
 
 PAGE = (ROOT / "docs/contract.md").read_text()
 ARTIFACTS = sorted((ROOT / "exported").glob("*/int8.tflite"))
@@ -25,11 +26,12 @@ def test_the_schema_has_the_contracts_fields_and_choices():
     schema = json.loads(block("json"))
     known = schema["properties"]
     written = json.loads(contract_text(Contract((28, 28, 1), "logits", ("a",))))
-    assert set(known) == set(written) and known["schema"]["const"] == SCHEMA
+    assert set(known) == set(written) | set(contract.SINCE_TASK) and known["schema"]["const"] == SCHEMA
     assert {name: tuple(known[name]["enum"]) for name in contract.CHOICES} == contract.CHOICES
     for name, value in written.items():
         assert "default" not in known[name] or known[name]["default"] == value
     assert set(schema["required"]) == set(written) - set(contract.SINCE_POLARITY)
+    assert tuple(known["task"]["enum"]) == TASKS and known["task"]["default"] == TASKS[0]
     assert known["input_shape"]["maxItems"] == contract.MOST_AXES
 
 

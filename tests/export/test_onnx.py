@@ -230,7 +230,7 @@ def test_nothing_is_printed_logged_or_left_behind(files, images, tmp_path, monke
 
 
 def test_calibration_fills_the_last_batch():
-    feed = CalibrationReader("image", np.arange(5.0)[:, None], batch=2)
+    feed = CalibrationReader(["image"], np.arange(5.0)[:, None], batch=2)
     assert [feed.get_next()["image"].ravel().tolist() for _ in range(3)] == [[0, 1], [2, 3], [4, 0]]
     assert feed.get_next() is None
 

@@ -184,7 +184,7 @@ def emulate_cell(host: Host, core: Core, folder: Path, library: Path, again: boo
     try:
         expected = host.expected
         gate = ENGINE_AGREEMENT[artifact.manifest.kind]
-        parity = agreement(expected, host.emulated(core, folder, again), gate)
+        parity = agreement(expected, host.emulated(core, folder, again), gate, artifact.contract)
         counted = count(host, core, folder, library)
     except (UnavailableError, TemporaryFileError):  # something is missing on this machine, for all artifacts
         raise

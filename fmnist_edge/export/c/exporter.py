@@ -13,7 +13,7 @@ from fmnist_edge.export.c.source import CModel, c_name
 from fmnist_edge.export.c.steps import program_of
 from fmnist_edge.export.c.tables import with_tables
 from fmnist_edge.export.exporter import Sources
-from fmnist_edge.export.tflite_sources import TFLiteSourcesExporter
+from fmnist_edge.export.tflite_sources import TFLiteSourcesExporter, check_takes_pixels
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine_catalog import ENGINES
 from fmnist_edge.runtime.flatbuffer import RefusedError
@@ -32,6 +32,7 @@ class CExporter(TFLiteSourcesExporter):
     packages = ("tensorflow-cpu", "keras", "ai-edge-litert", "flatbuffers")
 
     def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
+        check_takes_pixels(manifest.contract, self.title)
         model = manifest.require_model().name
         missing = [kind for kind in manifest.op_census if kind not in KINDS]
         if missing:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fmnist_edge.export.c.program import KERNELS, Fields, Program
 from fmnist_edge.export.c_source import float_literal, number_rows, string_literal
+from fmnist_edge.export.tflite_sources import meaning_of
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.embedded import contract_text
 from fmnist_edge.runtime.engine import TensorSpec
@@ -60,6 +61,12 @@ class CModel:
         return self.program.prefix
 
     @property
+    def label_count(self) -> str:
+        """The length of the array of labels, in C."""
+        labels, scores = len(self.contract.labels), self.contract.score_count
+        return f"{self.name.upper()}_CLASSES" if labels == scores else str(labels)
+
+    @property
     def arena_bytes(self) -> int:
         """On x86, where activations may have two bytes. Elsewhere they have one."""
         return 2 * self.program.memory.size + SLACK
@@ -96,7 +103,9 @@ class CModel:
             width=shape[1],
             channels=shape[2],
             inputs=self.program.value(self.program.graph.input).size,
-            classes=len(self.contract.labels),
+            classes=self.contract.score_count,
+            labels=self.label_count,
+            meaning=meaning_of(self.contract),
             output=self.contract.output,
             is_logits=int(self.contract.output == "logits"),
             input_scale=float_literal(self.input.scale),
@@ -134,6 +143,7 @@ class CModel:
             calls="\n  ".join(self.program.calls),
             input=f"at + {source_view.offset}",
             output=f"at + {out_view.offset}",
+            label_count=self.label_count,
             labels=",\n    ".join(string_literal(label) for label in self.contract.labels),
             contract=long_text(contract_text(self.contract)),
             pixels=number_rows(self.pixels.tolist()),
@@ -186,7 +196,7 @@ extern "C" {{
             weights=f"{self.constant_bytes:,}",
             arena=f"{self.arena_bytes - self.program.memory.size:,}",
             shape=" x ".join(map(str, self.contract.input_shape)),
-            classes=len(self.contract.labels),
+            classes=self.contract.score_count,
         )
 
 

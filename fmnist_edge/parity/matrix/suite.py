@@ -17,7 +17,9 @@ from fmnist_edge.bench.suite import save_images
 from fmnist_edge.catalog.gates import ENGINE_AGREEMENT
 from fmnist_edge.errors import InputError
 from fmnist_edge.parity.matrix import cell
+from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
+from fmnist_edge.runtime.tasks import CLASSIFICATION, TENSOR, answers_of, differ, probabilities
 from fmnist_edge.worker.temporary import temporary_folder
 
 __all__ = ["SCHEMA", "Choice", "failures", "run"]
@@ -88,7 +90,13 @@ def run(
 
 
 def check_choice(artifacts: Sequence[Artifact], choice: Choice) -> None:
-    """Raises InputError when no artifact has an engine to compare with its default one."""
+    """Raises InputError for a tensor model, and when no artifact has an engine to compare with its default one."""
+    for artifact in artifacts:
+        if artifact.contract.task == TENSOR:
+            raise InputError(
+                f"{artifact.path}: its task is tensor, and the matrix counts on how many images engines answer alike; "
+                "`doctor --engine NAME` compares its outputs with those at export"
+            )
     others = {name for artifact in artifacts for name in engines_for(artifact.path)[1:]}
     if choice.engines is not None and others.isdisjoint(choice.engines):
         raise InputError(
@@ -160,7 +168,7 @@ def row_for(artifact: Artifact, images: Path, count: int, choice: Choice, bar: C
             scores = None
         else:
             scores = scores_from(entry, artifact, images, limit, choice, done)
-        cells.append({**entry, **agreement(expected, scores, gate)})
+        cells.append({**entry, **agreement(expected, scores, gate, artifact.contract)})
         expected = scores if engine == engines[0] else expected
     return {
         "artifact": name_of(artifact),
@@ -186,18 +194,21 @@ def scores_from(
     return np.load(answer, allow_pickle=False) if entry["status"] == "ran" else None
 
 
-def agreement(expected: np.ndarray | None, scores: np.ndarray | None, gate: float) -> JsonObject:
+def agreement(
+    expected: np.ndarray | None, scores: np.ndarray | None, gate: float, contract: Contract | None = None
+) -> JsonObject:
     """Compare the scores of two engines on the same images, as many as `scores` has. All None if either has no scores.
 
     Scores of few bits may tie, and argmax then returns the lowest index. "ties" counts those "differing" images on
-    which the engines still share a top class, because at least one of them has several. Ties pass the gate.
+    which the engines still share a top class, because at least one of them has several. Ties pass the gate. An image of
+    a multilabel model differs if one of its labels does; a tie is a probability that is its threshold.
     """
     if expected is None or scores is None:
         images = None if scores is None else len(scores)
         return {"images": images, **dict.fromkeys(AGREEMENT_FIELDS)}
     expected = expected[: len(scores)]
-    differing = np.flatnonzero(expected.argmax(axis=1) != scores.argmax(axis=1))
-    ties = (is_top(expected[differing]) & is_top(scores[differing])).any(axis=1)
+    differing = np.flatnonzero(differ(answers_of(expected, contract), answers_of(scores, contract)))
+    ties = ties_of(expected[differing], scores[differing], contract)
     return {
         "images": len(scores),
         "agreement": (len(scores) - len(differing)) / len(scores),
@@ -208,6 +219,17 @@ def agreement(expected: np.ndarray | None, scores: np.ndarray | None, gate: floa
         "max_abs_delta": float(np.abs(expected - scores).max()),
         "passed": (len(scores) - int((~ties).sum())) / len(scores) >= gate,
     }
+
+
+def ties_of(expected: np.ndarray, scores: np.ndarray, contract: Contract | None) -> np.ndarray:
+    """Which of these images, whose answers differ, have a tie: bool (n,)."""
+    if contract is None or contract.task == CLASSIFICATION:
+        return (is_top(expected) & is_top(scores)).any(axis=1)
+    found = []
+    for item in (expected, scores):
+        rows = probabilities(item, contract)[:, -len(contract.thresholds) :]
+        found.append(rows == np.asarray(contract.thresholds, np.float32))
+    return (found[0] | found[1]).any(axis=1)
 
 
 def is_top(scores: np.ndarray) -> np.ndarray:

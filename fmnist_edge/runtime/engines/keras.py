@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -43,19 +43,24 @@ class KerasPredictEngine(Engine):
             model = load(LOADER)(path).model
         except CheckpointError as error:
             raise ArtifactError(str(error)) from None
-        self.input = TensorSpec(model.inputs[0].name, tuple(model.input_shape), "float32")
-        self.output = TensorSpec(model.output_names[0], tuple(model.output_shape), "float32")
+        self._input_specs, self._output_specs = specs(model.inputs), specs(model.outputs)
+        self.input, self.output = self._input_specs[0], self._output_specs[0]
+        self._flatten: Any = keras.tree.flatten
         self._forward: Any = self._forward_function(model, tf)
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         return np.array(self._forward(batch))
+
+    def run_all(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        given = arrays[0] if len(arrays) == 1 else list(arrays)
+        return [np.array(output) for output in self._flatten(self._forward(given))]
 
     def close(self) -> None:
         self._forward = None
 
     def _forward_function(self, model: keras.Model, tf: ModuleType) -> Callable[[np.ndarray], Tensor]:
         """The function that runs the model on a batch."""
-        return lambda batch: model.predict(batch, verbose=0)
+        return lambda batch: model.predict(as_inputs(model, batch), verbose=0)
 
 
 class KerasCallEngine(KerasPredictEngine):
@@ -69,14 +74,21 @@ class KerasFunctionEngine(KerasPredictEngine):
     """`tf.function(model)`: one graph, traced once for all batch sizes."""
 
     def _forward_function(self, model: keras.Model, tf: ModuleType) -> Callable[[np.ndarray], Tensor]:
-        signature = [tf.TensorSpec(model.input_shape, tf.float32)]
-        function = tf.function(lambda batch: model(as_inputs(model, batch), training=False), input_signature=signature)
-        return lambda batch: function(tf.constant(batch))
+        signature = [[tf.TensorSpec(tuple(tensor.shape), tf.float32) for tensor in model.inputs]]
+        function = tf.function(lambda given: model(as_inputs(model, given), training=False), input_signature=signature)
+        return lambda given: function(list(map(tf.constant, given if isinstance(given, list) else [given])))
 
 
-def as_inputs(model: keras.Model, batch: Tensor) -> Tensor | list[Tensor]:
-    """`batch` in the structure that the model was built with. Keras warns about any other structure."""
-    return [batch] if isinstance(model.input, list) else batch
+def as_inputs(model: keras.Model, given: Tensor | list[Tensor]) -> Any:
+    """The inputs, one or a list, in the structure that the model was built with. Keras warns about any other one."""
+    import keras
+
+    tensors = given if isinstance(given, list) else [given]
+    return keras.tree.pack_sequence_as(model.input, tensors)
+
+
+def specs(tensors: Sequence[Any]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(item._keras_history.operation.name, tuple(item.shape), "float32") for item in tensors)
 
 
 def set_threads(tf: ModuleType, threads: int) -> None:

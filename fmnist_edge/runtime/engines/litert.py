@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError, one_line
-from fmnist_edge.runtime.engine import Engine, single
+from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engines import tflite_file
 from fmnist_edge.runtime.engines.native_output import without_log
 from fmnist_edge.runtime.engines.tflite_faults import known_fault, missing_op
@@ -64,21 +64,40 @@ class LiteRTEngine(Engine):
             missing = missing_op(error, self.version) or f"refuses the file ({one_line(error, 120)})"
             raise ArtifactError(f"{path}: {self.version} {missing}") from None
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        self.input = single([tflite_file.spec(item) for item in inputs], "input", path)
-        self.output = single([tflite_file.spec(item) for item in outputs], "output", path)
-        self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
+        if not inputs or not outputs:
+            raise ArtifactError(f"{path}: the model has {len(inputs)} inputs and {len(outputs)} outputs; expected some")
+        self._input_specs, self._output_specs = (tuple(map(tflite_file.spec, items)) for items in (inputs, outputs))
+        self.input, self.output = self._input_specs[0], self._output_specs[0]
+        self._input_indices = [item["index"] for item in inputs]
+        self._output_indices = [item["index"] for item in outputs]
+        self._input_index, self._output_index = self._input_indices[0], self._output_indices[0]
         self._batch = tuple(inputs[0]["shape"])
+        self._shapes = [tuple(item["shape"]) for item in inputs]
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         interpreter = self._interpreter
         if batch.shape != self._batch:
-            self._batch = ()  # until it succeeds: a refused size leaves the tensors unallocated
+            self._shapes, self._batch = [], ()  # until it succeeds: a refused size leaves the tensors unallocated
             interpreter.resize_tensor_input(self._input_index, batch.shape)
             interpreter.allocate_tensors()
             self._batch = batch.shape
+            self._shapes = [batch.shape]
         interpreter.set_tensor(self._input_index, batch)
         interpreter.invoke()
         return interpreter.get_tensor(self._output_index)
+
+    def run_all(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        interpreter, shapes = self._interpreter, [array.shape for array in arrays]
+        if shapes != self._shapes:
+            self._shapes, self._batch = [], ()
+            for index, shape in zip(self._input_indices, shapes):
+                interpreter.resize_tensor_input(index, shape)
+            interpreter.allocate_tensors()
+            self._shapes, self._batch = shapes, shapes[0]
+        for index, array in zip(self._input_indices, arrays):
+            interpreter.set_tensor(index, array)
+        interpreter.invoke()
+        return [interpreter.get_tensor(index) for index in self._output_indices]
 
     def close(self) -> None:
         self._interpreter = None

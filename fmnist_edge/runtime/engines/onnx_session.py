@@ -15,7 +15,7 @@ from fmnist_edge.worker import telemetry
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["ASSIGNMENT", "SILENT", "import_onnxruntime", "ops_by_provider", "reason", "specs"]
+__all__ = ["ASSIGNMENT", "SILENT", "all_specs", "import_onnxruntime", "ops_by_provider", "reason", "specs"]
 
 DTYPES = {
     "tensor(float)": "float32",
@@ -71,12 +71,20 @@ def import_onnxruntime() -> ModuleType:
 
 def specs(session: onnxruntime.InferenceSession, path: str) -> tuple[TensorSpec, TensorSpec]:
     """(input, output). Raises ArtifactError unless there is exactly one of each."""
-    inputs, outputs = session.get_inputs(), session.get_outputs()
+    inputs, outputs = all_specs(session, path)
+    return single(list(inputs), "input", path), single(list(outputs), "output", path)
+
+
+def all_specs(
+    session: onnxruntime.InferenceSession, path: str
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """(inputs, outputs). Raises ArtifactError for types that no model of ours has, and for a file without either."""
     scalings = read_interface(session.get_modelmeta().custom_metadata_map.get(KEY), path)
-    return (
-        single([spec(item, path, scalings.get("input")) for item in inputs], "input", path),
-        single([spec(item, path, scalings.get("output")) for item in outputs], "output", path),
-    )
+    inputs = tuple(spec(item, path, scalings.get("input")) for item in session.get_inputs())
+    outputs = tuple(spec(item, path, scalings.get("output")) for item in session.get_outputs())
+    if not inputs or not outputs:
+        raise ArtifactError(f"{path}: the model has {len(inputs)} inputs and {len(outputs)} outputs; expected some")
+    return inputs, outputs
 
 
 def spec(item: onnxruntime.NodeArg, path: str, scaling: Scaling | None) -> TensorSpec:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.engine import Engine
-from fmnist_edge.runtime.engines.onnx_session import SILENT, import_onnxruntime, reason, specs
+from fmnist_edge.runtime.engines.onnx_session import SILENT, all_specs, import_onnxruntime, reason
 
 __all__ = ["OnnxRuntimeEngine"]
 
@@ -35,12 +37,17 @@ class OnnxRuntimeEngine(Engine):
         except Exception as error:  # the only common base of its exceptions
             raise ArtifactError(f"{path}: ONNX Runtime refuses the file ({reason(error, self.version)})") from None
         self._session = session
-        self.input, self.output = specs(session, path)
+        self._input_specs, self._output_specs = all_specs(session, path)
+        self.input, self.output = self._input_specs[0], self._output_specs[0]
         self._names = [self.output.name], self.input.name
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         outputs, name = self._names
         return self._session.run(outputs, {name: batch})[0]
+
+    def run_all(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        named = {spec.name: array for spec, array in zip(self._input_specs, arrays)}
+        return list(self._session.run([spec.name for spec in self._output_specs], named))
 
     def close(self) -> None:
         self._session = None

@@ -51,7 +51,7 @@ const int8_t @name@_pixel_to_input[256] = {
 @pixels@
 };
 
-const char *const @name@_labels[@NAME@_CLASSES] = {
+const char *const @name@_labels[@label_count@] = {
     @labels@};
 
 const char @name@_contract[] = @contract@;

@@ -35,7 +35,7 @@ extern "C" {
 #define @NAME@_PIXEL_MEAN @pixel_mean@
 #define @NAME@_PIXEL_STD @pixel_std@
 
-/* Output: @output@, score = (int8 - zero point) * scale. The largest one's index is the class. */
+/* Output: @output@, score = (int8 - zero point) * scale. @meaning@ */
 #define @NAME@_OUTPUT_SCALE @output_scale@
 #define @NAME@_OUTPUT_ZERO_POINT (@output_zero_point@)
 #define @NAME@_OUTPUT_IS_LOGITS @is_logits@
@@ -44,7 +44,7 @@ extern "C" {
 extern const int8_t @name@_pixel_to_input[256];
 
 /* The names of the classes, UTF-8. */
-extern const char *const @name@_labels[@NAME@_CLASSES];
+extern const char *const @name@_labels[@labels@];
 
 /* What the model expects and returns, as JSON. */
 extern const char @name@_contract[];
