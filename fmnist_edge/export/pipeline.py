@@ -81,10 +81,7 @@ def export(
     check_format(checkpoint.model, precision)
     if precision.calibrated:
         if images_given is None:
-            raise InputError(
-                f"{precision.format} {precision.name} needs calibration images shaped {contract.input_shape}; "
-                "pass --calibration images.npy"
-            )
+            raise InputError(f"{precision.format} {precision.name} needs {calibration_wanted(contract)}")
         prepared = images_given.prepared(contract)
     if findings is None:
         findings = findings_for(checkpoint, contract, images_given if precision.calibrated else None)
@@ -196,6 +193,14 @@ def describe_file(content: bytes, format: str) -> tuple[list[JsonObject], list[J
         entries = [*map(tensor_entry, engine.inputs)], [*map(tensor_entry, engine.outputs)]
         engine.close()
         return entries
+
+
+def calibration_wanted(contract: Contract) -> str:
+    """What calibration a model needs, and how to give it."""
+    if len(contract.inputs) > 1:
+        names = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in contract.inputs)
+        return f"calibration samples of each input; pass --calibration FILE.npz with the arrays {names}"
+    return f"calibration images shaped {contract.input_shape}; pass --calibration images.npy"
 
 
 def calibration_entry(calibration: Calibration) -> JsonObject:

@@ -236,10 +236,7 @@ class Manifest:
         return self.inputs[0]
 
     def golden_vectors(self) -> Golden | None:
-        """The unpacked golden vectors; None when there are none. Raises ArtifactError when they are damaged.
-
-        None too for the task tensor, which has a `TensorGolden`.
-        """
+        """The unpacked golden vectors; None without, and for a `TensorGolden`. Raises ArtifactError if damaged."""
         if self.golden is None or self.contract.task == TENSOR:
             return None
         return Golden.from_dict(self.golden, self.contract.input_shape, self.contract.score_count)

@@ -170,13 +170,15 @@ def exported(
     from fmnist_edge.export.calibration_images import Calibration
     from fmnist_edge.export.contracts import contract_for
     from fmnist_edge.export.pipeline import export
+    from fmnist_edge.export.tasks import TaskOptions
     from fmnist_edge.runtime.classifier import Classifier
 
+    task = "binary" if checkpoint.model.outputs[0].shape[-1] == 1 else None  # only the scores matter here
     try:
         artifact = export(
             checkpoint,
             precision,
-            contract_for(checkpoint, preprocessing(case), None, "either"),
+            contract_for(checkpoint, preprocessing(case), None, "either", options=TaskOptions(task)),
             folder,
             calibration=Calibration(pixels, "images of the case"),
             golden_images=pixels[:2],

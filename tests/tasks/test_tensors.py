@@ -261,6 +261,8 @@ def test_exports_that_are_refused(folder, tmp_path):
         export(checkpoint, get_precision("onnx", "int8"), contract, tmp_path, calibration={"view": views()["view"]})
     with pytest.raises(InputError, match="an array for each of: view, motion"):
         export(checkpoint, get_precision("onnx", "int8"), contract, tmp_path, calibration=views()["view"])
+    with pytest.raises(InputError, match=r"FILE.npz with the arrays view \(10, 10, 2\), motion \(4,\)"):
+        export(checkpoint, get_precision("onnx", "int8"), contract, tmp_path)
     with pytest.raises(InputError, match="2 inputs"):
         preprocessing_for(checkpoint, scale=0.5)
     with pytest.raises(InputError, match="say --task tensor"):
