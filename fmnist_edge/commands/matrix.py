@@ -69,17 +69,18 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge.parity.matrix import suite
 
     artifacts = collect(options.artifacts)
+    choice = suite.Choice(
+        engines=tuple(options.engine) if options.engine else None,
+        micro_images=options.micro_limit,
+        tflite_runtime=arguments.tflite_runtime_python(options),
+    )
+    suite.check_choice(artifacts, choice)
     evaluation = evaluation_for(
         options.images, None, None, options.data, artifacts[0].contract, skip_bad=options.skip_bad
     )
     warn(evaluation.notes)
     images = evaluation.images[: options.limit]
     report = Report.of(options)
-    choice = suite.Choice(
-        engines=tuple(options.engine) if options.engine else None,
-        micro_images=options.micro_limit,
-        tflite_runtime=arguments.tflite_runtime_python(options),
-    )
     with progress_bar("matrix") as progress:
         result = suite.run(artifacts, images, choice, progress)
     result |= {"images_of": len(evaluation.images), "source": evaluation.source}

@@ -155,8 +155,8 @@ def check(folder, name, labels):
 def test_labels_of_another_task_are_refused(folder, capsys):
     for name, labels, reason in [
         ("sigmoid", np.full(64, 2), "labels are 2 to 2; the model has classes 0 to 1"),
-        ("several", np.zeros(64, int), r"(64, 4)"),
-        ("several", np.full((64, 4), 3), "0 or 1"),
+        ("several", np.zeros(64, int), "expected 0 or 1 for each image and label: (64, labels)"),
+        ("several", np.full((64, 4), 3), "expected 0 or 1 for each image"),
         ("sigmoid", np.zeros((64, 2), int), "expected (64,)"),
     ]:
         np.save(folder / "wrong.npy", labels)
