@@ -14,6 +14,7 @@ from typing import Any
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ArtifactError, InputError, one_line
+from fmnist_edge.runtime.images import FITS, Fill, check_fill
 from fmnist_edge.runtime.preprocess import Preprocessing
 
 __all__ = ["Contract"]
@@ -27,8 +28,10 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "layout": ("NHWC", "NCHW"),
     "polarity": (None, "light-on-dark", "dark-on-light"),
     "resize": ("nearest", "box", "bilinear", "bicubic", "lanczos"),
+    "fit": FITS,
 }
 SINCE_POLARITY = ("dtype", "layout", "polarity", "resize")  # absent from older manifests
+SINCE_FIT = ("fit", "fill")  # as well; not written if they have their default, so that old contracts stay as they are
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,15 @@ class Contract:
         input_shape: one image, (height, width, channels).
         output: "logits" (the runtime applies softmax) or "probabilities".
         labels: one name per class, in output order.
-        preprocessing: scale, mean and std that turn pixels into the model's input.
+        preprocessing: scale, mean, std and order of channels that turn pixels into the model's input.
         dtype: of the pixels before preprocessing: "uint8", 0..255.
         layout: axes of the model's input, "NHWC" or "NCHW". Images are always (height, width, channels); they are
             transposed for "NCHW".
         polarity: of the training images: "light-on-dark", as in Fashion-MNIST, or "dark-on-light"; None for either.
-        resize: Pillow's filter that stretches an image file of another size to (height, width).
+        resize: Pillow's filter that brings an image file of another size to (height, width).
+        fit: how an image of another shape is brought there: "stretch"; "crop", its centre, as large as possible; or
+            "letterbox", all of it between bars.
+        fill: of the bars: a grey level 0..255, or (red, green, blue).
 
     Raises ArtifactError for any other value.
 
@@ -60,6 +66,8 @@ class Contract:
     layout: str = "NHWC"
     polarity: str | None = None
     resize: str = "bilinear"
+    fit: str = "stretch"
+    fill: Fill = 0
 
     def __post_init__(self) -> None:
         shape = self.input_shape
@@ -80,6 +88,11 @@ class Contract:
                 "contract: labels must be a non-empty list of strings without control characters; "
                 f"found {reprlib.repr(self.labels)}"
             )
+        try:
+            self.preprocessing.check_channels(shape)
+            check_fill(self.fill, self.fit, shape)
+        except InputError as error:
+            raise ArtifactError(f"contract: {error}") from None
         if len(shape) != 3 and (self.layout != "NHWC" or self.polarity):
             raise ArtifactError(f"contract: layout NCHW and polarity need images of three axes; input_shape is {shape}")
 
@@ -88,20 +101,30 @@ class Contract:
         """`input_shape` in the order of `layout`."""
         return self.input_shape if self.layout == "NHWC" else (self.input_shape[2], *self.input_shape[:2])
 
+    @property
+    def image_form(self) -> tuple[tuple[int, ...], str, str, Fill]:
+        """How an image of any size is brought to that of the model; see `images.resized`."""
+        return self.input_shape, self.resize, self.fit, self.fill
+
     def as_dict(self) -> JsonObject:
-        return {**asdict(self), "input_shape": list(self.input_shape), "labels": list(self.labels)}
+        found = {**asdict(self), "input_shape": list(self.input_shape), "labels": list(self.labels)}
+        found["preprocessing"] = self.preprocessing.as_dict()
+        found["fill"] = list(self.fill) if isinstance(self.fill, tuple) else self.fill
+        defaults = {item.name: item.default for item in fields(self)}
+        return {name: value for name, value in found.items() if name not in SINCE_FIT or value != defaults[name]}
 
     @classmethod
     def from_dict(cls, value: Any) -> Contract:
         """Read what `as_dict` writes; missing newer fields get their default. Raises ArtifactError for other values."""
         try:
-            numbers = {key: float(value["preprocessing"][key]) for key in ("scale", "mean", "std")}
             return cls(
                 input_shape=sequence(value["input_shape"]),
                 output=value["output"],
                 labels=sequence(value["labels"]),
-                preprocessing=Preprocessing(**numbers),
+                preprocessing=Preprocessing.from_dict(value["preprocessing"]),
                 **{name: value[name] for name in SINCE_POLARITY if name in value},
+                fit=value.get("fit", "stretch"),
+                fill=tuple(value["fill"]) if isinstance(value.get("fill"), list) else value.get("fill", 0),
             )
         except InputError as error:
             raise ArtifactError(f"contract: {error}; it is damaged, export the model again") from None
