@@ -172,8 +172,17 @@ def as_before(artifact: Artifact, options: argparse.Namespace) -> list[str]:
         given["calibration"] = options.calibration
     if options.trained != Path("trained_model"):
         given["trained"] = str(options.trained)
-    for name in ("scale", "mean", "std"):
-        if getattr(used, name) != getattr(default, name):
-            given[name] = repr(getattr(used, name))
+    if used != default:
+        given |= {"scale": repr(used.scale), "mean": written(used.mean), "std": written(used.std)}
+        given["channel-order"] = used.order
+    given |= {"fit": artifact.contract.fit, "fill": written(artifact.contract.fill)}
+    usual = {"scale": repr(default.scale), "mean": "0.0", "std": "1.0", "channel-order": "RGB"}
+    usual |= {"fit": "stretch", "fill": "0"}
+    given = {name: value for name, value in given.items() if value != usual.get(name)}
     # One word each: a value may begin with a minus sign.
     return [f"--{name}={value}" for name, value in given.items()]
+
+
+def written(value: float | tuple[float, ...]) -> str:
+    """One number, or one for each channel, as the command line takes it."""
+    return ",".join(map(repr, value)) if isinstance(value, tuple) else repr(value)

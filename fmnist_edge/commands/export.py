@@ -12,6 +12,9 @@ from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import progress_bar
 from fmnist_edge.errors import FmnistEdgeError, GateError, InputError
+from fmnist_edge.runtime.images import FITS
+from fmnist_edge.runtime.preprocess import ORDERS
+from fmnist_edge.runtime.presets import MODEL, PRESETS
 
 if TYPE_CHECKING:
     from fmnist_edge.catalog.precisions import Precision
@@ -32,8 +35,9 @@ HELP = Help(
         executed. A model that is not for Fashion-MNIST needs --calibration for integer precisions.
 
         How devices must feed the model is read from its first layers: one that begins with Rescaling(1/255), or with a
-        Normalization of pixels, takes pixels as they are; others get pixels / 255. --scale, --mean and --std say
-        otherwise. What is doubtful about that or about the calibration images is a warning, and is in the manifest.
+        Normalization of pixels, takes pixels as they are; others get pixels / 255. --preprocess, or --scale, --mean and
+        --std, say otherwise: what a model of keras.applications needs has a name, such as imagenet. What is doubtful
+        about that or about the calibration images is a warning, and is in the manifest.
 
         The table shows each file's size, its ops, how many of them compute in float, the oldest runtime that runs it,
         and the start of its SHA-256.
@@ -44,6 +48,8 @@ HELP = Help(
         ("All precisions of TFLite and ONNX", "export tiny_resnet"),
         ("One precision of a model of your own",
          "export my.keras --format tflite --precision int8 --calibration images.npy --labels labels.txt"),
+        ("A model with the preprocessing of keras.applications' ResNet, and photos cropped as in its training",
+         "export my.keras --preprocess caffe --fit crop --calibration photos"),
         ("A camera's pixels as input, for an old runtime",
          "export tiny_resnet --format tflite --precision int8 --io uint8 --oldest tflite-runtime-2.7"),
         ("Lose at most 0.2 percentage points of accuracy",
@@ -177,17 +183,53 @@ def add_contract(contract: arguments.Arguments) -> None:
         default="bilinear",
         choices=["nearest", "box", "bilinear", "bicubic", "lanczos"],
         metavar="FILTER",
-        help="How devices bring image files to the size of the model's input.",
+        help="The filter by which devices bring image files to the size of the model's input.",
+    )
+    contract.add_argument(
+        "--fit",
+        default="stretch",
+        choices=FITS,
+        metavar="HOW",
+        help="How they do it with an image of another shape: stretch it; crop, which takes the largest part from its "
+        "centre; or letterbox, which keeps all of it between bars. As it was done in training.",
+    )
+    contract.add_argument(
+        "--fill",
+        type=arguments.colour,
+        default=0,
+        metavar="LEVEL|R,G,B",
+        help="With --fit letterbox: the colour of the bars, 0 to 255.",
+    )
+    contract.add_argument(
+        "--preprocess",
+        choices=[*PRESETS, MODEL],
+        metavar="NAME",
+        help="How pixels become the model's input, as in training: imagenet, tf or caffe are what preprocess_input of "
+        "keras.applications does in its modes torch, tf and caffe; unit is pixels / 255; none or 0..255 is pixels as "
+        "they are; model is what the model's first layers say, which is refused if they say nothing. Default: like "
+        "model, else unit.",
     )
     contract.add_argument(
         "--scale",
-        type=float,
+        type=arguments.ratio,
         metavar="X",
-        help="The model's input is (pixel * scale - mean) / std, with pixels 0 to 255. Default: what the model's first "
-        "layers say; else 1/255, a mean of 0 and an std of 1.",
+        help="The model's input is (pixel * scale - mean) / std, with pixels 0 to 255; a fraction such as 1/127.5 will "
+        "do. Instead of --preprocess. Where one of the three is given, the others are 1/255, 0 and 1.",
     )
-    contract.add_argument("--mean", type=float, metavar="X", help="See --scale.")
-    contract.add_argument("--std", type=float, metavar="X", help="See --scale.")
+    contract.add_argument(
+        "--mean",
+        type=arguments.by_channel,
+        metavar="X[,X...]",
+        help="See --scale. One number, or one for each of the model's channels.",
+    )
+    contract.add_argument("--std", type=arguments.by_channel, metavar="X[,X...]", help="See --scale and --mean.")
+    contract.add_argument(
+        "--channel-order",
+        choices=ORDERS,
+        metavar="ORDER",
+        help="Of the model's channels, RGB or BGR. Images are RGB, and are reversed for BGR. Default: that of "
+        "--preprocess, else RGB.",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -273,6 +315,10 @@ def job_for(options: argparse.Namespace, model: str, precisions: Sequence[Precis
         labels=None if options.labels is None else str(options.labels),
         polarity=options.polarity,
         resize=options.resize,
+        fit=options.fit,
+        fill=options.fill,
+        preprocess=options.preprocess,
+        channel_order=options.channel_order,
         scale=options.scale,
         mean=options.mean,
         std=options.std,

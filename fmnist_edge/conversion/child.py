@@ -77,9 +77,11 @@ def inputs_of(job: Job) -> Inputs:
     from fmnist_edge.export.contracts import contract_for, preprocessing_for
 
     checkpoint = checkpoints.load(job.model, folder=Path(job.trained))
-    decision = preprocessing_for(checkpoint, job.scale, job.mean, job.std)
+    decision = preprocessing_for(
+        checkpoint, job.scale, job.mean, job.std, preset=job.preprocess, order=job.channel_order
+    )
     labels = None if job.labels is None else Path(job.labels)
-    contract = contract_for(checkpoint, decision.preprocessing, labels, job.polarity, job.resize)
+    contract = contract_for(checkpoint, decision.preprocessing, labels, job.polarity, job.resize, job.fit, job.fill)
     calibration = None
     if any(precision.calibrated for precision in job.selected()):
         calibration = calibration_for(contract, job.calibration, job.data)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.errors import FileError, InputError, one_line
-from fmnist_edge.runtime.images import read_image
+from fmnist_edge.runtime.images import ImageForm, read_image
 from fmnist_edge.runtime.preprocess import accepted_shapes, as_batch
 
 __all__ = ["image_files", "read_array", "read_folder", "read_images"]
@@ -19,8 +19,10 @@ USUAL_NAMES = ("images", "x")  # of an array in an .npz file, the likelier first
 NAMED = 3  # files that a message names
 
 
-def read_folder(path: str, shape: tuple[int, ...]) -> np.ndarray:
+def read_folder(path: str, form: ImageForm) -> np.ndarray:
     """Read every PNG and JPEG in a folder and its subfolders, sorted by path: uint8 (n, *shape), resized to fit.
+
+    `form`: see `Contract.image_form`.
 
     Raises FileError when there is none.
     """
@@ -28,7 +30,7 @@ def read_folder(path: str, shape: tuple[int, ...]) -> np.ndarray:
     if not files:
         found = f"found {listed(others)}" if others else "it has no files that are not hidden"
         raise FileError(f"{path}: no {', '.join(IMAGE_SUFFIXES)} file in it; expected images; {found}")
-    return np.stack([read_image(file, shape) for file in files])
+    return np.stack([read_image(file, *form) for file in files])
 
 
 def image_files(path: str) -> tuple[list[Path], list[Path]]:

@@ -6,6 +6,8 @@ They are the user's own, or a selection from Fashion-MNIST's training split.
 from __future__ import annotations
 
 import hashlib
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from fmnist_edge.data import fashion_mnist
 from fmnist_edge.data.files import image_files, listed, read_folder, read_images
 from fmnist_edge.errors import FmnistEdgeError, InputError, one_line
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.images import AspectWarning, ImageForm
 from fmnist_edge.runtime.preprocess import as_batch
 
 __all__ = ["Calibration", "CalibrationSource", "as_calibration", "calibration_for"]
@@ -33,7 +36,7 @@ class Calibration:
         images: uint8 or float (n, *input_shape).
         source: where they came from.
         seed: of the selection from Fashion-MNIST's training split; None for a user's own images.
-        notes: one line each about what was left out.
+        notes: one line each about what was left out, and about images that were stretched much.
     """
 
     images: np.ndarray
@@ -122,7 +125,7 @@ def as_calibration(given: CalibrationSource, contract: Contract) -> Calibration:
     if isinstance(given, Calibration):
         return given
     if isinstance(given, (str, Path)):
-        return read_calibration(str(given), shape)
+        return read_calibration(str(given), contract.image_form)
     if isinstance(given, np.ndarray):
         return Calibration(as_batch(given, shape), "an array")
     if callable(given) and not isinstance(given, Iterable):
@@ -135,13 +138,18 @@ def as_calibration(given: CalibrationSource, contract: Contract) -> Calibration:
     return Calibration.of(given, shape)
 
 
-def read_calibration(path: str, shape: tuple[int, ...]) -> Calibration:
+def read_calibration(path: str, form: ImageForm) -> Calibration:
+    """`form`: how images of a folder are brought to the model's size: as the device will do it."""
     if not Path(path).is_dir():
-        return Calibration(read_images(path, shape), Path(path).name)
-    images = read_folder(path, shape)
+        return Calibration(read_images(path, form[0]), Path(path).name)
+    with warnings.catch_warnings(record=True) as noticed:
+        warnings.simplefilter("always", AspectWarning)
+        images = read_folder(path, form)
     _, others = image_files(path)
-    left_out = f"{path}: left out what is no PNG or JPEG: {listed(others)}"
-    return Calibration(images, Path(path).name, notes=(left_out,) if others else ())
+    notes = [f"{path}: left out what is no PNG or JPEG: {listed(others)}"] if others else []
+    counts = Counter(str(warning.message) for warning in noticed)
+    notes += [f"{path}: {count:,} of {len(images):,} images: {message}" for message, count in counts.items()]
+    return Calibration(images, Path(path).name, notes=tuple(notes))
 
 
 def calibration_for(
@@ -152,7 +160,7 @@ def calibration_for(
     Returns None without user images for a model that Fashion-MNIST does not fit.
     """
     if images is not None:
-        return read_calibration(images, contract.input_shape)
+        return read_calibration(images, contract.image_form)
     if not fashion_mnist.matches(contract.input_shape, len(contract.labels)):
         return None
     source = f"Fashion-MNIST training split, {count} class-balanced images, seed {seed}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,11 @@ from fmnist_edge.aliases import JsonObject
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import FileError, InputError, one_line
-from fmnist_edge.export.model_input import UNITS, ModelInput, Unit, model_input
+from fmnist_edge.export.model_input import LEAST_DEVIATION, UNITS, ModelInput, Unit, model_input
 from fmnist_edge.runtime.contract import Contract
-from fmnist_edge.runtime.preprocess import Preprocessing
+from fmnist_edge.runtime.images import Fill, check_fill
+from fmnist_edge.runtime.preprocess import Levels, Preprocessing
+from fmnist_edge.runtime.presets import MODEL, PRESETS
 
 __all__ = ["Decision", "contract_for", "contradiction", "preprocessing_for"]
 
@@ -40,51 +42,118 @@ class Decision:
 
 
 def preprocessing_for(
-    checkpoint: Checkpoint, scale: float | None = None, mean: float | None = None, std: float | None = None
+    checkpoint: Checkpoint,
+    scale: float | None = None,
+    mean: Levels | None = None,
+    std: Levels | None = None,
+    *,
+    preset: str | None = None,
+    order: str | None = None,
 ) -> Decision:
     """Decide how pixels become the model's input.
 
     What the user gives wins; None is what was not given. Else it is read from the model's first layers, such as
     Rescaling. A model that has none gets pixels / 255.
 
-    Raises InputError for numbers that no Preprocessing takes.
+    Args:
+        preset: key of PRESETS; or MODEL, to refuse a model whose first layers say nothing.
+        order: of the model's channels, "RGB" or "BGR". None means the preset's, else RGB.
+
+    Raises InputError for numbers that no Preprocessing takes or that do not fit the model's channels, for a preset
+    beside numbers, and for MODEL where the model says nothing.
     """
+    given = {name: value for name, value in (("scale", scale), ("mean", mean), ("std", std)) if value is not None}
+    if preset is not None and given:
+        numbers = " and ".join(f"--{name}" for name in given)
+        raise InputError(f"--preprocess {preset} says scale, mean and std itself; leave it out, or leave out {numbers}")
+    if preset not in (None, MODEL):
+        return given_by(from_preset(preset, order), f"--preprocess {preset}", checkpoint)
+    if given:
+        made = Preprocessing(**given, order=order or "RGB")  # type: ignore[arg-type]
+        return given_by(made, ", ".join(f"--{name}" for name in given), checkpoint)
+    decision = read_from(checkpoint, preset == MODEL)
+    if order in (None, "RGB"):
+        return decision
+    ordered = replace(decision.preprocessing, order=order)
+    ordered.check_channels(shape_of(checkpoint))
+    return replace(decision, preprocessing=ordered, reason=f"{decision.reason}; channels are {order}")
+
+
+def given_by(preprocessing: Preprocessing, options: str, checkpoint: Checkpoint) -> Decision:
+    """What the user gives by `options`. Raises InputError when it does not fit the model's channels."""
+    try:
+        preprocessing.check_channels(shape_of(checkpoint))
+    except InputError as error:
+        raise InputError(f"{options}: {error}") from None
+    doubt = contradiction(preprocessing, checkpoint)
+    reason = f"input is {formula(preprocessing)}, given by {options}"
+    return Decision(preprocessing, "options", reason, () if doubt is None else (doubt,))
+
+
+def from_preset(name: str | None, order: str | None) -> Preprocessing:
+    found = PRESETS.get(str(name))
+    if found is None:
+        raise InputError(f"--preprocess {name}: no such preprocessing; choose from: {', '.join([*PRESETS, MODEL])}")
+    if order is None or order == found.order:
+        return found
+    if found.channels is not None:
+        raise InputError(
+            f"--preprocess {name} is for {found.order}, and its mean is in that order; leave out --channel-order, or "
+            "give --scale, --mean and --std instead"
+        )
+    return replace(found, order=order)
+
+
+def read_from(checkpoint: Checkpoint, needed: bool) -> Decision:
+    """What the model's first layers say, else pixels / 255. Raises InputError if `needed` and they say nothing."""
     found = model_input(checkpoint.model)
     layers = layers_of(found, checkpoint)
     usual = UNITS["unit"]
-    if (scale, mean, std) != (None, None, None):
-        given = {name: value for name, value in (("scale", scale), ("mean", mean), ("std", std)) if value is not None}
-        preprocessing = Preprocessing(**given)
-        reason = f"input is {formula(preprocessing)}, given by {', '.join(f'--{name}' for name in given)}"
-        doubt = contradiction(preprocessing, checkpoint)
-        return Decision(preprocessing, "options", reason, () if doubt is None else (doubt,))
     if found.unit is not None:
         unit = UNITS[found.unit]
         return Decision(unit.preprocessing, "model", f"input is {unit.text}: the model scales it itself by {layers}")
+    if needed:
+        begins = f"it begins with {layers}, which does not show what it takes" if layers else "it does not scale it"
+        raise InputError(
+            f"--preprocess model: {checkpoint.name} does not say how its input is scaled: {begins}; say how it was "
+            f"trained: --preprocess {', '.join(PRESETS)}, or --scale, --mean and --std"
+        )
     if not layers:
         reason = f"input is {usual.text}, the default: the model does not scale it; --scale, --mean, --std change it"
         return Decision(usual.preprocessing, "default", reason)
     doubt = (
         f"the model begins with {layers}, which does not show whether it takes pixels 0-255 or values 0 to 1; took "
-        f"{usual.text}; say it with --scale, --mean and --std"
+        f"{usual.text}; say it with --preprocess, or with --scale, --mean and --std"
     )
     return Decision(usual.preprocessing, "default", f"input is {usual.text}, the default", (doubt,))
 
 
+def shape_of(checkpoint: Checkpoint) -> tuple[int, ...]:
+    return tuple(checkpoint.model.input_shape[1:])
+
+
 def formula(preprocessing: Preprocessing) -> str:
+    order = "" if preprocessing.order == "RGB" else f", channels in the order {preprocessing.order}"
     for unit in UNITS.values():
         if is_unit(preprocessing, unit):
-            return unit.text
-    return f"(pixel * {preprocessing.scale:.6g} - {preprocessing.mean:.6g}) / {preprocessing.std:.6g}"
+            return unit.text + order
+    mean, std = (listed(value) for value in (preprocessing.mean, preprocessing.std))
+    return f"(pixel * {preprocessing.scale:.6g} - {mean}) / {std}{order}"
+
+
+def listed(value: Levels) -> str:
+    return f"[{', '.join(f'{item:.6g}' for item in value)}]" if isinstance(value, tuple) else f"{value:.6g}"
 
 
 def ends(preprocessing: Preprocessing) -> np.ndarray:
-    """The model's input for a black and for a white pixel: (2,)."""
-    return (np.array([0, 255]) * preprocessing.scale - preprocessing.mean) / preprocessing.std
+    """The model's input for a black and for a white pixel: (2, 1) or (2, channels)."""
+    mean, std = (np.ravel(value) for value in (preprocessing.mean, preprocessing.std))
+    return (np.array([[0], [255]]) * preprocessing.scale - mean) / std
 
 
 def is_unit(preprocessing: Preprocessing, unit: Unit) -> bool:
-    return bool((np.abs(ends(preprocessing) - (unit.low, unit.high)) <= TOLERANCE * (unit.high - unit.low)).all())
+    wanted = np.array([[unit.low], [unit.high]])
+    return bool((np.abs(ends(preprocessing) - wanted) <= TOLERANCE * (unit.high - unit.low)).all())
 
 
 def contradiction(preprocessing: Preprocessing, checkpoint: Checkpoint) -> str | None:
@@ -92,10 +161,15 @@ def contradiction(preprocessing: Preprocessing, checkpoint: Checkpoint) -> str |
     found = model_input(checkpoint.model)
     if found.unit is None or is_unit(preprocessing, UNITS[found.unit]):
         return None
-    low, high = ends(preprocessing)
+    low, high = float(ends(preprocessing).min()), float(ends(preprocessing).max())
+    if preprocessing.channels is not None and found.statistics is not None and len(found.steps) == 1:
+        mean, deviation = found.statistics  # of images that were normalised by channel before, as well
+        if low <= mean <= high and deviation >= LEAST_DEVIATION * (high - low):
+            return None
     return (
         f"the contract makes {low:.4g} to {high:.4g} of pixels 0 to 255, but the model takes {UNITS[found.unit].text} "
-        f"and scales them itself by {layers_of(found, checkpoint)}; export it without --scale, --mean and --std"
+        f"and scales them itself by {layers_of(found, checkpoint)}; export it with --preprocess model, and without "
+        "--scale, --mean and --std"
     )
 
 
@@ -113,18 +187,23 @@ def contract_for(
     labels: Path | None,
     polarity: str | None = None,
     resize: str = "bilinear",
+    fit: str = "stretch",
+    fill: Fill = 0,
 ) -> Contract:
     """Build the contract of an export.
 
     Args:
         labels: text file with one class name per line; None means Fashion-MNIST's where they fit, else "class 0", ...
+        resize, fit, fill: see Contract.
         polarity: of the training images; "either" if it does not matter. None means Fashion-MNIST's for a model with
             its shapes and default labels, "either" for others.
 
-    Raises FileError for an unreadable labels file, InputError for a wrong number of labels.
+    Raises FileError for an unreadable labels file, InputError for a wrong number of labels, and for a `fill` without
+    bars or of another number of channels.
     """
     shape = tuple(checkpoint.model.input_shape[1:])
     classes = checkpoint.model.output_shape[-1]
+    check_fill(fill, fit, shape)
     if polarity is None:
         polarity = fashion_mnist.POLARITY if labels is None and fashion_mnist.matches(shape, classes) else "either"
     return Contract(
@@ -134,6 +213,8 @@ def contract_for(
         preprocessing,
         polarity=None if polarity == "either" else polarity,
         resize=resize,
+        fit=fit,
+        fill=fill,
     )
 
 

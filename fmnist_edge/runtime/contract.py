@@ -14,7 +14,7 @@ from typing import Any
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ArtifactError, InputError, one_line
-from fmnist_edge.runtime.images import FITS, Fill, check_fill
+from fmnist_edge.runtime.images import FITS, Fill, ImageForm, check_fill
 from fmnist_edge.runtime.preprocess import Preprocessing
 
 __all__ = ["Contract"]
@@ -102,7 +102,7 @@ class Contract:
         return self.input_shape if self.layout == "NHWC" else (self.input_shape[2], *self.input_shape[:2])
 
     @property
-    def image_form(self) -> tuple[tuple[int, ...], str, str, Fill]:
+    def image_form(self) -> ImageForm:
         """How an image of any size is brought to that of the model; see `images.resized`."""
         return self.input_shape, self.resize, self.fit, self.fill
 

@@ -15,9 +15,10 @@ from fmnist_edge.runtime.preprocess import CHANNELS, ORDERS, check_unit_range
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FITS", "AspectWarning", "Fill", "check_fill", "fitted", "read_image", "resized"]
+__all__ = ["FITS", "AspectWarning", "Fill", "ImageForm", "check_fill", "fitted", "read_image", "resized"]
 
 Fill = Union[int, tuple[int, int, int]]  # a grey level 0..255, or (red, green, blue)
+ImageForm = tuple[tuple[int, ...], str, str, Fill]  # see `Contract.image_form`
 FITS = ("stretch", "crop", "letterbox")
 MOST_STRETCHED = 1.5  # one side by the other, before a warning
 LARGEST = 1 << 25  # pixels; a file of a few kB may unpack to gigabytes
@@ -67,7 +68,7 @@ def read_image(
 
 def fitted(
     image: np.ndarray | Image.Image,
-    form: tuple[tuple[int, ...], str, str, Fill],
+    form: ImageForm,
     order: str,
     ground: int | tuple[int, int, int] | None,
     *,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from fmnist_edge.runtime.preprocess import Preprocessing
 
-__all__ = ["PRESETS"]
+__all__ = ["MODEL", "PRESETS"]
+
+MODEL = "model"  # of `export --preprocess`: as the model's own first layers say
 
 # The numbers are those of keras/src/applications/imagenet_utils.py, whose modes are called torch, tf and caffe.
 PRESETS: dict[str, Preprocessing] = {

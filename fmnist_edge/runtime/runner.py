@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Optional
 
 import numpy as np
 
@@ -19,7 +18,7 @@ LARGEST_CHUNK = 256  # images per call of a dynamic-batch model
 BYTE_DTYPES = ("int8", "uint8")
 
 
-AXES: dict[str, Optional[tuple[int, ...]]] = {"NHWC": None, "NCHW": (0, 3, 1, 2)}  # of a batch of images
+AXES: dict[str, tuple[int, ...] | None] = {"NHWC": None, "NCHW": (0, 3, 1, 2)}  # of a batch of images
 
 
 class PixelTable:
