@@ -11,6 +11,7 @@ from support.installed import needs
 
 from fmnist_edge.runtime import Contract, contract
 from fmnist_edge.runtime.embedded import SCHEMA, contract_text, embedded_contract
+from fmnist_edge.runtime.presets import PRESETS
 
 PAGE = (ROOT / "docs/contract.md").read_text()
 ARTIFACTS = sorted((ROOT / "exported").glob("*/int8.tflite"))
@@ -25,10 +26,12 @@ def test_the_schema_has_the_contracts_fields_and_choices():
     schema = json.loads(block("json"))
     known = schema["properties"]
     written = json.loads(contract_text(Contract((28, 28, 1), "logits", ("a",))))
-    assert set(known) == set(written) and known["schema"]["const"] == SCHEMA
+    assert set(known) == {*written, *contract.SINCE_FIT} and known["schema"]["const"] == SCHEMA
     assert {name: tuple(known[name]["enum"]) for name in contract.CHOICES} == contract.CHOICES
     for name, value in written.items():
         assert "default" not in known[name] or known[name]["default"] == value
+    for name in contract.SINCE_FIT:
+        assert known[name]["default"] == Contract.__dataclass_fields__[name].default
     assert set(schema["required"]) == set(written) - set(contract.SINCE_POLARITY)
     assert known["input_shape"]["maxItems"] == contract.MOST_AXES
 
@@ -40,7 +43,16 @@ def test_contracts_are_valid_and_others_are_not():
     schema = json.loads(block("json"))
     good = json.loads(contract_text(Contract((28, 28, 1), "logits", ("a", "b"), polarity="dark-on-light")))
     jsonschema.validate(good, schema)
-    for changed in ({"labels": []}, {"output": "classes"}, {"schema": 2}, {"preprocessing": {}}):
+    newest = Contract((8, 8, 3), "logits", ("a", "b"), PRESETS["caffe"], fit="letterbox", fill=(1, 2, 3), polarity=None)
+    jsonschema.validate(json.loads(contract_text(newest)), schema)
+    for changed in (
+        {"labels": []},
+        {"output": "classes"},
+        {"schema": 2},
+        {"preprocessing": {}},
+        {"fit": "pad"},
+        {"fill": [1]},
+    ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(good | changed, schema)
 
