@@ -119,7 +119,8 @@ def read_from(checkpoint: Checkpoint, needed: bool) -> Decision:
             f"trained: --preprocess {', '.join(PRESETS)}, or --scale, --mean and --std"
         )
     if not layers:
-        reason = f"input is {usual.text}, the default: the model does not scale it; --scale, --mean, --std change it"
+        options = "--preprocess, or --scale, --mean and --std, say otherwise"
+        reason = f"input is {usual.text}, the default: the model does not scale it; {options}"
         return Decision(usual.preprocessing, "default", reason)
     doubt = (
         f"the model begins with {layers}, which does not show whether it takes pixels 0-255 or values 0 to 1; took "

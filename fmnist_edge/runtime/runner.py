@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -161,7 +162,7 @@ def check_fit(engine: Engine, contract: Contract) -> None:
 def check_pixels_fit(dtype: str, preprocessing: Preprocessing) -> None:
     """Raises ArtifactError unless `dtype`, an integer without a scale, can hold preprocessed images."""
     pixels = Preprocessing(scale=1.0)
-    if preprocessing != pixels:
+    if preprocessing not in (pixels, replace(pixels, order="BGR")):
         raise ArtifactError(
             f"the model's input is {dtype} without a scale, so it takes whole numbers, but its contract has "
             f"{preprocessing}; expected {pixels}"

@@ -1,10 +1,13 @@
 """--preprocess and its neighbours: held to Keras's own functions, refused by name, and through a whole export."""
 
+import argparse
 import ctypes
 import json
+import shutil
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,11 +18,16 @@ from support.engines import load_with_one_thread
 from fmnist_edge import checkpoints, cli
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.commands.arguments import by_channel, ratio
+from fmnist_edge.commands.explain import as_before
+from fmnist_edge.commands.export_input import add_input
 from fmnist_edge.conversion.child import export_all
 from fmnist_edge.conversion.job import Job
 from fmnist_edge.errors import InputError
+from fmnist_edge.export.c_source import CModel
+from fmnist_edge.export.calibration_images import calibration_for
 from fmnist_edge.export.contracts import contract_for, preprocessing_for
-from fmnist_edge.runtime import Classifier, Preprocessing
+from fmnist_edge.runtime import Classifier, Contract, Preprocessing
+from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.runtime.presets import PRESETS
 
@@ -166,3 +174,63 @@ class TestWholeExport:
             library.net_model_classify(ctypes.c_void_p(pixels.ctypes.data), ctypes.c_void_p(scores.ctypes.data), arena)
             np.testing.assert_allclose(scores, row, rtol=1e-6)
         assert len(np.unique(wanted)) > 20
+
+
+@pytest.mark.parametrize("name", ["imagenet", "caffe"])
+def test_the_header_for_microcontrollers_computes_the_runtimes_input(name, tmp_path):
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("no g++ here; run: apt-get install g++")
+    tensor = TensorSpec("image", (1, *SIZE), "int8", 0.02 if name == "imagenet" else 1.1, 3)
+    output, contract = (
+        TensorSpec("scores", (1, 3), "int8", 1.0, 0),
+        Contract(SIZE, "logits", ("a", "b", "c"), PRESETS[name]),
+    )
+    pixels = IMAGES[:3].copy()
+    pixels.reshape(-1, 3)[:256] = np.arange(256, dtype=np.uint8)[:, None]
+    golden = np.zeros(SIZE, np.int8)
+    model = CModel("net", b"x", "0", 1, "none", ("CONV_2D",), tensor, output, contract, golden, np.zeros(3, np.int8))
+    for file, text in model.files().items():
+        (tmp_path / file).write_text(text)
+    (tmp_path / "main.cc").write_text(
+        f"""#include "net.h"
+#include <cstdio>
+static std::uint8_t pixels[{pixels.size}];
+int main() {{
+  if (std::fread(pixels, 1, sizeof pixels, stdin) != sizeof pixels) return 1;
+  if (net::kPixelMean[2] == net::kPixelMean[0]) return 2;
+  for (std::size_t i = 0; i < sizeof pixels; i++) std::putchar(net::InputValue(pixels, i));
+}}
+"""
+    )
+    strict = ["-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    subprocess.run([compiler, *strict, "main.cc", "net.cc", "-o", "net"], cwd=tmp_path, check=True)
+    done = subprocess.run([tmp_path / "net"], input=pixels.tobytes(), capture_output=True, check=True)
+    expected = tensor.quantize(PRESETS[name].apply(pixels, SIZE))
+    assert np.array_equal(np.frombuffer(done.stdout, np.int8).reshape(expected.shape), expected)
+
+
+def test_the_command_of_explain_exports_with_the_same_input():
+    contract = Contract(SIZE, "logits", ("a", "b", "c"), PRESETS["caffe"], fit="letterbox", fill=(1, 2, 3))
+    artifact = SimpleNamespace(contract=contract, manifest=SimpleNamespace(batch=1))
+    options = SimpleNamespace(calibration=None, trained=Path("trained_model"))
+    parser = argparse.ArgumentParser()
+    add_input(parser)
+    found = parser.parse_args(as_before(artifact, options))
+    decision = preprocessing_for(own(model_of()), found.scale, found.mean, found.std, order=found.channel_order)
+    assert decision.preprocessing == PRESETS["caffe"] and (found.fit, found.fill) == ("letterbox", (1, 2, 3))
+    artifact.contract = Contract(SIZE, "logits", ("a", "b", "c"))
+    assert as_before(artifact, options) == []
+
+
+def test_calibration_images_are_fitted_as_the_device_will(tmp_path):
+    from PIL import Image, ImageOps
+
+    photo = Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 20, 3), np.uint8))
+    photo.save(tmp_path / "a.png")
+    contract = Contract(SIZE, "logits", ("a", "b", "c"), resize="box", fit="crop")
+    found = calibration_for(contract, str(tmp_path), None)
+    assert np.array_equal(found.images[0], np.asarray(ImageOps.fit(photo, (10, 12), Image.Resampling.BOX)))
+    assert found.notes == ()
+    (note,) = calibration_for(replace(contract, fit="stretch"), str(tmp_path), None).notes
+    assert "1 of 1 images: an image is stretched to 10 x 12" in note
