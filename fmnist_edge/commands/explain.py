@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from fmnist_edge.commands.reports import Report
     from fmnist_edge.explain.explanation import Explanation
     from fmnist_edge.explain.layers import LayerReport
+    from fmnist_edge.runtime.contract import Contract
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -166,21 +168,29 @@ def as_before(artifact: Artifact, options: argparse.Namespace) -> list[str]:
     """The options that another export like that of `artifact` needs."""
     from fmnist_edge.runtime.preprocess import Preprocessing
 
-    batch, used, default = artifact.manifest.batch, artifact.contract.preprocessing, Preprocessing()
+    batch, contract = artifact.manifest.batch, artifact.contract
     given = {"batch": "dynamic" if batch is None else str(batch)} if batch != 1 else {}
     if options.calibration is not None:
         given["calibration"] = options.calibration
     if options.trained != Path("trained_model"):
         given["trained"] = str(options.trained)
-    if used != default:
-        given |= {"scale": repr(used.scale), "mean": written(used.mean), "std": written(used.std)}
-        given["channel-order"] = used.order
-    given |= {"fit": artifact.contract.fit, "fill": written(artifact.contract.fill)}
-    usual = {"scale": repr(default.scale), "mean": "0.0", "std": "1.0", "channel-order": "RGB"}
-    usual |= {"fit": "stretch", "fill": "0"}
-    given = {name: value for name, value in given.items() if value != usual.get(name)}
+    usual = input_words(replace(contract, preprocessing=Preprocessing(), fit="stretch", fill=0))
     # One word each: a value may begin with a minus sign.
-    return [f"--{name}={value}" for name, value in given.items()]
+    words = [f"--{name}={value}" for name, value in given.items()]
+    return words + [word for word in input_words(contract) if word not in usual]
+
+
+def input_words(contract: Contract) -> list[str]:
+    """The options that say how an image becomes the model's input."""
+    used = contract.preprocessing
+    return [
+        f"--scale={used.scale!r}",
+        f"--mean={written(used.mean)}",
+        f"--std={written(used.std)}",
+        f"--channel-order={used.order}",
+        f"--fit={contract.fit}",
+        f"--fill={written(contract.fill)}",
+    ]
 
 
 def written(value: float | tuple[float, ...]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.commands.export_input import add_input, input_fields
+from fmnist_edge.commands.export_input import add_input
 from fmnist_edge.console import progress_bar
 from fmnist_edge.errors import FmnistEdgeError, GateError, InputError
 
@@ -46,7 +46,7 @@ HELP = Help(
         ("All precisions of TFLite and ONNX", "export tiny_resnet"),
         ("One precision of a model of your own",
          "export my.keras --format tflite --precision int8 --calibration images.npy --labels labels.txt"),
-        ("A model with the preprocessing of keras.applications' ResNet, and photos cropped as in its training",
+        ("A ResNet of keras.applications that was trained on cropped photos",
          "export my.keras --preprocess caffe --fit crop --calibration photos"),
         ("A camera's pixels as input, for an old runtime",
          "export tiny_resnet --format tflite --precision int8 --io uint8 --oldest tflite-runtime-2.7"),
@@ -261,7 +261,14 @@ def job_for(options: argparse.Namespace, model: str, precisions: Sequence[Precis
         budget_min=options.budget,
         labels=None if options.labels is None else str(options.labels),
         polarity=options.polarity,
+        resize=options.resize,
+        fit=options.fit,
+        fill=options.fill,
+        preprocess=options.preprocess,
+        channel_order=options.channel_order,
+        scale=options.scale,
+        mean=options.mean,
+        std=options.std,
         strict=options.strict,
         options=settings,
-        **input_fields(options),
     )

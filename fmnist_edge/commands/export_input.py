@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-
-from fmnist_edge.aliases import JsonObject
 from fmnist_edge.commands import arguments
 from fmnist_edge.runtime.images import FITS
 from fmnist_edge.runtime.preprocess import ORDERS
 from fmnist_edge.runtime.presets import MODEL, PRESETS
 
-__all__ = ["add_input", "input_fields"]
-
-FIELDS = ("resize", "fit", "fill", "preprocess", "channel_order", "scale", "mean", "std")
+__all__ = ["add_input"]
 
 
 def add_input(contract: arguments.Arguments) -> None:
@@ -68,8 +63,3 @@ def add_input(contract: arguments.Arguments) -> None:
         help="Of the model's channels, RGB or BGR. Images are RGB, and are reversed for BGR. Default: that of "
         "--preprocess, else RGB.",
     )
-
-
-def input_fields(options: argparse.Namespace) -> JsonObject:
-    """The fields of a Job."""
-    return {name: getattr(options, name) for name in FIELDS}

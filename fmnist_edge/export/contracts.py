@@ -67,7 +67,7 @@ def preprocessing_for(
         numbers = " and ".join(f"--{name}" for name in given)
         raise InputError(f"--preprocess {preset} says scale, mean and std itself; leave it out, or leave out {numbers}")
     if preset not in (None, MODEL):
-        return given_by(from_preset(preset, order), f"--preprocess {preset}", checkpoint)
+        return given_by(from_preset(preset, order, shape_of(checkpoint)), f"--preprocess {preset}", checkpoint)
     if given:
         made = Preprocessing(**given, order=order or "RGB")  # type: ignore[arg-type]
         return given_by(made, ", ".join(f"--{name}" for name in given), checkpoint)
@@ -90,10 +90,17 @@ def given_by(preprocessing: Preprocessing, options: str, checkpoint: Checkpoint)
     return Decision(preprocessing, "options", reason, () if doubt is None else (doubt,))
 
 
-def from_preset(name: str | None, order: str | None) -> Preprocessing:
+def from_preset(name: str | None, order: str | None, shape: tuple[int, ...]) -> Preprocessing:
+    """Raises InputError for a name that there is not, and for a preset of RGB images for a model of others."""
     found = PRESETS.get(str(name))
     if found is None:
         raise InputError(f"--preprocess {name}: no such preprocessing; choose from: {', '.join([*PRESETS, MODEL])}")
+    if found.channels is not None and (len(shape) != 3 or shape[-1] != found.channels):
+        others = ", ".join(item for item in PRESETS if PRESETS[item].channels is None)
+        raise InputError(
+            f"--preprocess {name} is for images of {found.channels} channels, and the model's input is {shape}; say "
+            f"--preprocess {others}, or --scale, --mean and --std"
+        )
     if order is None or order == found.order:
         return found
     if found.channels is not None:

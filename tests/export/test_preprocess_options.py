@@ -75,7 +75,7 @@ class TestOptions:
 
     @pytest.mark.parametrize("name", ["imagenet", "caffe"])
     def test_a_preset_for_rgb_is_refused_by_name_for_grey_models(self, name):
-        with pytest.raises(InputError, match=rf"--preprocess {name}: .*model's input is \(12, 10, 1\)"):
+        with pytest.raises(InputError, match=rf"--preprocess {name} is for images of 3 .*is \(12, 10, 1\); say"):
             preprocessing_for(own(model_of(size=(12, 10, 1))), preset=name)
         with pytest.raises(InputError, match=r"--mean: .*model's input"):
             preprocessing_for(own(model_of()), mean=(0.5, 0.5))
