@@ -64,7 +64,7 @@ class Runner:
         self._inputs = PixelTable(engine.input, contract)
         self._outputs = scores_by_byte(engine.output)
         # Reusable: an engine has read its input when it returns, and its output is a new array.
-        self._image = np.empty((1, *contract.model_shape), self._inputs.values.dtype)
+        self._image = np.empty((1, *contract.model_shape), engine.input.dtype)
 
     def prepare(self, batch: np.ndarray) -> np.ndarray:
         """Images uint8 or float (n, *input_shape) -> the engine's input, (n, *model_shape) of its dtype.
