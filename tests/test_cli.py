@@ -203,6 +203,36 @@ def test_classify_refuses_other_files(exported, capsys, tmp_path):
     fails(capsys, ["classify", str(tmp_path / "none.tflite"), str(IMAGES[0])], 2, "no such file")
 
 
+def test_classify_reads_folders_and_names_what_it_cannot_read(exported, capsys, tmp_path):
+    from PIL import Image
+
+    int8, photos = str(exported / "compact_cnn/int8.tflite"), tmp_path / "photos"
+    (photos / "b").mkdir(parents=True)
+    for name in ("c.png", "b/z.png", "a.jpg"):
+        Image.new("L", (28, 60), 9).save(photos / name)
+    (photos / "b/broken.png").write_bytes(IMAGES[0].read_bytes()[:100])
+    (photos / "notes.txt").write_text("")
+    assert main(["classify", int8, str(photos), str(IMAGES[0]), "--json", "--top", "2"]) == 2
+    shown = capsys.readouterr()
+    answers = json.loads(shown.out)
+    assert [item["image"].rsplit("/", 1)[1] for item in answers] == ["a.jpg", "z.png", "c.png", IMAGES[0].name]
+    for item in answers:
+        best = sorted(item["probabilities"].items(), key=lambda pair: -pair[1])[:2]
+        assert [(entry["label"], entry["confidence"]) for entry in item["top"]] == best
+    assert "broken.png: not a readable PNG or JPEG" in shown.err and "no PNG or JPEG: notes.txt" in shown.err
+    assert shown.err.count("an image is stretched") == 1 and "and 2 more of 5 images" in shown.err
+    assert "1 of 5 images could not be read" in shown.err
+    (tmp_path / "empty").mkdir()
+    fails(capsys, ["classify", int8, str(tmp_path / "empty")], 2, "no PNG or JPEG in it")
+
+
+@pytest.mark.parametrize(("top", "shown"), [(1, 1), (4, 4), (99, 10)])
+def test_classify_shows_the_top_classes(exported, capsys, top, shown):
+    capsys.readouterr()
+    assert main(["classify", str(exported / "compact_cnn/int8.tflite"), str(IMAGES[0]), "--top", str(top)]) == 0
+    assert capsys.readouterr().out.count("%") == shown
+
+
 def test_altered_artifact_is_refused(exported, capsys, tmp_path):
     for name in ("int8.tflite", "float32.onnx"):
         content = (exported / "compact_cnn" / name).read_bytes()

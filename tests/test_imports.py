@@ -110,7 +110,9 @@ def test_names_in_records_resolve(record):
 
 
 def test_public_names():
-    assert runtime.__all__ == ["Classifier", "Contract", "Model", "PolarityWarning", "Prediction", "Preprocessing"]
+    assert runtime.__all__ == [
+        "AspectWarning", "Classifier", "Contract", "Model", "PolarityWarning", "Prediction", "Preprocessing",
+    ]  # fmt: skip
     assert errors.__all__ == [
         "ArtifactError", "CheckpointError", "DataError", "ExportError", "FileError", "FmnistEdgeError", "GateError",
         "InputError", "TemporaryFileError", "UnavailableError", "UnknownNameError", "UnreachableError", "one_line",

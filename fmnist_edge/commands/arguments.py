@@ -15,9 +15,9 @@ from typing import Union
 from fmnist_edge.catalog.models import MODELS
 
 __all__ = [
-    "Arguments", "artifacts", "batch_size", "calibration", "data", "engine", "engines", "images", "limit", "model",
-    "number", "out", "percentage", "reference", "report", "seeds", "task", "tflite_runtime", "tflite_runtime_python",
-    "threads", "trained", "whole_number",
+    "Arguments", "artifacts", "batch_size", "by_channel", "calibration", "colour", "data", "engine", "engines",
+    "images", "labels", "limit", "model", "number", "out", "percentage", "ratio", "reference", "report", "seeds",
+    "skip_bad", "task", "tflite_runtime", "tflite_runtime_python", "threads", "trained", "whole_number",
 ]  # fmt: skip
 
 Arguments = Union[argparse.ArgumentParser, argparse._ArgumentGroup]
@@ -109,11 +109,9 @@ def threads(to: Arguments) -> None:
     )
 
 
-def images(to: Arguments, default: str = "Default for the zoo: the 10,000 test images.", *names: str) -> None:
-    """`names`: other names of the option."""
+def images(to: Arguments, default: str = "Default for the zoo: the 10,000 test images.") -> None:
     to.add_argument(
         "--images",
-        *names,
         metavar="PATH",
         help="Your own images: a folder with a folder per class, or a flat one, in which a .csv of (file, class) may "
         f"give the classes; a .npy file; a .npz file of x and y; an IDX file. {default}",
@@ -174,6 +172,27 @@ def number(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text} is not a finite number")
     return value
+
+
+def ratio(text: str) -> float:
+    """A number, or a fraction like 1/127.5."""
+    above, slash, below = text.partition("/")
+    try:
+        return float(above) / float(below) if slash else float(above)
+    except ZeroDivisionError:
+        raise argparse.ArgumentTypeError(f"{text} divides by 0") from None
+
+
+def by_channel(text: str) -> float | tuple[float, ...]:
+    """ "0.5" -> 0.5, and "0.485,0.456,0.406" -> one number for each channel."""
+    values = tuple(map(ratio, text.split(",")))
+    return values[0] if len(values) == 1 else values
+
+
+def colour(text: str) -> int | tuple[int, ...]:
+    """ "114" -> a grey level, and "114,114,114" -> red, green, blue."""
+    values = tuple(map(int, text.split(",")))
+    return values[0] if len(values) == 1 else values
 
 
 def percentage(text: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from fmnist_edge.commands.reports import Report
     from fmnist_edge.explain.explanation import Explanation
     from fmnist_edge.explain.layers import LayerReport
+    from fmnist_edge.runtime.contract import Contract
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -54,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.reference(what)
     on = parser.add_argument_group("On which images")
     arguments.data(on)
-    arguments.images(on, "Default for the zoo: training images.", "--calibration")
+    arguments.images(on, "Default for the zoo: training images.")
     arguments.limit(on, "Use only the first N images.", default=64)
     parser.add_argument_group("Output").add_argument(
         "--report",
@@ -167,16 +169,33 @@ def as_before(artifact: Artifact, options: argparse.Namespace) -> list[str]:
     """The options that another export like that of `artifact` needs."""
     from fmnist_edge.export.tasks import options_of
 
-    batch, used = artifact.manifest.batch, artifact.contract.preprocessing
-    default = type(used)()
+    batch, contract = artifact.manifest.batch, artifact.contract
+    used = contract.preprocessing
     given = {"batch": "dynamic" if batch is None else str(batch)} if batch != 1 else {}
     if options.images is not None:
         given["calibration"] = options.images
     if options.trained != Path("trained_model"):
         given["trained"] = str(options.trained)
-    for name in ("scale", "mean", "std"):
-        if getattr(used, name) != getattr(default, name):
-            given[name] = repr(getattr(used, name))
-    given |= options_of(artifact.contract)
+    given |= options_of(contract)
+    usual = input_words(replace(contract, preprocessing=type(used)(), fit="stretch", fill=0))
     # One word each: a value may begin with a minus sign.
-    return [f"--{name}={value}" for name, value in given.items()]
+    words = [f"--{name}={value}" for name, value in given.items()]
+    return words + [word for word in input_words(contract) if word not in usual]
+
+
+def input_words(contract: Contract) -> list[str]:
+    """The options that say how an image becomes the model's input."""
+    used = contract.preprocessing
+    return [
+        f"--scale={used.scale!r}",
+        f"--mean={written(used.mean)}",
+        f"--std={written(used.std)}",
+        f"--channel-order={used.order}",
+        f"--fit={contract.fit}",
+        f"--fill={written(contract.fill)}",
+    ]
+
+
+def written(value: float | tuple[float, ...]) -> str:
+    """One number, or one for each channel, as the command line takes it."""
+    return ",".join(map(repr, value)) if isinstance(value, tuple) else repr(value)

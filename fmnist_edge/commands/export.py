@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
+from fmnist_edge.commands.export_input import add_input
 from fmnist_edge.console import progress_bar
 from fmnist_edge.errors import FmnistEdgeError, GateError, InputError
 
@@ -32,8 +33,9 @@ HELP = Help(
         executed. A model that is not for Fashion-MNIST needs --calibration for integer precisions.
 
         How devices must feed the model is read from its first layers: one that begins with Rescaling(1/255), or with a
-        Normalization of pixels, takes pixels as they are; others get pixels / 255. --scale, --mean and --std say
-        otherwise. What is doubtful about that or about the calibration images is a warning, and is in the manifest.
+        Normalization of pixels, takes pixels as they are; others get pixels / 255. --preprocess, or --scale, --mean and
+        --std, say otherwise: what a model of keras.applications needs has a name, such as imagenet. What is doubtful
+        about that or about the calibration images is a warning, and is in the manifest.
 
         What the model answers with is read from its head: a softmax or logits over several classes is a classification,
         one sigmoid is binary, several are multilabel; other shapes, and several inputs or outputs, are tensors, which
@@ -48,6 +50,8 @@ HELP = Help(
         ("All precisions of TFLite and ONNX", "export tiny_resnet"),
         ("One precision of a model of your own",
          "export my.keras --format tflite --precision int8 --calibration images.npy --labels labels.txt"),
+        ("A ResNet of keras.applications that was trained on cropped photos",
+         "export my.keras --preprocess caffe --fit crop --calibration photos"),
         ("A camera's pixels as input, for an old runtime",
          "export tiny_resnet --format tflite --precision int8 --io uint8 --oldest tflite-runtime-2.7"),
         ("Lose at most 0.2 percentage points of accuracy",
@@ -180,22 +184,7 @@ def add_contract(contract: arguments.Arguments) -> None:
         help="How the images look that the model was trained on; devices warn about others. Default: light-on-dark for "
         "Fashion-MNIST, else either.",
     )
-    contract.add_argument(
-        "--resize",
-        default="bilinear",
-        choices=["nearest", "box", "bilinear", "bicubic", "lanczos"],
-        metavar="FILTER",
-        help="How devices bring image files to the size of the model's input.",
-    )
-    contract.add_argument(
-        "--scale",
-        type=float,
-        metavar="X",
-        help="The model's input is (pixel * scale - mean) / std, with pixels 0 to 255. Default: what the model's first "
-        "layers say; else 1/255, a mean of 0 and an std of 1.",
-    )
-    contract.add_argument("--mean", type=float, metavar="X", help="See --scale.")
-    contract.add_argument("--std", type=float, metavar="X", help="See --scale.")
+    add_input(contract)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -283,6 +272,10 @@ def job_for(options: argparse.Namespace, model: str, precisions: Sequence[Precis
         labels=None if options.labels is None else str(options.labels),
         polarity=options.polarity,
         resize=options.resize,
+        fit=options.fit,
+        fill=options.fill,
+        preprocess=options.preprocess,
+        channel_order=options.channel_order,
         scale=options.scale,
         mean=options.mean,
         std=options.std,

@@ -92,9 +92,7 @@ def images_of(options: argparse.Namespace, artifact: Path) -> np.ndarray:
     from fmnist_edge.data.labelled import read_labelled
 
     contract = Manifest.read(artifact).contract
-    found = read_labelled(
-        options.images, contract.input_shape, resize=contract.resize, skip_bad=options.skip_bad
-    ).first(BENCH_IMAGES)
+    found = read_labelled(options.images, contract.image_form, skip_bad=options.skip_bad).first(BENCH_IMAGES)
     warn(found.notes)
     return found.images
 

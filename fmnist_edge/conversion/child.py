@@ -80,16 +80,34 @@ def inputs_of(job: Job) -> Inputs:
     from fmnist_edge.runtime.tasks import CLASSIFICATION
 
     checkpoint = checkpoints.load(job.model, folder=Path(job.trained))
-    decision = preprocessing_for(checkpoint, job.scale, job.mean, job.std, job.task.input)
+    decision = preprocessing_for(
+        checkpoint,
+        job.scale,
+        job.mean,
+        job.std,
+        preset=job.preprocess,
+        order=job.channel_order,
+        input=job.task.input,
+    )
     why = task_of(checkpoint, job.task.task).reason
     decision = replace(decision, reason=f"{decision.reason}; {why}" if why else decision.reason)
     labels = None if job.labels is None else Path(job.labels)
     own = None
     if job.calibration is not None and len(checkpoint.model.inputs) == 1:
         shape = tuple(checkpoint.model.inputs[0].shape)[1:]
-        own = read_labelled(job.calibration, shape, resize=job.resize, skip_bad=job.skip_bad)
+        own = read_labelled(job.calibration, (shape, job.resize, job.fit, job.fill), skip_bad=job.skip_bad)
     names = None if own is None else own.names
-    contract = contract_for(checkpoint, decision.preprocessing, labels, job.polarity, job.resize, names, job.task)
+    contract = contract_for(
+        checkpoint,
+        decision.preprocessing,
+        labels,
+        job.polarity,
+        job.resize,
+        job.fit,
+        job.fill,
+        names=names,
+        options=job.task,
+    )
     if job.tune_accuracy is not None and contract.task != CLASSIFICATION:
         raise InputError(
             f"--tune-accuracy judges by the accuracy of a classification, and the task is {contract.task}; leave it "

@@ -12,8 +12,12 @@ from fmnist_edge.errors import FmnistEdgeError
 from fmnist_edge.export.findings import Findings
 from fmnist_edge.export.options import Options
 from fmnist_edge.export.tasks import TaskOptions
+from fmnist_edge.runtime.images import Fill
+from fmnist_edge.runtime.preprocess import Levels
 
 __all__ = ["Job", "Outcome", "Tuning"]
+
+BY_CHANNEL = ("mean", "std", "fill")  # fields that may be tuples, which JSON makes lists
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,9 @@ class Job:
         tune_accuracy: percentage points that calibrated precisions may lose; None tries no remedy.
         budget_min: minutes after which no further remedy is tried.
         labels: path of the class names; None for the defaults.
-        polarity, resize: of the contract.
-        scale, mean, std: of the contract; None for those that the user did not give.
+        polarity, resize, fit, fill: of the contract.
+        preprocess, channel_order, scale, mean, std: see `contracts.preprocessing_for`; None for those that the user did
+            not give.
         strict: whether a warning about the contract or the calibration images refuses the model.
         task: what the user says about the task and the input.
         options: interface, scales, opset and oldest runtime of the files.
@@ -54,9 +59,13 @@ class Job:
     labels: str | None = None
     polarity: str | None = None
     resize: str = "bilinear"
+    fit: str = "stretch"
+    fill: Fill = 0
+    preprocess: str | None = None
+    channel_order: str | None = None
     scale: float | None = None
-    mean: float | None = None
-    std: float | None = None
+    mean: Levels | None = None
+    std: Levels | None = None
     strict: bool = False
     task: TaskOptions = field(default_factory=TaskOptions)
     options: Options = field(default_factory=Options)
@@ -65,7 +74,9 @@ class Job:
     def from_json(cls, value: JsonObject) -> Job:
         """From the fields (`dataclasses.asdict`), after a way through JSON."""
         task = {**value["task"], "thresholds": tuple(value["task"]["thresholds"])}
-        return cls(**{**value, "task": TaskOptions(**task), "options": Options.from_json(value["options"])})
+        tuples = {name: tuple(value[name]) for name in BY_CHANNEL if isinstance(value.get(name), list)}
+        settings = {"task": TaskOptions(**task), "options": Options.from_json(value["options"])}
+        return cls(**{**value, **tuples, **settings})
 
     def selected(self) -> list[Precision]:
         """The precisions, without the options."""

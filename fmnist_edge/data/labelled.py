@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +16,7 @@ from fmnist_edge.console import track
 from fmnist_edge.data.files import IMAGE_SUFFIXES, image_files, listed, read_array, read_images, read_labels
 from fmnist_edge.data.idx import IDX, read_idx
 from fmnist_edge.errors import FileError, InputError, one_line
-from fmnist_edge.runtime.images import read_image
+from fmnist_edge.runtime.images import AspectWarning, ImageForm, read_image
 from fmnist_edge.runtime.preprocess import as_batch
 
 __all__ = ["LabelledImages", "read_labelled"]
@@ -119,32 +121,31 @@ def names_of(names: Sequence[str], most: int = NAMED) -> str:
 
 def read_labelled(
     path: str,
-    shape: tuple[int, ...],
+    form: ImageForm,
     *,
     labels: str | None = None,
-    resize: str = "bilinear",
     skip_bad: bool = False,
     several: bool = False,
 ) -> LabelledImages:
-    """Read images of `shape` and their classes.
+    """Read images and their classes.
 
     Args:
+        form: how image files are brought to the model's shape, see `Contract.image_form`; arrays must have that shape.
         path: a folder of PNGs and JPEGs: with a folder per class, or flat, with a CSV of file names and classes or
             without; a `.npy` file; a `.npz` file, its classes in an array "labels" or "y"; an IDX file, its classes in
             the IDX file beside.
         labels: a file of classes, one for each image of an array: `.npy`, or text with one class per line.
-        resize: filter that stretches image files to `shape`.
         skip_bad: leave out image files that cannot be read, and say so in the notes.
         several: whether an image can have several classes: arrays of classes are 0 or 1, (n, classes).
 
     Raises FileError for what cannot be read, InputError for another shape and for classes that do not fit the images.
     """
     if Path(path).is_dir():
-        found = read_class_folders(path, shape, resize, skip_bad)
+        found = read_class_folders(path, form, skip_bad)
     elif IDX.search(path):
-        found = read_idx_pair(Path(path), shape)
+        found = read_idx_pair(Path(path), form[0])
     else:
-        found = LabelledImages(read_images(path, shape), None, None, Path(path).name)
+        found = LabelledImages(read_images(path, form[0]), None, None, Path(path).name)
         if path.endswith(".npz"):
             found = with_classes(found, read_labels(path, len(found.images), several), path, several)
     if labels is None:
@@ -199,12 +200,12 @@ def numbers_or_names(items: Iterable[str]) -> np.ndarray:
         return words
 
 
-def read_class_folders(path: str, shape: tuple[int, ...], resize: str, skip_bad: bool) -> LabelledImages:
+def read_class_folders(path: str, form: ImageForm, skip_bad: bool) -> LabelledImages:
     """A folder of images, see `read_labelled`. Classes are unknown if only some of the images lie in folders."""
     root = Path(path)
     files, others = image_files(path)
     if not files:
-        return read_idx_folder(root, others, shape)
+        return read_idx_folder(root, others, form[0])
     classes = {file: file.relative_to(root).parts[0] for file in files}
     of_folders = sorted({name for file, name in classes.items() if file.parent != root})
     tables = [file for file in others if file.suffix.lower() == ".csv" and file.parent == root]
@@ -216,7 +217,7 @@ def read_class_folders(path: str, shape: tuple[int, ...], resize: str, skip_bad:
         names = tuple(sorted(set(classes.values())))
     else:
         names = None
-    images, kept, notes = read_files(path, files, shape, resize, skip_bad)
+    images, kept, notes = read_files(path, files, form, skip_bad)
     if others:
         notes.append(f"{path}: left out what is no PNG or JPEG: {listed(others)}")
     if names is None:
@@ -253,21 +254,25 @@ def read_table(table: Path, files: Sequence[Path]) -> dict[Path, str]:
 
 
 def read_files(
-    path: str, files: Sequence[Path], shape: tuple[int, ...], resize: str, skip_bad: bool
+    path: str, files: Sequence[Path], form: ImageForm, skip_bad: bool
 ) -> tuple[np.ndarray, list[Path], list[str]]:
     """(images, their files, notes); raises FileError that counts and names the files that cannot be read."""
     images, kept, bad = [], [], []
-    for file in track(files, "images"):
-        try:
-            images.append(read_image(file, shape, resize))
-            kept.append(file)
-        except FileError as error:
-            bad.append(str(error).removeprefix(f"{path}/"))
+    with warnings.catch_warnings(record=True) as noticed:
+        warnings.simplefilter("always", AspectWarning)
+        for file in track(files, "images"):
+            try:
+                images.append(read_image(file, *form))
+                kept.append(file)
+            except FileError as error:
+                bad.append(str(error).removeprefix(f"{path}/"))
+    stretched = Counter(str(warning.message) for warning in noticed)
+    notes = [f"{path}: {count:,} of {len(files):,} images: {message}" for message, count in stretched.items()]
     if not bad:
-        return np.stack(images), kept, []
+        return np.stack(images), kept, notes
     some = "; ".join(bad[:NAMED]) + (f"; and {len(bad) - NAMED:,} more" if len(bad) > NAMED else "")
     if skip_bad and images:
-        return np.stack(images), kept, [f"{path}: left out {len(bad):,} of {len(files):,} images: {some}"]
+        return np.stack(images), kept, [*notes, f"{path}: left out {len(bad):,} of {len(files):,} images: {some}"]
     how = "mend or remove them, or leave them out with --skip-bad" if images else "no image is left"
     raise FileError(f"{path}: {len(bad):,} of {len(files):,} images cannot be read: {some}; {how}")
 

@@ -11,6 +11,7 @@ import numpy as np
 from fmnist_edge.export.tflite_sources import meaning_of
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec
+from fmnist_edge.runtime.preprocess import Levels
 
 __all__ = ["CModel", "identifier", "resolver_call"]
 
@@ -69,6 +70,35 @@ class CModel:
     def output_type(self) -> str:
         return f"std::{self.output.dtype}_t"
 
+    @property
+    def channels(self) -> int | None:
+        """The number of tables of pixels; None for one that all channels share."""
+        return self.contract.preprocessing.channels
+
+    @property
+    def table_size(self) -> str:
+        return "[256]" if self.channels is None else f"[{self.channels}][256]"
+
+    def table_rows(self) -> str:
+        """The input value of each uint8 pixel 0..255, computed as the runtime computes it."""
+        values = self.input.quantize(self.contract.preprocessing.levels())
+        if self.channels is None:
+            return number_rows(values.tolist())
+        return "\n".join(f"    {{\n{number_rows(row.tolist())}\n    }}," for row in values.T)
+
+    def input_value(self) -> str:
+        """A C++ function for tables of several channels; empty for one table."""
+        count, order = self.channels, self.contract.preprocessing.order
+        if count is None:
+            return ""
+        pixel = f"i / {count} * {count} + {count - 1} - i % {count}" if order == "BGR" else "i"
+        return f"""\
+// The first index is the model's channel, in the order {order}. The i-th input of an image of RGB pixels is:
+inline {self.input_type} InputValue(const std::uint8_t* pixels, std::size_t i) {{
+  return kPixelToInput[i % {count}][pixels[{pixel}]];
+}}
+"""
+
     def header(self) -> str:
         guard = f"{self.name}_h_".upper()
         shape, prep, taken = self.contract.input_shape, self.contract.preprocessing, self.input.dtype
@@ -103,12 +133,12 @@ bool AddOps(Resolver& resolver) {{
 constexpr std::size_t kInputShape[] = {{{", ".join(map(str, shape))}}};
 constexpr std::size_t kInputLength = {self.golden_input.size};
 constexpr float kPixelScale = {float_literal(prep.scale)};
-constexpr float kPixelMean = {float_literal(prep.mean)};
-constexpr float kPixelStd = {float_literal(prep.std)};
+constexpr float kPixelMean{brackets(prep.mean)} = {float_initialiser(prep.mean)};
+constexpr float kPixelStd{brackets(prep.std)} = {float_initialiser(prep.std)};
 constexpr float kInputScale = {float_literal(self.input.scale)};
 constexpr std::int32_t kInputZeroPoint = {self.input.zero_point};
-extern const {self.input_type} kPixelToInput[256];
-
+extern const {self.input_type} kPixelToInput{self.table_size};
+{self.input_value()}
 // Output: {self.output.dtype}, {self.contract.output}, one of each class. {meaning_of(self.contract)}
 constexpr std::size_t kClassCount = {self.contract.score_count};
 constexpr bool kOutputIsLogits = {"true" if self.contract.output == "logits" else "false"};
@@ -138,8 +168,8 @@ alignas({ALIGNMENT}) const unsigned char kModel[kModelLength] = {{
 {number_rows(self.content)}
 }};
 
-const {self.input_type} kPixelToInput[256] = {{
-{number_rows(input_values(self.input, self.contract))}
+const {self.input_type} kPixelToInput{self.table_size} = {{
+{self.table_rows()}
 }};
 
 const char* const kLabels[{self.label_count}] = {{
@@ -162,6 +192,7 @@ const {self.output_type} kGoldenOutput[kClassCount] = {{
         flash, ram = f"{len(self.content):,}", f"{self.arena_size:,}"
         name, shape = self.name, " x ".join(map(str, self.contract.input_shape))
         classes, pixel, score = self.contract.score_count, f"data.{self.input.dtype}[i]", f"data.{self.output.dtype}"
+        value = "kPixelToInput[pixel[i]]" if self.channels is None else "InputValue(pixels, i)"
         return f"""\
 # {name}: {flash} bytes of flash, {ram} bytes of RAM
 
@@ -170,7 +201,7 @@ Add `{name}.cc` to a firmware that has TensorFlow Lite Micro. One {shape} image 
     alignas(16) static uint8_t arena[{name}::kArenaSize];
     tflite::MicroMutableOpResolver<{name}::kOpCount> ops; {name}::AddOps(ops);
     tflite::MicroInterpreter interpreter(tflite::GetModel({name}::kModel), ops, arena, sizeof(arena));
-    interpreter.AllocateTensors();  // input(0)->{pixel} = kPixelToInput[pixel[i]]; Invoke(); output(0)->{score}
+    interpreter.AllocateTensors();  // input(0)->{pixel} = {value}; Invoke(); output(0)->{score}
 
 Try a port with `kGoldenInput`: the answer is `kGoldenOutput`. `kLabels` has the names of the classes; see the header.
 """
@@ -187,10 +218,9 @@ def resolver_call(op: str) -> str:
     return "Add" + SPELLINGS.get(op, "".join(word.title() for word in op.split("_")))
 
 
-def input_values(spec: TensorSpec, contract: Contract) -> list[int]:
-    """The input value of each uint8 pixel 0..255, computed as the runtime computes it."""
-    levels = np.arange(256, dtype=np.uint8)
-    return spec.quantize(contract.preprocessing.apply(levels, levels.shape)[0]).tolist()
+def brackets(value: Levels) -> str:
+    """Of the declaration of a constant: those of an array for one number for each channel."""
+    return f"[{len(value)}]" if isinstance(value, tuple) else ""
 
 
 def number_rows(numbers: Iterable[int] | Sequence[int]) -> str:
@@ -203,6 +233,11 @@ def float_literal(value: float | None) -> str:
     """A float32 literal that reads back as the same float32."""
     text = f"{np.float32(value or 0):.9g}"
     return f"{text}f" if set(text) & set(".e") else f"{text}.0f"
+
+
+def float_initialiser(value: Levels) -> str:
+    """A literal, or those of an array in braces."""
+    return f"{{{', '.join(map(float_literal, value))}}}" if isinstance(value, tuple) else float_literal(value)
 
 
 def string_literal(text: str) -> str:

@@ -36,7 +36,7 @@ class Calibration:
         images: uint8 or float (n, *input_shape).
         source: where they came from.
         seed: of the selection from Fashion-MNIST's training split; None for a user's own images.
-        notes: one line each about what was left out.
+        notes: one line each about what was left out, and about images that were stretched much.
         labels: class indices (n,), in the model's order; None if they are unknown.
         others: of a model with several inputs, the arrays of the inputs after the first.
     """
@@ -139,7 +139,7 @@ def as_calibration(given: CalibrationSource, contract: Contract) -> Calibration:
     if len(contract.inputs) > 1:
         return several_inputs(given, contract)
     if isinstance(given, (str, Path)):
-        return from_labelled(read_labelled(str(given), shape, resize=contract.resize), contract)
+        return from_labelled(read_labelled(str(given), contract.image_form), contract)
     if isinstance(given, np.ndarray):
         return Calibration(as_batch(given, shape), "an array")
     if callable(given) and not isinstance(given, Iterable):
@@ -201,7 +201,7 @@ def calibration_for(
     if images is not None and len(contract.inputs) > 1:
         return several_inputs(images, contract)
     if images is not None:
-        found = read_labelled(images, contract.input_shape, resize=contract.resize, skip_bad=skip_bad)
+        found = read_labelled(images, contract.image_form, skip_bad=skip_bad)
         return from_labelled(found, contract)
     if not fashion_mnist.matches(contract.input_shape, contract.labels):
         return None

@@ -88,7 +88,7 @@ def value_warnings(images: np.ndarray, name: str, contract: Contract, model: ker
         yield f"{name}: {which} of one colour, in which layers see no edges; {SIMPLEST}"
     white = 255 if images.dtype == np.uint8 else 1
     largest = float(flat.max()) / white * 255
-    interval = abs(contract.preprocessing.scale / contract.preprocessing.std) * largest
+    interval = abs(contract.preprocessing.scale) / np.abs(contract.preprocessing.std).min() * largest
     if 0 < largest <= DARKEST and (interval < LEAST_INTERVAL or model_input(model).unit is not None):
         yield (
             f"{name}: {images.dtype} values up to {flat.max():.3g}, where white is {white}: they were divided by 255 "

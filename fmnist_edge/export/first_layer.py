@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ from fmnist_edge.export.input_chain import Step, input_chain
 from fmnist_edge.export.model_input import UNITS, moments_of
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.preprocess import Preprocessing
+from fmnist_edge.runtime.presets import PRESETS
 
 if TYPE_CHECKING:
     import keras
@@ -28,8 +29,13 @@ LARGEST_OF_FEW, FEW = 1.0, 10  # for fewer images than FEW
 SUSPICIOUS, BETTER = 0.15, 0.1  # less than LARGEST is enough if another unit has BETTER times the divergence
 DARKEST = 1.001  # of 255: the brightest value of images that were divided by 255
 FLOOR = 1e-3  # of the variances: times their median. A channel that was always 0 tells nothing
-TORCH = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-CAFFE = (103.939, 116.779, 123.68)
+REMEDIES = {
+    "unit": UNITS["unit"].text,
+    "tf": UNITS["signed"].text,
+    "0..255": UNITS["pixels"].text,
+    "imagenet": "pixels / 255 with ImageNet's mean and deviation by channel",
+    "caffe": "BGR pixels minus ImageNet's mean by channel",
+}
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ def better_form(reference: Reference, contract: Contract, images: np.ndarray, fo
         remedy: distance(reference, make(images).astype(np.float32)).divergence
         for remedy, make in forms(contract, brightest <= DARKEST).items()
     }
-    remedy = min(distances, key=lambda item: distances[item])
+    remedy = min(distances, key=lambda item: round(distances[item], 6))
     least = distances[remedy]
     return f"{remedy} (divergence {least:.2g})" if least <= BETTER * found.divergence and least < LARGEST else None
 
@@ -150,25 +156,15 @@ def forms(contract: Contract, dark: bool) -> dict[str, Callable[[np.ndarray], np
         return lambda images: other.apply(images, shape)
 
     made: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
-    for unit in UNITS.values():
-        other = unit.preprocessing
-        if other != preprocessing:
-            remedy = f"{unit.text} would fit: export with --scale {other.scale:.6g} --mean {other.mean:g}"
-            made[remedy] = prepared_by(other)
+    if dark:  # first, because pixels as they are can be the same
+        made["times 255, they would fit: they were divided by 255 before; give uint8 pixels"] = prepared_by(
+            replace(preprocessing, scale=preprocessing.scale * 255)
+        )
+    for name, what in REMEDIES.items():
+        other = PRESETS[name]
+        if other != preprocessing and other.channels in (None, shape[-1]):
+            made[f"{what} would fit: export with --preprocess {name}"] = prepared_by(other)
     made["inverted, they would fit: the model was trained on images of the other polarity"] = lambda images: (
         preprocessing.apply((255 - pixels(images)) / np.float32(255), shape)
     )
-    if dark:
-        made["times 255, they would fit: they were divided by 255 before; give uint8 pixels"] = lambda images: (
-            (pixels(images) * 255 * preprocessing.scale - preprocessing.mean) / preprocessing.std
-        )
-    if shape[-1] == 3:
-        mean, deviation = (np.array(item, np.float32) for item in TORCH)
-        made[
-            "pixels / 255 with ImageNet's mean and deviation by channel would fit: put Normalization(mean="
-            f"{list(TORCH[0])}, variance={[round(item**2, 6) for item in TORCH[1]]}) in front of the model"
-        ] = lambda images: (pixels(images) / np.float32(255) - mean) / deviation
-        made[f"BGR pixels minus {list(CAFFE)} would fit: put x[..., ::-1] - {list(CAFFE)} in front of the model"] = (
-            lambda images: pixels(images)[..., ::-1] - np.array(CAFFE, np.float32)
-        )
     return made

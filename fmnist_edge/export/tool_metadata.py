@@ -12,9 +12,12 @@ import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from fmnist_edge.errors import ExportError
 from fmnist_edge.export.tflite_metadata import embed
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.preprocess import Preprocessing
 
 __all__ = ["NAME", "add"]
 
@@ -29,12 +32,15 @@ RGB, GREYSCALE, TENSOR_AXIS_LABELS = 1, 2, 2
 def add(content: bytes, contract: Contract) -> bytes:
     """A `.tflite` file with the metadata and the labels. Unchanged for inputs that those tools do not know: other than
     images with channels last, greyscale or RGB. Unchanged too for outputs that do not have one label each.
+    A BGR model is unchanged, as these tools would feed it RGB.
 
     Raises ExportError when the file has such metadata already.
     """
     if contract.layout != "NHWC" or len(contract.input_shape) != 3 or contract.input_shape[2] not in (1, 3):
         return content
     if contract.dtype != "uint8" or contract.score_count != len(contract.labels) or not contract.labels:
+        return content
+    if contract.preprocessing.order != "RGB":  # the schema has no BGR: a tool would feed RGB, without a word
         return content
     if zipfile.is_zipfile(io.BytesIO(content)):
         raise ExportError("the TFLite file has associated files already")
@@ -69,13 +75,19 @@ def input_tensor(builder: Any, contract: Contract) -> int:
     colours = {0: (builder.PrependInt8Slot, RGB if channels == 3 else GREYSCALE)}
     image = table(builder, {1: size}, colours)
     about = table(builder, {1: image}, {0: (builder.PrependUint8Slot, IMAGE_PROPERTIES)})
-    used = contract.preprocessing  # (pixel * scale - mean) / std
-    mean, std = floats(builder, [used.mean / used.scale]), floats(builder, [used.std / used.scale])
+    used = contract.preprocessing  # (pixel * scale - mean) / std, one number or one for each channel
+    mean, std = (floats(builder, (np.ravel(part) / used.scale).tolist()) for part in broadcast(used))
     normalization = unit(builder, NORMALIZATION_OPTIONS, table(builder, {0: mean, 1: std}))
-    limits = [floats(builder, [(value * used.scale - used.mean) / used.std]) for value in (255, 0)]
+    ends = [(value * used.scale - np.ravel(used.mean)) / np.ravel(used.std) for value in (255, 0)]
+    limits = [floats(builder, end.tolist()) for end in ends]
     stats = table(builder, {0: limits[0], 1: limits[1]})
     name = builder.CreateString("image")
     return table(builder, {0: name, 3: about, 4: offsets(builder, [normalization]), 5: stats})
+
+
+def broadcast(used: Preprocessing) -> tuple[np.ndarray, ...]:
+    """Mean and std with as many numbers as the longer of them: the tools expect the same number of both."""
+    return tuple(np.broadcast_arrays(np.ravel(used.mean), np.ravel(used.std)))
 
 
 def output_tensor(builder: Any, contract: Contract) -> int:

@@ -95,9 +95,8 @@ def evaluation_for(
         return Evaluation(test.images[:limit], test.labels[:limit], "the Fashion-MNIST test set", published=whole)
     found = read_labelled(
         images,
-        contract.input_shape,
+        contract.image_form,
         labels=labels,
-        resize=contract.resize,
         skip_bad=skip_bad,
         several=contract.task == MULTILABEL,
     )

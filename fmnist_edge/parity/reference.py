@@ -17,7 +17,9 @@ LEVEL = 0.95
 LEAST_VARIATION = 0.1
 LEAST_CONTRAST = 0.02  # of the range of pixels: spread over the images below which they are nearly the same
 SMALLEST = 1e-30  # probability
-NOTHING = "parity with it proves nothing; its input is wrong (--scale, --mean and --std of the export)"
+NOTHING = (
+    "parity with it proves nothing; its input is wrong (--preprocess, or --scale, --mean and --std, of the export)"
+)
 
 
 @dataclass(frozen=True)

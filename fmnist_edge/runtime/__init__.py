@@ -10,9 +10,12 @@ with Classifier.load("exported/tiny_resnet/int8.tflite") as classify:
 
 from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.images import AspectWarning
 from fmnist_edge.runtime.model import Model
 from fmnist_edge.runtime.polarity import PolarityWarning
 from fmnist_edge.runtime.prediction import Prediction
 from fmnist_edge.runtime.preprocess import Preprocessing
 
-__all__ = ["Classifier", "Contract", "Model", "PolarityWarning", "Prediction", "Preprocessing"]
+__all__ = [
+    "AspectWarning", "Classifier", "Contract", "Model", "PolarityWarning", "Prediction", "Preprocessing",
+]  # fmt: skip

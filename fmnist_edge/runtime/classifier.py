@@ -175,7 +175,7 @@ class Classifier:
         'Ankle boot'
         """
         start = time.perf_counter_ns()
-        image = read_image(path, self.contract.input_shape, self.contract.resize)
+        image = read_image(path, *self.contract.image_form, stacklevel=2)
         batch = self._polarity.apply(image[None], invert, 2)
         return self._answers.predictions(self._scores(batch), batch, start)[0]
 
@@ -184,7 +184,7 @@ class Classifier:
     ) -> np.ndarray:
         """A camera's or Pillow's image of any size as the model takes it: uint8 of the contract's shape.
 
-        It is stretched by the contract's filter, and converted to greyscale or RGB. Needs Pillow.
+        It is stretched, cropped or letterboxed as the contract says, and converted to greyscale or RGB. Needs Pillow.
 
         Args:
             image: a Pillow image; or an array (height, width) or (height, width, 1, 3 or 4), uint8, uint16, bool or
@@ -200,7 +200,7 @@ class Classifier:
         ...     classify.fit_image(frame, order="BGR").shape
         (28, 28, 1)
         """
-        return fitted(image, self.contract.input_shape, self.contract.resize, order, ground)
+        return fitted(image, self.contract.image_form, order, ground, stacklevel=2)
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         """The model's dequantised outputs, float32 (n, classes), or (n, 1) for a binary model: logits

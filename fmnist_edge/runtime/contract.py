@@ -14,6 +14,7 @@ from typing import Any
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ArtifactError, InputError, one_line
+from fmnist_edge.runtime.images import FITS, Fill, ImageForm, check_fill
 from fmnist_edge.runtime.numbers import Numbers
 from fmnist_edge.runtime.preprocess import Preprocessing
 from fmnist_edge.runtime.tasks import BINARY, CLASSIFICATION, check_task
@@ -30,10 +31,15 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "layout": ("NHWC", "NCHW"),
     "polarity": (None, "light-on-dark", "dark-on-light"),
     "resize": ("nearest", "box", "bilinear", "bicubic", "lanczos"),
+    "fit": FITS,
 }
 SINCE_POLARITY = ("dtype", "layout", "polarity", "resize")  # absent from older manifests
 # Written unless they have their default, so that classifiers are exported as before, byte for byte.
 SINCE_TASK = ("task", "thresholds", "inputs", "outputs")
+SINCE_FIT = (
+    "fit",
+    "fill",
+)  # as well, and not written if they have their default, so that old contracts stay as they are
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,15 @@ class Contract:
             channels). Of several inputs, the first.
         output: "logits" (the runtime applies softmax, or sigmoid), "probabilities", or "numbers" for the task tensor.
         labels: one name per class, in output order; none for the task tensor.
-        preprocessing: scale, mean and std that turn pixels into the model's input.
+        preprocessing: scale, mean, std and order of channels that turn pixels into the model's input.
         dtype: of the input before preprocessing: "uint8" for pixels 0..255, "float32" for numbers of any range.
         layout: axes of the model's input, "NHWC" or "NCHW". Images are always (height, width, channels); they are
             transposed for "NCHW".
         polarity: of the training images: "light-on-dark", as in Fashion-MNIST, or "dark-on-light"; None for either.
-        resize: Pillow's filter that stretches an image file of another size to (height, width).
+        resize: Pillow's filter that brings an image file of another size to (height, width).
+        fit: how an image of another shape is brought there: "stretch"; "crop", its centre, as large as possible; or
+            "letterbox", all of it between bars.
+        fill: of the bars: a grey level 0..255, or (red, green, blue).
         task: "classification" (one of several classes), "binary" (one output, two labels, of which the second is the
             positive class), "multilabel" (any number of the labels), or "tensor" (numbers in, named numbers out).
         thresholds: of `binary`, what the positive class's probability must exceed; of `multilabel`, one for each label.
@@ -71,6 +80,8 @@ class Contract:
     layout: str = "NHWC"
     polarity: str | None = None
     resize: str = "bilinear"
+    fit: str = "stretch"
+    fill: Fill = 0
     task: str = CLASSIFICATION
     thresholds: tuple[float, ...] = ()
     inputs: tuple[NamedTensor, ...] = ()
@@ -104,6 +115,11 @@ class Contract:
                 "contract: labels must be a non-empty list of strings without control characters; "
                 f"found {reprlib.repr(self.labels)}"
             )
+        try:
+            self.preprocessing.check_channels(shape)
+            check_fill(self.fill, self.fit, shape)
+        except InputError as error:
+            raise ArtifactError(f"contract: {error}") from None
         if len(shape) != 3 and (self.layout != "NHWC" or self.polarity):
             raise ArtifactError(f"contract: layout NCHW and polarity need images of three axes; input_shape is {shape}")
 
@@ -117,26 +133,34 @@ class Contract:
         """The number of scores for one image: one for `binary`, else one for each label."""
         return 1 if self.task == BINARY else len(self.labels)
 
+    @property
+    def image_form(self) -> ImageForm:
+        """How an image of any size is brought to that of the model; see `images.resized`."""
+        return self.input_shape, self.resize, self.fit, self.fill
+
     def as_dict(self) -> JsonObject:
         found = {**asdict(self), "input_shape": list(self.input_shape), "labels": list(self.labels)}
-        for name in SINCE_TASK:
+        found["preprocessing"] = self.preprocessing.as_dict()
+        defaults = {item.name: item.default for item in fields(self)}
+        for name in (*SINCE_FIT, *SINCE_TASK):
             value = found.pop(name)
-            if value and value != CLASSIFICATION:
-                found[name] = value if name == "task" else list(value)
+            if value != defaults[name]:
+                found[name] = list(value) if isinstance(value, tuple) else value
         return found
 
     @classmethod
     def from_dict(cls, value: Any) -> Contract:
         """Read what `as_dict` writes; missing newer fields get their default. Raises ArtifactError for other values."""
         try:
-            numbers = {key: float(value["preprocessing"][key]) for key in ("scale", "mean", "std")}
-            kind = Numbers if value.get("dtype") == "float32" else Preprocessing
+            kind = Numbers if isinstance(value, dict) and value.get("dtype") == "float32" else Preprocessing
             return cls(
                 input_shape=sequence(value["input_shape"]),
                 output=value["output"],
                 labels=sequence(value["labels"]),
-                preprocessing=kind(**numbers),
+                preprocessing=kind.from_dict(value["preprocessing"]),
                 **{name: value[name] for name in SINCE_POLARITY if name in value},
+                fit=value.get("fit", "stretch"),
+                fill=tuple(value["fill"]) if isinstance(value.get("fill"), list) else value.get("fill", 0),
                 task=value.get("task", CLASSIFICATION),
                 thresholds=tuple(map(float, sequence(value.get("thresholds", ())))),
                 inputs=named_tensors(value.get("inputs", ()), "inputs"),

@@ -31,7 +31,9 @@ class Numbers(Preprocessing):
             raise InputError("the input is uint8; expected a float type: the model takes numbers, and no pixels")
         if not np.isfinite(batch).all():
             raise InputError("the input holds NaN or infinity; expected finite numbers")
+        self.check_channels(shape)
         values = batch.astype(np.float32)
         if self != Numbers():
-            values = (values * np.float32(self.scale) - np.float32(self.mean)) / np.float32(self.std)
+            mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
+            values = (values * np.float32(self.scale) - mean) / std
         return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,6 +19,36 @@ LARGEST_CHUNK = 256  # images per call of a dynamic-batch model
 BYTE_DTYPES = ("int8", "uint8")
 
 
+AXES: dict[str, tuple[int, ...] | None] = {"NHWC": None, "NCHW": (0, 3, 1, 2)}  # of a batch of images
+
+
+class PixelTable:
+    """The value that a model's input tensor has for each uint8 pixel.
+
+    Attributes:
+        values: of the tensor's dtype: (256,), or one such row after another for each of the model's channels.
+    """
+
+    def __init__(self, tensor: TensorSpec, contract: Contract) -> None:
+        levels = tensor.quantize(contract.preprocessing.levels())
+        self.values = levels.ravel(order="F")
+        self._axes = AXES[contract.layout]
+        self._reversed = contract.preprocessing.order == "BGR"
+        # Where the row of each channel begins, for (n, *input_shape).
+        self._starts = None if levels.ndim == 1 else np.arange(0, levels.size, 256, dtype=np.intp)
+
+    def take(self, batch: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+        """Images uint8 (n, *input_shape) -> (n, *model_shape); `out`, if given, is the array for it."""
+        if self._reversed:
+            batch = batch[..., ::-1]
+        indices = batch if self._starts is None else batch + self._starts
+        if self._axes is not None:
+            indices = indices.transpose(self._axes)
+        if out is None:
+            return self.values.take(indices)
+        return self.values.take(indices, out=out, mode="clip")  # avoids a copy; no pixel is outside the table
+
+
 class Runner:
     """An engine with its contract. Do not share it between threads: it reuses one array for single images.
 
@@ -30,27 +61,21 @@ class Runner:
         self.engine = engine
         self._contract = contract
         # Lookup tables: a pixel has 256 values, and so has an 8-bit score.
-        self._pixels = contract.dtype == "uint8"
-        levels = np.arange(256, dtype=np.uint8 if self._pixels else np.float32)
-        self._inputs = engine.input.quantize(contract.preprocessing.apply(levels, levels.shape)[0])
+        self._inputs = PixelTable(engine.input, contract) if contract.dtype == "uint8" else None
         self._outputs = scores_by_byte(engine.output)
         # Reusable: an engine has read its input when it returns, and its output is a new array.
-        self._image = np.empty((1, *contract.model_shape), self._inputs.dtype)
-        self._axes = None if contract.layout == "NHWC" else (0, 3, 1, 2)
+        self._image = np.empty((1, *contract.model_shape), engine.input.dtype)
 
     def prepare(self, batch: np.ndarray) -> np.ndarray:
         """Images uint8 or float (n, *input_shape) -> the engine's input, (n, *model_shape) of its dtype.
 
         For a single uint8 image, the result is valid until the next call: the array is reused.
         """
-        if batch.dtype == np.uint8 and self._pixels:
-            if self._axes is not None:
-                batch = batch.transpose(self._axes)
-            if len(batch) == 1:  # "clip" avoids a copy; no pixel is outside the table
-                return self._inputs.take(batch, out=self._image, mode="clip")
-            return self._inputs.take(batch)
+        if batch.dtype == np.uint8 and self._inputs is not None:
+            return self._inputs.take(batch, self._image if len(batch) == 1 else None)
         values = self.engine.input.quantize(self._contract.preprocessing.apply(batch, self._contract.input_shape))
-        return values if self._axes is None else np.ascontiguousarray(values.transpose(self._axes))
+        axes = AXES[self._contract.layout]
+        return values if axes is None else np.ascontiguousarray(values.transpose(axes))
 
     def scores(self, batch: np.ndarray) -> np.ndarray:
         """Images uint8 or float (n, *input_shape) -> the model's dequantised scores, float32 (n, classes).
@@ -140,7 +165,7 @@ def check_fit(engine: Engine, contract: Contract) -> None:
 def check_pixels_fit(dtype: str, preprocessing: Preprocessing) -> None:
     """Raises ArtifactError unless `dtype`, an integer without a scale, can hold preprocessed images."""
     pixels = Preprocessing(scale=1.0)
-    if preprocessing != pixels:
+    if preprocessing not in (pixels, replace(pixels, order="BGR")):
         raise ArtifactError(
             f"the model's input is {dtype} without a scale, so it takes whole numbers, but its contract has "
             f"{preprocessing}; expected {pixels}"

@@ -32,7 +32,7 @@ def test_keep_float_and_explain_speak_of_layers_by_their_names_in_the_file(folde
     monkeypatch.chdir(folder)
     assert exported(folder, "a b") == 0
     capsys.readouterr()
-    command = ["explain", "odd/int8.tflite", "--reference", "odd.keras", "--calibration", "images.npy", "--limit", "4"]
+    command = ["explain", "odd/int8.tflite", "--reference", "odd.keras", "--images", "images.npy", "--limit", "4"]
     assert main(command) == 0
     said = capsys.readouterr().out
     names = [row[0] for line in said.splitlines() if (row := [part.strip() for part in line.split("|")[1:2]])]

@@ -11,9 +11,10 @@ from fmnist_edge.data.labelled import LabelledImages, read_labelled
 from fmnist_edge.errors import FileError, InputError
 
 SHAPE = (6, 5, 3)
+FORM = (SHAPE, "bilinear", "stretch", 0)
 
 
-def write(path, level, mode="RGB", size=(9, 7)):
+def write(path, level, mode="RGB", size=(8, 9)):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, level).save(path)
 
@@ -32,7 +33,7 @@ class TestFolders:
     def test_a_folder_per_class_is_numbered_as_keras_does(self, pets):
         import keras
 
-        found = read_labelled(str(pets), SHAPE)
+        found = read_labelled(str(pets), FORM)
         (pets / ".hidden").rmdir()
         theirs = keras.utils.image_dataset_from_directory(
             pets, image_size=(6, 5), shuffle=False, batch_size=None, verbose=False
@@ -42,25 +43,25 @@ class TestFolders:
         assert [image[0, 0, 0] for image in found.images] == [round(float(image[0, 0, 0])) for image, _ in theirs]
 
     def test_a_few_are_of_every_class(self, pets):
-        assert read_labelled(str(pets), SHAPE).first(3).labels.tolist() == [0, 1, 0]
+        assert read_labelled(str(pets), FORM).first(3).labels.tolist() == [0, 1, 0]
 
     def test_a_flat_folder_has_no_classes(self, pets):
-        found = read_labelled(str(pets / "dog"), SHAPE)
+        found = read_labelled(str(pets / "dog"), FORM)
         assert found.labels is None and len(found.images) == 3
 
     def test_images_beside_folders_have_no_classes(self, pets):
         write(pets / "stray.png", (0, 0, 0))
-        assert read_labelled(str(pets), SHAPE).labels is None
+        assert read_labelled(str(pets), FORM).labels is None
 
     @pytest.mark.parametrize("header", ["", "file,class\n"])
     def test_a_table_of_classes(self, pets, header):
         (pets / "dog/classes.csv").write_text(header + "c.png,old\nb.jpg, young\na.png,old\n")
-        found = read_labelled(str(pets / "dog"), SHAPE)
+        found = read_labelled(str(pets / "dog"), FORM)
         assert (found.names, found.labels.tolist(), found.notes) == (("old", "young"), [0, 1, 0], ())
 
     def test_a_tables_numbers_are_indices(self, pets):
         (pets / "dog/classes.csv").write_text("a.png,7\nb.jpg,10\nc.png,7\n")
-        found = read_labelled(str(pets / "dog"), SHAPE)
+        found = read_labelled(str(pets / "dog"), FORM)
         assert found.names is None and found.labels.tolist() == [7, 10, 7]
 
     @pytest.mark.parametrize(
@@ -73,38 +74,38 @@ class TestFolders:
     def test_a_table_that_does_not_fit(self, pets, text, error, message):
         (pets / "dog/classes.csv").write_text(text)
         with pytest.raises(error, match=message):
-            read_labelled(str(pets / "dog"), SHAPE)
+            read_labelled(str(pets / "dog"), FORM)
 
     def test_bad_images_are_counted_and_named(self, pets):
         (pets / "dog/zero.png").write_bytes(b"")
         (pets / "cat/cut.png").write_bytes((pets / "cat/x.png").read_bytes()[:45])
         (pets / "cat/note.png").write_text("no image")
         with pytest.raises(FileError) as refused:
-            read_labelled(str(pets), SHAPE)
+            read_labelled(str(pets), FORM)
         text = str(refused.value)
         assert "3 of 8 images cannot be read" in text and "--skip-bad" in text
         assert all(name in text for name in ("zero.png", "cut.png", "note.png"))
-        found = read_labelled(str(pets), SHAPE, skip_bad=True)
+        found = read_labelled(str(pets), FORM, skip_bad=True)
         assert found.labels.tolist() == [0, 0, 1, 1, 1]
         assert "left out 3 of 8 images" in found.notes[0]
 
     def test_nothing_but_bad_images(self, tmp_path):
         (tmp_path / "a.png").write_bytes(b"")
         with pytest.raises(FileError, match=r"1 of 1 images cannot be read: .*no image is left"):
-            read_labelled(str(tmp_path), SHAPE, skip_bad=True)
+            read_labelled(str(tmp_path), FORM, skip_bad=True)
 
     def test_an_empty_folder(self, tmp_path):
         with pytest.raises(FileError, match=r"no .png, .jpg, .jpeg file in it; expected images; it has no files"):
-            read_labelled(str(tmp_path), SHAPE)
+            read_labelled(str(tmp_path), FORM)
 
     def test_other_files_are_named(self, pets):
         (pets / "dog/scan.tiff").write_bytes(b"II*\0" + bytes(100))
-        assert "left out what is no PNG or JPEG: scan.tiff" in read_labelled(str(pets), SHAPE).notes[0]
+        assert "left out what is no PNG or JPEG: scan.tiff" in read_labelled(str(pets), FORM).notes[0]
 
     def test_cmyk_and_sixteen_bits(self, tmp_path):
         Image.new("CMYK", (5, 6), (0, 0, 0, 0)).save(tmp_path / "a.jpg")
         Image.fromarray(np.full((6, 5), 0x8000, np.uint16)).save(tmp_path / "b.png")
-        white, grey = read_labelled(str(tmp_path), SHAPE).images
+        white, grey = read_labelled(str(tmp_path), FORM).images
         assert white.min() > 250 and set(np.unique(grey)) == {128}
 
 
@@ -112,7 +113,7 @@ class TestArrays:
     @pytest.mark.parametrize("name", ["y", "labels"])
     def test_npz_with_classes(self, tmp_path, name):
         np.savez(tmp_path / "set.npz", x=np.zeros((3, *SHAPE), np.uint8), **{name: np.array([2, 0, 1])})
-        assert read_labelled(str(tmp_path / "set.npz"), SHAPE).labels.tolist() == [2, 0, 1]
+        assert read_labelled(str(tmp_path / "set.npz"), FORM).labels.tolist() == [2, 0, 1]
 
     @pytest.mark.parametrize(
         ("others", "labels"),
@@ -127,12 +128,12 @@ class TestArrays:
     )
     def test_which_array_is_the_classes(self, tmp_path, others, labels):
         np.savez(tmp_path / "set.npz", x=np.zeros((3, *SHAPE), np.uint8), **others)
-        found = read_labelled(str(tmp_path / "set.npz"), SHAPE).labels
+        found = read_labelled(str(tmp_path / "set.npz"), FORM).labels
         assert labels is None if found is None else found.tolist() == labels
 
     def test_npz_with_names(self, tmp_path):
         np.savez(tmp_path / "set.npz", x=np.zeros((3, *SHAPE), np.uint8), y=np.array(["b", "a", "b"]))
-        found = read_labelled(str(tmp_path / "set.npz"), SHAPE)
+        found = read_labelled(str(tmp_path / "set.npz"), FORM)
         assert (found.names, found.labels.tolist()) == (("a", "b"), [1, 0, 1])
 
     @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ class TestArrays:
     def test_classes_in_a_text_file(self, tmp_path, content, names, labels):
         np.save(tmp_path / "x.npy", np.zeros((3, *SHAPE), np.uint8))
         (tmp_path / "y.txt").write_text(content)
-        found = read_labelled(str(tmp_path / "x.npy"), SHAPE, labels=str(tmp_path / "y.txt"))
+        found = read_labelled(str(tmp_path / "x.npy"), FORM, labels=str(tmp_path / "y.txt"))
         assert (found.names, found.labels.tolist()) == (names, labels)
 
     @pytest.mark.parametrize(
@@ -157,12 +158,12 @@ class TestArrays:
         np.save(tmp_path / "x.npy", np.zeros((3, *SHAPE), np.uint8))
         np.save(tmp_path / "y.npy", labels)
         with pytest.raises(InputError, match=message):
-            read_labelled(str(tmp_path / "x.npy"), SHAPE, labels=str(tmp_path / "y.npy"))
+            read_labelled(str(tmp_path / "x.npy"), FORM, labels=str(tmp_path / "y.npy"))
 
     def test_classes_twice(self, pets, tmp_path):
         np.save(tmp_path / "y.npy", np.zeros(5, int))
         with pytest.raises(InputError, match="has its classes itself; leave --labels out"):
-            read_labelled(str(pets), SHAPE, labels=str(tmp_path / "y.npy"))
+            read_labelled(str(pets), FORM, labels=str(tmp_path / "y.npy"))
 
 
 def idx(array):
@@ -178,7 +179,7 @@ class TestIdx:
         path = tmp_path / f"train-images-idx3-ubyte{end}"
         path.write_bytes(pack(idx(images)))
         (tmp_path / f"train-labels-idx1-ubyte{end}").write_bytes(pack(idx(np.array([3, 9], np.uint8))))
-        found = read_labelled(str(path if by == "file" else tmp_path), (28, 28, 1))
+        found = read_labelled(str(path if by == "file" else tmp_path), ((28, 28, 1), "bilinear", "stretch", 0))
         assert np.array_equal(found.images[..., 0], images) and found.labels.tolist() == [3, 9]
 
     @pytest.mark.parametrize("content", [b"", b"\0\0\x0d\3", idx(np.zeros((2, 3, 3), np.uint8))[:-1], b"\x1f\x8bno"])
@@ -186,7 +187,7 @@ class TestIdx:
         path = tmp_path / "a-images-idx3-ubyte"
         path.write_bytes(content)
         with pytest.raises(FileError, match=f"{re.escape(str(path))}: not a readable IDX file"):
-            read_labelled(str(path), (28, 28, 1))
+            read_labelled(str(path), ((28, 28, 1), "bilinear", "stretch", 0))
 
 
 class TestClasses:

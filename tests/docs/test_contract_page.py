@@ -11,6 +11,7 @@ from support.installed import needs
 
 from fmnist_edge.runtime import Contract, contract
 from fmnist_edge.runtime.embedded import SCHEMA, contract_text, embedded_contract
+from fmnist_edge.runtime.presets import PRESETS
 from fmnist_edge.runtime.tasks import TASKS
 
 PAGE = (ROOT / "docs/contract.md").read_text()
@@ -26,10 +27,12 @@ def test_the_schema_has_the_contracts_fields_and_choices():
     schema = json.loads(block("json"))
     known = schema["properties"]
     written = json.loads(contract_text(Contract((28, 28, 1), "logits", ("a",))))
-    assert set(known) == set(written) | set(contract.SINCE_TASK) and known["schema"]["const"] == SCHEMA
+    assert set(known) == {*written, *contract.SINCE_FIT, *contract.SINCE_TASK} and known["schema"]["const"] == SCHEMA
     assert {name: tuple(known[name]["enum"]) for name in contract.CHOICES} == contract.CHOICES
     for name, value in written.items():
         assert "default" not in known[name] or known[name]["default"] == value
+    for name in contract.SINCE_FIT:
+        assert known[name]["default"] == Contract.__dataclass_fields__[name].default
     assert set(schema["required"]) == set(written) - set(contract.SINCE_POLARITY)
     assert tuple(known["task"]["enum"]) == TASKS and known["task"]["default"] == TASKS[0]
     assert known["input_shape"]["maxItems"] == contract.MOST_AXES
@@ -42,7 +45,16 @@ def test_contracts_are_valid_and_others_are_not():
     schema = json.loads(block("json"))
     good = json.loads(contract_text(Contract((28, 28, 1), "logits", ("a", "b"), polarity="dark-on-light")))
     jsonschema.validate(good, schema)
-    for changed in ({"labels": []}, {"output": "classes"}, {"schema": 2}, {"preprocessing": {}}):
+    newest = Contract((8, 8, 3), "logits", ("a", "b"), PRESETS["caffe"], fit="letterbox", fill=(1, 2, 3), polarity=None)
+    jsonschema.validate(json.loads(contract_text(newest)), schema)
+    for changed in (
+        {"labels": []},
+        {"output": "classes"},
+        {"schema": 2},
+        {"preprocessing": {}},
+        {"fit": "pad"},
+        {"fill": [1]},
+    ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(good | changed, schema)
 

@@ -331,7 +331,7 @@ class TestCommand:
         np.save(tmp_path / "pixels.npy", PIXELS)
         int8 = select("tflite", ["int8"])[0]
         artifact = export(sound, int8, contract, tmp_path, batch=None, calibration=Calibration(PIXELS, ""))
-        given = ("--reference", sound.path, "--calibration", tmp_path / "pixels.npy", "--report", tmp_path / "r.json")
+        given = ("--reference", sound.path, "--images", tmp_path / "pixels.npy", "--report", tmp_path / "r.json")
         code, out, _ = command(capsys, artifact.path, *given)
         assert code == 0
         (words,) = [line.split()[1:] for line in out.splitlines() if line.startswith("  fmnist-edge export")]
@@ -403,7 +403,7 @@ class TestCommand:
             ((other,), "truncated or altered"),
             ((old,), "export the model again"),
             ((compact, "--reference", hurt.path), "name its own model with --reference"),
-            ((own.path, "--reference", hurt.path), "with --calibration"),
+            ((own.path, "--reference", hurt.path), "with --images"),
             ((compact, "--report", tmp_path / "r.png"), "name a .json file"),
             ((own.path,), "small"),
         ):

@@ -95,12 +95,12 @@ class TestUnits:
     @pytest.mark.parametrize(
         ("values", "preprocessing", "remedy"),
         [
-            (UNIT * 2 - 1, Preprocessing(), "pixels / 127.5 - 1 (-1 to 1) would fit: export with --scale 0.00784314"),
+            (UNIT * 2 - 1, Preprocessing(), "pixels / 127.5 - 1 (-1 to 1) would fit: export with --preprocess tf"),
             (UNIT * 2 - 1, Preprocessing(1.0), "pixels / 127.5 - 1 (-1 to 1) would fit"),
-            (UNIT * 255, Preprocessing(), "pixels 0-255 as they are would fit: export with --scale 1 --mean 0"),
+            (UNIT * 255, Preprocessing(), "pixels 0-255 as they are would fit: export with --preprocess 0..255"),
             (UNIT, Preprocessing(1.0), "pixels / 255 (0 to 1) would fit"),
-            ((UNIT - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225), Preprocessing(), "ImageNet's mean and deviation"),
-            (UNIT[..., ::-1] * 255 - (103.939, 116.779, 123.68), Preprocessing(), "BGR pixels minus"),
+            ((UNIT - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225), Preprocessing(), "--preprocess imagenet"),
+            (UNIT[..., ::-1] * 255 - (103.939, 116.779, 123.68), Preprocessing(), "--preprocess caffe"),
         ],
     )
     def test_the_unit_that_would_fit_is_named(self, values, preprocessing, remedy):

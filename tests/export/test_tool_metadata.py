@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from fmnist_edge.export.tool_metadata import NAME, add, model_metadata
 from fmnist_edge.runtime import Classifier, Contract, Preprocessing
 from fmnist_edge.runtime.embedded import KEY, contract_text, embedded_contract
 from fmnist_edge.runtime.flatbuffer import root
+from fmnist_edge.runtime.presets import PRESETS
 
 RGB = Contract((32, 32, 3), "probabilities", ("cat", "dog", "Häsin"), Preprocessing(1 / 255, 0.5, 0.25))
 
@@ -66,7 +68,17 @@ def test_the_file_stays_the_same_model(linear_models, tmp_path):
         add(content, LINEAR)
 
 
+def test_each_channel_has_its_numbers():
+    """The schema's options are (pixel - mean) / std, and have as many numbers of both."""
+    found = read(model_metadata(replace(RGB, preprocessing=PRESETS["imagenet"])))
+    assert found["mean"] == pytest.approx([123.675, 116.28, 103.53])
+    assert found["std"] == pytest.approx([58.395, 57.12, 57.375])
+    one = read(model_metadata(replace(RGB, preprocessing=Preprocessing(1.0, (1.0, 2.0, 3.0), 4.0))))
+    assert (one["mean"], one["std"]) == ([1.0, 2.0, 3.0], [4.0, 4.0, 4.0])
+
+
 def test_what_those_tools_do_not_know_is_left_alone():
+    assert add(b"content", replace(RGB, preprocessing=PRESETS["caffe"])) == b"content"  # they know no BGR
     for shape, layout in (((5, 5, 4), "NHWC"), ((20,), "NHWC"), ((5, 5, 3), "NCHW")):
         assert add(b"content", Contract(shape, "logits", ("a", "b"), layout=layout)) == b"content"
 

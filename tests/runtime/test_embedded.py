@@ -243,6 +243,13 @@ HOSTILE = {
             ("preprocessing", {"scale": 1e999, "mean": 0, "std": 1}),
             ("preprocessing", {"scale": "x", "mean": 0, "std": 1}),
             ("preprocessing", {"scale": 10**400, "mean": 0, "std": 1}),
+            ("preprocessing", {"scale": 1, "mean": [0] * 99_999, "std": 1}),
+            ("preprocessing", {"scale": 1, "mean": [[0]], "std": 1}),
+            ("preprocessing", {"scale": 1, "mean": 0, "std": 1, "order": "GBR" * 9999}),
+            ("preprocessing", {"scale": 1, "mean": 0, "std": 1, "order": ["RGB"]}),
+            ("preprocessing", {"scale": 1, "mean": 0, "std": 1, "order": "BGR"}),  # of a grey model
+            ("fit", "pad"), ("fit", []), ("fill", 256), ("fill", True), ("fill", 9), ("fill", {}),
+            ("fill", [0] * 99_999),
         ]
     },
 }  # fmt: skip

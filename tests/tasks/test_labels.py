@@ -276,7 +276,7 @@ def test_c_sources_say_what_the_score_means(folder, tmp_path):
 
 
 def test_explain_proposes_a_command_with_the_same_task(folder, capsys, tmp_path):
-    options = ["--reference", str(folder / "logit.keras"), "--calibration", str(folder / "logit.npy")]
+    options = ["--reference", str(folder / "logit.keras"), "--images", str(folder / "logit.npy")]
     path = str(artifact(folder, "logit", "int8.tflite"))
     assert cli.main(["explain", path, *options, "--report", str(tmp_path / "explain.json")]) == 0
     assert "--task=binary --threshold=0.3" in capsys.readouterr().out

@@ -284,7 +284,7 @@ def test_bench_times_a_model_of_tensors(folder, tmp_path, name, file):
 
 def test_what_explain_and_matrix_cannot_do_they_refuse_by_name(folder, capsys):
     path = str(path_of(folder, "two", "int8.tflite"))
-    options = ["--reference", str(folder / "two.keras"), "--calibration", str(folder / "two.npz")]
+    options = ["--reference", str(folder / "two.keras"), "--images", str(folder / "two.npz")]
     assert cli.main(["explain", path, *options]) == 2
     assert "from one input to one output" in capsys.readouterr().err
     assert cli.main(["matrix", path]) == 2
@@ -294,7 +294,7 @@ def test_what_explain_and_matrix_cannot_do_they_refuse_by_name(folder, capsys):
 def test_explain_finds_the_layers_of_a_regression(folder, capsys, tmp_path):
     path, arrays = path_of(folder, "regression", "int8.onnx"), tmp_path / "rows.npy"
     np.save(arrays, rows(20))
-    options = ["--reference", str(folder / "regression.keras"), "--calibration", str(arrays)]
+    options = ["--reference", str(folder / "regression.keras"), "--images", str(arrays)]
     assert cli.main(["explain", str(path), *options, "--report", str(tmp_path / "explain.json")]) == 0
     out = capsys.readouterr().out
     assert "price" in out and "--task=tensor" in out and "--scale" not in out

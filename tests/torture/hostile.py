@@ -33,7 +33,7 @@ def commands_for(case: Case, bases: Path, file: Path, root: Path) -> dict[str, l
         return {
             "export": ["export", str(file), *precision, *calibration, "--out", "out"],
             "check": ["check", sound, "--reference", str(file), *images, "--limit", str(IMAGES)],
-            "explain": ["explain", sound, "--reference", str(file), *calibration, "--limit", str(IMAGES)],
+            "explain": ["explain", sound, "--reference", str(file), *images, "--limit", str(IMAGES)],
         }
     against = ["--reference", reference]
     return {
@@ -42,7 +42,7 @@ def commands_for(case: Case, bases: Path, file: Path, root: Path) -> dict[str, l
         "export": ["export", str(file), "--precision", "float32", "--out", "out"],
         "check": ["check", str(file), *against, *images, "--limit", str(IMAGES)],
         "doctor": ["doctor", str(file)],
-        "explain": ["explain", str(file), *against, *calibration, "--limit", str(IMAGES)],
+        "explain": ["explain", str(file), *against, *images, "--limit", str(IMAGES)],
     }
 
 

@@ -71,14 +71,13 @@ def c_model(content: bytes, name: str, contract: Contract, images: np.ndarray) -
         engine = ENGINES[ORACLE].load(path)
         inputs = engine.input.quantize(contract.preprocessing.apply(images, contract.input_shape))
         outputs = engine.run(inputs)
-    levels = np.arange(256, dtype=np.uint8)
     return CModel(
         program=program,
         sha256=hashlib.sha256(content).hexdigest(),
         input=engine.input,
         output=engine.output,
         contract=contract,
-        pixels=engine.input.quantize(contract.preprocessing.apply(levels, levels.shape)[0]),
+        pixels=engine.input.quantize(contract.preprocessing.levels()).T,
         golden_inputs=inputs,
         golden_outputs=outputs,
     )

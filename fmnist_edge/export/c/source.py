@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fmnist_edge.export.c.program import KERNELS, Fields, Program
-from fmnist_edge.export.c_source import float_literal, number_rows, string_literal
+from fmnist_edge.export.c_source import float_initialiser, float_literal, number_rows, string_literal
 from fmnist_edge.export.tflite_sources import meaning_of
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.embedded import contract_text
@@ -43,7 +43,7 @@ class CModel:
     Attributes:
         program: the steps; its prefix is the name of the model in C.
         sha256: of the `.tflite` file.
-        pixels: int8 (256,), the input value of each uint8 pixel.
+        pixels: int8 (256,), the input value of each uint8 pixel; or (channels, 256), for each of the model's channels.
         golden_inputs, golden_outputs: int8 (n, ...), with the numpy engine's outputs.
     """
 
@@ -75,6 +75,17 @@ class CModel:
     def constant_bytes(self) -> int:
         """Of weights and tables."""
         return sum(values.nbytes for values in self.program.arrays.values())
+
+    @property
+    def pixel_count(self) -> str:
+        """The length of the table of pixels, in C."""
+        return "256" if self.pixels.ndim == 1 else f"256 * {self.name.upper()}_CHANNELS"
+
+    @property
+    def pixel_rows(self) -> str:
+        """A sentence about a table of several rows; empty for one."""
+        order = self.contract.preprocessing.order
+        return "" if self.pixels.ndim == 1 else f" 256 of each channel, in the model's order, {order}; pixels are RGB."
 
     def files(self) -> dict[str, str]:
         """File name -> text."""
@@ -113,13 +124,17 @@ class CModel:
             output_scale=float_literal(self.output.scale),
             output_zero_point=self.output.zero_point,
             pixel_scale=float_literal(prep.scale),
-            pixel_mean=float_literal(prep.mean),
-            pixel_std=float_literal(prep.std),
+            pixel_mean=float_initialiser(prep.mean),
+            pixel_std=float_initialiser(prep.std),
+            pixel_count=self.pixel_count,
+            pixel_rows=self.pixel_rows,
         )
 
     def code(self) -> str:
         steps = [structure(step.kind, step.name, step.fields) for step in self.program.steps]
         kernels = [back_ends() if name == "back_end" else kernel(name) for name in self.program.kernels]
+        if self.pixels.ndim > 1:
+            kernels.append(kernel("channels.h"))
         source, out = (self.program.value(number) for number in (self.program.graph.input, self.program.graph.output))
         source_view, out_view = self.program.view(source.number), self.program.view(out.number)
         load = {
@@ -146,7 +161,10 @@ class CModel:
             label_count=self.label_count,
             labels=",\n    ".join(string_literal(label) for label in self.contract.labels),
             contract=long_text(contract_text(self.contract)),
-            pixels=number_rows(self.pixels.tolist()),
+            pixels=number_rows(self.pixels.ravel().tolist()),
+            pixel_count=self.pixel_count,
+            load_pixels="fe_load" if self.pixels.ndim == 1 else "fe_load_channels",
+            is_reversed="" if self.pixels.ndim == 1 else f" {int(self.contract.preprocessing.order == 'BGR')},",
             classes=out.size,
         )
 

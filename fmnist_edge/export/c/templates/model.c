@@ -38,7 +38,7 @@ void @name@_run(const int8_t *input, int8_t *output, void *arena) {
 void @name@_classify(const uint8_t *pixels, float *scores, void *arena) {
   fe_act *at = aligned(arena);
   int8_t output[@NAME@_CLASSES];
-  fe_load(&load, pixels, @name@_pixel_to_input, @input@);
+  @load_pixels@(&load, pixels, @name@_pixel_to_input,@is_reversed@ @input@);
   graph(at);
   fe_store(&store, @output@, output);
   for (int i = 0; i < @NAME@_CLASSES; i++)
@@ -47,7 +47,7 @@ void @name@_classify(const uint8_t *pixels, float *scores, void *arena) {
 
 const char *@name@_target(void) { return FE_TARGET; }
 
-const int8_t @name@_pixel_to_input[256] = {
+const int8_t @name@_pixel_to_input[@pixel_count@] = {
 @pixels@
 };
 

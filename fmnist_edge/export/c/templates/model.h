@@ -40,8 +40,8 @@ extern "C" {
 #define @NAME@_OUTPUT_ZERO_POINT (@output_zero_point@)
 #define @NAME@_OUTPUT_IS_LOGITS @is_logits@
 
-/* The int8 input of each uint8 pixel, rounded half to even and saturated. */
-extern const int8_t @name@_pixel_to_input[256];
+/* The int8 input of each uint8 pixel, rounded half to even and saturated.@pixel_rows@ */
+extern const int8_t @name@_pixel_to_input[@pixel_count@];
 
 /* The names of the classes, UTF-8. */
 extern const char *const @name@_labels[@labels@];
