@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from fmnist_edge.errors import FileError, InputError
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, GPU, engines_on, shipped
 
 if TYPE_CHECKING:
+    from fmnist_edge.bench.results import Result
     from fmnist_edge.bench.suite import Session
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -60,6 +61,8 @@ HELP = Help(
         With --target gpu each backend must first give the same answers as the CPU. "partial" means that some ops ran
         on the CPU. A CPU that stands in for a GPU is named, and its times are in no table.
 
+        A file with a budget in its manifest (see `choose`) is held to it by its fastest cell.
+
         With --on the measuring happens on a device, by ssh. Your ssh config, keys and known hosts are used; no
         password is asked for. The run on the device goes on when the link breaks or this command ends; the same
         command picks it up.
@@ -73,7 +76,7 @@ HELP = Help(
          "bench old/tiny_resnet new/tiny_resnet --ab --fail-if-slower 3%"),
         ("Go on with an interrupted run", "bench --resume benchmarks/results/my-laptop/20260101.partial.jsonl"),
     ),
-    gate="a cell failed, or a check was above its limit",
+    gate="a cell failed, a file does not keep its budget, or a check was above its limit",
     extra="bench",
 )  # fmt: skip
 
@@ -216,8 +219,10 @@ def run_on_device(options: argparse.Namespace) -> int:
         print("fmnist-edge: the run on the device goes on; the same command picks it up", file=sys.stderr)
         raise
     result = results.load(path)
-    print(f"{outcome.text(result)}\n\nwrote {path}")
-    return outcome.exit_code(result)
+    print(outcome.text(result))
+    broken = show_budgets(result, job.artifacts)
+    print(f"\nwrote {path}")
+    return outcome.exit_code(result) or int(broken)
 
 
 class TimeLeft:
@@ -265,6 +270,7 @@ def measure(session: Session, slower_by: float | None = None, *, kept: bool = Tr
     with progress_bar("measuring") as progress:
         result = suite.run(session, TimeLeft(session, progress))
     print(outcome.text(result))
+    broken = show_budgets(result, [cell.artifact for cell in session.cells])
     if kept:
         print(f"\nwrote {session.path}")
     if kept and result["interrupted"]:
@@ -272,4 +278,16 @@ def measure(session: Session, slower_by: float | None = None, *, kept: bool = Tr
     slower = [pair for pair in sides.pairs(result) if slower_by is not None and pair.is_slower(slower_by)]
     for pair in slower:
         print(f"FAILED {pair.b['artifact']} on {pair.b['engine']}: {pair.finding} than A", file=sys.stderr)
-    return outcome.exit_code(result) or int(bool(slower))
+    return outcome.exit_code(result) or int(bool(slower) or broken)
+
+
+def show_budgets(result: Result, artifacts: Sequence[Path]) -> bool:
+    """Print for each file with a budget in its manifest whether it is kept; returns whether one is not."""
+    from fmnist_edge.bench.budgets import budgets_of, judge
+
+    found = judge(result, budgets_of(artifacts))
+    for artifact, finding in found:
+        print(f"budget of {artifact}: {finding.text}")
+        if finding.is_over:
+            print(f"FAILED {artifact}: its budget is {finding.text}", file=sys.stderr)
+    return any(finding.is_over for _, finding in found)
