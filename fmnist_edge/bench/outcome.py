@@ -10,8 +10,9 @@ from fmnist_edge.bench.cells import manifest_of
 from fmnist_edge.bench.environment import int8_dot_flags
 from fmnist_edge.bench.results import Result
 from fmnist_edge.console import table
-from fmnist_edge.errors import GateError, UnavailableError
+from fmnist_edge.errors import ArtifactError, GateError, UnavailableError
 from fmnist_edge.runtime.engine_catalog import CPU
+from fmnist_edge.runtime.manifest import Manifest
 
 __all__ = ["INTERRUPTED", "cpu_notes", "exit_code", "text"]
 
@@ -33,10 +34,9 @@ def cpu_notes(result: Result, artifacts: Sequence[Path]) -> list[str]:
     if int8_dot_flags(machine.get("cpu_flags")) != []:
         return []
     manifests = [manifest for path in artifacts if (manifest := manifest_of(path))]
-    integers = {manifest.sha256 for manifest in manifests if manifest.kind == "integer"}
-    cells = [
-        cell for cell in result["cells"] if cell["sha256"] in integers and cell["target"] == CPU and cell["rounds"]
-    ]
+    integers = {manifest.sha256 for manifest in manifests if is_integer(manifest)}
+    on_cpu = [cell for cell in result["cells"] if cell["target"] == CPU and cell["rounds"]]
+    cells = [cell for cell in on_cpu if cell["sha256"] in integers]
     if not cells:
         return []
     count = len({cell["artifact"] for cell in cells})
@@ -45,6 +45,13 @@ def cpu_notes(result: Result, artifacts: Sequence[Path]) -> list[str]:
         f"note: this CPU has no int8 dot products ({lacking}), and {count} file{'s' * (count > 1)} measured here "
         f"compute{'s' * (count == 1)} in int8: float32 can be faster here, and int8 is faster on a CPU that has them"
     ]
+
+
+def is_integer(manifest: Manifest) -> bool:
+    try:
+        return manifest.kind == "integer"
+    except ArtifactError:  # a damaged recipe
+        return False
 
 
 def exit_code(result: Result) -> int:

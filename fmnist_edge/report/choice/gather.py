@@ -20,6 +20,7 @@ from fmnist_edge.bench.plan import Plan
 from fmnist_edge.bench.remote.target import Target
 from fmnist_edge.bench.results import Result
 from fmnist_edge.console import progress_bar, track
+from fmnist_edge.errors import ArtifactError
 from fmnist_edge.parity.check import check
 from fmnist_edge.parity.evaluation import Evaluation
 from fmnist_edge.report.choice.evidence import Latency, Run, accuracies, latencies, runs_in, runs_of_machine
@@ -83,6 +84,10 @@ def gather(choice: Choice) -> Gathered:
 
 def candidate_of(artifact: Artifact) -> Candidate:
     manifest = artifact.manifest
+    try:
+        kind = manifest.kind
+    except ArtifactError as error:
+        raise ArtifactError(f"{artifact.path}: {error}") from None
     _, sha256 = size_and_sha256(artifact.path)
     same = sha256 == manifest.sha256
     return Candidate(
@@ -90,7 +95,7 @@ def candidate_of(artifact: Artifact) -> Candidate:
         sha256=manifest.sha256,
         model=artifact.model,
         precision=artifact.precision,
-        kind=manifest.kind,
+        kind=kind,
         size_bytes=artifact.size_bytes,
         damage=None if same else "its SHA-256 is not the manifest's; export the model again",
     )
