@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmnist_edge.commands import arguments, bench_checks
+from fmnist_edge.commands import arguments, bench_checks, bench_on
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.commands.job import add_job, images_of, job_of
 from fmnist_edge.console import progress_bar
@@ -61,20 +61,24 @@ HELP = Help(
         With --target gpu each backend must first give the same answers as the CPU. "partial" means that some ops ran
         on the CPU. A CPU that stands in for a GPU is named, and its times are in no table.
 
+        A file with a budget in its manifest (see `choose`) is held to it by its fastest cell.
+
         With --on the measuring happens on a device, by ssh. Your ssh config, keys and known hosts are used; no
         password is asked for. The run on the device goes on when the link breaks or this command ends; the same
-        command picks it up.
+        command picks it up. With several --on, all devices measure at once. One that fails leaves the results of the
+        others, and the exit code is that of its error.
         """,
     examples=(
         ("What is in exported/, by the quick plan", "bench"),
         ("One model, longer, with one and with four threads",
          "bench exported/tiny_resnet --plan standard --threads 1 --threads 4"),
         ("On a Raspberry Pi", "bench exported --on pi@raspberrypi.local"),
+        ("On two devices at once", "bench exported --on pi@kitchen --on pi@garage"),
         ("Two builds of one model, in one interleaved run",
          "bench old/tiny_resnet new/tiny_resnet --ab --fail-if-slower 3%"),
         ("Go on with an interrupted run", "bench --resume benchmarks/results/my-laptop/20260101.partial.jsonl"),
     ),
-    gate="a cell failed, or a check was above its limit",
+    gate="a cell failed, a file does not keep its budget, or a check was above its limit",
     extra="bench",
 )  # fmt: skip
 
@@ -97,7 +101,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.tflite_runtime(what, "A Python that has tflite-runtime, which is then measured too.")
     device = parser.add_argument_group("Measure on a device")
     device.add_argument(
-        "--on", metavar="[USER@]HOST", help="The device: a name of ~/.ssh/config, a host, or ssh://user@host:port."
+        "--on",
+        action="append",
+        metavar="[USER@]HOST",
+        help="The device: a name of ~/.ssh/config, a host, or ssh://user@host:port. Given several times, all measure "
+        "at once.",
     )
     device.add_argument("--ssh-config", type=Path, metavar="FILE", help="An ssh config file, as with ssh -F.")
     two = parser.add_argument_group("Compare two sets of artifacts")
@@ -141,7 +149,7 @@ def run(options: argparse.Namespace) -> int:
     refuse_unused(options)
     given, options.out = options.out, options.out or RESULTS
     if options.on is not None:
-        return run_on_device(options)
+        return run_on_devices(options)
     if options.check_overhead:
         return bench_checks.check_overhead(options)
     if options.check_cost:
@@ -202,24 +210,13 @@ def begun(options: argparse.Namespace) -> Session:
     return job.begin(options.out, {"tflite-runtime": python} if python else {})
 
 
-def run_on_device(options: argparse.Namespace) -> int:
-    from fmnist_edge.bench import outcome, results
-    from fmnist_edge.bench.remote.ssh import SshTarget
+def run_on_devices(options: argparse.Namespace) -> int:
     from fmnist_edge.files import check_writable
 
-    more = ("-F", str(options.ssh_config)) if options.ssh_config else ()
-    target = SshTarget(options.on, more)
+    targets = bench_on.targets_of(options.on, options.ssh_config)
     job = job_of(options, options.engine or shipped())
     check_writable(options.out)
-    try:
-        with progress_bar(target.host) as progress:
-            path = target.measure(job, options.out, progress)
-    except KeyboardInterrupt:
-        print("fmnist-edge: the run on the device goes on; the same command picks it up", file=sys.stderr)
-        raise
-    result = results.load(path)
-    print(f"{outcome.text(result)}\n\nwrote {path}")
-    return outcome.exit_code(result)
+    return bench_on.measure_on(targets, job, options.out)
 
 
 class TimeLeft:
@@ -246,7 +243,6 @@ class TimeLeft:
 def measure(session: Session, slower_by: float | None = None, *, kept: bool = True) -> int:
     """Measure, and print the result. `kept`: whether its file and journal are still there afterwards."""
     from fmnist_edge.bench import outcome, sides, suite, validity
-    from fmnist_edge.bench.environment import int8_dot_flags
 
     count = len(session.cells)
     minutes = session.plan.estimate_s(count) / 60
@@ -258,15 +254,9 @@ def measure(session: Session, slower_by: float | None = None, *, kept: bool = Tr
     idle = session.result["idle_cores"]
     if idle is not None and idle > validity.OTHER_CORES:
         print(f"fmnist-edge: other programs use {idle:.2f} cores; this run will be INVALID", file=sys.stderr)
-    if int8_dot_flags(session.result["machine"]["cpu_flags"]) == []:
-        print(
-            "fmnist-edge: this CPU has no instruction for int8 dot products (VNNI or dotprod): int8 can be slower than "
-            "float here, and its figures say nothing about a CPU that has one",
-            file=sys.stderr,
-        )
     with progress_bar("measuring") as progress:
         result = suite.run(session, TimeLeft(session, progress))
-    print(outcome.text(result))
+    broken = bench_on.show_result(result, [cell.artifact for cell in session.cells])
     if kept:
         print(f"\nwrote {session.path}")
     if kept and result["interrupted"]:
@@ -274,4 +264,4 @@ def measure(session: Session, slower_by: float | None = None, *, kept: bool = Tr
     slower = [pair for pair in sides.pairs(result) if slower_by is not None and pair.is_slower(slower_by)]
     for pair in slower:
         print(f"FAILED {pair.b['artifact']} on {pair.b['engine']}: {pair.finding} than A", file=sys.stderr)
-    return outcome.exit_code(result) or int(bool(slower))
+    return outcome.exit_code(result) or int(bool(slower) or broken)

@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
+from fmnist_edge.commands.doctor_budget import budget_finding
 from fmnist_edge.console import table
 from fmnist_edge.errors import ArtifactError, FmnistEdgeError, GateError, UnavailableError
 from fmnist_edge.runtime.engine_catalog import CPU, engines_on
 
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
+    from fmnist_edge.bench.budgets import Finding
     from fmnist_edge.parity.verdict import ParityVerdict
     from fmnist_edge.runtime.golden import SelfTest, VectorResult
+
+    Tested = tuple[Artifact, SelfTest, "Finding | None"]
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -31,7 +35,9 @@ HELP = Help(
     description="""
         The manifest of an artifact holds some images and the scores that they had at export. This command classifies
         them again here. The scores must be the same, within the tolerance that engines which round differently need.
-        It also prints the verdict of `check`, where that was recorded. Artifacts that cannot be tested here, such as
+        It also prints the verdict of `check`, where that was recorded. A file with a budget (see `choose`) is timed
+        for a few seconds and held to it; where the interval of its p50 contains the limit, it is "not decided", which
+        is no failure. Artifacts that cannot be tested here, such as
         one whose engine is not installed, are named, and the others are tested.
 
         Needs an engine: ai-edge-litert for .tflite files, onnxruntime for .onnx files.
@@ -40,7 +46,7 @@ HELP = Help(
         ("A folder of artifacts", "doctor exported/tiny_resnet"),
         ("In another engine than the default one", "doctor exported/tiny_resnet/int8.tflite --engine numpy"),
     ),
-    gate="an artifact gives other scores here, or failed its parity check",
+    gate="an artifact gives other scores here, failed its parity check, or does not keep its budget",
 )
 
 
@@ -61,39 +67,40 @@ def run(options: argparse.Namespace) -> None:
     if not tested and len(untested) == 1:
         raise untested[0][1]
     left_out = [{"artifact": str(artifact.path), "reason": str(error)} for artifact, error in untested]
-    report.write({"schema": 1, "artifacts": [entry(*pair) for pair in tested], "untested": left_out})
+    report.write({"schema": 1, "artifacts": [entry(*item) for item in tested], "untested": left_out})
     with report.beside():
-        for artifact, result in tested:
-            show(artifact, result)
+        for item in tested:
+            show(*item)
         report.say_written()
     judge(tested, untested)
 
 
 def test_all(
     artifacts: Sequence[Artifact], options: argparse.Namespace
-) -> tuple[list[tuple[Artifact, SelfTest]], list[tuple[Artifact, FmnistEdgeError]]]:
-    """(artifacts with what their golden vectors gave; artifacts that cannot be tested here, with the reason)."""
+) -> tuple[list[Tested], list[tuple[Artifact, FmnistEdgeError]]]:
+    """(artifacts with what golden vectors and budget gave; those that cannot be tested here, with the reason)."""
     from fmnist_edge.runtime import Classifier, Model
     from fmnist_edge.runtime.tasks import TENSOR
 
-    tested: list[tuple[Artifact, SelfTest]] = []
+    tested: list[Tested] = []
     untested: list[tuple[Artifact, FmnistEdgeError]] = []
     for artifact in artifacts:
         try:
             recorded_parity(artifact)  # raises for a damaged one before anything runs
             kind = Model if artifact.contract.task == TENSOR else Classifier
             with kind.load(artifact.path, threads=options.threads, engine=options.engine, try_first=True) as loaded:
-                tested.append((artifact, loaded.self_test()))
+                result = loaded.self_test()
+            tested.append((artifact, result, budget_finding(artifact, parity_of(artifact), options)))
         except (ArtifactError, UnavailableError) as error:
             untested.append((artifact, error))
     return tested, untested
 
 
-def judge(tested: Sequence[tuple[Artifact, SelfTest]], untested: Sequence[tuple[Artifact, FmnistEdgeError]]) -> None:
+def judge(tested: Sequence[Tested], untested: Sequence[tuple[Artifact, FmnistEdgeError]]) -> None:
     """Raises GateError when an artifact failed, else the kind of error for which one could not be tested."""
     failed = 0
-    for artifact, result in tested:
-        lines = failures(artifact, result)
+    for artifact, result, finding in tested:
+        lines = failures(artifact, result, finding)
         failed += bool(lines)
         for line in lines:
             print(f"FAILED {artifact.path}{line}", file=sys.stderr)
@@ -108,10 +115,12 @@ def judge(tested: Sequence[tuple[Artifact, SelfTest]], untested: Sequence[tuple[
         raise kind(f"{len(untested)} of {len(tested) + len(untested)} artifacts could not be tested here")
 
 
-def show(artifact: Artifact, result: SelfTest) -> None:
+def show(artifact: Artifact, result: SelfTest, finding: Finding | None) -> None:
     made_by = ", ".join(f"{name} {version}" for name, version in artifact.manifest.versions.items())
     print(f"{artifact.path}: SHA-256 matches the manifest; made by {made_by or 'unknown versions'}")
     print(f"parity: {parity_line(artifact)}")
+    if finding is not None:
+        print(f"budget: {finding.text}")
     print(f"in {result.engine}: {result.advice}\n")
     labels = artifact.contract.labels
     print(table(HEADER, [row(vector, result.tolerance, labels) for vector in result.vectors]), end="\n\n")
@@ -138,12 +147,14 @@ def parity_line(artifact: Artifact) -> str:
     return verdict.line if verdict else "not recorded for this file; `fmnist-edge check --record` records it"
 
 
-def failures(artifact: Artifact, result: SelfTest) -> list[str]:
+def failures(artifact: Artifact, result: SelfTest, finding: Finding | None = None) -> list[str]:
     """Reasons not to use the artifact here, each as the end of a line that starts with its path."""
     verdict = parity_of(artifact)
     lines = [f" in {result.engine}: {result.advice}"] * (not result.passed)
     if verdict is not None and not verdict.passed:
         lines.append(f": it failed its parity check ({'; '.join(verdict.failures)}); export the model again")
+    if finding is not None and finding.is_over:
+        lines.append(f": its budget is {finding.text}")
     return lines
 
 
@@ -155,13 +166,14 @@ def row(vector: VectorResult, tolerance: float, labels: tuple[str, ...]) -> list
     return [f"{vector.number} {vector.output}" if vector.output else str(vector.number), *classes, *found]
 
 
-def entry(artifact: Artifact, result: SelfTest) -> JsonObject:
+def entry(artifact: Artifact, result: SelfTest, finding: Finding | None) -> JsonObject:
     verdict = recorded_parity(artifact)
     return {
         "artifact": str(artifact.path),
         "sha256": artifact.manifest.sha256,
         "versions": artifact.manifest.versions,
         "parity": verdict.as_dict() if verdict else None,
+        "budget": None if finding is None else asdict(finding),
         "passed": result.passed,
         "advice": result.advice,
         **asdict(result),

@@ -15,6 +15,7 @@ from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.contract import is_plain
 
 __all__ = [
+    "batch_size",
     "boolean",
     "damaged",
     "dict_of",
@@ -72,6 +73,13 @@ def boolean(value: object, where: str) -> bool:
 def integer(value: object, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise damaged(value, where, "a whole number")
+    return value
+
+
+def batch_size(value: object, where: str) -> int:
+    """Images per call."""
+    if type(value) is not int or value < 1:
+        raise damaged(value, where, "a whole number of at least 1, or null")
     return value
 
 

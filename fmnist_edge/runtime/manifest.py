@@ -15,6 +15,7 @@ from typing import Any
 
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime import json_values as values
+from fmnist_edge.runtime.budget import Budget
 from fmnist_edge.runtime.confidence import Confidence
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec, kind_of
@@ -117,7 +118,7 @@ class Manifest:
         versions: package -> installed version at export; None for a package that was not installed.
         golden: packed golden vectors; see `golden_vectors`.
         arena_bytes, ops, files: for a c-array: the memory it needs, its ops, and file -> SHA-256.
-        recovery, confidence: None without `export --tune-accuracy`, and without `fmnist-edge confidence`.
+        recovery, confidence, budget: None without `export --tune-accuracy`, `confidence` and `choose --budget`.
         parity: the recorded verdict, for `parity.verdict`. Not validated, so that `check --record` can replace it.
     """
 
@@ -146,6 +147,7 @@ class Manifest:
     files: Mapping[str, str] = field(default_factory=dict)
     recovery: Recovery | None = None
     confidence: Confidence | None = None
+    budget: Budget | None = None
     parity: object = None
 
     @classmethod
@@ -252,12 +254,6 @@ def unreadable(error: Exception) -> str:
     return f"not a readable manifest ({type(error).__name__}); export the model again"
 
 
-def batch_size(value: object, where: str) -> int:
-    if type(value) is not int or value < 1:
-        raise values.damaged(value, where, "a whole number of at least 1, or null")
-    return value
-
-
 def tensor(value: object, where: str) -> TensorSpec:
     found = values.json_object(value, where)
     return TensorSpec(
@@ -288,7 +284,7 @@ SECTIONS: dict[str, Callable[[object, str], object]] = {
     "format": values.printable,
     "precision": values.printable,
     "model": ModelFile.from_json,
-    "batch": values.optional(batch_size),
+    "batch": values.optional(values.batch_size),
     "inputs": values.list_of(tensor),
     "outputs": values.list_of(tensor),
     "recipe": values.json_object,
@@ -306,5 +302,6 @@ SECTIONS: dict[str, Callable[[object, str], object]] = {
     "files": values.dict_of(values.printable),
     "recovery": values.optional(Recovery.from_json),
     "confidence": values.optional(Confidence.from_json),
+    "budget": values.optional(Budget.from_json),
     "parity": unvalidated,
 }

@@ -8,6 +8,7 @@ import pytest
 from support.bench_models import write_onnx
 from support.bench_results import cell, result, steady
 
+from fmnist_edge.artifact import Artifact
 from fmnist_edge.bench import environment, overhead, results, suite
 from fmnist_edge.cli import main
 from fmnist_edge.commands import bench
@@ -86,11 +87,21 @@ class TestBench:
         assert "note: no results file is kept: benchmarks/results/.writable: cannot be written (" in shown.err
         assert main(["bench", "--plan", plan, "--engine", "onnxruntime", "--out", "benchmarks/results"]) == 2
 
-    @pytest.mark.parametrize(("flags", "told"), [(["avx2"], True), (["avx2", "avx_vnni"], False), (None, False)])
-    def test_a_cpu_without_int8_instructions_is_named(self, plan, capsys, monkeypatch, flags, told):
+    @pytest.mark.parametrize(
+        ("flags", "weights", "told"),
+        [(["avx2"], "int8", True), (["avx2"], "float32", False), (["avx2", "avx_vnni"], "int8", False),
+         (None, "int8", False)],
+    )  # fmt: skip
+    def test_a_cpu_without_int8_instructions_is_named_under_int8_files(
+        self, plan, tmp_path, capsys, monkeypatch, flags, weights, told
+    ):
         monkeypatch.setattr(environment, "cpu_flags", lambda cpu: flags)
+        monkeypatch.setattr(environment.platform, "machine", lambda: "x86_64")
+        recipe = {"weights": weights, "activations": weights}
+        Artifact.open(tmp_path / "exported/linear/float32.onnx").record("recipe", recipe)
         assert main(["bench", "--plan", plan, "--engine", "onnxruntime"]) == 0
-        assert ("no instruction for int8 dot products" in capsys.readouterr().err) == told
+        line = "note: this CPU has no int8 dot products (VNNI), and 1 file measured here computes in int8: "
+        assert (line in capsys.readouterr().out) == told
 
     def test_accuracies_are_taken_from_the_parity_report_that_is_there(self, plan, tmp_path, capsys):
         digest = json.loads((tmp_path / "exported/linear/float32.onnx.json").read_text())["sha256"]

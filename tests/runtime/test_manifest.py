@@ -197,6 +197,10 @@ class TestSections:
             ({"inputs": [{"name": "x", "shape": [1, "2"], "dtype": "int8"}]}, "inputs[0].shape[1] is '2'"),
             ({"inputs": [{"name": "x", "shape": [1], "dtype": "int8", "scale": HUGE}]}, "inputs[0].scale is 1000"),
             ({"outputs": [{"name": "x", "shape": [], "dtype": "i", "scale": float("inf")}]}, "outputs[0].scale is inf"),
+            ({"budget": {"max_latency_ms": 0}}, "budget.max_latency_ms is 0.0; expected a number above 0"),
+            ({"budget": {"max_size_bytes": 1.5}}, "budget.max_size_bytes is 1.5; expected a whole number"),
+            ({"budget": {"min_accuracy": 94.5}}, "budget.min_accuracy is 94.5; expected a share from 0 to 1"),
+            ({"budget": {"\x1b[2J": 1}}, "a name in budget is '\\x1b[2J'"),
             ({"keep_float": "conv"}, "keep_float is 'conv'; expected a list"),
             ({"calibration": {"images": True, "sha256": "0"}}, "calibration.images is True"),
             ({"calibration": {"images": 5, "sha256": "0", "seed": "1"}}, "calibration.seed is '1'"),
@@ -292,7 +296,8 @@ ALLOWED: dict[str, tuple[type, ...]] = {
     "batch": (NOTHING, WHOLE), "inputs": (LIST,), "outputs": (LIST,), "recipe": (OBJECT,), "keep_float": (LIST,),
     "calibration": (NOTHING,), "lrn_fits": (NOTHING, OBJECT), "op_census": (OBJECT,), "float_ops": (LIST,),
     "versions": (OBJECT,), "golden": ANYTHING, "size_bytes": (WHOLE,), "arena_bytes": (WHOLE,), "ops": (LIST,),
-    "files": (OBJECT,), "recovery": (NOTHING,), "confidence": (NOTHING,), "parity": ANYTHING, "runs_in": (OBJECT,),
+    "files": (OBJECT,), "recovery": (NOTHING,), "confidence": (NOTHING,), "budget": (NOTHING, OBJECT),
+    "parity": ANYTHING, "runs_in": (OBJECT,),
 }  # fmt: skip
 
 

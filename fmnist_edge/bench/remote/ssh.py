@@ -10,6 +10,7 @@ import base64
 import hashlib
 import re
 import shlex
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -36,6 +37,7 @@ STEP = re.compile(r"(\d+)/(\d+) (.*)")
 SPACE = "No space left on device"
 RUN_CONTINUES = "if the run has started, it continues on the device; give the same command again to follow it"
 T = TypeVar("T")
+NAMING = threading.Lock()  # several devices may be measured at once
 
 
 class SshTarget:
@@ -220,14 +222,27 @@ def failure(host: str, state: JsonObject) -> FmnistEdgeError:
 
 
 def saved(content: bytes, job: Job, out: Path) -> Path:
-    """Write a results file that came from a device, under a file name chosen here. Raises FileError if it is none."""
+    """Write a results file that came from a device, under a file name chosen here. Raises FileError if it is none.
+
+    Two devices of one kind may have begun in the same second: neither result replaces the other.
+    """
     arriving = write_atomic(out / f".arriving-{digest(content)}.json.gz", content)
     try:
         result = results.load(arriving)
         device = environment.slug(str(result["machine"].get("device"))) or "unknown"
         named: Any = {**result, "machine": {"device": device}, "plan": {"name": job.plan.name}}
-        return write_atomic(results.path_for(named, out), content)
+        with NAMING:
+            return write_atomic(free_path(results.path_for(named, out), content), content)
     except (AttributeError, TypeError) as error:
         raise FileError(f"the device sent a file that is no results file ({type(error).__name__})") from None
     finally:
         arriving.unlink(missing_ok=True)
+
+
+def free_path(path: Path, content: bytes) -> Path:
+    """`path`, or the first of `path`-2, -3 and so on that has this very content or does not exist."""
+    number, found = 1, path
+    while found.exists() and found.read_bytes() != content:
+        number += 1
+        found = path.with_name(path.name.replace(".json.gz", f"-{number}.json.gz"))
+    return found

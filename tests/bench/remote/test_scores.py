@@ -100,13 +100,14 @@ class TestRead:
 
 class TestComparison:
     def test_names_the_images_that_differ(self):
+        contract = Artifact.open(ARTIFACT).contract
         ours = np.eye(10, dtype=np.float32)[np.arange(1000) % 10]
         theirs = ours.copy()
         theirs[[7, 500]] = np.roll(theirs[[7, 500]], 1, axis=1)
-        found = compare_machines(ours, MachineScores(theirs, "litert", "a board"), "pi@board", "integer")
+        found = compare_machines(ours, MachineScores(theirs, "litert", "a board"), "pi@board", "integer", contract)
         assert found.differing == (7, 500) and found.agreement == 0.998 and found.max_abs_delta == 1
         assert found.failure == "2 of 1,000 images have another top class on pi@board: 7, 500"
-        same = compare_machines(ours, MachineScores(ours, "litert", "a board"), "pi@board", "integer")
+        same = compare_machines(ours, MachineScores(ours, "litert", "a board"), "pi@board", "integer", contract)
         assert same.failure is None and same.differing == ()
 
     def test_names_of_emulated_cores(self):
