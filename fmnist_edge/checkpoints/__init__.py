@@ -26,7 +26,7 @@ from fmnist_edge.errors import (
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Checkpoint", "load"]
+__all__ = ["Checkpoint", "find", "load"]
 
 MAX_BYTES = 2 << 30  # larger models are out of scope
 SUFFIXES = (".weights.h5", ".keras", ".h5", ".hdf5")

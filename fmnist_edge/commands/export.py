@@ -37,11 +37,14 @@ HELP = Help(
 
         The table shows each file's size, its ops, how many of them compute in float, the oldest runtime that runs it,
         and the start of its SHA-256.
+        Two precisions whose files are the same, as int8 and int8_only of most models, are one file: its manifest says
+        which other name it has.
         What a format or a precision cannot express is refused with the reason, and the rest is written. The exit code
         is 2 if a precision was refused that --precision names, if nothing was written, or for a warning with --strict.
         """,
     examples=(
-        ("All precisions of TFLite and ONNX", "export tiny_resnet"),
+        ("float32 and int8, in TFLite and in ONNX", "export tiny_resnet"),
+        ("All precisions of TFLite", "export tiny_resnet --format tflite --precision all"),
         ("One precision of a model of your own",
          "export my.keras --format tflite --precision int8 --calibration images.npy --labels labels.txt"),
         ("A camera's pixels as input, for an old runtime",
@@ -90,7 +93,8 @@ def add_what(what: arguments.Arguments) -> None:
         "--precision",
         action="append",
         metavar="NAME",
-        help="A precision, such as float32 or int8. Default: every precision of the format.",
+        help="A precision, such as float32 or int8; all is every precision of the format. Default: float32 and int8 of "
+        "TFLite and ONNX, every precision of another format.",
     )
     what.add_argument("--batch", type=arguments.batch_size, default=1, metavar="1|N|dynamic", help="Images per call.")
 
@@ -191,10 +195,10 @@ def add_contract(contract: arguments.Arguments) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge.catalog.precisions import select
+    from fmnist_edge.catalog.precisions import by_default, select
     from fmnist_edge.conversion.summary import as_json, listed, recovered, refusal, remedies, show_findings
 
-    precisions = select(options.format, options.precision)
+    precisions = select(options.format, options.precision) if options.precision else by_default(options.format)
     check_tuning(options, precisions)
     settings = settings_of(options)
     settings.check(precisions)
@@ -213,7 +217,7 @@ def run(options: argparse.Namespace) -> None:
         print(as_json(outcomes))
     elif len(refused) < len(outcomes):
         print(listed(outcomes))
-    named = refused if options.precision else [outcome for outcome in refused if outcome.whole_model]
+    named = [outcome for outcome in refused if outcome.whole_model or outcome.path.stem in (options.precision or ())]
     if named or len(refused) == len(outcomes):
         raise refusal(named or refused)
     short = [outcome for outcome in outcomes if outcome.artifact and not recovered(outcome.artifact)]

@@ -23,6 +23,7 @@ from fmnist_edge.runtime.loading import Source
 from fmnist_edge.runtime.polarity import Polarity
 from fmnist_edge.runtime.prediction import Prediction, softmax
 from fmnist_edge.runtime.runner import Runner, model_input
+from fmnist_edge.runtime.same_file import no_such_file
 from fmnist_edge.runtime.shared_runner import SharedRunner
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class Classifier:
         name = engine or engines_for(path)[0]
         record = ENGINES[name]
         if not is_artifact(path):
-            raise ArtifactError(f"{path}: no such file; `fmnist-edge export MODEL` writes one")
+            raise no_such_file(path, "`fmnist-edge export MODEL` writes one")
         source = Source.of(path, name, contract, try_first)
 
         def reload() -> Engine:
