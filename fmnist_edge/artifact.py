@@ -17,7 +17,7 @@ from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.engine_catalog import is_artifact, is_folder, suffixes
 from fmnist_edge.runtime.manifest import Manifest, ModelFile, manifest_path
-from fmnist_edge.runtime.same_file import no_such_file
+from fmnist_edge.runtime.same_file import check_exists
 
 __all__ = ["Artifact", "collect", "versions_of"]
 
@@ -67,8 +67,7 @@ class Artifact:
     def open(cls, path: str | Path) -> Artifact:
         """Read the manifest beside `path`; raises ArtifactError when either file is missing or damaged."""
         path = Path(path)
-        if not is_artifact(path):
-            raise no_such_file(path, "`fmnist-edge export MODEL` writes one")
+        check_exists(path)
         return cls(path, Manifest.read(path))
 
     @classmethod

@@ -27,6 +27,7 @@ from fmnist_edge.worker.temporary import temporary_folder
 __all__ = ["export_model"]
 
 TASK = "fmnist_edge.conversion.child:export_all"
+LOOK_S = 0.2  # seconds after which Ctrl-C is noticed, whichever thread got the signal
 MOST_AT_ONCE = 512 << 20  # bytes of a model's file; as float16, its weights are 1 GB in memory
 Progress = Callable[[int, int, str], None]
 
@@ -163,7 +164,8 @@ def together(parts: Sequence[Part], cancelled: Event) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            while thread.is_alive():
+                thread.join(LOOK_S)
     except BaseException:
         cancelled.set()
         for thread in threads:

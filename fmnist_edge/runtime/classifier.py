@@ -16,14 +16,14 @@ from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.runtime.confidence import Confidence
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import Engine
-from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for, is_artifact
+from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
 from fmnist_edge.runtime.golden import Golden, SelfTest
 from fmnist_edge.runtime.images import fitted, read_image
 from fmnist_edge.runtime.loading import Source
 from fmnist_edge.runtime.polarity import Polarity
 from fmnist_edge.runtime.prediction import Prediction, softmax
 from fmnist_edge.runtime.runner import Runner, model_input
-from fmnist_edge.runtime.same_file import no_such_file
+from fmnist_edge.runtime.same_file import check_exists
 from fmnist_edge.runtime.shared_runner import SharedRunner
 
 if TYPE_CHECKING:
@@ -154,8 +154,7 @@ class Classifier:
     ) -> Classifier:
         name = engine or engines_for(path)[0]
         record = ENGINES[name]
-        if not is_artifact(path):
-            raise no_such_file(path, "`fmnist-edge export MODEL` writes one")
+        check_exists(path)
         source = Source.of(path, name, contract, try_first)
 
         def reload() -> Engine:

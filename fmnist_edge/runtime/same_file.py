@@ -6,9 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from fmnist_edge.errors import ArtifactError
-from fmnist_edge.runtime.manifest import Manifest, manifest_path
+from fmnist_edge.runtime.engine_catalog import is_artifact
+from fmnist_edge.runtime.manifest import Manifest
 
-__all__ = ["no_such_file", "same_file"]
+__all__ = ["check_exists", "same_file"]
 
 
 def same_file(path: Path) -> Path | None:
@@ -16,14 +17,16 @@ def same_file(path: Path) -> Path | None:
     for beside in sorted(path.parent.glob(f"*{path.suffix}.json")) if path.suffix else ():
         artifact = beside.with_name(beside.name.removesuffix(".json"))
         with suppress(ArtifactError):  # a damaged manifest of another file
-            if artifact != path and artifact.exists() and path.stem in Manifest.read(artifact).also:
+            if artifact != path and is_artifact(artifact) and path.stem in Manifest.read(artifact).also:
                 return artifact
     return None
 
 
-def no_such_file(path: Path, advice: str) -> ArtifactError:
-    """The error for an artifact that is missing; `advice`: what to do if no other file is the same."""
-    found = None if path.exists() or manifest_path(path).exists() else same_file(path)
+def check_exists(path: Path) -> None:
+    """Raises ArtifactError when there is no artifact at `path`; it names the file that has the same bytes, if one has."""
+    if is_artifact(path):
+        return
+    found = None if path.exists() else same_file(path)
     if found is None:
-        return ArtifactError(f"{path}: no such file; {advice}")
-    return ArtifactError(f"{path}: no such file: {found.name} has the same bytes and is {path.stem}, too; name {found}")
+        raise ArtifactError(f"{path}: no such file; `fmnist-edge export MODEL` writes one")
+    raise ArtifactError(f"{path}: no such file: {found.name} has the same bytes and is {path.stem}, too; name {found}")
