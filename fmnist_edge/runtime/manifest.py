@@ -182,12 +182,12 @@ class Manifest:
         """Read a JSON object, which is not changed. Raises ArtifactError when a section has a wrong type."""
         found = value.get("schema") if isinstance(value, dict) else None
         if not isinstance(value, dict) or found != SCHEMA:
-            reason = f"manifest schema is {reprlib.repr(found)}, this version reads {SCHEMA}"
-            raise ArtifactError(f"{reason}; export the model again")
+            raise ArtifactError(
+                f"manifest schema is {reprlib.repr(found)}, this version reads {SCHEMA}; export the model again"
+            )
         known: dict[str, Any] = {name: read(value[name], name) for name, read in SECTIONS.items() if name in value}
-        return cls(
-            value, values.printable(value.get("sha256"), "sha256"), Contract.from_dict(value.get("contract")), **known
-        )
+        sha256 = values.printable(value.get("sha256"), "sha256")
+        return cls(value, sha256, Contract.from_dict(value.get("contract")), **known)
 
     @classmethod
     def of(cls, artifact: str, sections: Mapping[str, object]) -> Manifest:

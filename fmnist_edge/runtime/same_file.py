@@ -23,7 +23,7 @@ def same_file(path: Path) -> Path | None:
 
 
 def check_exists(path: Path) -> None:
-    """Raises ArtifactError when there is no artifact at `path`; it names the file that has the same bytes, if one has."""
+    """Raises ArtifactError when there is no artifact at `path`, and names the file with the same bytes, if any."""
     if is_artifact(path):
         return
     found = None if path.exists() else same_file(path)
