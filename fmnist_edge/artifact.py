@@ -17,7 +17,7 @@ from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.engine_catalog import is_artifact, is_folder, suffixes
 from fmnist_edge.runtime.manifest import Manifest, ModelFile, manifest_path
-from fmnist_edge.runtime.same_file import check_exists
+from fmnist_edge.runtime.same_file import SECTION, check_exists, other_names
 
 __all__ = ["Artifact", "collect", "versions_of"]
 
@@ -104,7 +104,7 @@ class Artifact:
         """
         if other.manifest.sha256 != self.manifest.sha256 or other.path.is_dir():
             raise ArtifactError(f"{other.path}: not the same file as {self.path}")
-        complete = self.manifest.with_sections({"also": [*self.manifest.also, other.precision]})
+        complete = self.manifest.with_sections({SECTION: [*other_names(self.manifest), other.precision]})
         write_atomic(manifest_path(self.path), json_text(complete.as_dict()))
         manifest_path(other.path).unlink()
         other.path.unlink()

@@ -12,6 +12,7 @@ from fmnist_edge.console import table
 from fmnist_edge.conversion.job import Outcome, Tuning
 from fmnist_edge.errors import FmnistEdgeError
 from fmnist_edge.runtime.manifest import Manifest
+from fmnist_edge.runtime.same_file import other_names
 
 __all__ = ["as_json", "listed", "recovered", "refusal", "remedies", "show_findings"]
 
@@ -87,7 +88,7 @@ def as_dict(outcome: Outcome) -> dict[str, object]:
     return {
         **found,
         "sha256": manifest.sha256,
-        "also": list(manifest.also),
+        "also": list(other_names(manifest)),
         "size_bytes": manifest.size_bytes,
         "ops": dict(manifest.op_census),
         "float_ops": manifest.float_ops,

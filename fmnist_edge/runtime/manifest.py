@@ -102,7 +102,7 @@ class Manifest:
     Attributes:
         document: the whole JSON object, including sections that this version does not know.
         sha256: of the model file; for a c-array, of the file inside its sources.
-        artifact, also: name of the file or folder; names of other precisions whose file would be the same.
+        artifact: name of the file or folder.
         model: the Keras file that it was exported from.
         batch: images per call; None for any number, 1 when the manifest does not say.
         inputs, outputs: the tensors, as an engine reports them.
@@ -124,7 +124,6 @@ class Manifest:
     sha256: str
     contract: Contract
     artifact: str | None = None
-    also: tuple[str, ...] = ()
     format: str | None = None
     precision: str | None = None
     model: ModelFile | None = None
@@ -182,9 +181,8 @@ class Manifest:
         """Read a JSON object, which is not changed. Raises ArtifactError when a section has a wrong type."""
         found = value.get("schema") if isinstance(value, dict) else None
         if not isinstance(value, dict) or found != SCHEMA:
-            raise ArtifactError(
-                f"manifest schema is {reprlib.repr(found)}, this version reads {SCHEMA}; export the model again"
-            )
+            reason = f"manifest schema is {reprlib.repr(found)}, this version reads {SCHEMA}"
+            raise ArtifactError(f"{reason}; export the model again")
         known: dict[str, Any] = {name: read(value[name], name) for name, read in SECTIONS.items() if name in value}
         sha256 = values.printable(value.get("sha256"), "sha256")
         return cls(value, sha256, Contract.from_dict(value.get("contract")), **known)
@@ -286,7 +284,6 @@ def unvalidated(value: object, where: str) -> object:
 # `sha256` and `contract` are in every manifest and are read separately. Unknown sections are kept.
 SECTIONS: dict[str, Callable[[object, str], object]] = {
     "artifact": values.printable,
-    "also": values.list_of(values.printable),
     "format": values.printable,
     "precision": values.printable,
     "model": ModelFile.from_json,

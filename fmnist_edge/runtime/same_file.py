@@ -6,10 +6,18 @@ from contextlib import suppress
 from pathlib import Path
 
 from fmnist_edge.errors import ArtifactError
+from fmnist_edge.runtime import json_values as values
 from fmnist_edge.runtime.engine_catalog import is_artifact
 from fmnist_edge.runtime.manifest import Manifest
 
-__all__ = ["check_exists", "same_file"]
+__all__ = ["SECTION", "check_exists", "other_names", "same_file"]
+
+SECTION = "also"
+
+
+def other_names(manifest: Manifest) -> tuple[str, ...]:
+    """The other precisions that the file is. Raises ArtifactError when the manifest's section is damaged."""
+    return values.list_of(values.printable)(manifest.document.get(SECTION, []), SECTION)
 
 
 def same_file(path: Path) -> Path | None:
@@ -17,7 +25,7 @@ def same_file(path: Path) -> Path | None:
     for beside in sorted(path.parent.glob(f"*{path.suffix}.json")) if path.suffix else ():
         artifact = beside.with_name(beside.name.removesuffix(".json"))
         with suppress(ArtifactError):  # a damaged manifest of another file
-            if artifact != path and is_artifact(artifact) and path.stem in Manifest.read(artifact).also:
+            if artifact != path and is_artifact(artifact) and path.stem in other_names(Manifest.read(artifact)):
                 return artifact
     return None
 
