@@ -104,7 +104,7 @@ def require(*modules: str) -> None:
             ) from None
 
 
-def find(name_or_path: str | Path, folder: Path) -> tuple[str, Path]:
+def find(name_or_path: str | Path, folder: Path = Path("trained_model")) -> tuple[str, Path]:
     """The checkpoint's name and its path, which exists."""
     text = str(name_or_path)
     if isinstance(name_or_path, str) and text in MODELS:

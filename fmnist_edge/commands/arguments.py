@@ -86,8 +86,9 @@ def limit(to: Arguments, text: str, *, default: int | None = None, was: str = ""
         to.add_argument(was, action=Renamed, const="--limit N", nargs="?", help=argparse.SUPPRESS)
 
 
-def calibration(to: Arguments, text: str) -> None:
-    to.add_argument("--calibration", metavar="FILE.npy|DIR", help=text)
+def calibration(to: Arguments, text: str, *also: str) -> None:
+    """`also`: other names of the option."""
+    to.add_argument("--calibration", *also, metavar="FILE.npy|DIR", help=text)
 
 
 def tflite_runtime(to: Arguments, text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmnist_edge.catalog.formats import FORMATS
-from fmnist_edge.commands import arguments
+from fmnist_edge.commands import arguments, project
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import progress_bar
 from fmnist_edge.errors import FmnistEdgeError, GateError, InputError
@@ -16,6 +16,7 @@ from fmnist_edge.errors import FmnistEdgeError, GateError, InputError
 if TYPE_CHECKING:
     from fmnist_edge.catalog.precisions import Precision
     from fmnist_edge.conversion.job import Job, Outcome
+    from fmnist_edge.data.project import Project
     from fmnist_edge.export.options import Options
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -62,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_how(parser.add_argument_group("Integer precisions"))
     add_target(parser.add_argument_group("What the target takes"))
     add_contract(parser.add_argument_group("What devices must know"))
+    project.add_data(parser.add_argument_group("What other commands must know"))
     output = parser.add_argument_group("Output")
     arguments.out(
         output,
@@ -79,7 +81,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_what(what: arguments.Arguments) -> None:
     what.add_argument(
-        "models", nargs="+", metavar="MODEL", help="A model of the zoo, or the path of a .keras, .h5 or SavedModel."
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="A model of the zoo, the path of a .keras, .h5 or SavedModel, or a project file (.toml) that names one.",
     )
     arguments.trained(what)
     what.add_argument(
@@ -106,6 +111,7 @@ def add_how(how: arguments.Arguments) -> None:
         "Images that set the integer ranges: a .npy array, a .npz file (its array with the shape of images; of "
         "several, the one called images or x), or a folder of PNGs and JPEGs, flat or with a folder per class. Take "
         "some hundred that look like what the device will see. Default for Fashion-MNIST: 500 training images.",
+        "--train",
     )
     how.add_argument(
         "--keep-float",
@@ -178,10 +184,9 @@ def add_contract(contract: arguments.Arguments) -> None:
     )
     contract.add_argument(
         "--resize",
-        default="bilinear",
         choices=["nearest", "box", "bilinear", "bicubic", "lanczos"],
         metavar="FILTER",
-        help="How devices bring image files to the size of the model's input.",
+        help="How devices bring image files to the size of the model's input. Default: bilinear.",
     )
     contract.add_argument(
         "--scale",
@@ -203,10 +208,14 @@ def run(options: argparse.Namespace) -> None:
     settings = settings_of(options)
     settings.check(precisions)
     outcomes: list[Outcome] = []
-    for model in options.models:
-        job = job_for(options, model, precisions, settings)
+    written: list[Project] = []
+    for model, given in [project.of_model(options, model) for model in options.models]:
+        job = job_for(given, model, precisions, settings)
+        facts = project.facts_for(given, model)
         with progress_bar(f"exporting {model}") as progress:
             done = exported(job, progress)
+        if facts is not None and any(outcome.artifact for outcome in done):
+            written.append(facts)
         for outcome in done:
             if outcome.tuning is not None and not options.json:
                 print(remedies(outcome.path, outcome.tuning))
@@ -217,6 +226,10 @@ def run(options: argparse.Namespace) -> None:
         print(as_json(outcomes))
     elif len(refused) < len(outcomes):
         print(listed(outcomes))
+    for facts in written:
+        facts.write()
+        if not options.json:
+            print(f"\nwhat other commands must know of model and data: {facts.path}")
     named = [outcome for outcome in refused if outcome.whole_model or outcome.path.stem in (options.precision or ())]
     if named or len(refused) == len(outcomes):
         raise refusal(named or refused)
@@ -276,7 +289,7 @@ def job_for(options: argparse.Namespace, model: str, precisions: Sequence[Precis
         budget_min=options.budget,
         labels=None if options.labels is None else str(options.labels),
         polarity=options.polarity,
-        resize=options.resize,
+        resize=options.resize or "bilinear",
         scale=options.scale,
         mean=options.mean,
         std=options.std,

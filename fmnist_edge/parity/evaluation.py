@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fmnist_edge.data import fashion_mnist
-from fmnist_edge.data.files import read_array, read_images
+from fmnist_edge.data.files import read_array, read_folder, read_images
 from fmnist_edge.errors import InputError
 
 __all__ = ["Evaluation", "evaluation_for"]
@@ -34,7 +34,7 @@ class Evaluation:
 def evaluation_for(
     images: str | None, labels: str | None, limit: int | None, folder: str | None, shape: tuple[int, ...]
 ) -> Evaluation:
-    """Read the first `limit` of the user's `.npy` images and labels, or of the 10,000 test images.
+    """Read the first `limit` of the user's images, a `.npy` file or a folder, and labels, or of the 10,000 test images.
 
     `shape`: input shape of the first artifact. Raises InputError for labels without images, and for labels that are not
     integers or not one per image.
@@ -46,7 +46,7 @@ def evaluation_for(
         # The published accuracy refers to all images; the first few may be harder.
         whole = limit is None or limit >= len(test)
         return Evaluation(test.images[:limit], test.labels[:limit], "the Fashion-MNIST test set", published=whole)
-    array = read_images(images, shape)
+    array = read_folder(images, shape) if Path(images).is_dir() else read_images(images, shape)
     classes = None if labels is None else read_array(labels)
     if classes is not None and classes.dtype.kind not in "iu":
         raise InputError(f"{labels}: dtype is {classes.dtype}; expected integer class indices")
