@@ -25,12 +25,12 @@ HELP = Help(
         question, with the option of `export` that answers it. Nothing is converted, and nothing from the model file is
         executed.
 
-        Then it writes a project file, which `export` takes in place of a model. `export` keeps such a file beside the
+        Then it writes a project file, which `export` takes in place of a model: `export mine.toml`. `export` keeps such a file beside the
         artifacts, too. `check`, `explain`, `matrix` and `bench` read it there. It can be edited by hand.
         """,
     examples=(
         ("A model, and its images in a folder per class", "init mine.keras --train data/train --test data/test"),
-        ("Then export it", "export mine.toml"),
+        ("What an array of images and names of your own make", "init mine.keras --train x.npy --labels names.txt"),
     ),
     extra="export",
 )

@@ -87,7 +87,7 @@ class Project:
         Raises FileError when it cannot be read, InputError for an unknown key and for a wrong value.
         """
         try:
-            import tomllib
+            import tomllib  # novm
         except ImportError:
             return None
         try:
