@@ -25,8 +25,9 @@ HELP = Help(
         question, with the option of `export` that answers it. Nothing is converted, and nothing from the model file is
         executed.
 
-        Then it writes a project file, which `export` takes in place of a model: `export mine.toml`. `export` keeps such a file beside the
-        artifacts, too. `check`, `explain`, `matrix` and `bench` read it there. It can be edited by hand.
+        Then it writes a project file, which `export` takes in place of a model: `export mine.toml`. `export` keeps such
+        a file beside the artifacts, too. `check`, `explain`, `matrix` and `bench` read it there. It can be edited by
+        hand.
         """,
     examples=(
         ("A model, and its images in a folder per class", "init mine.keras --train data/train --test data/test"),
