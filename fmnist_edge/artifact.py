@@ -17,6 +17,7 @@ from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.engine_catalog import is_artifact, is_folder, suffixes
 from fmnist_edge.runtime.manifest import Manifest, ModelFile, manifest_path
+from fmnist_edge.runtime.same_file import SECTION, check_exists, other_names
 
 __all__ = ["Artifact", "collect", "versions_of"]
 
@@ -66,8 +67,7 @@ class Artifact:
     def open(cls, path: str | Path) -> Artifact:
         """Read the manifest beside `path`; raises ArtifactError when either file is missing or damaged."""
         path = Path(path)
-        if not is_artifact(path):
-            raise ArtifactError(f"{path}: no such file; `fmnist-edge export MODEL` writes one")
+        check_exists(path)
         return cls(path, Manifest.read(path))
 
     @classmethod
@@ -95,6 +95,19 @@ class Artifact:
                 reason = f"{manifest_path(self.path)}: cannot be written again ({type(error).__name__})"
                 raise ArtifactError(f"{reason}; the manifest is damaged, export the model again") from None
             write_atomic(manifest_path(self.path), content)
+        return Artifact(self.path, complete)
+
+    def take_in(self, other: Artifact) -> Artifact:
+        """Remove `other`, a file with the same bytes, and name its precision in this manifest's `also`.
+
+        The caller holds the lock of the folder.
+        """
+        if other.manifest.sha256 != self.manifest.sha256 or other.path.is_dir():
+            raise ArtifactError(f"{other.path}: not the same file as {self.path}")
+        complete = self.manifest.with_sections({SECTION: [*other_names(self.manifest), other.precision]})
+        write_atomic(manifest_path(self.path), json_text(complete.as_dict()))
+        manifest_path(other.path).unlink()
+        other.path.unlink()
         return Artifact(self.path, complete)
 
     @classmethod

@@ -227,7 +227,7 @@ def accuracies_of(report: Path) -> dict[str, JsonObject]:
         return {
             row["sha256"]: {
                 **{key: row[key] for key in ("accuracy", "reference_accuracy", "images", "passed")},
-                "source": f"{parity['source']}{where}",
+                "source": f"{row.get('source', parity['source'])}{where}",
             }
             for row in parity["rows"]
         }

@@ -10,7 +10,7 @@ from pathlib import Path
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import FileError
 
-__all__ = ["SUFFIX", "Journal", "first_artifact", "resume_command"]
+__all__ = ["SUFFIX", "Journal", "artifacts_of", "resume_command"]
 
 SUFFIX = ".partial.jsonl"
 
@@ -90,9 +90,9 @@ class Journal:
             os.fsync(file.fileno())
 
 
-def first_artifact(path: Path) -> Path:
-    """An artifact of the interrupted run whose journal is `path`. Raises FileError for another file."""
+def artifacts_of(path: Path) -> list[Path]:
+    """The artifacts of the interrupted run whose journal is `path`. Raises FileError for another file."""
     try:
-        return Path(Journal.read(path)[1]["cells"][0]["artifact"])
+        return list(dict.fromkeys(Path(cell["artifact"]) for cell in Journal.read(path)[1]["cells"]))
     except (KeyError, TypeError, IndexError) as error:
         raise FileError(f"{path}: not the file of an interrupted run ({type(error).__name__} at {error})") from None

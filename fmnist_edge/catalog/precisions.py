@@ -12,8 +12,10 @@ from fmnist_edge.catalog.runtimes import get_runtime
 from fmnist_edge.errors import InputError, UnknownNameError
 from fmnist_edge.runtime.engine import kind_of
 
-__all__ = ["PRECISIONS", "Precision", "find_precision", "gate_for", "get_precision", "select"]
+__all__ = ["DEFAULT", "PRECISIONS", "Precision", "by_default", "find_precision", "gate_for", "get_precision", "select"]
 
+DEFAULT = ("float32", "int8")  # what `export` writes of TFLite and ONNX
+ALL = "all"
 INTEGERS = ("int8", "int16")
 CHOICES = {
     "format": tuple(FORMATS),
@@ -190,9 +192,9 @@ def gate_for(precision: str) -> Gate:
 
 
 def select(format: str, names: Sequence[str] | None = None) -> list[Precision]:
-    """The precisions of `format` called `names`; "all" means every format that is exported by default.
+    """The precisions of `format` called `names`; as a format, "all" means those that are exported by default.
 
-    Without names: all precisions of the format, but stock ones only when the format has no others.
+    Without names, and for the name "all": all precisions of the format, but stock ones only when it has no others.
 
     Raises UnknownNameError, which lists the choices, when the format has no precision of a name.
     """
@@ -200,8 +202,18 @@ def select(format: str, names: Sequence[str] | None = None) -> list[Precision]:
     offered = [item for item in PRECISIONS if item.format in formats]
     choices = list(dict.fromkeys(item.name for item in offered))
     for name in names or ():
-        if name not in choices:
-            raise UnknownNameError(f"no precision {name!r} for format {format}; choose from: {', '.join(choices)}")
-    if names:
-        return [item for item in offered if item.name in names]
-    return [item for item in offered if not item.stock] or offered
+        if name not in (*choices, ALL):
+            raise UnknownNameError(f"no precision {name!r} for format {format}; choose from: {', '.join(choices)}, all")
+    usual = [item for item in offered if not item.stock] or offered
+    if not names:
+        return usual
+    return [item for item in offered if item.name in names or (ALL in names and item in usual)]
+
+
+def by_default(format: str) -> list[Precision]:
+    """What `export` writes of `format`, or of "all", when no precision is named.
+
+    That is float32 and int8 of TFLite and ONNX. The other formats are for one purpose each: all of their precisions.
+    """
+    offered = select(format)
+    return [item for item in offered if item.name in DEFAULT or not FORMATS[item.format].by_default]

@@ -26,7 +26,7 @@ from fmnist_edge.errors import (
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Checkpoint", "load"]
+__all__ = ["Checkpoint", "find", "load"]
 
 MAX_BYTES = 2 << 30  # larger models are out of scope
 SUFFIXES = (".weights.h5", ".keras", ".h5", ".hdf5")
@@ -107,7 +107,7 @@ def require(*modules: str) -> None:
             ) from None
 
 
-def find(name_or_path: str | Path, folder: Path) -> tuple[str, Path]:
+def find(name_or_path: str | Path, folder: Path = Path("trained_model")) -> tuple[str, Path]:
     """The checkpoint's name and its path, which exists."""
     text = str(name_or_path)
     if isinstance(name_or_path, str) and text in MODELS:

@@ -135,8 +135,9 @@ def limit(to: Arguments, text: str, *, default: int | None = None) -> None:
     to.add_argument("--limit", type=whole_number, default=default, metavar="N", help=text)
 
 
-def calibration(to: Arguments, text: str) -> None:
-    to.add_argument("--calibration", metavar="PATH", help=text)
+def calibration(to: Arguments, text: str, *also: str) -> None:
+    """`also`: other names of the option."""
+    to.add_argument("--calibration", *also, metavar="PATH", help=text)
 
 
 def tflite_runtime(to: Arguments, text: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fmnist_edge.commands import arguments, bench_checks, bench_on
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.commands.job import add_job, images_of, job_of
+from fmnist_edge.commands.job import add_job, images_of_run, job_of
 from fmnist_edge.console import progress_bar
 from fmnist_edge.errors import FileError, InputError
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, GPU, engines_on, shipped
@@ -193,9 +193,8 @@ def spelled(name: str) -> str:
 
 def resumed(options: argparse.Namespace) -> Session:
     from fmnist_edge.bench import suite
-    from fmnist_edge.bench.journal import first_artifact
 
-    return suite.resume(options.resume, images_of(options, first_artifact(options.resume)))
+    return suite.resume(options.resume, images_of_run(options, options.resume))
 
 
 def begun(options: argparse.Namespace) -> Session:

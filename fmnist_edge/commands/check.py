@@ -12,14 +12,18 @@ from fmnist_edge.commands.check_confidence import confidence_failures, confidenc
 from fmnist_edge.commands.check_on import add_on, elsewhere_failures, elsewhere_for, elsewhere_table
 from fmnist_edge.commands.check_tasks import task_tables
 from fmnist_edge.commands.command import Group, Help
+from fmnist_edge.commands.project import CHECK, by_project
 from fmnist_edge.console import table, track, warn
 from fmnist_edge.errors import GateError, InputError
 
 if TYPE_CHECKING:
+    from fmnist_edge.aliases import JsonObject
     from fmnist_edge.artifact import Artifact
     from fmnist_edge.parity import PairedAccuracy
     from fmnist_edge.parity.check import CheckedArtifact
     from fmnist_edge.parity.evaluation import Evaluation
+
+    Checked = tuple[Evaluation, list[CheckedArtifact]]
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -126,40 +130,60 @@ def images_for(options: argparse.Namespace, artifacts: Sequence[Artifact]) -> Ev
 def run(options: argparse.Namespace) -> None:
     from fmnist_edge.artifact import collect
     from fmnist_edge.commands.reports import Report
-    from fmnist_edge.parity.check import check
 
     report = Report.of(options)
-    artifacts = collect(options.artifacts)
-    evaluation = images_for(options, artifacts)
-    elsewhere = elsewhere_for(options, artifacts, evaluation.images)
-    checked = list(
-        check(
-            artifacts,
-            evaluation,
-            trained=options.trained,
-            reference=options.reference,
-            track=track,
-            elsewhere=elsewhere,
-        )
-    )
-    rows = [row.as_dict() for row in checked]
-    images = len(evaluation.images)
-    report.write(  # first: it took minutes
-        {"schema": 1, "images": images, "source": evaluation.source, "on": options.on, "rows": rows}, locked=True
-    )
+    groups = [
+        checked_group(given, artifacts) for given, artifacts in by_project(options, collect(options.artifacts), CHECK)
+    ]
+    checked = [row for _, rows in groups for row in rows]
+    report.write({"schema": 1, **as_report(groups, options.on)}, locked=True)  # first: it took minutes
     if options.record:
-        for row in checked:
-            row.record(evaluation.source)
+        for evaluation, rows in groups:
+            for row in rows:
+                row.record(evaluation.source)
     with report.beside():
-        print(f"Parity on {len(evaluation.images):,} images of {evaluation.source}:\n")
-        print(table(PARITY_HEADER, [parity_row(row) for row in checked]))
-        print(task_tables(checked) + elsewhere_table(checked) + confidence_table(checked), end="")
-        open_verdicts = inconclusive(checked)
-        if open_verdicts:
-            print(f"\n{open_verdicts}")
+        for evaluation, rows in groups:
+            print(f"Parity on {len(evaluation.images):,} images of {evaluation.source}:\n")
+            print(table(PARITY_HEADER, [parity_row(row) for row in rows]))
+            print(task_tables(rows) + elsewhere_table(rows) + confidence_table(rows), end="")
+            open_verdicts = inconclusive(rows)
+            if open_verdicts:
+                print(f"\n{open_verdicts}")
+            if rows is not groups[-1][1]:
+                print()
         report.say_written(" and the verdicts into the manifests" * options.record, before="\n")
     show_doubts(checked)
     judge(checked, strict=options.strict)
+
+
+def checked_group(options: argparse.Namespace, artifacts: Sequence[Artifact]) -> Checked:
+    """Check the artifacts that use the same images and the same Keras model."""
+    from fmnist_edge.parity.check import check
+
+    evaluation = images_for(options, artifacts)
+    elsewhere = elsewhere_for(options, artifacts, evaluation.images)
+    rows = check(
+        artifacts,
+        evaluation,
+        trained=options.trained,
+        reference=options.reference,
+        track=track,
+        elsewhere=elsewhere,
+    )
+    return evaluation, list(rows)
+
+
+def as_report(groups: Sequence[Checked], on: str | None) -> JsonObject:
+    """Images, their source, and the rows. Where the groups are several, `images` is the sum, and rows have a source."""
+    several = len(groups) > 1
+    rows = [
+        {**row.as_dict(), **({"source": evaluation.source} if several else {})}
+        for evaluation, checked in groups
+        for row in checked
+    ]
+    sources = dict.fromkeys(evaluation.source for evaluation, _ in groups)
+    images = sum(len(evaluation.images) for evaluation, _ in groups)
+    return {"images": images, "source": "; ".join(sources), "on": on, "rows": rows}
 
 
 def judge(checked: Sequence[CheckedArtifact], *, strict: bool) -> None:

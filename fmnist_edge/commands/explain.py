@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
+from fmnist_edge.commands.project import EXPLAIN, filled
 from fmnist_edge.console import progress_bar, table, warn
+from fmnist_edge.data.project import project_beside
 
 if TYPE_CHECKING:
     from fmnist_edge.aliases import JsonObject
@@ -76,6 +78,7 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge.export.calibration_images import calibration_for
 
     artifact = Artifact.open(options.artifact)
+    options = filled(options, project_beside(artifact.path), EXPLAIN)
     path = options.report or Path("reports") / f"explain-{artifact.model}-{artifact.path.name}.json"
     if path.suffix == ".png":
         raise InputError(f"--report {path}: the plot is written there; name a .json file")

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmnist_edge.catalog.formats import FORMATS
-from fmnist_edge.commands import arguments
+from fmnist_edge.commands import arguments, project
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.commands.export_input import add_input
+from fmnist_edge.commands.export_job import job_for
 from fmnist_edge.console import progress_bar
 from fmnist_edge.errors import FmnistEdgeError, GateError, InputError
 
 if TYPE_CHECKING:
     from fmnist_edge.catalog.precisions import Precision
     from fmnist_edge.conversion.job import Job, Outcome
+    from fmnist_edge.data.project import Project
     from fmnist_edge.export.options import Options
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -43,11 +45,14 @@ HELP = Help(
 
         The table shows each file's size, its ops, how many of them compute in float, the oldest runtime that runs it,
         and the start of its SHA-256.
+        Two precisions whose files are the same, as int8 and int8_only of most models, are one file: its manifest says
+        which other name it has.
         What a format or a precision cannot express is refused with the reason, and the rest is written. The exit code
         is 2 if a precision was refused that --precision names, if nothing was written, or for a warning with --strict.
         """,
     examples=(
-        ("All precisions of TFLite and ONNX", "export tiny_resnet"),
+        ("float32 and int8, in TFLite and in ONNX", "export tiny_resnet"),
+        ("All precisions of TFLite", "export tiny_resnet --format tflite --precision all"),
         ("One precision of a model of your own",
          "export my.keras --format tflite --precision int8 --calibration images.npy --labels labels.txt"),
         ("A ResNet of keras.applications that was trained on cropped photos",
@@ -67,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_how(parser.add_argument_group("Integer precisions"))
     add_target(parser.add_argument_group("What the target takes"))
     add_contract(parser.add_argument_group("What devices must know"))
+    project.add_data(parser.add_argument_group("What other commands must know"))
     output = parser.add_argument_group("Output")
     arguments.out(
         output,
@@ -84,7 +90,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_what(what: arguments.Arguments) -> None:
     what.add_argument(
-        "models", nargs="+", metavar="MODEL", help="A model of the zoo, or the path of a .keras, .h5 or SavedModel."
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="A model of the zoo, the path of a .keras, .h5 or SavedModel, or a project file (.toml) that names one.",
     )
     arguments.trained(what)
     what.add_argument(
@@ -98,7 +107,8 @@ def add_what(what: arguments.Arguments) -> None:
         "--precision",
         action="append",
         metavar="NAME",
-        help="A precision, such as float32 or int8. Default: every precision of the format.",
+        help="A precision, such as float32 or int8; all is every precision of the format. Default: float32 and int8 of "
+        "TFLite and ONNX, every precision of another format.",
     )
     what.add_argument("--batch", type=arguments.batch_size, default=1, metavar="1|N|dynamic", help="Images per call.")
 
@@ -111,6 +121,7 @@ def add_how(how: arguments.Arguments) -> None:
         "a .npz file (its array with the shape of images; of several, the one called images or x); an IDX file. Take "
         "some hundred that look like what the device will see. Class folders also name the classes, in Keras's order, "
         "unless --labels does. Default for the zoo: 500 training images.",
+        "--train",
     )
     arguments.skip_bad(how)
     how.add_argument(
@@ -131,9 +142,9 @@ def add_how(how: arguments.Arguments) -> None:
     how.add_argument(
         "--budget",
         type=arguments.number,
-        default=10.0,
         metavar="MIN",
-        help="With --tune-accuracy: minutes for the remedies of a file. What there was no time for is listed.",
+        help="With --tune-accuracy: minutes for the remedies of a file. What there was no time for is listed. "
+        "Default: 10.",
     )
 
 
@@ -188,18 +199,22 @@ def add_contract(contract: arguments.Arguments) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge.catalog.precisions import select
+    from fmnist_edge.catalog.precisions import by_default, select
     from fmnist_edge.conversion.summary import as_json, listed, recovered, refusal, remedies, show_findings
 
-    precisions = select(options.format, options.precision)
+    precisions = select(options.format, options.precision) if options.precision else by_default(options.format)
     check_tuning(options, precisions)
     settings = settings_of(options)
     settings.check(precisions)
     outcomes: list[Outcome] = []
-    for model in options.models:
-        job = job_for(options, model, precisions, settings)
+    written: list[Project] = []
+    for model, given in [project.of_model(options, model) for model in options.models]:
+        job = job_for(given, model, precisions, settings)
+        facts = project.facts_for(given, model)
         with progress_bar(f"exporting {model}") as progress:
             done = exported(job, progress)
+        if facts is not None and any(outcome.artifact for outcome in done):
+            written.append(facts)
         for outcome in done:
             if outcome.tuning is not None and not options.json:
                 print(remedies(outcome.path, outcome.tuning))
@@ -210,7 +225,11 @@ def run(options: argparse.Namespace) -> None:
         print(as_json(outcomes))
     elif len(refused) < len(outcomes):
         print(listed(outcomes))
-    named = refused if options.precision else [outcome for outcome in refused if outcome.whole_model]
+    for facts in written:
+        facts.write()
+        if not options.json:
+            print(f"\nwhat other commands must know of model and data: {facts.path}")
+    named = [outcome for outcome in refused if outcome.whole_model or outcome.path.stem in (options.precision or ())]
     if named or len(refused) == len(outcomes):
         raise refusal(named or refused)
     short = [outcome for outcome in outcomes if outcome.artifact and not recovered(outcome.artifact)]
@@ -251,35 +270,3 @@ def settings_of(options: argparse.Namespace) -> Options:
     from fmnist_edge.export.options import Options
 
     return Options(options.io, options.per_tensor, options.opset, tuple(options.oldest))
-
-
-def job_for(options: argparse.Namespace, model: str, precisions: Sequence[Precision], settings: Options) -> Job:
-    from fmnist_edge.conversion.job import Job
-    from fmnist_edge.export.tasks import TaskOptions
-
-    return Job(
-        model=model,
-        trained=str(options.trained),
-        out=str(options.out),
-        precisions=[[precision.format, precision.name] for precision in precisions],
-        batch=options.batch,
-        data=options.data,
-        calibration=options.calibration,
-        skip_bad=options.skip_bad,
-        keep_float=options.keep_float,
-        tune_accuracy=options.tune_accuracy,
-        budget_min=options.budget,
-        labels=None if options.labels is None else str(options.labels),
-        polarity=options.polarity,
-        resize=options.resize,
-        fit=options.fit,
-        fill=options.fill,
-        preprocess=options.preprocess,
-        channel_order=options.channel_order,
-        scale=options.scale,
-        mean=options.mean,
-        std=options.std,
-        strict=options.strict,
-        task=TaskOptions(options.task, options.positive, tuple(options.threshold or ()), options.input),
-        options=settings,
-    )

@@ -13,25 +13,22 @@ __all__ = ["add_input"]
 def add_input(contract: arguments.Arguments) -> None:
     contract.add_argument(
         "--resize",
-        default="bilinear",
         choices=["nearest", "box", "bilinear", "bicubic", "lanczos"],
         metavar="FILTER",
-        help="The filter by which devices bring image files to the size of the model's input.",
+        help="The filter by which devices bring image files to the size of the model's input. Default: bilinear.",
     )
     contract.add_argument(
         "--fit",
-        default="stretch",
         choices=FITS,
         metavar="HOW",
         help="How they do it with an image of another shape: stretch it; crop, which takes the largest part from its "
-        "centre; or letterbox, which keeps all of it between bars. As it was done in training.",
+        "centre; or letterbox, which keeps all of it between bars. As it was done in training. Default: stretch.",
     )
     contract.add_argument(
         "--fill",
         type=arguments.colour,
-        default=0,
         metavar="LEVEL|R,G,B",
-        help="With --fit letterbox: the colour of the bars, 0 to 255.",
+        help="With --fit letterbox: the colour of the bars, 0 to 255. Default: 0.",
     )
     contract.add_argument(
         "--preprocess",

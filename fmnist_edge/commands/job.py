@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmnist_edge.commands import arguments
+from fmnist_edge.commands.project import IMAGES, by_project
 from fmnist_edge.console import warn
-from fmnist_edge.errors import InputError
+from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.runtime.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from fmnist_edge.artifact import Artifact
     from fmnist_edge.bench.job import Job
 
-__all__ = ["add_job", "images_of", "job_of"]
+__all__ = ["add_job", "images_of", "images_of_run", "job_of"]
 
 BENCH_IMAGES = 64  # cycled
 PARITY = Path("reports/parity.json")
@@ -67,7 +69,8 @@ def job_of(options: argparse.Namespace, engines: Sequence[str], plan_name: str =
     from fmnist_edge.bench import cells, plan
     from fmnist_edge.bench.job import Job
 
-    artifacts = tuple(artifact.path for artifact in collect(options.artifacts or [arguments.EXPORTED]))
+    found = collect(options.artifacts or [arguments.EXPORTED])
+    artifacts = tuple(artifact.path for artifact in found)
     chosen = plan.find(options.plan or plan_name)
     if options.threads:
         chosen = replace(chosen, threads=tuple(options.threads))
@@ -76,13 +79,39 @@ def job_of(options: argparse.Namespace, engines: Sequence[str], plan_name: str =
     report = options.parity or (PARITY if PARITY.exists() else None)
     accuracies = cells.accuracies_of(report) if report else {}
     ab = two_of(options.artifacts) if getattr(options, "ab", False) else None
-    return Job(artifacts, chosen, images_of(options, artifacts[0]), tuple(engines), accuracies, ab=ab)
+    return Job(artifacts, chosen, own_images(options, found), tuple(engines), accuracies, ab=ab)
 
 
 def two_of(paths: Sequence[str]) -> tuple[Path, Path]:
     if len(paths) != 2:
         raise InputError(f"--ab with {len(paths)} paths; expected two, A and B: two artifacts or two folders")
     return Path(paths[0]), Path(paths[1])
+
+
+def own_images(options: argparse.Namespace, artifacts: Sequence[Artifact]) -> np.ndarray:
+    """The user's images, or the test images of the artifacts' project file, else none; see `images_of`.
+
+    A run has one set of images. Where several models have test images of their own, it says that they are not used.
+    """
+    groups = by_project(options, artifacts, IMAGES)
+    if len(groups) == 1:
+        return images_of(groups[0][0], artifacts[0].path)
+    if options.images is None:
+        paths = sorted({given.images for given, _ in groups if given.images is not None})
+        warn([f"not used, because the models differ in them: {', '.join(paths)}"] if paths else [])
+    return images_of(options, artifacts[0].path)
+
+
+def images_of_run(options: argparse.Namespace, journal: Path) -> np.ndarray:
+    """The images of an interrupted run, by the artifacts that its journal names. Raises what reading it raises."""
+    from fmnist_edge.artifact import Artifact
+    from fmnist_edge.bench.journal import artifacts_of
+
+    try:
+        artifacts = [Artifact.open(path) for path in artifacts_of(journal)]
+    except ArtifactError:
+        return no_images()  # `suite.resume` says what is wrong
+    return own_images(options, artifacts)
 
 
 def images_of(options: argparse.Namespace, artifact: Path) -> np.ndarray:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
+from fmnist_edge.commands.project import IMAGES, by_project
 from fmnist_edge.console import progress_bar, table, warn
 from fmnist_edge.errors import GateError, UnavailableError
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, engines_on
@@ -69,26 +71,45 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge.parity.matrix import suite
 
     artifacts = collect(options.artifacts)
+    groups = by_project(options, artifacts, IMAGES)
+    report = Report.of(options)
     choice = suite.Choice(
         engines=tuple(options.engine) if options.engine else None,
         micro_images=options.micro_limit,
         tflite_runtime=arguments.tflite_runtime_python(options),
     )
     suite.check_choice(artifacts, choice)
-    evaluation = evaluation_for(
-        options.images, None, None, options.data, artifacts[0].contract, skip_bad=options.skip_bad
-    )
-    warn(evaluation.notes)
-    images = evaluation.images[: options.limit]
-    report = Report.of(options)
-    with progress_bar("matrix") as progress:
-        result = suite.run(artifacts, images, choice, progress)
-    result |= {"images_of": len(evaluation.images), "source": evaluation.source}
-    report.write(result)  # first: it took minutes
+    results = []
+    for given, group in groups:
+        evaluation = evaluation_for(
+            given.images, None, None, options.data, group[0].contract, skip_bad=options.skip_bad
+        )
+        warn(evaluation.notes)
+        with progress_bar("matrix") as progress:
+            result = suite.run(group, evaluation.images[: options.limit], choice, progress)
+        results.append(result | {"images_of": len(evaluation.images), "source": evaluation.source})
+    whole = as_one(results)
+    report.write(whole)  # first: it took minutes
     with report.beside():
-        show(result)
+        for index, result in enumerate(results):
+            print("\n" * (index > 0), end="")
+            show(result)
         report.say_written(before="\n")
-    judge(suite.failures(result), result)
+    judge(suite.failures(whole), whole)
+
+
+def as_one(results: Sequence[JsonObject]) -> JsonObject:
+    """The report of several runs, each on images of its own: the numbers of images are sums, rows have a source."""
+    if len(results) == 1:
+        return results[0]
+    return {
+        **results[0],
+        "images": sum(result["images"] for result in results),
+        "images_of": sum(result["images_of"] for result in results),
+        "source": "; ".join(dict.fromkeys(result["source"] for result in results)),
+        "engines": {name: version for result in results for name, version in result["engines"].items()},
+        "rows": [{**row, "source": result["source"]} for result in results for row in result["rows"]],
+    }
 
 
 def show(result: JsonObject) -> None:

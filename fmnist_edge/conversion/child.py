@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -37,13 +38,16 @@ class Inputs(NamedTuple):
 
 
 def export_all(request: JsonObject, progress: Progress) -> None:
-    """Run a Job (`request`: its fields). `progress` gets one event after another, each a dict with one key:
+    """Run a Job (`request`: its fields): make the precisions that are to do, one after another.
+
+    `progress` gets one event after another, each a dict with one key:
 
     - "loaded": the model's name;
     - "findings": the fields of Findings;
     - "begun": index of a precision;
     - "remedy": [number of remedies tried, number of all, text];
     - "written": {"path": ..., "tuning": the fields of a Tuning, or None};
+    - "same": path of the artifact written before that has the same bytes;
     - "refused": [class of the error, its message].
 
     Raises what loading the model and reading the images raise, UnknownNameError, InputError for a warning if the job is
@@ -57,18 +61,41 @@ def export_all(request: JsonObject, progress: Progress) -> None:
     findings = judged(job, inputs)
     progress({"findings": asdict(findings)})
     folder = Path(job.out) / inputs.checkpoint.name
-    with locked(folder):
-        for index, precision in enumerate(job.selected()):
+    precisions = job.selected()
+    made: list[tuple[Precision, Artifact]] = []
+    with locked(folder) if job.locks else nullcontext():
+        for index in job.indices():
             progress({"begun": index})
             try:
-                applied = job.options.applied_to(precision)
-                written = export_one(job, inputs, applied, folder, findings, progress)
+                applied = job.options.applied_to(precisions[index])
+                artifact, tuning = export_one(job, inputs, applied, folder, findings, progress)
             except UnknownNameError:
                 raise
             except REFUSALS as error:
                 progress({"refused": [type(error).__name__, one_line(error, MAX_MESSAGE)]})
+                continue
+            twin = None if tuning else twin_of(applied, artifact, made)
+            if twin is None:
+                made.append((applied, artifact))
+                progress({"written": {"path": str(artifact.path), "tuning": tuning}})
             else:
-                progress({"written": written})
+                other, before = made[twin]
+                made[twin] = other, before.take_in(artifact)
+                progress({"same": str(before.path)})
+
+
+def twin_of(precision: Precision, artifact: Artifact, made: Sequence[tuple[Precision, Artifact]]) -> int | None:
+    """Index of the artifact among those made before that has the same bytes, such as int8 for int8_only; or None.
+
+    Both must compute in the same numbers. Stock precisions are baselines, and keep their own files.
+    """
+    if precision.stock:
+        return None
+    for index, (other, before) in enumerate(made):
+        same_numbers = (other.weights, other.activations) == (precision.weights, precision.activations)
+        if same_numbers and not other.stock and before.manifest.sha256 == artifact.manifest.sha256:
+            return index
+    return None
 
 
 def inputs_of(job: Job) -> Inputs:
@@ -136,27 +163,25 @@ def judged(job: Job, inputs: Inputs) -> Findings:
 
 def export_one(
     job: Job, inputs: Inputs, precision: Precision, folder: Path, findings: Findings, progress: Progress
-) -> JsonObject:
-    """Export one precision; returns the value of its "written" event."""
+) -> tuple[Artifact, JsonObject | None]:
+    """Export one precision; returns the artifact and the fields of its Tuning, None without --tune-accuracy."""
     from fmnist_edge.export.pipeline import export
 
-    tuning = None
     if job.tune_accuracy is not None and precision.calibrated and inputs.calibration is not None:
-        artifact, tuning = export_with_remedies(
+        return export_with_remedies(
             job, inputs, inputs.calibration, precision, folder, job.tune_accuracy / 100, findings, progress
         )
-    else:
-        artifact = export(
-            inputs.checkpoint,
-            precision,
-            inputs.contract,
-            folder,
-            batch=job.batch,
-            calibration=inputs.calibration,
-            keep_float=tuple(job.keep_float),
-            findings=findings,
-        )
-    return {"path": str(artifact.path), "tuning": tuning}
+    artifact = export(
+        inputs.checkpoint,
+        precision,
+        inputs.contract,
+        folder,
+        batch=job.batch,
+        calibration=inputs.calibration,
+        keep_float=tuple(job.keep_float),
+        findings=findings,
+    )
+    return artifact, None
 
 
 def export_with_remedies(

@@ -29,6 +29,9 @@ class Job:
         trained: folder of the zoo's trained models.
         out: the folder that gets a folder with the model's name.
         precisions: (format, name) of each.
+        todo: which of them a child makes, by their index; None for all. The others count too: an export is the same
+            whether one child makes all precisions or several share them.
+        locks: whether the child locks the folder that it writes to. Children that share one cannot.
         batch: images per call; None leaves the batch axis open.
         data: folder of Fashion-MNIST; None for the usual places.
         calibration: path of the user's images; None for Fashion-MNIST's.
@@ -49,6 +52,8 @@ class Job:
     trained: str
     out: str
     precisions: list[list[str]]
+    todo: list[int] | None = None
+    locks: bool = True
     batch: int | None = 1
     data: str | None = None
     calibration: str | None = None
@@ -82,6 +87,10 @@ class Job:
         """The precisions, without the options."""
         return [get_precision(format, name) for format, name in self.precisions]
 
+    def indices(self) -> list[int]:
+        """Of the precisions that are to be made."""
+        return list(range(len(self.precisions))) if self.todo is None else self.todo
+
 
 @dataclass(frozen=True)
 class Tuning:
@@ -105,18 +114,20 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one precision: exactly one of `artifact` and `error` is set.
+    """What became of one precision: exactly one of `artifact`, `error` and `same_as` is set.
 
     Attributes:
         path: where the artifact is, or would be.
         error: why it was refused.
-        whole_model: whether no precision was tried, because the model itself was refused.
+        same_as: path of the artifact that has the same bytes and names this precision, too. No file is at `path` then.
+        whole_model: whether it was not tried, because of an error that is not about this precision.
         findings: about the model's input, the same for all of its precisions; None if it was not reached.
     """
 
     path: Path
     artifact: Artifact | None = None
     error: FmnistEdgeError | None = None
+    same_as: Path | None = None
     tuning: Tuning | None = None
     whole_model: bool = False
     findings: Findings | None = None

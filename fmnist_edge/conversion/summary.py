@@ -12,6 +12,7 @@ from fmnist_edge.console import table
 from fmnist_edge.conversion.job import Outcome, Tuning
 from fmnist_edge.errors import FmnistEdgeError
 from fmnist_edge.runtime.manifest import Manifest
+from fmnist_edge.runtime.same_file import other_names
 
 __all__ = ["as_json", "listed", "recovered", "refusal", "remedies", "show_findings"]
 
@@ -19,7 +20,7 @@ HEADER = ["artifact", "kB", "ops", "float ops", "runs in", "sha256"]
 
 
 def as_json(outcomes: Sequence[Outcome]) -> str:
-    files = [as_dict(outcome) for outcome in outcomes]
+    files = [as_dict(outcome) for outcome in outcomes if outcome.same_as is None]
     return json.dumps({"schema": 1, "files": files}, indent=1, ensure_ascii=False)
 
 
@@ -39,9 +40,16 @@ def refusal(refused: Sequence[Outcome]) -> FmnistEdgeError:
 
 
 def listed(outcomes: Sequence[Outcome]) -> str:
-    """A table of what was written and, if anything was refused, why."""
+    """A table of what was written and, if anything was refused, why; then a line for each file with two names."""
     header = HEADER if all(outcome.error is None for outcome in outcomes) else [*HEADER, "refused because"]
-    return table(header, [row(outcome)[: len(header)] for outcome in outcomes], left=["sha256"])
+    rows = [row(outcome)[: len(header)] for outcome in outcomes if outcome.same_as is None]
+    text = table(header, rows, left=["sha256"])
+    same = [
+        f"{outcome.same_as} is {outcome.path.stem}, too: both precisions have the same bytes"
+        for outcome in outcomes
+        if outcome.same_as is not None
+    ]
+    return "\n".join([text, *([""] if same else []), *same])
 
 
 def row(outcome: Outcome) -> list[str]:
@@ -80,6 +88,7 @@ def as_dict(outcome: Outcome) -> dict[str, object]:
     return {
         **found,
         "sha256": manifest.sha256,
+        "also": list(other_names(manifest)),
         "size_bytes": manifest.size_bytes,
         "ops": dict(manifest.op_census),
         "float_ops": manifest.float_ops,

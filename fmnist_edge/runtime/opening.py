@@ -9,11 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from fmnist_edge.errors import ArtifactError, InputError
+from fmnist_edge.errors import InputError
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import Engine
-from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for, is_artifact
+from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
 from fmnist_edge.runtime.loading import Source
+from fmnist_edge.runtime.same_file import check_exists
 from fmnist_edge.runtime.tensors import check_several
 
 if TYPE_CHECKING:
@@ -75,8 +76,7 @@ def opened(
     """`reload`: for a model that is not at `path` later; None loads it from there again."""
     name = engine or engines_for(path)[0]
     record = ENGINES[name]
-    if not is_artifact(path):
-        raise ArtifactError(f"{path}: no such file; `fmnist-edge export MODEL` writes one")
+    check_exists(path)
     source = Source.of(path, name, contract, try_first)
     check_several(source.contract, name, record.several, path)
 

@@ -25,6 +25,7 @@ __all__ = ["call", "child_environment", "program"]
 PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 NO_LIMIT_S = 1e6
 EXIT_S = 60  # for a child to exit after its reply
+POLL_S = 0.2  # between two looks at `cancelled`
 DRAIN_S = 1  # to read the remaining output of a process that has ended
 KEPT_BYTES = 1 << 20  # the last part of the output, which is kept
 READ_BYTES = 1 << 16
@@ -40,6 +41,7 @@ def call(
     memory: int | None = None,
     environment: Mapping[str, str] | None = None,
     on_progress: Callable[[Any], object] = lambda value: None,
+    cancelled: threading.Event | None = None,
 ) -> Ending:
     """Run `task`, "package.module:function", in a child; see `fmnist_edge.worker`.
 
@@ -55,6 +57,7 @@ def call(
         memory: bytes that the child may allocate.
         environment: variables that are added to ours or replace them.
         on_progress: called with each value that the task passes to `progress`.
+        cancelled: another thread sets it to end the child; the Ending is then that of a timeout.
     """
     if python is None and (reason := obstacle()):
         return Ending(Status.NOT_STARTED, reason)
@@ -76,7 +79,7 @@ def call(
 
     variables = {**child_environment(), **(environment or {}), GUARD: "1"}
     child = {"env": variables, "cwd": start_folder(), "stderr": subprocess.PIPE}
-    end = run(command, on_line, timeout_s, stall_s, child)
+    end = run(command, on_line, timeout_s, stall_s, child, cancelled)
     return replies[0] if replies else end
 
 
@@ -122,7 +125,12 @@ def absolute_path(python: str) -> str:
 
 
 def run(
-    command: Sequence[str], on_line: Callable[[bytes], bool], timeout_s: float, stall_s: float, child: Mapping[str, Any]
+    command: Sequence[str],
+    on_line: Callable[[bytes], bool],
+    timeout_s: float,
+    stall_s: float,
+    child: Mapping[str, Any],
+    cancelled: threading.Event | None = None,
 ) -> Ending:
     """Start `command`, pass each line of its stdout to `on_line` until that returns True, then end the process.
 
@@ -137,7 +145,7 @@ def run(
         return Ending(Status.NOT_STARTED, f"{command[0]} did not start ({error.strerror or error})")
     output = Output(process)
     try:
-        reason = wait_for_end(process, output, on_line, timeout_s, stall_s)
+        reason = wait_for_end(process, output, on_line, timeout_s, stall_s, cancelled)
     finally:
         end(process)
         output.drain()
@@ -148,20 +156,33 @@ def run(
 
 
 def wait_for_end(
-    process: subprocess.Popen[bytes], output: Output, on_line: Callable[[bytes], bool], timeout_s: float, stall_s: float
+    process: subprocess.Popen[bytes],
+    output: Output,
+    on_line: Callable[[bytes], bool],
+    timeout_s: float,
+    stall_s: float,
+    cancelled: threading.Event | None = None,
 ) -> str:
     """Wait until `process` ends or replies. Returns "", or the reason why it must be ended."""
     start = last_sign = time.monotonic()
+    closed = False  # its stdout: the process is about to end
     while True:
+        if cancelled is not None and cancelled.is_set():
+            return "cancelled"
         left, silence_left = start + timeout_s - time.monotonic(), last_sign + stall_s - time.monotonic()
-        reason = f"not done after {timeout_s:g} s" if left < silence_left else f"no progress for {stall_s:g} s"
+        wait_s = max(0, min(left, silence_left, NO_LIMIT_S if cancelled is None else POLL_S))
         try:
-            line = output.lines.get(timeout=max(0, min(left, silence_left)))
-            if line is None:  # stdout is closed: the process is about to end
-                process.wait(max(0, min(left, silence_left)))
+            if closed:
+                process.wait(wait_s)
                 return ""
+            line = output.lines.get(timeout=wait_s)
         except (queue.Empty, subprocess.TimeoutExpired):
-            return reason
+            if wait_s < min(left, silence_left):
+                continue  # only to look whether it was cancelled
+            return f"not done after {timeout_s:g} s" if left < silence_left else f"no progress for {stall_s:g} s"
+        closed = line is None
+        if line is None:
+            continue
         last_sign = time.monotonic()
         if on_line(line):
             with suppress(subprocess.TimeoutExpired):

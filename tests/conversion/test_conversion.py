@@ -88,9 +88,10 @@ class TestCommand:
         code, table, error = self.run(capsys, files, tmp_path)
         rows = {line.split()[1].rpartition("/")[2]: line for line in table.splitlines()[2:]}
         assert (code, error) == (0, "")
-        assert "--calibration" in rows["int8.tflite"] and "--calibration" not in rows["float16.tflite"]
-        manifest = json.loads(manifest_path(tmp_path / "own/float16.tflite").read_text())
-        assert manifest["sha256"][:12] in rows["float16.tflite"]
+        assert "--calibration" in rows["int8.tflite"] and "--calibration" not in rows["float32.tflite"]
+        assert list(rows) == ["float32.tflite", "int8.tflite"]
+        manifest = json.loads(manifest_path(tmp_path / "own/float32.tflite").read_text())
+        assert manifest["sha256"][:12] in rows["float32.tflite"]
 
     @pytest.mark.slow
     def test_named(self, capsys, files, tmp_path):

@@ -15,7 +15,7 @@ from fmnist_edge import checkpoints
 from fmnist_edge.artifact import Artifact, collect
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.models import MODELS
-from fmnist_edge.catalog.precisions import Precision, select
+from fmnist_edge.catalog.precisions import Precision, by_default, select
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ArtifactError, ExportError, FileError, InputError, UnavailableError, UnknownNameError
 from fmnist_edge.export.calibration_images import Calibration
@@ -371,8 +371,18 @@ def test_precision_names():
     assert [item.name for item in select("mnn")] == ["float32", "float16", "dynamic_int8"]
     assert [item.name for item in select("keras")] == ["float32"]
     assert [item.name for item in select("c-array")] == ["int8_only"]
-    with pytest.raises(UnknownNameError, match="choose from: float32"):
+    assert [item.name for item in select("onnx", ["all", "stock_float32"])][-2:] == ["int8", "stock_float32"]
+    with pytest.raises(UnknownNameError, match=r"choose from: float32, .*, all"):
         select("onnx", ["int3"])
+
+
+def test_default_precisions():
+    """Two of TFLite and two of ONNX; the formats for one purpose have all of theirs."""
+    names = {format: [item.filename for item in by_default(format)] for format in ("all", "onnx", "mnn", "c", "keras")}
+    assert names["all"] == ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
+    assert names["onnx"] == ["float32.onnx", "int8.onnx"]
+    assert names["mnn"] == ["float32.mnn", "float16.mnn", "dynamic_int8.mnn"]
+    assert (names["c"], names["keras"]) == (["int8_only.c"], ["float32.keras"])
 
 
 @pytest.mark.parametrize(
