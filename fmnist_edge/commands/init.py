@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
         print(f"- {line}")
     for question in questions:
         print(f"? {question}")
-    write(options, path, out, labels, checkpoint.model.output_shape[-1])
+    write(options, path, out, labels, classes_of(checkpoint))
 
 
 def write(options: argparse.Namespace, model: Path, out: Path, labels: Path, classes: int) -> None:
@@ -94,9 +94,9 @@ def look_at(checkpoint: Checkpoint, options: argparse.Namespace) -> tuple[list[s
     known, questions = output_of(checkpoint)
     known.insert(0, decision.reason)
     if decision.source == "default" and not decision.warnings:
-        questions.insert(0, "Was it trained on pixels / 255? Else say --scale, --mean and --std.")
+        questions.insert(0, "Was it trained on pixels / 255? Else say --preprocess, or --scale, --mean and --std.")
     questions = [f"Is that right? {warning}" for warning in decision.warnings] + questions
-    classes, names = checkpoint.model.output_shape[-1], class_folders(options.calibration)
+    classes, names = classes_of(checkpoint), class_folders(options.calibration)
     if options.labels is None and names is not None and len(names) == classes:
         known.append(
             f"its classes are called {', '.join(names)}: the {classes} folders in {options.calibration}, sorted"
@@ -105,17 +105,45 @@ def look_at(checkpoint: Checkpoint, options: argparse.Namespace) -> tuple[list[s
     return known, questions + about_data(options, names, classes)
 
 
+def classes_of(checkpoint: Checkpoint) -> int:
+    """How many labels the model chooses among; 0 if its outputs are numbers."""
+    from fmnist_edge.export.tasks import task_of
+    from fmnist_edge.runtime.tasks import BINARY, TENSOR
+
+    try:
+        task = task_of(checkpoint).task
+    except InputError:
+        return 2  # a logit, if it is none of a number
+    if task == TENSOR:
+        return 0
+    return 2 if task == BINARY else int(checkpoint.model.outputs[0].shape[-1])
+
+
 def shape_text(checkpoint: Checkpoint) -> str:
-    shape = checkpoint.model.input_shape[1:]
+    if len(checkpoint.model.inputs) > 1:
+        shapes = " and ".join(str(tuple(tensor.shape)[1:]) for tensor in checkpoint.model.inputs)
+        return f"inputs {shapes}, {checkpoint.model.count_params():,} parameters"
+    shape = checkpoint.model.inputs[0].shape[1:]
     kind = {1: " (grey)", 3: " (RGB)"}.get(shape[-1], "") if len(shape) == 3 else ""
     return f"input {' x '.join(map(str, shape))}{kind}, {checkpoint.model.count_params():,} parameters"
 
 
 def output_of(checkpoint: Checkpoint) -> tuple[list[str], list[str]]:
     """What the model's head tells, and what it leaves open."""
-    classes = checkpoint.model.output_shape[-1]
-    if classes == 1:
-        return ["output is one number"], ["Is it the probability of one of two classes? Then what are they called?"]
+    from fmnist_edge.export.tasks import task_of
+    from fmnist_edge.runtime.tasks import BINARY
+
+    try:
+        found = task_of(checkpoint)
+    except InputError as error:
+        return [], [f"What is the output? {error}"]
+    if found.task == BINARY:
+        return [found.reason], [
+            "Which of the two classes does an output near 1 mean? --positive NAME; else the second."
+        ]
+    if found.reason:
+        return [found.reason], []
+    classes = classes_of(checkpoint)
     if checkpoint.output == "probabilities":
         return [f"output is {classes} probabilities: the model ends in a softmax or sigmoid"], []
     return (
@@ -140,9 +168,9 @@ def about_data(options: argparse.Namespace, names: list[str] | None, classes: in
         questions.append("Which images was it trained on? int8 needs some: --train DIR.")
     if options.test is None:
         questions.append("Which images test it? `check` needs them: --test DIR.")
-    if options.labels is None and names is None:
+    if classes and options.labels is None and names is None:
         questions.append("What are the classes called? --labels FILE.txt, one a line, in the order of the output.")
-    if options.labels is None and names is not None and len(names) != classes:
+    if classes and options.labels is None and names is not None and len(names) != classes:
         questions.append(
             f"Why are there {len(names)} folders in {options.calibration} ({', '.join(names[:5])}"
             f"{', …' * (len(names) > 5)}) for {classes} outputs? Their names are not taken as labels; give --labels."

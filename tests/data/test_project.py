@@ -68,7 +68,7 @@ def test_a_link_to_the_folder_leads_to_the_same_files(tmp_path):
         ('scale = "1"', "scale is '1'; expected a finite number"),
         ("scale = true", "scale is True; expected a finite number"),
         ("mean = nan", "mean is nan; expected a finite number"),
-        ("std = [1, true]", "std is [1, 2]; expected a finite number"),
+        ("std = [1, true]", "std is [1, True]; expected a finite number"),
         ('resize = "cubic"', "resize is 'cubic'; expected one of nearest, box,"),
         ("[data]", "unknown key 'data'"),
         ('test_labels = "y.npy"', "test_labels without test"),
