@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.bench.estimates import LEAST_ROUNDS, Estimate
 from fmnist_edge.bench.gpus import THROTTLED, GpuDuring
-from fmnist_edge.bench.results import Cell, Reason, Result, Round, Verdict, is_software
+from fmnist_edge.bench.results import Cell, During, Reason, Result, Round, Verdict, is_software
 from fmnist_edge.bench.series import count_of
 from fmnist_edge.bench.summary import repeatability
 
-__all__ = ["INVALID", "VALID", "judge", "judge_cell", "judge_ratio", "new_throttling", "run_reasons"]
+__all__ = ["INVALID", "VALID", "judge", "judge_cell", "judge_ratio", "judge_rounds", "new_throttling", "run_reasons"]
 
 VALID, INVALID = "VALID", "INVALID"
 
@@ -130,6 +131,21 @@ def judge_cell(cell: Cell, plan: JsonObject) -> Verdict | None:
     if cell["target"] == "gpu" and any(part["during"]["gpu"] is None for part in rounds):
         unseen.append("GPU clock")
     return verdict(reasons, unseen)  # type: ignore[arg-type]
+
+
+def judge_rounds(during: Sequence[During], p50s: Sequence[float]) -> Verdict:
+    """The verdict on rounds that are no cell: on the machine during them, and on how far their p50s in µs lie apart."""
+    cell = cast(Cell, {"rounds": [{"during": part} for part in during]})
+    rules = (other_load, steal, frequency_change, throttling)
+    reasons: list[Reason] = [{"rule": name, "text": text} for rule in rules for name, text in rule(cell, {})]
+    if len(p50s) < MINIMUM["rounds"]:
+        reasons.append({"rule": "short plan", "text": f"{len(p50s)} rounds, at least {MINIMUM['rounds']} are needed"})
+    limit = repeatability(p50s)
+    if limit is not None and limit > REPEATABILITY:
+        text = f"two such runs could lie {limit:.1%} apart, at most {REPEATABILITY:.0%} is allowed"
+        reasons.append({"rule": "spread too wide", "text": text})
+    unseen = [name for name, look in UNSEEN.items() if any(look(part) is None for part in cell["rounds"])]
+    return verdict(reasons, unseen)
 
 
 Found = Iterator[tuple[str, str]]
