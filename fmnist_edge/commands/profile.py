@@ -134,7 +134,7 @@ def show(found: Profile, damage: Damage) -> None:
     shares = [f"{100 * op.us / total:.1f}" for op in ops]
     rounds = [f"{op.us:,.1f} [{min(op.rounds_us):,.1f}, {max(op.rounds_us):,.1f}]" for op in ops]
     layer = [found.layer_of(op, damage.groups) for op in ops]
-    rows = [[short(op.name), op.kind, *rest] for op, *rest in zip(ops, layer, rounds, shares, strict=True)]
+    rows = [[short(op.name), op.kind, *rest] for op, *rest in zip(ops, layer, rounds, shares)]
     print(table(OPS, rows))
     print(f"\nThe whole file takes {found.total_us:,.1f} µs a call; its ops add up to {total:,.1f} µs.")
     if found.is_estimate:

@@ -62,7 +62,7 @@ def read_quotients(graph: onnx.GraphProto, floors: dict[str, str]) -> None:
         nodes[floor].input[0] = nodes[division].output[0]
     outputs = {item.name for item in graph.output}
     for _ in range(2):  # the cast back, and then the cast to
-        read = outputs | {name for node in graph.node for name in node.input}
+        read = outputs | {name for node in all_nodes(graph) for name in node.input}
         for node in [item for item in graph.node if item.op_type == "Cast" and item.output[0] not in read]:
             graph.node.remove(node)
 

@@ -34,8 +34,8 @@ class Preprocessing:
     contradict each other.
 
     >>> caffe = Preprocessing(1.0, mean=(103.939, 116.779, 123.68), order="BGR")
-    >>> caffe.apply(np.array([[[10, 20, 30]]], np.uint8), (1, 1, 3)).round(2).tolist()
-    [[[[-73.94, -96.78, -113.68]]]]
+    >>> caffe.apply(np.array([[[10, 20, 30]]], np.uint8), (1, 1, 3)).round().tolist()
+    [[[[-74.0, -97.0, -114.0]]]]
     """
 
     scale: float = 1 / 255

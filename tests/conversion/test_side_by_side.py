@@ -117,7 +117,10 @@ def test_ctrl_c_ends_all(quick):
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         export_model(replace(quick, labels="all wait"))
-    assert not any(running(int(file.read_text())) for file in files)
+    pids, give_up = [int(file.read_text()) for file in files], time.monotonic() + 30
+    while any(map(running, pids)) and time.monotonic() < give_up:
+        time.sleep(0.05)
+    assert not any(map(running, pids))
     assert not list(out.glob("m/*")), "both were ended while they waited"
 
 

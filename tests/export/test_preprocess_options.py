@@ -213,7 +213,7 @@ int main() {{
 def test_the_command_of_explain_exports_with_the_same_input():
     contract = Contract(SIZE, "logits", ("a", "b", "c"), PRESETS["caffe"], fit="letterbox", fill=(1, 2, 3))
     artifact = SimpleNamespace(contract=contract, manifest=SimpleNamespace(batch=1))
-    options = SimpleNamespace(calibration=None, trained=Path("trained_model"))
+    options = SimpleNamespace(images=None, trained=Path("trained_model"))
     parser = argparse.ArgumentParser()
     add_input(parser)
     found = parser.parse_args(as_before(artifact, options))
