@@ -43,7 +43,8 @@ def by_project(
             folders[folder] = filled(options, project_beside(artifact.path), keys)
         mine = folders[folder]
         group = tuple(getattr(mine, option, None) for option in keys)
-        if getattr(mine, "images", None) != getattr(options, "images", None):  # they are read for a shape and classes
+        images = getattr(mine, "images", None)
+        if images is None or images != getattr(options, "images", None):  # they are of a shape and classes
             group += artifact.contract.input_shape, artifact.contract.labels
         groups.setdefault(group, (mine, []))[1].append(artifact)
     return list(groups.values())

@@ -69,6 +69,11 @@ def test_models_with_the_same_images_are_one_group_if_they_take_the_same_images(
     assert len(by_project(options(images="x.npy"), [two[0], other], IMAGES)) == 1, "as without project files"
 
 
+def test_models_without_images_are_apart_if_other_images_would_be_the_default(two):
+    other = artifact_in(Path("out/other"), Contract((2, 2, 1), "logits", ("c", "d")))
+    assert len(by_project(options(), [two[2], other], CHECK)) == 2
+
+
 def test_a_path_to_nothing_is_refused_only_if_it_is_used(two):
     Path("x.npy").unlink()
     with pytest.raises(InputError, match=r"out/one/project\.toml: test is 'x\.npy': no such file"):
