@@ -115,7 +115,13 @@ def images_for(options: argparse.Namespace, artifacts: Sequence[Artifact]) -> Ev
 
     contract = artifacts[0].contract
     found = evaluation_of(
-        contract, options.images, options.labels, options.limit, options.data, skip_bad=options.skip_bad
+        contract,
+        options.images,
+        options.labels,
+        options.limit,
+        options.data,
+        skip_bad=options.skip_bad,
+        of=str(artifacts[0].path),
     )
     others = [item for item in artifacts if item.contract.labels != contract.labels]
     if others and options.images is not None and found.labels is not None:

@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
     results = []
     for given, group in groups:
         evaluation = evaluation_for(
-            given.images, None, None, options.data, group[0].contract, skip_bad=options.skip_bad
+            given.images, None, None, options.data, group[0].contract, skip_bad=options.skip_bad, of=str(group[0].path)
         )
         warn(evaluation.notes)
         with progress_bar("matrix") as progress:

@@ -46,10 +46,11 @@ def evaluation_of(
     folder: str | None,
     *,
     skip_bad: bool = False,
+    of: str = "the model",
 ) -> Evaluation:
     """See `evaluation_for`. The examples of a tensor model are arrays by name."""
     if contract.task != TENSOR:
-        return evaluation_for(images, labels, limit, folder, contract, skip_bad=skip_bad)
+        return evaluation_for(images, labels, limit, folder, contract, skip_bad=skip_bad, of=of)
     from fmnist_edge.parity.tensors import read_inputs
 
     if labels is not None:
@@ -72,12 +73,14 @@ def evaluation_for(
     contract: Contract,
     *,
     skip_bad: bool = False,
+    of: str = "the model",
 ) -> Evaluation:
     """The first `limit` of the user's images, with their classes where they are known, or of the 10,000 test images.
 
     Args:
         images, labels, skip_bad: as `read_labelled` takes them; None for the test images.
         contract: of the artifacts, whose labels give the classes' indices.
+        of: what to call the artifact in messages.
 
     Raises InputError for labels without images, and for a class that the model does not have.
     """
@@ -86,8 +89,8 @@ def evaluation_for(
             raise InputError("--labels needs --images: labels belong to your own images")
         if not fashion_mnist.matches(contract.input_shape, contract.labels):
             raise InputError(
-                f"the model is none of the zoo's ({contract.input_shape}, {len(contract.labels)} classes), whose test "
-                "images are the default; give your own images with --images"
+                f"{of}: a model of your own, of input {contract.input_shape} and {len(contract.labels)} classes; the "
+                "default images are for the zoo's, so give yours with --images"
             )
         test = fashion_mnist.load("test", folder)
         # The published accuracy refers to all images; the first few may be harder.

@@ -328,5 +328,5 @@ class TestWhatUsersBring:
         digits = Contract((28, 28, 1), "logits", tuple(map(str, range(10))))
         assert calibration_for(self.ZOO, None, None).images.shape == (500, 28, 28)
         assert calibration_for(digits, None, None) is None
-        with pytest.raises(InputError, match=r"none of the zoo's .*; give your own images with --images"):
+        with pytest.raises(InputError, match=r"a model of your own, .* give yours with --images"):
             evaluation_for(None, None, None, None, digits)
