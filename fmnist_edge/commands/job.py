@@ -95,7 +95,12 @@ def own_images(options: argparse.Namespace, artifacts: Sequence[Artifact]) -> np
     """
     groups = by_project(options, artifacts, IMAGES)
     if len(groups) == 1:
-        return images_of(groups[0][0], artifacts[0].path)
+        given = groups[0][0]
+        found = images_of(given, artifacts[0].path)
+        if options.images is None and found.dtype != "uint8":
+            warn([f"not used, because they are {found.dtype}, not uint8: {given.images}"])
+            return no_images()
+        return found
     if options.images is None:
         paths = sorted({given.images for given, _ in groups if given.images is not None})
         warn([f"not used, because the models differ in them: {', '.join(paths)}"] if paths else [])
