@@ -39,8 +39,8 @@ USED_WITH = {
         "tflite_runtime",
     ),
     "on": ("artifacts", "plan", "threads", "batch", "images", "skip_bad", "parity", "engine", "out", "ssh_config"),
-    "check_overhead": ("artifacts", "engine", "data"),
-    "check_cost": ("artifacts", "engine", "data"),
+    "check_overhead": ("artifacts", "engine", "images", "skip_bad"),
+    "check_cost": ("artifacts", "engine", "images", "skip_bad"),
 }
 
 HELP = Help(

@@ -52,8 +52,12 @@ def check_unit(images: np.ndarray, name: str, contract: Contract) -> None:
         for start in range(0, len(images), CHUNK):
             contract.preprocessing.apply(images[start : start + CHUNK], contract.input_shape)
     except InputError as error:
-        pixels = images.min() >= 0 and 1 < images.max() <= 255
-        remedy = "images.round().astype('uint8') makes them so" if pixels else "give the pixels, before any scaling"
+        if contract.dtype != "uint8":
+            remedy = "give what the model was trained on, as float32"
+        elif images.min() >= 0 and 1 < images.max() <= 255:
+            remedy = "images.round().astype('uint8') makes them so"
+        else:
+            remedy = "give the pixels, before any scaling"
         raise InputError(f"{name}: {error}; {remedy}") from None
 
 

@@ -29,7 +29,7 @@ def files(tmp_path_factory):
             layers.Dense(3, activation="softmax"),
         ]
     ).save(folder / "own.keras")
-    np.save(folder / "images.npy", np.random.default_rng(0).integers(0, 256, (20, 6, 8), dtype=np.uint8))
+    np.save(folder / "images.npy", np.random.default_rng(0).normal(size=(20, 6, 8)).astype(np.float32))
     return folder
 
 
@@ -86,7 +86,8 @@ class TestCommand:
     @pytest.mark.slow
     def test_not_named(self, capsys, files, tmp_path):
         code, table, error = self.run(capsys, files, tmp_path)
-        rows = {line.split()[1].rpartition("/")[2]: line for line in table.splitlines()[2:]}
+        found = [line for line in table.splitlines() if line.startswith("| ")][2:]
+        rows = {line.split()[1].rpartition("/")[2]: line for line in found}
         assert (code, error) == (0, "")
         assert "--calibration" in rows["int8.tflite"] and "--calibration" not in rows["float32.tflite"]
         assert list(rows) == ["float32.tflite", "int8.tflite"]

@@ -13,6 +13,7 @@ from support.stand_ins import script
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.precisions import get_precision
 from fmnist_edge.cli import main
+from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import InputError
 from fmnist_edge.parity.matrix import cell, suite, tables
 from fmnist_edge.parity.matrix.suite import Choice
@@ -256,9 +257,11 @@ class TestCommand:
         report = tmp_path / "matrix.json"
         names = ("float32.tflite", "dynamic_int8.tflite", "float32.onnx")
         paths = [str(linear_models[name]) for name in names]
-        assert main(["matrix", *paths, "--limit", "40", "--micro-limit", "20", "--report", str(report)]) == 0
+        np.save(tmp_path / "images.npy", fashion_mnist.load("test").images[:50])
+        images = ["--images", str(tmp_path / "images.npy"), "--limit", "40"]
+        assert main(["matrix", *paths, *images, "--micro-limit", "20", "--report", str(report)]) == 0
         out = capfd.readouterr().out
-        assert "Engine matrix on the first 40 of 10,000 images of the Fashion-MNIST test set" in out
+        assert "Engine matrix on the first 40 of 50 images of images.npy" in out
         result = json.loads(report.read_text())
         statuses = {
             (row["artifact"].split("/")[1], entry["engine"]): entry["status"]
@@ -270,7 +273,7 @@ class TestCommand:
         assert refused == {("dynamic_int8.tflite", "tflite-micro")}
         missing = {engine for (_, engine), status in statuses.items() if status == "unavailable"}
         assert missing - {"openvino"} == {"tflite-runtime"}
-        assert (result["schema"], result["images"], result["images_of"]) == (2, 40, 10_000)
+        assert (result["schema"], result["images"], result["images_of"]) == (2, 40, 50)
         assert result["machine"]["cpu"] and result["engines"]["tflite-micro"].startswith("tflite-micro ")
         arena = next(entry["arena"] for entry in result["rows"][0]["cells"] if entry["engine"] == "tflite-micro")
         assert f"{arena['total']:,}" in out and arena["total"] > 784 * 4

@@ -124,11 +124,12 @@ class TestCommands:
 
     @pytest.mark.parametrize("arguments", [
         ["matrix", INT8, "--limit", "100", "--engine", "litert-builtin"],
-        ["bench", INT8, "--plan", "demo", "--engine", "litert", "--out", "out"],
-        ["bench", INT8, "--check-overhead", "--engine", "litert"],
+        ["bench", INT8, "--plan", "demo", "--engine", "litert", "--images", "images.npy", "--out", "out"],
+        ["bench", INT8, "--check-overhead", "--engine", "litert", "--images", "images.npy"],
     ], ids=["matrix", "bench", "overhead"])  # fmt: skip
     @pytest.mark.parametrize("size", ["0", pytest.param("16k", marks=pytest.mark.slow)])
     def test_on_a_real_disk(self, folder, tmp_path, arguments, size):
+        np.save(tmp_path / "images.npy", np.zeros((64, 28, 28), np.uint8))
         done = self.on_a_small_disk(folder, tmp_path, size, arguments)
         line = done.stderr.splitlines()[-1]
         assert done.returncode == 2 and line.startswith(f"fmnist-edge: error: {folder}: cannot be written ("), done
