@@ -119,6 +119,7 @@ def test_broken_checkpoint(capsys, tmp_path, suffix, content):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_unwritable_output(capsys, tmp_path):
     blocked = tmp_path / "blocked"
     blocked.write_text("a file where the folder belongs")
@@ -144,6 +145,7 @@ def test_check_passes_and_reports(exported, capsys, tmp_path, names):
     assert all(row["passed"] and len(row["worst_images"]) == 10 for row in written["rows"])
 
 
+@pytest.mark.slow
 def test_no_labels_are_inconclusive_and_wrong_labels_prove_nothing(exported, capsys, tmp_path):
     test = fashion_mnist.load("test")
     np.save(tmp_path / "images.npy", test.images[:100])
@@ -298,6 +300,7 @@ def test_the_installed_command_hides_engine_logging(exported):
     assert failed.returncode == 2 and failed.stderr.startswith("fmnist-edge: error: none.png")
 
 
+@pytest.mark.slow
 def test_a_missing_package_is_named_and_exits_3(capsys, monkeypatch, tmp_path):
     (tmp_path / "h5py.py").write_text("raise ModuleNotFoundError(\"No module named 'h5py'\", name='h5py')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # for the child

@@ -40,6 +40,7 @@ def test_a_result_compared_with_itself_is_the_same():
     assert found.ratio == 1 and found.lower <= 1 <= found.upper and found.finding == "same"
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_true_ratio_about_as_often_as_it_says(monkeypatch):
     monkeypatch.setattr(comparison, "REPLICATES", 400)
     held = []

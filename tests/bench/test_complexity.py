@@ -57,6 +57,7 @@ def test_a_linear_tflite_file_is_as_counted_by_hand(tmp_path):
     assert found["activation_bytes"] == LINEAR["activation_bytes"]
 
 
+@pytest.mark.slow
 def test_precisions_change_bytes_and_no_macs(linear_models):
     read = [name for name, path in linear_models.items() if path.suffix in complexity.READERS]
     found = {name: complexity.complexity_of(linear_models[name]) for name in read}

@@ -91,6 +91,7 @@ def test_an_interval_holds_its_median_and_stays_within_the_values(values):
     assert interval(values) == (middle, lower, upper)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [5, 8, 12, 30])
 @pytest.mark.parametrize("kind", ["normal", "heavy"])
 def test_the_interval_holds_the_true_median_about_as_often_as_it_says(monkeypatch, count, kind):

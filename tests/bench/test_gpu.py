@@ -143,6 +143,7 @@ class TestValidity:
         each = [{}, {}, {"throttle_reasons": bits}, {}, {"throttle_reasons": None}]
         assert ("throttling" in rules(gpu_cell(each))) == told
 
+    @pytest.mark.slow
     @given(st.lists(st.floats(100, 2500), min_size=5, max_size=5))
     def test_a_change_of_its_clock_is_caught(self, mhz):
         changed = 1 - min(mhz) / max(mhz) > 0.05

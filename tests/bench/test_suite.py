@@ -313,6 +313,7 @@ class TestInterruption:
         result = suite.run(suite.resume(session.journal.path, IMAGES))
         assert result["cells"][0]["status"] == "ok" and results.load(session.path)
 
+    @pytest.mark.slow
     @pytest.mark.serial
     def test_a_real_ctrl_c_keeps_what_was_measured(self, models, tmp_path):
         code = (

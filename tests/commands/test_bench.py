@@ -127,6 +127,7 @@ class TestBench:
         (file,) = tmp_path.glob("benchmarks/results/*/*")
         assert results.load(file)["cells"][0]["status"] == "ok"
 
+    @pytest.mark.slow
     def test_only_what_can_not_run_has_an_exit_code_of_its_own(self, plan, tmp_path, capsys, monkeypatch):
         (tmp_path / "onnxruntime.py").write_text("raise ImportError('not here')")
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))

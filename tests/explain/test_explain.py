@@ -386,6 +386,7 @@ class TestCommand:
         code, _, err = command(capsys, path, "--report", tmp_path / "r.json")
         assert code == 2 and "the manifest has no batch" in err
 
+    @pytest.mark.slow
     def test_refusals_are_one_line(self, compact, hurt, capsys, tmp_path):
         other = tmp_path / "int8.tflite"
         other.write_bytes(compact.read_bytes()[:-1])

@@ -52,6 +52,7 @@ class TestTFLite:
         with Classifier.load(artifact.path) as classifier:
             assert np.abs(classifier.scores(images()) - expected).max() < 0.05 * np.abs(expected).max()
 
+    @pytest.mark.slow
     def test_lrn_kept_in_float_is_not_fitted(self, checkpoint, tmp_path):
         without, kept = exported(checkpoint, tmp_path / "a"), exported(checkpoint, tmp_path / "b", "lrn")
         assert "LOGISTIC" in without.manifest.op_census and list(without.manifest.lrn_fits) == ["lrn"]

@@ -174,6 +174,7 @@ class TestDynamicInt8:
         assert ops["Conv"] + ops["FusedConv"] == 3
         assert not {"Cast", "Mul", "DequantizeLinear", "ConvInteger", "Gemm", "MatMul"} & set(ops), "folded at load"
 
+    @pytest.mark.slow
     def test_a_shared_weight_is_stored_once(self, normalising, images):
         """LRN layers of the same width share a band matrix."""
         stored = {}
@@ -360,6 +361,7 @@ class TestKeepFloat:
         stored = [array for array in initializers(content, onnx.TensorProto.INT8).values() if array.ndim > 1]
         assert len(stored) == 5
 
+    @pytest.mark.slow
     def test_one_of_the_layers_that_share_a_weight(self, normalising, images):
         """LRN layers of the same width share a band matrix; only the named one computes in float."""
         float_ops = census_of(self.convert(normalising, "int8", images, "unit_32a_1_lrn")).float_ops

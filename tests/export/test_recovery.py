@@ -295,6 +295,7 @@ def test_remedies_accept_every_kind_of_keras_model(kind):
         assert 0 < distance < 0.05
 
 
+@pytest.mark.slow
 def test_bias_correction_removes_the_mean_error(lopsided, images):
     ranges = activation_ranges(lopsided, images)
     better = correct_biases(lopsided, images)

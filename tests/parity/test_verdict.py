@@ -138,6 +138,7 @@ class TestDoctor:
         assert "parity: sha256, engine" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_check_records_only_on_request(artifact, tmp_path, capsys):
     before, manifest = sha256_of(artifact), manifest_path(artifact).read_text()
     check = ["check", str(artifact), "--limit", "50", "--report", str(tmp_path / "parity.json")]

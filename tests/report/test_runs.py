@@ -175,6 +175,7 @@ def changed_at(folder, place, value):
 SLOW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=SLOW)
 @given(st.sampled_from(PLACES), VALUES)
 def test_whatever_stands_in_a_file_it_is_shown_or_refused_in_a_line(tmp_path, place, value):
@@ -185,6 +186,7 @@ def test_whatever_stands_in_a_file_it_is_shown_or_refused_in_a_line(tmp_path, pl
         markdown.document(found).encode()
 
 
+@pytest.mark.slow
 @settings(max_examples=15, suppress_health_check=SLOW, deadline=None)  # a page takes a while
 @given(st.sampled_from(PLACES), VALUES)
 def test_whatever_stands_in_a_file_the_page_has_no_markup_of_it(tmp_path, place, value):

@@ -210,6 +210,7 @@ def test_labels_of_a_binary_model(folder, tmp_path):
         contract_for(checkpoint, Preprocessing(), file)
 
 
+@pytest.mark.slow
 def test_the_command_line_says_task_and_why(folder, capsys):
     """The rest of what `export` is told goes the way that the other tests call."""
     command = ["export", str(folder / "logit.keras"), "--precision", "float32", "--format", "tflite"]
@@ -254,6 +255,7 @@ def test_damaged_contracts_are_refused_in_one_line(change):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_c_sources_say_what_the_score_means(folder, tmp_path):
     """One score, two labels; what takes no pixels has no C form."""
     for name, lines in [

@@ -86,6 +86,7 @@ def test_teachers_average_their_logits_and_see_what_the_student_sees(tmp_path, s
     assert teacher_logits.digests["tuned_cnn"] == checkpoints.load("tuned_cnn", folder=TRAINED).sha256
 
 
+@pytest.mark.slow
 def test_teachers_answer_each_view_once_until_anything_changes(tmp_path, split, monkeypatch):
     asked = []
     monkeypatch.setattr(TeacherLogits, "answers", lambda self, inputs: asked.append(self.key) or np.zeros((40, 10)))
@@ -105,6 +106,7 @@ def test_teachers_answer_each_view_once_until_anything_changes(tmp_path, split, 
     assert len(set(asked)) == 6 and len(asked) == 7
 
 
+@pytest.mark.slow
 def test_a_teacher_of_a_recipe_without_flips_sees_no_mirror_images(tmp_path, split):
     teacher_logits = teacher_logits_of(tmp_path, dataclasses.replace(RECIPE, flip=False), split)
     model = checkpoints.load("compact_cnn", folder=TRAINED).model

@@ -144,6 +144,7 @@ def whole(tmp_path_factory):
     return folder, train(folder, seeds=(5, 6))
 
 
+@pytest.mark.slow
 def test_card_says_what_was_done(whole):
     folder, card = whole
     assert json.loads((folder / "out/tiny.json").read_text()) == json.loads(json.dumps(card))
@@ -155,6 +156,7 @@ def test_card_says_what_was_done(whole):
     assert not (folder / "scratch").exists()
 
 
+@pytest.mark.slow
 def test_the_best_seed_on_validation_is_released(whole):
     folder, card = whole
     first, second = card["seeds"]
@@ -180,6 +182,7 @@ def test_the_final_fit_may_use_the_validation_images_too(tmp_path):
     assert card["seeds"][0]["validation_accuracy"] is None
 
 
+@pytest.mark.slow
 def test_saved_model_has_no_optimizer(whole, tmp_path):
     with zipfile.ZipFile(whole[0] / "out/tiny.keras") as archive:
         archive.extract("model.weights.h5", tmp_path)

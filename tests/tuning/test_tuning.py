@@ -135,6 +135,7 @@ def test_a_real_trial_that_lags_is_pruned(tmp_path):
     assert last["number"] not in (summary["best"]["number"], summary["baseline"]["number"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "journal", "log"])
 def test_every_storage_keeps_the_study(kind, tmp_path, monkeypatch):
     scripted(monkeypatch)
@@ -352,6 +353,7 @@ def test_a_storage_that_fails_during_the_study_is_one_line_and_our_bugs_are_not_
         study("mysql://host/db")
 
 
+@pytest.mark.slow
 def test_a_study_is_shared_through_a_server(tmp_path, monkeypatch):
     pytest.importorskip("grpc")
     behind = f"sqlite:///{tmp_path}/behind.db"

@@ -97,6 +97,7 @@ def imports_of_onnxruntime():
                     yield path.relative_to(ROOT).as_posix(), node.lineno, "\n".join(before)
 
 
+@pytest.mark.slow
 def test_every_import_turns_it_off_first():
     found = list(imports_of_onnxruntime())
     assert len(found) > 4

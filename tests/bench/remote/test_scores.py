@@ -130,6 +130,7 @@ class TestCommand:
         code = main(["check", str(ARTIFACT), "--limit", "300", "--on", "pi@board", "--report", str(report)])
         return code, json.loads(report.read_text())
 
+    @pytest.mark.slow
     def test_accuracy_is_the_devices_and_the_report_says_where(self, monkeypatch, tmp_path, capsys):
         code, report = self.check(monkeypatch, tmp_path, lambda found: None)
         row = report["rows"][0]
@@ -137,6 +138,7 @@ class TestCommand:
         assert row["elsewhere"]["machine"] == "a board" and row["elsewhere"]["agreement"] == 1
         assert "The figures above are of pi@board" in capsys.readouterr().out
 
+    @pytest.mark.slow
     def test_other_answers_fail_and_are_named(self, monkeypatch, tmp_path, capsys):
         def change(found):
             found[3] = np.roll(found[3], 1)
