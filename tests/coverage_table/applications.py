@@ -23,7 +23,7 @@ from fmnist_edge.runtime.preprocess import Preprocessing
 __all__ = ["APPLICATIONS", "Application", "application_precisions", "run_application"]
 
 CLASSES = 7
-CORRELATION = 0.5  # of int8's scores with Keras's; less is a fault. Untrained networks of 50 layers amplify rounding
+CORRELATION = 0.5  # of int8's scores with Keras's; less is a fault. Untrained networks amplify rounding
 FAMILIES = {
     "ConvNeXtTiny": 32, "DenseNet121": 32, "EfficientNetB0": 32, "EfficientNetV2B0": 32, "InceptionResNetV2": 75,
     "InceptionV3": 75, "MobileNet": 32, "MobileNetV2": 32, "MobileNetV3Large": 32, "MobileNetV3Small": 32,
