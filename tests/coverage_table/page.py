@@ -52,7 +52,7 @@ APPLICATIONS_TEXT = """## keras.applications
 
 The smallest network of each family at its smallest image, with random weights: `make coverage-table APPLICATIONS=1`.
 float32 must be the same. int8 has no bound, as nothing was trained to stand rounding: the cell says on how many images
-the top class is the same, and how the scores correlate with Keras's. Less than 0.9 is a fault.
+the top class is the same, and how the scores correlate with Keras's. Less than 0.5 is a fault.
 """
 BOUNDS_TEXT = """## Bounds
 
