@@ -175,8 +175,10 @@ def shown_label(prediction: Prediction) -> str:
 
 
 def next_best(prediction: Prediction, labels: Sequence[str], top: int | None) -> list[str]:
-    """The most likely classes besides the answer; without an answer, the most likely ones: two, or `top` with the
-    answer's, and then each with its probability."""
+    """The most likely classes besides the answer, if there is one.
+
+    They are two. With `top` they are `top` less the answer, and each has its probability.
+    """
     if prediction.has_several_labels:
         shown = {index for index, label in enumerate(labels) if label in prediction.labels}
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fmnist_edge.commands import arguments
-from fmnist_edge.runtime.images import FITS
+from fmnist_edge.runtime.images import FITS, RESIZES
 from fmnist_edge.runtime.preprocess import ORDERS
 from fmnist_edge.runtime.presets import MODEL, PRESETS
 
@@ -13,7 +13,7 @@ __all__ = ["add_input"]
 def add_input(contract: arguments.Arguments) -> None:
     contract.add_argument(
         "--resize",
-        choices=["nearest", "box", "bilinear", "bicubic", "lanczos"],
+        choices=RESIZES,
         metavar="FILTER",
         help="The filter by which devices bring image files to the size of the model's input. Default: bilinear.",
     )

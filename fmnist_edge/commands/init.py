@@ -77,7 +77,7 @@ def write(options: argparse.Namespace, model: Path, out: Path, labels: Path, cla
     """Write the project file, and the names of the training folders if they are the classes."""
     from fmnist_edge.files import write_atomic
 
-    names = class_folders(options.calibration)
+    names = folders_in(options.calibration)
     written = str(out)
     if options.labels is None and names is not None and len(names) == classes:
         write_atomic(labels, "".join(f"{name}\n" for name in names))
@@ -96,7 +96,7 @@ def look_at(checkpoint: Checkpoint, options: argparse.Namespace) -> tuple[list[s
     if decision.source == "default" and not decision.warnings:
         questions.insert(0, "Was it trained on pixels / 255? Else say --preprocess, or --scale, --mean and --std.")
     questions = [f"Is that right? {warning}" for warning in decision.warnings] + questions
-    classes, names = classes_of(checkpoint), class_folders(options.calibration)
+    classes, names = classes_of(checkpoint), folders_in(options.calibration)
     if options.labels is None and names is not None and len(names) == classes:
         known.append(
             f"its classes are called {', '.join(names)}: the {classes} folders in {options.calibration}, sorted"
@@ -152,16 +152,14 @@ def output_of(checkpoint: Checkpoint) -> tuple[list[str], list[str]]:
     )
 
 
-def class_folders(train: str | None) -> list[str] | None:
-    """Names of the folders in a folder of images, sorted; None for a flat folder or a file."""
-    if train is None or not Path(train).is_dir():
-        return None
-    inside = [item.name for item in Path(train).iterdir() if item.is_dir()]
-    names = sorted(name for name in inside if not name.startswith(".") and name != "__MACOSX")
-    return names or None
+def folders_in(train: str | None) -> tuple[str, ...] | None:
+    """Names of the folders in a folder of images; None for a flat folder or a file."""
+    from fmnist_edge.data.files import class_folders
+
+    return class_folders(Path(train)) or None if train is not None and Path(train).is_dir() else None
 
 
-def about_data(options: argparse.Namespace, names: list[str] | None, classes: int) -> list[str]:
+def about_data(options: argparse.Namespace, names: tuple[str, ...] | None, classes: int) -> list[str]:
     """Questions about images and labels."""
     questions = []
     if options.calibration is None:
@@ -175,7 +173,7 @@ def about_data(options: argparse.Namespace, names: list[str] | None, classes: in
             f"Why are there {len(names)} folders in {options.calibration} ({', '.join(names[:5])}"
             f"{', …' * (len(names) > 5)}) for {classes} outputs? Their names are not taken as labels; give --labels."
         )
-    tests = class_folders(options.test)
+    tests = folders_in(options.test)
     if names is not None and tests is not None and tests != names:
         apart = sorted(set(names) ^ set(tests))
         questions.append(f"Why are these classes only in one of --train and --test: {', '.join(apart[:5])}?")

@@ -11,7 +11,16 @@ import numpy as np
 from fmnist_edge.errors import FileError, InputError, one_line
 from fmnist_edge.runtime.preprocess import accepted_shapes, as_batch
 
-__all__ = ["IMAGE_SUFFIXES", "image_files", "listed", "read_array", "read_arrays", "read_images", "read_labels"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "class_folders",
+    "image_files",
+    "listed",
+    "read_array",
+    "read_arrays",
+    "read_images",
+    "read_labels",
+]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 USUAL_NAMES = ("images", "x")  # of an array in an .npz file, the likelier first
@@ -33,6 +42,12 @@ def image_files(path: str) -> tuple[list[Path], list[Path]]:
             continue
         (images if file.suffix.lower() in IMAGE_SUFFIXES else others).append(file)
     return images, others
+
+
+def class_folders(root: Path) -> tuple[str, ...]:
+    """Names of the folders in `root`, sorted as Keras does it, empty ones too; hidden ones are left out."""
+    inside = [item.name for item in root.iterdir() if item.is_dir()]
+    return tuple(sorted(name for name in inside if not name.startswith(".") and name != "__MACOSX"))
 
 
 def listed(files: Iterable[Path]) -> str:

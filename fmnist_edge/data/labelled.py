@@ -13,7 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from fmnist_edge.console import track
-from fmnist_edge.data.files import IMAGE_SUFFIXES, image_files, listed, read_array, read_images, read_labels
+from fmnist_edge.data.files import (
+    IMAGE_SUFFIXES,
+    class_folders,
+    image_files,
+    listed,
+    read_array,
+    read_images,
+    read_labels,
+)
 from fmnist_edge.data.idx import IDX, read_idx
 from fmnist_edge.errors import FileError, InputError, one_line
 from fmnist_edge.runtime.images import AspectWarning, ImageForm, read_image
@@ -207,11 +215,10 @@ def read_class_folders(path: str, form: ImageForm, skip_bad: bool) -> LabelledIm
     if not files:
         return read_idx_folder(root, others, form[0])
     classes = {file: file.relative_to(root).parts[0] for file in files}
-    of_folders = sorted({name for file, name in classes.items() if file.parent != root})
+    of_folders = {name for file, name in classes.items() if file.parent != root}
     tables = [file for file in others if file.suffix.lower() == ".csv" and file.parent == root]
     if len(of_folders) > 1 and all(file.parent != root for file in files):
-        empty = sorted(item.name for item in root.iterdir() if item.is_dir() and not item.name.startswith("."))
-        names: tuple[str, ...] | None = tuple(sorted({*of_folders, *(name for name in empty if name != "__MACOSX")}))
+        names: tuple[str, ...] | None = class_folders(root)
     elif len(tables) == 1:
         classes, others = read_table(tables[0], files), [file for file in others if file != tables[0]]
         names = tuple(sorted(set(classes.values())))

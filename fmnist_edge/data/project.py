@@ -16,7 +16,7 @@ from typing import Union
 
 from fmnist_edge.errors import FileError, InputError, one_line
 from fmnist_edge.files import write_atomic
-from fmnist_edge.runtime.images import FITS
+from fmnist_edge.runtime.images import FITS, RESIZES
 from fmnist_edge.runtime.preprocess import ORDERS
 from fmnist_edge.runtime.presets import MODEL, PRESETS
 from fmnist_edge.runtime.tasks import TASKS
@@ -25,7 +25,6 @@ __all__ = ["FILE", "KEYS", "Key", "Project", "Value", "project_beside"]
 
 FILE = "project.toml"
 LARGEST = 1 << 20  # bytes
-RESIZES = ("nearest", "box", "bilinear", "bicubic", "lanczos")
 HEADER = """\
 # What is known of a model and its data. `check`, `explain`, `bench` and `matrix` read it for the artifacts in this
 # folder; `export FILE.toml` takes it, too. Options on the command line override it. Paths are relative to this file.

@@ -62,8 +62,10 @@ class Budget:
         return f"{kilobytes(size_bytes)} is more than {kilobytes(self.max_size_bytes)}"
 
     def accuracy_reason(self, accuracy: float | None, reference: float | None) -> str | None:
-        """Why a file is over the budget, whose accuracy and whose Keras model's accuracy are these; None if it is not
-        or where they are unknown."""
+        """Why this accuracy is over the budget; None if it is within, or unknown.
+
+        `reference`: the Keras model's accuracy.
+        """
         if self.min_accuracy is not None and accuracy is not None and below(accuracy, self.min_accuracy):
             return f"{plain(accuracy * 100, 4)} % accuracy is less than {plain(self.min_accuracy * 100, 4)} %"
         if self.max_drop is None or accuracy is None or reference is None:

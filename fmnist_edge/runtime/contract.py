@@ -14,7 +14,7 @@ from typing import Any
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ArtifactError, InputError, one_line
-from fmnist_edge.runtime.images import FITS, Fill, ImageForm, check_fill
+from fmnist_edge.runtime.images import FITS, RESIZES, Fill, ImageForm, check_fill
 from fmnist_edge.runtime.numbers import Numbers
 from fmnist_edge.runtime.preprocess import Preprocessing
 from fmnist_edge.runtime.tasks import BINARY, CLASSIFICATION, check_task
@@ -30,7 +30,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "dtype": ("uint8", "float32"),
     "layout": ("NHWC", "NCHW"),
     "polarity": (None, "light-on-dark", "dark-on-light"),
-    "resize": ("nearest", "box", "bilinear", "bicubic", "lanczos"),
+    "resize": RESIZES,
     "fit": FITS,
 }
 SINCE_POLARITY = ("dtype", "layout", "polarity", "resize")  # absent from older manifests

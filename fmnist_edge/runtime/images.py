@@ -15,11 +15,12 @@ from fmnist_edge.runtime.preprocess import CHANNELS, ORDERS, check_unit_range
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FITS", "AspectWarning", "Fill", "ImageForm", "check_fill", "fitted", "read_image", "resized"]
+__all__ = ["FITS", "RESIZES", "AspectWarning", "Fill", "ImageForm", "check_fill", "fitted", "read_image", "resized"]
 
 Fill = Union[int, tuple[int, int, int]]  # a grey level 0..255, or (red, green, blue)
 ImageForm = tuple[tuple[int, ...], str, str, Fill]  # see `Contract.image_form`
 FITS = ("stretch", "crop", "letterbox")
+RESIZES = ("nearest", "box", "bilinear", "bicubic", "lanczos")  # names of Pillow's filters
 MOST_STRETCHED = 1.5  # one side by the other, before a warning
 LARGEST = 1 << 25  # pixels; a file of a few kB may unpack to gigabytes
 
