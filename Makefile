@@ -148,7 +148,7 @@ aarch64: $(READY) wheel  ## test the wheel for devices and exported/ on the same
 	PYTHON=$(BIN)/python sh scripts/aarch64.sh build/emulation dist/fmnist_edge_runtime-*.whl exported/*/int8.tflite exported/*/float32.onnx
 
 microcontroller: $(READY) data  ## cross-compile c-array sources and read them on an emulated Cortex-M (needs gcc-arm-none-eabi, qemu-system-arm)
-	$(BIN)/python -m pytest tests/export/test_c_array.py
+	$(BIN)/python -m pytest tests/exporters/test_c_array.py
 
 wheel: $(READY)  ## build two wheels in dist/: the whole package, and the runtime alone for devices
 	rm -rf build/lib dist

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge import console
-from fmnist_edge.bench import plan, sides, suite
-from fmnist_edge.bench.cells import paired_cells
-from fmnist_edge.bench.series import decode, encode
+from fmnist_edge.benchmark import plan, sides, suite
+from fmnist_edge.benchmark.cells import paired_cells
+from fmnist_edge.benchmark.series import decode, encode
 from fmnist_edge.data import fashion_mnist
 
 IMAGES = 64

@@ -15,7 +15,7 @@ import threading
 
 import numpy as np
 
-from fmnist_edge.bench.bare import resident_bytes
+from fmnist_edge.benchmark.bare import resident_bytes
 from fmnist_edge.runtime import Classifier
 
 IMAGES = 16

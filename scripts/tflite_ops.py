@@ -29,7 +29,7 @@ SOURCE = (
 
 def files(target: str) -> None:
     """Write the files as arrays, named by op and version."""
-    from fmnist_edge.export.flatbuffer import pack, schema_module
+    from fmnist_edge.exporters.flatbuffer import pack, schema_module
 
     schema = schema_module()
     found = {}

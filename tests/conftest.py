@@ -17,8 +17,8 @@ from support.made_once import made_once
 
 from fmnist_edge import checkpoints
 from fmnist_edge.data import fashion_mnist
-from fmnist_edge.export import mnn
-from fmnist_edge.export.calibration_images import Calibration
+from fmnist_edge.exporters import mnn
+from fmnist_edge.exporters.calibration_images import Calibration
 
 __all__ = ["device_python"]
 

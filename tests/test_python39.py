@@ -12,7 +12,7 @@ import pytest
 from support.devices import ROOT, job, oldest_python, unpack
 from support.installed import needs
 
-from fmnist_edge.bench.remote.bundle import DEVICE_SIDE, archive
+from fmnist_edge.benchmark.remote.bundle import DEVICE_SIDE, archive
 
 # The command line is not in a bundle, but users may install the package on a device.
 COMMAND_LINE = (
@@ -49,7 +49,7 @@ def test_every_module_of_a_bundle_is_importable_on_a_device(device_python, tmp_p
     names = [
         ".".join(file.relative_to(folder).with_suffix("").parts) for file in sorted(folder.glob("fmnist_edge/**/*.py"))
     ]
-    assert "fmnist_edge.bench.remote.device" in names and "fmnist_edge.bench.loop" in names
+    assert "fmnist_edge.benchmark.remote.device" in names and "fmnist_edge.benchmark.loop" in names
     code = f"import importlib\nfor name in {names}: importlib.import_module(name)"
     subprocess.run([device_python, "-c", code], cwd=folder, check=True)
 

@@ -11,7 +11,7 @@ from fmnist_edge.lookup import Catalog, load
 
 if TYPE_CHECKING:
     from fmnist_edge.explain.probe import Probe
-    from fmnist_edge.export.exporter import Exporter
+    from fmnist_edge.exporters.exporter import Exporter
 
 __all__ = ["FORMATS", "Format"]
 
@@ -68,9 +68,9 @@ FORMATS: Catalog[Format] = Catalog(
     (
         Format(
             "tflite",
-            "fmnist_edge.export.tflite:EXPORTER",
-            embed="fmnist_edge.export.tflite_metadata:embed",
-            tool_metadata="fmnist_edge.export.tool_metadata:add",
+            "fmnist_edge.exporters.tflite:EXPORTER",
+            embed="fmnist_edge.exporters.tflite_metadata:embed",
+            tool_metadata="fmnist_edge.exporters.tool_metadata:add",
             probe="fmnist_edge.explain.tflite:TFLiteProbe",
             by_default=True,
             interfaces={"int8": ("int8", "uint8", "float32"), "int16": ("int16", "float32")},
@@ -78,8 +78,8 @@ FORMATS: Catalog[Format] = Catalog(
         ),
         Format(
             "onnx",
-            "fmnist_edge.export.onnx:EXPORTER",
-            embed="fmnist_edge.export.onnx_metadata:embed",
+            "fmnist_edge.exporters.onnx:EXPORTER",
+            embed="fmnist_edge.exporters.onnx_metadata:embed",
             probe="fmnist_edge.explain.onnx:OnnxProbe",
             by_default=True,
             selective_uncalibrated=True,
@@ -87,19 +87,19 @@ FORMATS: Catalog[Format] = Catalog(
             one_scale=True,
             opsets=range(13, 19),  # per-channel DequantizeLinear exists since 13; tf2onnx writes up to 18
         ),
-        Format("ncnn", "fmnist_edge.export.ncnn:EXPORTER"),
-        Format("mnn", "fmnist_edge.export.mnn:EXPORTER"),
-        Format("keras", "fmnist_edge.export.keras:EXPORTER"),
+        Format("ncnn", "fmnist_edge.exporters.ncnn:EXPORTER"),
+        Format("mnn", "fmnist_edge.exporters.mnn:EXPORTER"),
+        Format("keras", "fmnist_edge.exporters.keras:EXPORTER"),
         Format(
             "c",
-            "fmnist_edge.export.c.exporter:EXPORTER",
+            "fmnist_edge.exporters.c.exporter:EXPORTER",
             contains="tflite",
             interfaces={"int8": ("int8",)},
             one_scale=True,
         ),
         Format(
             "c-array",
-            "fmnist_edge.export.c_array:EXPORTER",
+            "fmnist_edge.exporters.c_array:EXPORTER",
             contains="tflite",
             interfaces={"int8": ("int8", "uint8")},
             one_scale=True,

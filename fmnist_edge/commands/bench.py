@@ -17,7 +17,7 @@ from fmnist_edge.errors import FileError, InputError
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, GPU, engines_on, shipped
 
 if TYPE_CHECKING:
-    from fmnist_edge.bench.suite import Session
+    from fmnist_edge.benchmark.suite import Session
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -192,13 +192,13 @@ def spelled(name: str) -> str:
 
 
 def resumed(options: argparse.Namespace) -> Session:
-    from fmnist_edge.bench import suite
+    from fmnist_edge.benchmark import suite
 
     return suite.resume(options.resume, images_of_run(options, options.resume))
 
 
 def begun(options: argparse.Namespace) -> Session:
-    from fmnist_edge.bench import cells
+    from fmnist_edge.benchmark import cells
 
     python = arguments.tflite_runtime_python(options)
     if options.target:
@@ -241,7 +241,7 @@ class TimeLeft:
 
 def measure(session: Session, slower_by: float | None = None, *, kept: bool = True) -> int:
     """Measure, and print the result. `kept`: whether its file and journal are still there afterwards."""
-    from fmnist_edge.bench import outcome, sides, suite, validity
+    from fmnist_edge.benchmark import outcome, sides, suite, validity
 
     count = len(session.cells)
     minutes = session.plan.estimate_s(count) / 60

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fmnist_edge.artifact import Artifact
-    from fmnist_edge.bench.overhead import Overhead
+    from fmnist_edge.benchmark.overhead import Overhead
 
 __all__ = ["check_cost", "check_overhead"]
 
@@ -25,8 +25,8 @@ COST = Path("reports/cost.json")
 
 def check_overhead(options: argparse.Namespace) -> int:
     """Our loop against a bare one, for each artifact and engine that has one."""
-    from fmnist_edge.bench.overhead import Overhead, measure_overhead
-    from fmnist_edge.bench.suite import save_images
+    from fmnist_edge.benchmark.overhead import Overhead, measure_overhead
+    from fmnist_edge.benchmark.suite import save_images
     from fmnist_edge.worker.temporary import temporary_folder
 
     pairs = bare_pairs(options)
@@ -46,8 +46,8 @@ def check_overhead(options: argparse.Namespace) -> int:
 
 def check_cost(options: argparse.Namespace) -> int:
     """What the runtime costs an app; table and JSON."""
-    from fmnist_edge.bench.cost import LIMITS, artifact_figures, package_figures
-    from fmnist_edge.bench.suite import save_images
+    from fmnist_edge.benchmark.cost import LIMITS, artifact_figures, package_figures
+    from fmnist_edge.benchmark.suite import save_images
     from fmnist_edge.commands.reports import Report
     from fmnist_edge.worker.temporary import temporary_folder
 
@@ -70,7 +70,7 @@ def check_cost(options: argparse.Namespace) -> int:
 
 def some_images(options: argparse.Namespace, artifact: Artifact) -> np.ndarray:
     """The user's images, or the artifact's own."""
-    from fmnist_edge.bench.images import own_images
+    from fmnist_edge.benchmark.images import own_images
 
     given = images_of(options, artifact.path)
     return given if len(given) else own_images(artifact.path, artifact.contract)[0]
@@ -79,7 +79,7 @@ def some_images(options: argparse.Namespace, artifact: Artifact) -> np.ndarray:
 def bare_pairs(options: argparse.Namespace) -> list[tuple[Artifact, str]]:
     """The artifacts, each with the engines that have a bare loop; raises InputError when there are none."""
     from fmnist_edge.artifact import collect
-    from fmnist_edge.bench.bare import BARE_LOOPS
+    from fmnist_edge.benchmark.bare import BARE_LOOPS
     from fmnist_edge.runtime.engine_catalog import engines_for
 
     wanted = set(options.engine or BARE_LOOPS) & set(BARE_LOOPS)

@@ -12,10 +12,10 @@ from fmnist_edge.console import progress_bar, table
 from fmnist_edge.errors import InputError
 
 if TYPE_CHECKING:
-    from fmnist_edge.bench.job import Job
-    from fmnist_edge.bench.remote.fleet import Outcome
-    from fmnist_edge.bench.remote.ssh import SshTarget
-    from fmnist_edge.bench.results import Result
+    from fmnist_edge.benchmark.job import Job
+    from fmnist_edge.benchmark.remote.fleet import Outcome
+    from fmnist_edge.benchmark.remote.ssh import SshTarget
+    from fmnist_edge.benchmark.results import Result
 
 __all__ = ["measure_on", "show_result", "targets_of"]
 
@@ -24,7 +24,7 @@ RUNS_GO_ON = "fmnist-edge: the run on the device goes on; the same command picks
 
 def targets_of(hosts: Sequence[str], ssh_config: Path | None) -> dict[str, SshTarget]:
     """Host -> target. Raises InputError for a host that cannot be one, or is named twice."""
-    from fmnist_edge.bench.remote.ssh import SshTarget
+    from fmnist_edge.benchmark.remote.ssh import SshTarget
 
     twice = [host for number, host in enumerate(hosts) if host in hosts[:number]]
     if twice:
@@ -54,7 +54,7 @@ def measure_on(targets: Mapping[str, SshTarget], job: Job, out: Path) -> int:
 
 def outcomes(targets: Mapping[str, SshTarget], job: Job, out: Path) -> list[Outcome]:
     """Measure on all at once, with a progress bar for each host and a line when it has ended."""
-    from fmnist_edge.bench.remote.fleet import measure_on_all
+    from fmnist_edge.benchmark.remote.fleet import measure_on_all
     from fmnist_edge.errors import one_line
 
     def ended(outcome: Outcome) -> None:
@@ -68,7 +68,7 @@ def outcomes(targets: Mapping[str, SshTarget], job: Job, out: Path) -> list[Outc
 
 def show(path: Path, job: Job) -> int:
     """Print a results file; returns its exit code."""
-    from fmnist_edge.bench import outcome, results
+    from fmnist_edge.benchmark import outcome, results
 
     result = results.load(path)
     broken = show_result(result, job.artifacts)
@@ -80,7 +80,7 @@ def show_all(found: Sequence[Outcome], job: Job) -> int:
 
     Returns the exit code: that of the first host that failed, or else the first that is not 0.
     """
-    from fmnist_edge.bench import results
+    from fmnist_edge.benchmark import results
 
     codes, loaded = [], {}
     for item in found:
@@ -113,8 +113,8 @@ def same_files(found: Sequence[Outcome]) -> list[tuple[str, str]]:
 
 def fleet_table(loaded: Mapping[str, Result]) -> str:
     """A row per cell, a column per host: p50 with its interval; a star marks what is INVALID."""
-    from fmnist_edge.bench.budgets import p50_of
-    from fmnist_edge.bench.tables import NONE
+    from fmnist_edge.benchmark.budgets import p50_of
+    from fmnist_edge.benchmark.tables import NONE
 
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     for host, result in loaded.items():
@@ -131,7 +131,7 @@ def fleet_table(loaded: Mapping[str, Result]) -> str:
 
 def show_result(result: Result, artifacts: Sequence[Path]) -> bool:
     """Print the table and what belongs under it; returns whether a file does not keep its budget."""
-    from fmnist_edge.bench import outcome
+    from fmnist_edge.benchmark import outcome
 
     print("\n".join([outcome.text(result), *outcome.cpu_notes(result, artifacts)]))
     return show_budgets(result, artifacts)
@@ -139,7 +139,7 @@ def show_result(result: Result, artifacts: Sequence[Path]) -> bool:
 
 def show_budgets(result: Result, artifacts: Sequence[Path]) -> bool:
     """Print for each file with a budget in its manifest whether it is kept; returns whether one is not."""
-    from fmnist_edge.bench.budgets import budgets_of, judge
+    from fmnist_edge.benchmark.budgets import budgets_of, judge
 
     found = judge(result, budgets_of(artifacts))
     for artifact, finding in found:

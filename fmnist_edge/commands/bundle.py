@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge.bench.remote.bundle import FOLDER, archive, engines_of
+    from fmnist_edge.benchmark.remote.bundle import FOLDER, archive, engines_of
     from fmnist_edge.errors import InputError
     from fmnist_edge.files import write_atomic
 

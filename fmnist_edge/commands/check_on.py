@@ -53,8 +53,8 @@ def elsewhere_for(options: argparse.Namespace, artifacts: Sequence[Artifact], im
         core = core_of(options.on)
         with progress_bar(core.name) as progress:
             return Elsewhere(options.on, emulated_scores(artifacts, images, core, options.userland, progress))
-    from fmnist_edge.bench.remote.score_job import measure
-    from fmnist_edge.bench.remote.ssh import SshTarget
+    from fmnist_edge.benchmark.remote.score_job import measure
+    from fmnist_edge.benchmark.remote.ssh import SshTarget
 
     target = SshTarget(options.on, ("-F", options.ssh_config) if options.ssh_config else ())
     with progress_bar(target.host) as progress:

@@ -17,7 +17,7 @@ from fmnist_edge.runtime.engine_catalog import CPU, engines_on, shipped
 
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
-    from fmnist_edge.bench.remote.target import Target
+    from fmnist_edge.benchmark.remote.target import Target
     from fmnist_edge.report.choice.gather import Choice, Gathered
     from fmnist_edge.report.choice.ranking import Candidate
     from fmnist_edge.runtime.budget import Budget
@@ -128,7 +128,7 @@ def reader_of(name: str) -> Callable[[str], Any]:
     """The reader of a limit, as argparse wants it."""
 
     def read(text: str) -> Any:
-        from fmnist_edge.bench import budgets
+        from fmnist_edge.benchmark import budgets
 
         try:
             return getattr(budgets, name)(text)
@@ -185,7 +185,7 @@ def refuse_unused(options: argparse.Namespace) -> None:
 
 def budget_of(options: argparse.Namespace) -> Budget:
     """The limits. Raises InputError when there is none, or one is given twice."""
-    from fmnist_edge.bench import budgets
+    from fmnist_edge.benchmark import budgets
     from fmnist_edge.runtime.budget import Budget
 
     given = {
@@ -205,7 +205,7 @@ def budget_of(options: argparse.Namespace) -> Budget:
 
 
 def choice_of(options: argparse.Namespace, budget: Budget, artifacts: Sequence[Artifact]) -> Choice:
-    from fmnist_edge.bench import plan
+    from fmnist_edge.benchmark import plan
     from fmnist_edge.parity.evaluation import evaluation_of
     from fmnist_edge.report.choice.gather import Choice
 
@@ -233,7 +233,7 @@ def choice_of(options: argparse.Namespace, budget: Budget, artifacts: Sequence[A
 
 
 def target_of(options: argparse.Namespace) -> Target | None:
-    from fmnist_edge.bench.remote.ssh import SshTarget
+    from fmnist_edge.benchmark.remote.ssh import SshTarget
 
     more = ("-F", str(options.ssh_config)) if options.ssh_config else ()
     return None if options.on is None else SshTarget(options.on, more)

@@ -15,8 +15,8 @@ from fmnist_edge.errors import GateError, InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fmnist_edge.bench.comparison import Comparison
-    from fmnist_edge.bench.results import Result
+    from fmnist_edge.benchmark.comparison import Comparison
+    from fmnist_edge.benchmark.results import Result
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -74,9 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge.bench import results
-    from fmnist_edge.bench.comparison import compare, differences
-    from fmnist_edge.bench.tables import (
+    from fmnist_edge.benchmark import results
+    from fmnist_edge.benchmark.comparison import compare, differences
+    from fmnist_edge.benchmark.tables import (
         COMPARISON_HEADER,
         comparison_counts,
         comparison_rows,
@@ -134,8 +134,8 @@ def run(options: argparse.Namespace) -> None:
 
 def repeated_runs(paths: Sequence[Path], a: Result) -> list[Result]:
     """The runs in these files and folders. Raises InputError when one is of another machine than A."""
-    from fmnist_edge.bench import results
-    from fmnist_edge.bench.comparison import machine_differences
+    from fmnist_edge.benchmark import results
+    from fmnist_edge.benchmark.comparison import machine_differences
 
     files = [file for path in paths for file in (sorted(path.rglob("*.json.gz")) if path.is_dir() else [path])]
     if paths and not files:

@@ -18,7 +18,7 @@ from fmnist_edge.runtime.engine_catalog import CPU, engines_on
 
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
-    from fmnist_edge.bench.budgets import Finding
+    from fmnist_edge.benchmark.budgets import Finding
     from fmnist_edge.parity.verdict import ParityVerdict
     from fmnist_edge.runtime.golden import SelfTest, VectorResult
 

@@ -9,7 +9,7 @@ from fmnist_edge.runtime.engine_catalog import engines_for
 
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
-    from fmnist_edge.bench.budgets import Finding
+    from fmnist_edge.benchmark.budgets import Finding
     from fmnist_edge.parity.verdict import ParityVerdict
 
 __all__ = ["budget_finding"]
@@ -23,8 +23,8 @@ def budget_finding(artifact: Artifact, verdict: ParityVerdict | None, options: a
 
     Raises ArtifactError or UnavailableError when the file cannot be timed.
     """
-    from fmnist_edge.bench.budgets import finding_of
-    from fmnist_edge.bench.spot_check import spot_check
+    from fmnist_edge.benchmark.budgets import finding_of
+    from fmnist_edge.benchmark.spot_check import spot_check
 
     budget = artifact.manifest.budget
     if not budget:

@@ -99,7 +99,7 @@ def refitted(
     options: argparse.Namespace, artifacts: Sequence[Artifact], board: Board
 ) -> tuple[list[Board], float, JsonObject]:
     """The board with a constant fitted to the user's measurements, its error, and how the published constant did."""
-    from fmnist_edge.bench import results
+    from fmnist_edge.benchmark import results
     from fmnist_edge.boards.estimate import measured, tables
     from fmnist_edge.catalog import boards
 

@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge.commands.reports import Report
     from fmnist_edge.errors import InputError
     from fmnist_edge.explain.explanation import check_loads, explain
-    from fmnist_edge.export.calibration_images import calibration_for
+    from fmnist_edge.exporters.calibration_images import calibration_for
 
     artifact = Artifact.open(options.artifact)
     options = filled(options, project_beside(artifact.path), EXPLAIN)
@@ -136,8 +136,8 @@ def decibels(value: float | None, exact: bool) -> str:
 def advice(explanation: Explanation, options: argparse.Namespace, checkpoint: Checkpoint) -> str:
     """What to keep in float and what that is worth, in a sentence and a command."""
     from fmnist_edge.catalog.precisions import PRECISIONS
-    from fmnist_edge.export.options import Options
-    from fmnist_edge.export.recipe import precision_of
+    from fmnist_edge.exporters.options import Options
+    from fmnist_edge.exporters.recipe import precision_of
 
     artifact, error = explanation.artifact, explanation.output.error
     output = f"Output: SQNR {decibels(error.sqnr_db, error.exact)} dB."
@@ -170,7 +170,7 @@ def advice(explanation: Explanation, options: argparse.Namespace, checkpoint: Ch
 
 def as_before(artifact: Artifact, options: argparse.Namespace) -> list[str]:
     """The options that another export like that of `artifact` needs."""
-    from fmnist_edge.export.tasks import options_of
+    from fmnist_edge.exporters.tasks import options_of
 
     batch, contract = artifact.manifest.batch, artifact.contract
     used = contract.preprocessing

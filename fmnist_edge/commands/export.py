@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fmnist_edge.catalog.precisions import Precision
     from fmnist_edge.conversion.job import Job, Outcome
     from fmnist_edge.data.project import Project
-    from fmnist_edge.export.options import Options
+    from fmnist_edge.exporters.options import Options
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -267,6 +267,6 @@ def check_tuning(options: argparse.Namespace, precisions: Sequence[Precision]) -
 
 
 def settings_of(options: argparse.Namespace) -> Options:
-    from fmnist_edge.export.options import Options
+    from fmnist_edge.exporters.options import Options
 
     return Options(options.io, options.per_tensor, options.opset, tuple(options.oldest))

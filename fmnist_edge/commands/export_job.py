@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fmnist_edge.catalog.precisions import Precision
     from fmnist_edge.conversion.job import Job
-    from fmnist_edge.export.options import Options
+    from fmnist_edge.exporters.options import Options
     from fmnist_edge.runtime.images import Fill
 
 __all__ = ["job_for"]
@@ -30,7 +30,7 @@ def as_colour(value: Fill | tuple[float, ...] | float) -> Fill:
 
 def job_for(options: argparse.Namespace, model: str, precisions: Sequence[Precision], settings: Options) -> Job:
     from fmnist_edge.conversion.job import Job
-    from fmnist_edge.export.tasks import TaskOptions
+    from fmnist_edge.exporters.tasks import TaskOptions
 
     return Job(
         model=model,

@@ -88,7 +88,7 @@ def write(options: argparse.Namespace, model: Path, out: Path, labels: Path, cla
 
 def look_at(checkpoint: Checkpoint, options: argparse.Namespace) -> tuple[list[str], list[str]]:
     """What model and images tell, and what they leave open, one line each."""
-    from fmnist_edge.export.contracts import preprocessing_for
+    from fmnist_edge.exporters.contracts import preprocessing_for
 
     decision = preprocessing_for(checkpoint)
     known, questions = output_of(checkpoint)
@@ -107,7 +107,7 @@ def look_at(checkpoint: Checkpoint, options: argparse.Namespace) -> tuple[list[s
 
 def classes_of(checkpoint: Checkpoint) -> int:
     """How many labels the model chooses among; 0 if its outputs are numbers."""
-    from fmnist_edge.export.tasks import task_of
+    from fmnist_edge.exporters.tasks import task_of
     from fmnist_edge.runtime.tasks import BINARY, TENSOR
 
     try:
@@ -130,7 +130,7 @@ def shape_text(checkpoint: Checkpoint) -> str:
 
 def output_of(checkpoint: Checkpoint) -> tuple[list[str], list[str]]:
     """What the model's head tells, and what it leaves open."""
-    from fmnist_edge.export.tasks import task_of
+    from fmnist_edge.exporters.tasks import task_of
     from fmnist_edge.runtime.tasks import BINARY
 
     try:

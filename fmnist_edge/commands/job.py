@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fmnist_edge.artifact import Artifact
-    from fmnist_edge.bench.job import Job
+    from fmnist_edge.benchmark.job import Job
 
 __all__ = ["add_job", "images_of", "images_of_run", "job_of"]
 
@@ -66,8 +66,8 @@ def add_job(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 def job_of(options: argparse.Namespace, engines: Sequence[str], plan_name: str = "quick") -> Job:
     """What the options ask for; on `engines`; `plan_name` where they name no plan."""
     from fmnist_edge.artifact import collect
-    from fmnist_edge.bench import cells, plan
-    from fmnist_edge.bench.job import Job
+    from fmnist_edge.benchmark import cells, plan
+    from fmnist_edge.benchmark.job import Job
 
     found = collect(options.artifacts or [arguments.EXPORTED])
     artifacts = tuple(artifact.path for artifact in found)
@@ -110,7 +110,7 @@ def own_images(options: argparse.Namespace, artifacts: Sequence[Artifact]) -> np
 def images_of_run(options: argparse.Namespace, journal: Path) -> np.ndarray:
     """The images of an interrupted run, by the artifacts that its journal names. Raises what reading it raises."""
     from fmnist_edge.artifact import Artifact
-    from fmnist_edge.bench.journal import artifacts_of
+    from fmnist_edge.benchmark.journal import artifacts_of
 
     try:
         artifacts = [Artifact.open(path) for path in artifacts_of(journal)]

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fmnist_edge.checkpoints import Checkpoint
-    from fmnist_edge.export.calibration_images import Calibration
-    from fmnist_edge.export.reproduce import Recipe, Reproduction
+    from fmnist_edge.exporters.calibration_images import Calibration
+    from fmnist_edge.exporters.reproduce import Recipe, Reproduction
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -58,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from fmnist_edge.commands.reports import Report
-    from fmnist_edge.export.recovery.validation import validation_images_for
-    from fmnist_edge.export.reproduce import Recipe, reproduce
+    from fmnist_edge.exporters.recovery.validation import validation_images_for
+    from fmnist_edge.exporters.reproduce import Recipe, reproduce
 
     report = Report.of(options)
     recipes = [Recipe.read(path) for path in options.manifests]
@@ -108,7 +108,7 @@ def model_of(recipe: Recipe, options: argparse.Namespace) -> Checkpoint:
 
 def calibration_of(recipe: Recipe, options: argparse.Namespace) -> Calibration | None:
     """The images of --calibration, or those that the manifest's seed selects from Fashion-MNIST."""
-    from fmnist_edge.export.calibration_images import calibration_for
+    from fmnist_edge.exporters.calibration_images import calibration_for
 
     used = recipe.manifest.calibration
     if used is None:

@@ -16,9 +16,9 @@ from fmnist_edge.errors import ExportError, InputError, UnavailableError, Unknow
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
     from fmnist_edge.checkpoints import Checkpoint
-    from fmnist_edge.export.calibration_images import Calibration
-    from fmnist_edge.export.contracts import Decision
-    from fmnist_edge.export.findings import Findings
+    from fmnist_edge.exporters.calibration_images import Calibration
+    from fmnist_edge.exporters.contracts import Decision
+    from fmnist_edge.exporters.findings import Findings
     from fmnist_edge.runtime.contract import Contract
 
 __all__ = ["export_all", "inputs_of"]
@@ -101,9 +101,9 @@ def twin_of(precision: Precision, artifact: Artifact, made: Sequence[tuple[Preci
 def inputs_of(job: Job) -> Inputs:
     from fmnist_edge import checkpoints
     from fmnist_edge.data.labelled import read_labelled
-    from fmnist_edge.export.calibration_images import calibration_for, from_labelled
-    from fmnist_edge.export.contracts import contract_for, preprocessing_for
-    from fmnist_edge.export.tasks import task_of
+    from fmnist_edge.exporters.calibration_images import calibration_for, from_labelled
+    from fmnist_edge.exporters.contracts import contract_for, preprocessing_for
+    from fmnist_edge.exporters.tasks import task_of
     from fmnist_edge.runtime.tasks import CLASSIFICATION
 
     checkpoint = checkpoints.load(job.model, folder=Path(job.trained))
@@ -150,7 +150,7 @@ def inputs_of(job: Job) -> Inputs:
 
 def judged(job: Job, inputs: Inputs) -> Findings:
     """Raises InputError for a warning if the job is strict."""
-    from fmnist_edge.export.findings import check_strict, findings_for
+    from fmnist_edge.exporters.findings import check_strict, findings_for
 
     checkpoint = inputs.checkpoint
     calibrated = any(precision.calibrated for precision in job.selected())
@@ -165,7 +165,7 @@ def export_one(
     job: Job, inputs: Inputs, precision: Precision, folder: Path, findings: Findings, progress: Progress
 ) -> tuple[Artifact, JsonObject | None]:
     """Export one precision; returns the artifact and the fields of its Tuning, None without --tune-accuracy."""
-    from fmnist_edge.export.pipeline import export
+    from fmnist_edge.exporters.pipeline import export
 
     if job.tune_accuracy is not None and precision.calibrated and inputs.calibration is not None:
         return export_with_remedies(
@@ -196,9 +196,9 @@ def export_with_remedies(
 ) -> tuple[Artifact, JsonObject]:
     """Export with --tune-accuracy; returns the artifact and the fields of a Tuning."""
     from fmnist_edge.explain.explanation import weakest_layers
-    from fmnist_edge.export.recovery.ladder import LADDER, Attempt
-    from fmnist_edge.export.recovery.tuned import export_tuned
-    from fmnist_edge.export.recovery.validation import validation_images_for
+    from fmnist_edge.exporters.recovery.ladder import LADDER, Attempt
+    from fmnist_edge.exporters.recovery.tuned import export_tuned
+    from fmnist_edge.exporters.recovery.validation import validation_images_for
 
     validation = validation_images_for(inputs.contract, calibration, job.data, own=job.calibration is not None)
 

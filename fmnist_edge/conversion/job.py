@@ -9,9 +9,9 @@ from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.precisions import Precision, get_precision
 from fmnist_edge.errors import FmnistEdgeError
-from fmnist_edge.export.findings import Findings
-from fmnist_edge.export.options import Options
-from fmnist_edge.export.tasks import TaskOptions
+from fmnist_edge.exporters.findings import Findings
+from fmnist_edge.exporters.options import Options
+from fmnist_edge.exporters.tasks import TaskOptions
 from fmnist_edge.runtime.images import Fill
 from fmnist_edge.runtime.preprocess import Levels
 

@@ -17,7 +17,7 @@ from fmnist_edge.checkpoints import find
 from fmnist_edge.conversion.job import Job, Outcome, Tuning
 from fmnist_edge.conversion.suspects import crashing_layer
 from fmnist_edge.errors import CheckpointError, ExportError, FmnistEdgeError
-from fmnist_edge.export.findings import Findings
+from fmnist_edge.exporters.findings import Findings
 from fmnist_edge.files import locked
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.calls import call

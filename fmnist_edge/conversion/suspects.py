@@ -72,7 +72,7 @@ def convert_beginning(request: JsonObject, progress: object) -> list[str]:
 def convert(model: keras.Model, last: keras.layers.Layer, job: Job, precision: Any, images: Any) -> None:
     import keras
 
-    from fmnist_edge.export.lowering import lower
+    from fmnist_edge.exporters.lowering import lower
 
     beginning = keras.Model(model.inputs, last.output, name=model.name)
     lowered = lower(beginning, precision, images)

@@ -19,11 +19,11 @@ from fmnist_edge.explain.graph import LayerGraph
 from fmnist_edge.explain.layers import LayerReport, Progress, compare_layers
 from fmnist_edge.explain.matching import Matching, match
 from fmnist_edge.explain.probe import Probe
-from fmnist_edge.export.batch_norm import fold_batch_norm
-from fmnist_edge.export.exporter import check_room_for
-from fmnist_edge.export.lowering import with_fits, with_lrn
-from fmnist_edge.export.lrn import Fit
-from fmnist_edge.export.recipe import precision_of
+from fmnist_edge.exporters.batch_norm import fold_batch_norm
+from fmnist_edge.exporters.exporter import check_room_for
+from fmnist_edge.exporters.lowering import with_fits, with_lrn
+from fmnist_edge.exporters.lrn import Fit
+from fmnist_edge.exporters.recipe import precision_of
 from fmnist_edge.parity.check import check_origin
 from fmnist_edge.runtime.loading import check_hash, read_whole
 from fmnist_edge.runtime.trial import try_load

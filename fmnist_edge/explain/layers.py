@@ -26,7 +26,7 @@ from fmnist_edge.explain.graph import LayerGraph
 from fmnist_edge.explain.matching import Matching
 from fmnist_edge.explain.metrics import Comparison, Saturation
 from fmnist_edge.explain.probe import Probe
-from fmnist_edge.export.exporter import OpLayers
+from fmnist_edge.exporters.exporter import OpLayers
 from fmnist_edge.runtime.engine import TensorSpec
 
 __all__ = ["CHUNK", "LayerReport", "Progress", "compare_layers"]

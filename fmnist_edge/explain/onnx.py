@@ -10,7 +10,7 @@ import numpy as np
 
 from fmnist_edge.errors import ArtifactError, one_line
 from fmnist_edge.explain.probe import INPUT, OUTPUT, Key, key_counter
-from fmnist_edge.export.onnx_names import names_read_by
+from fmnist_edge.exporters.onnx_names import names_read_by
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.engines.onnx_session import SILENT, import_onnxruntime
 from fmnist_edge.runtime.interface import KEY, read_interface

@@ -14,8 +14,8 @@ from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.checkpoints import load as load_checkpoint
 from fmnist_edge.errors import ArtifactError, InputError
-from fmnist_edge.export.contracts import contradiction
-from fmnist_edge.export.first_layer import first_layer_warning
+from fmnist_edge.exporters.contracts import contradiction
+from fmnist_edge.exporters.first_layer import first_layer_warning
 from fmnist_edge.parity import Gate, ParityReport, compare, gate_for
 from fmnist_edge.parity.check_tensors import check_tensor_artifact, keras_outputs
 from fmnist_edge.parity.elsewhere import Elsewhere, ElsewhereReport, compare_machines

@@ -10,7 +10,7 @@ from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.gates import TENSOR_GATES
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.errors import InputError
-from fmnist_edge.export.several import answers
+from fmnist_edge.exporters.several import answers
 from fmnist_edge.parity.evaluation import Evaluation
 from fmnist_edge.parity.tensors import TensorReport, compare_tensors
 from fmnist_edge.runtime import Contract, Model

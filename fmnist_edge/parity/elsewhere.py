@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from fmnist_edge.aliases import JsonObject
-from fmnist_edge.bench.remote.scores import MachineScores
+from fmnist_edge.benchmark.remote.scores import MachineScores
 from fmnist_edge.catalog.gates import ENGINE_AGREEMENT
 from fmnist_edge.parity.matrix.suite import agreement
 from fmnist_edge.runtime.contract import Contract

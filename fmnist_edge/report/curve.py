@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from fmnist_edge.bench.series import merged
-from fmnist_edge.bench.summary import SAMPLES_FOR_P99
+from fmnist_edge.benchmark.series import merged
+from fmnist_edge.benchmark.summary import SAMPLES_FOR_P99
 
 __all__ = ["Point", "nines", "percentile_curve"]
 

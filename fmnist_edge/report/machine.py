@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fmnist_edge.bench.environment import int8_dot_flags
-from fmnist_edge.bench.results import Result
+from fmnist_edge.benchmark.environment import int8_dot_flags
+from fmnist_edge.benchmark.results import Result
 from fmnist_edge.report.values import clean_text, number
 
 __all__ = ["machine_facts"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fmnist_edge.bench.validity import INVALID, VALID
+from fmnist_edge.benchmark.validity import INVALID, VALID
 from fmnist_edge.catalog.precisions import PRECISIONS
 from fmnist_edge.report.ratios import is_stock, precision_of_ours
 from fmnist_edge.report.runs import Row

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from fmnist_edge.bench.estimates import Estimate, ratio
-from fmnist_edge.bench.results import Verdict
-from fmnist_edge.bench.validity import VALID, judge_ratio
+from fmnist_edge.benchmark.estimates import Estimate, ratio
+from fmnist_edge.benchmark.results import Verdict
+from fmnist_edge.benchmark.validity import VALID, judge_ratio
 from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.catalog.precisions import find_precision
 from fmnist_edge.report.runs import Row

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fmnist_edge.bench import results
-from fmnist_edge.bench.estimates import Estimate, Rounds, estimate, p50s_of
-from fmnist_edge.bench.results import Cell, Result
-from fmnist_edge.bench.tables import unmeasured
-from fmnist_edge.bench.validity import INVALID, VALID, run_reasons
+from fmnist_edge.benchmark import results
+from fmnist_edge.benchmark.estimates import Estimate, Rounds, estimate, p50s_of
+from fmnist_edge.benchmark.results import Cell, Result
+from fmnist_edge.benchmark.tables import unmeasured
+from fmnist_edge.benchmark.validity import INVALID, VALID, run_reasons
 from fmnist_edge.console import track
 from fmnist_edge.errors import FileError
 from fmnist_edge.report.curve import Point, percentile_curve

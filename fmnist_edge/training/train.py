@@ -17,7 +17,7 @@ import numpy as np
 
 from fmnist_edge import checkpoints
 from fmnist_edge.aliases import JsonObject
-from fmnist_edge.bench.environment import cpu_model
+from fmnist_edge.benchmark.environment import cpu_model
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.data.fashion_mnist import Split
 from fmnist_edge.errors import InputError

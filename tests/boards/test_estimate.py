@@ -11,7 +11,7 @@ from support import bench_results as bench
 from support.programs import skip_where, why_it_does_not_run
 
 from fmnist_edge.artifact import Artifact
-from fmnist_edge.bench import results as bench_results
+from fmnist_edge.benchmark import results as bench_results
 from fmnist_edge.boards.emulation import cycles, results
 from fmnist_edge.boards.estimate import calibration, estimates, fitting, measured, tables
 from fmnist_edge.catalog import boards

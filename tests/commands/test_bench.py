@@ -9,7 +9,7 @@ from support.bench_models import write_onnx
 from support.bench_results import cell, result, steady
 
 from fmnist_edge.artifact import Artifact
-from fmnist_edge.bench import environment, overhead, results, suite
+from fmnist_edge.benchmark import environment, overhead, results, suite
 from fmnist_edge.cli import main
 from fmnist_edge.commands import bench
 

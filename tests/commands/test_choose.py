@@ -9,8 +9,8 @@ from support import ROOT
 from support.bench_results import cell, result, steady
 
 from fmnist_edge.artifact import Artifact
-from fmnist_edge.bench import results, spot_check, suite
-from fmnist_edge.bench.loop import reply_to
+from fmnist_edge.benchmark import results, spot_check, suite
+from fmnist_edge.benchmark.loop import reply_to
 from fmnist_edge.cli import main
 from fmnist_edge.report.choice import gather, measure
 from fmnist_edge.runtime.budget import Budget

@@ -16,7 +16,7 @@ from fmnist_edge.commands import extras, reference
 from fmnist_edge.commands.command import Group, commands
 from fmnist_edge.commands.manual import PROGRAM, arguments_of, explained, parser, parser_of
 from fmnist_edge.errors import InputError, UnavailableError, one_line
-from fmnist_edge.export.exporter import export_errors
+from fmnist_edge.exporters.exporter import export_errors
 
 FOLDER = ROOT / "fmnist_edge/commands"
 COMMANDS = {command.name: command for command in commands()}

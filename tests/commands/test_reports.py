@@ -92,8 +92,8 @@ def test_doctor_tests_what_it_can_and_names_the_rest(tmp_path, capsys, monkeypat
 ], ids=lambda line: line[0])  # fmt: skip
 def test_a_missing_engine_is_exit_code_3(command, tmp_path, capsys, monkeypatch):
     hide_onnx_runtime(tmp_path, monkeypatch)
-    monkeypatch.setattr("fmnist_edge.bench.suite.IDLE_S", 0.01)
-    monkeypatch.setattr("fmnist_edge.bench.suite.calibrate", lambda threads: {"threads": {}})
+    monkeypatch.setattr("fmnist_edge.benchmark.suite.IDLE_S", 0.01)
+    monkeypatch.setattr("fmnist_edge.benchmark.suite.calibrate", lambda threads: {"threads": {}})
     path = str(ROOT / "exported/compact_cnn/float32.onnx")
     report = (
         [] if command[0] == "classify" else ["--out" if command[0] == "bench" else "--report", str(tmp_path / "x.json")]

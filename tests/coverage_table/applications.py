@@ -91,9 +91,9 @@ def normalise(model: Any, pixels: np.ndarray) -> None:
 
 
 def compared(checkpoint: Any, precision: Precision, pixels: np.ndarray, folder: Path) -> Verdict:
-    from fmnist_edge.export.calibration_images import Calibration
-    from fmnist_edge.export.contracts import contract_for
-    from fmnist_edge.export.pipeline import export
+    from fmnist_edge.exporters.calibration_images import Calibration
+    from fmnist_edge.exporters.contracts import contract_for
+    from fmnist_edge.exporters.pipeline import export
     from fmnist_edge.runtime.classifier import Classifier
 
     preprocessing = Preprocessing(1.0)  # most of these networks take 0..255 and scale it themselves

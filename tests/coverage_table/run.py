@@ -28,8 +28,8 @@ Row = dict[str, Any]  # a Verdict with "case", "format" and "precision"
 BOUND_S = 120  # for one precision
 WEIGHT_LEVELS = (63, 59, 55)  # seven bits, symmetric; others too, as one rounding alone may be lucky
 HALF = (0.0, 2**-11, 2**-11, 2**-11)  # what float16 makes of a number, at most
-MODULES = ("keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert.interpreter", "fmnist_edge.export.pipeline",
-           "fmnist_edge.export.onnx_precisions", "fmnist_edge.models.layers", "fmnist_edge.checkpoints",
+MODULES = ("keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert.interpreter", "fmnist_edge.exporters.pipeline",
+           "fmnist_edge.exporters.onnx_precisions", "fmnist_edge.models.layers", "fmnist_edge.checkpoints",
            "onnxruntime.quantization", "tensorflow.lite.python.schema_py_generated")  # fmt: skip
 
 
@@ -167,10 +167,10 @@ def exported(
     case: Case, checkpoint: Any, precision: Precision, pixels: np.ndarray, rounded: Rounded, folder: Path
 ) -> Verdict:
     """Calibrated on the images that are compared: the question is whether kernels compute the layer."""
-    from fmnist_edge.export.calibration_images import Calibration
-    from fmnist_edge.export.contracts import contract_for
-    from fmnist_edge.export.pipeline import export
-    from fmnist_edge.export.tasks import TaskOptions
+    from fmnist_edge.exporters.calibration_images import Calibration
+    from fmnist_edge.exporters.contracts import contract_for
+    from fmnist_edge.exporters.pipeline import export
+    from fmnist_edge.exporters.tasks import TaskOptions
     from fmnist_edge.runtime.classifier import Classifier
 
     task = "binary" if checkpoint.model.outputs[0].shape[-1] == 1 else None  # only the scores matter here

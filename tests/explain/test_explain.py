@@ -23,8 +23,8 @@ from fmnist_edge.explain.layers import LayerReport, compare_layers, empty_report
 from fmnist_edge.explain.matching import Match, Matching
 from fmnist_edge.explain.metrics import Saturation
 from fmnist_edge.explain.probe import OUTPUT
-from fmnist_edge.export.calibration_images import Calibration
-from fmnist_edge.export.pipeline import export
+from fmnist_edge.exporters.calibration_images import Calibration
+from fmnist_edge.exporters.pipeline import export
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.preprocess import Preprocessing
 

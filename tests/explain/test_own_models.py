@@ -7,8 +7,8 @@ from support.mobilenet import first_blocks
 from fmnist_edge import checkpoints
 from fmnist_edge.catalog.precisions import select
 from fmnist_edge.explain.explanation import explain
-from fmnist_edge.export.calibration_images import Calibration
-from fmnist_edge.export.pipeline import export
+from fmnist_edge.exporters.calibration_images import Calibration
+from fmnist_edge.exporters.pipeline import export
 from fmnist_edge.runtime import Contract
 
 pytestmark = pytest.mark.slow  # exports dozens of files

@@ -10,7 +10,7 @@ from support import ROOT
 from support.bench_results import during
 
 from fmnist_edge.artifact import Artifact
-from fmnist_edge.bench.validity import judge_rounds
+from fmnist_edge.benchmark.validity import judge_rounds
 from fmnist_edge.cli import main
 from fmnist_edge.errors import FileError, InputError
 from fmnist_edge.explain.profile import child
@@ -44,7 +44,7 @@ class TestPrefixes:
 
     def test_a_prefix_returns_what_later_ops_read(self):
         """The stem's LRN reads the convolution's output at its start and at its end."""
-        from fmnist_edge.export.flatbuffer import unpack
+        from fmnist_edge.exporters.flatbuffer import unpack
 
         found = islice(prefixes((ROOT / "exported/tiny_resnet/int8.tflite").read_bytes()), 4)
         graphs = [unpack(item.content).subgraphs[0] for item in found]

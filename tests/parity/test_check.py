@@ -14,7 +14,7 @@ from fmnist_edge.commands import check as command
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.data.files import read_array
 from fmnist_edge.errors import FileError, GateError, InputError
-from fmnist_edge.export.calibration_images import calibration_for
+from fmnist_edge.exporters.calibration_images import calibration_for
 from fmnist_edge.parity import check as checks
 from fmnist_edge.parity import compare, gate_for
 from fmnist_edge.parity import evaluation as evaluations

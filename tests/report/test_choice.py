@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.bench_results import cell, result, steady
 
-from fmnist_edge.bench.budgets import P50
+from fmnist_edge.benchmark.budgets import P50
 from fmnist_edge.errors import FileError, InputError
 from fmnist_edge.report.choice.evidence import Accuracy, Latency, Run, accuracies, latencies, runs_of_machine
 from fmnist_edge.report.choice.features import feature_lines

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from support.bench_results import cell, result, state, steady
 from support.report_results import CALIBRATION, HOSTILE, bare_cell, entry, family, markup_of, read, saved
 
-from fmnist_edge.bench import results
-from fmnist_edge.bench.series import encode
+from fmnist_edge.benchmark import results
+from fmnist_edge.benchmark.series import encode
 from fmnist_edge.errors import FileError, FmnistEdgeError
 from fmnist_edge.report import markdown, page, runs, summary
 from fmnist_edge.report.curve import percentile_curve

@@ -61,7 +61,7 @@ class TestEnginesThatFail:
         import keras
         import tensorflow as tf
 
-        from fmnist_edge.export.exporter import quiet
+        from fmnist_edge.exporters.exporter import quiet
 
         inputs = keras.Input((28, 28, 1))
         flat = keras.layers.Lambda(lambda x: tf.reshape(x, (1, 784)), output_shape=(784,))(inputs)

@@ -18,9 +18,9 @@ from fmnist_edge import checkpoints
 from fmnist_edge.catalog.precisions import select
 from fmnist_edge.commands.manual import parser
 from fmnist_edge.errors import ArtifactError, ExportError, FmnistEdgeError
-from fmnist_edge.export import onnx_metadata, tflite_metadata
-from fmnist_edge.export.contracts import contract_for
-from fmnist_edge.export.pipeline import export
+from fmnist_edge.exporters import onnx_metadata, tflite_metadata
+from fmnist_edge.exporters.contracts import contract_for
+from fmnist_edge.exporters.pipeline import export
 from fmnist_edge.runtime import Classifier, Contract, Preprocessing, loading
 from fmnist_edge.runtime.embedded import KEY, LARGEST, contract_text, embedded_contract
 from fmnist_edge.runtime.flatbuffer import root

@@ -12,7 +12,7 @@ from fmnist_edge import artifact
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.precisions import PRECISIONS
 from fmnist_edge.errors import ArtifactError
-from fmnist_edge.export.recipe import precision_of
+from fmnist_edge.exporters.recipe import precision_of
 from fmnist_edge.files import json_text
 from fmnist_edge.runtime import Contract
 from fmnist_edge.runtime.engine import TensorSpec

@@ -61,7 +61,7 @@ def test_holds_the_package_and_nothing_else(wheel):
     names = modules_in(wheel)
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fmnist_edge").rglob("*.py")}
     data = {name for name in names if ".data/data/share/fmnist-edge/plans/" in name}
-    inside = ("report/assets", "report/templates", "export/c/kernels", "export/c/templates")
+    inside = ("report/assets", "report/templates", "exporters/c/kernels", "exporters/c/templates")
     folders = [ROOT / "fmnist_edge" / name for name in inside]
     assets = {path.relative_to(ROOT).as_posix() for folder in folders for path in folder.rglob("*") if path.is_file()}
     tables = ("catalog/boards.json", "catalog/tflite_ops.json")

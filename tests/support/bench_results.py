@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fmnist_edge.bench import results
-from fmnist_edge.bench.series import encode
-from fmnist_edge.bench.suite import add_summaries
-from fmnist_edge.bench.validity import judge
+from fmnist_edge.benchmark import results
+from fmnist_edge.benchmark.series import encode
+from fmnist_edge.benchmark.suite import add_summaries
+from fmnist_edge.benchmark.validity import judge
 
 PLAN = {
     "name": "mine", "rounds": 5, "seconds": 5.0, "end_to_end_seconds": 5.0, "min_queries": 1024, "warm_up_runs": 10,

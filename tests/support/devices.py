@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmnist_edge.bench.job import Job
-from fmnist_edge.bench.plan import Plan
-from fmnist_edge.bench.remote.bundle import archive
+from fmnist_edge.benchmark.job import Job
+from fmnist_edge.benchmark.plan import Plan
+from fmnist_edge.benchmark.remote.bundle import archive
 from support import ROOT
 
 ARTIFACT = ROOT / "exported/compact_cnn/int8.tflite"

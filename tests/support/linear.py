@@ -62,7 +62,7 @@ def saved(model: Any) -> bytes:
 def linear_tflite(precision: str, batch: int | None = 1) -> bytes:
     import tensorflow as tf
 
-    from fmnist_edge.export.exporter import quiet
+    from fmnist_edge.exporters.exporter import quiet
 
     model = linear_keras(batch)
     converter = tf.lite.TFLiteConverter.from_keras_model(model)

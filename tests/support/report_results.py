@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from fmnist_edge.bench import results
+from fmnist_edge.benchmark import results
 from fmnist_edge.report import page, runs
 from support.bench_results import cell, result, round_of, steady
 

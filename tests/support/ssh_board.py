@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_edge.bench.remote.detached import LOCK, read_json
+from fmnist_edge.benchmark.remote.detached import LOCK, read_json
 from support import ROOT
 
 UNPACKED = ROOT / "build/sshd"  # by scripts/get-sshd.sh

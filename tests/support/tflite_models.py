@@ -70,7 +70,7 @@ def converted(name: str, precision: str) -> bytes:
     import keras
     import tensorflow as tf
 
-    from fmnist_edge.export.exporter import quiet
+    from fmnist_edge.exporters.exporter import quiet
 
     keras.utils.set_random_seed(9)
     builders = {"windows": windows, "branches": branches, "activations": activations}

@@ -9,9 +9,9 @@ from support.task_models import images, of_images, samples, save, sensor
 from fmnist_edge import checkpoints, cli
 from fmnist_edge.catalog.precisions import get_precision
 from fmnist_edge.errors import ArtifactError, ExportError, InputError
-from fmnist_edge.export.contracts import contract_for, preprocessing_for
-from fmnist_edge.export.pipeline import export
-from fmnist_edge.export.tasks import TaskOptions, task_of
+from fmnist_edge.exporters.contracts import contract_for, preprocessing_for
+from fmnist_edge.exporters.pipeline import export
+from fmnist_edge.exporters.tasks import TaskOptions, task_of
 from fmnist_edge.parity.matrix.suite import agreement
 from fmnist_edge.runtime import Classifier, Contract, Preprocessing
 from fmnist_edge.runtime.manifest import Manifest

@@ -9,14 +9,14 @@ import pytest
 from support.task_models import regression, rows, save, two_by_two, views
 
 from fmnist_edge import checkpoints, cli
-from fmnist_edge.bench.loop import Request, measure, measure_memory
+from fmnist_edge.benchmark.loop import Request, measure, measure_memory
 from fmnist_edge.catalog.gates import TENSOR_GATES, TensorGate
 from fmnist_edge.catalog.precisions import get_precision
 from fmnist_edge.errors import ArtifactError, ExportError, InputError
-from fmnist_edge.export.contracts import contract_for, preprocessing_for
-from fmnist_edge.export.pipeline import export
-from fmnist_edge.export.several import answers
-from fmnist_edge.export.tasks import TaskOptions
+from fmnist_edge.exporters.contracts import contract_for, preprocessing_for
+from fmnist_edge.exporters.pipeline import export
+from fmnist_edge.exporters.several import answers
+from fmnist_edge.exporters.tasks import TaskOptions
 from fmnist_edge.parity.tensors import OutputReport, compare_tensors
 from fmnist_edge.runtime import Classifier, Model
 from fmnist_edge.runtime.manifest import Manifest, manifest_path

@@ -239,8 +239,8 @@ def unreadable(folder: Path, whole: set[tuple[str, str]]) -> list[str]:
 
 
 def readable(path: Path) -> bool:
-    from fmnist_edge.bench import results
-    from fmnist_edge.bench.journal import Journal
+    from fmnist_edge.benchmark import results
+    from fmnist_edge.benchmark.journal import Journal
     from fmnist_edge.errors import FileError
 
     try:

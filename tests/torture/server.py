@@ -40,9 +40,10 @@ PROGRAMS = (sys.executable, "vcgencmd")
 LIBRARIES = ("libnvidia-ml.so.1",)
 MODULES = (
     "ai_edge_litert.interpreter", "h5py", "keras", "onnx", "onnxruntime", "tensorflow.lite.python.schema_py_generated",
-    "tf2onnx", "tqdm", "PIL.Image", "matplotlib.pyplot", "fmnist_edge.commands.explain", "fmnist_edge.export.pipeline",
-    "fmnist_edge.export.onnx_precisions", "fmnist_edge.data.files", "fmnist_edge.explain.explanation",
-    "fmnist_edge.export.recovery.tuned", "fmnist_edge.explain.plot", "fmnist_edge.models.layers",
+    "tf2onnx", "tqdm", "PIL.Image", "matplotlib.pyplot", "fmnist_edge.commands.explain",
+    "fmnist_edge.exporters.pipeline",
+    "fmnist_edge.exporters.onnx_precisions", "fmnist_edge.data.files", "fmnist_edge.explain.explanation",
+    "fmnist_edge.exporters.recovery.tuned", "fmnist_edge.explain.plot", "fmnist_edge.models.layers",
 )  # fmt: skip
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.export.flatbuffer import pack, unpack
+from fmnist_edge.exporters.flatbuffer import pack, unpack
 from torture.bytes_attacks import WORDS, Random
 
 __all__ = ["ATTACKS"]

@@ -101,9 +101,11 @@ def imports_of_onnxruntime():
 def test_every_import_turns_it_off_first():
     found = list(imports_of_onnxruntime())
     assert len(found) > 4
-    # bench/bare.py imports nothing of ours. It runs in children, which get the variable from `child_environment`.
+    # benchmark/bare.py imports nothing of ours. It runs in children, which get the variable from `child_environment`.
     wrong = [
-        item[:2] for item in found if "telemetry.turn_off()" not in item[2] and item[0] != "fmnist_edge/bench/bare.py"
+        item[:2]
+        for item in found
+        if "telemetry.turn_off()" not in item[2] and item[0] != "fmnist_edge/benchmark/bare.py"
     ]
     assert wrong == []
 

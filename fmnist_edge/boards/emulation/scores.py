@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from fmnist_edge.artifact import Artifact
-from fmnist_edge.bench.remote.scores import MachineScores
-from fmnist_edge.bench.suite import save_images
+from fmnist_edge.benchmark.remote.scores import MachineScores
+from fmnist_edge.benchmark.suite import save_images
 from fmnist_edge.boards.emulation import userland
 from fmnist_edge.boards.emulation.suite import Host
 from fmnist_edge.catalog.boards import Core

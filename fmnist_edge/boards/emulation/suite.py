@@ -15,7 +15,7 @@ import numpy as np
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
-from fmnist_edge.bench.suite import save_images
+from fmnist_edge.benchmark.suite import save_images
 from fmnist_edge.boards.emulation import profile, results, userland
 from fmnist_edge.boards.emulation.cycles import cycles_of
 from fmnist_edge.catalog.boards import CORES, Core

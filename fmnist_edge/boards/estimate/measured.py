@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
-from fmnist_edge.bench.results import Cell, Result
+from fmnist_edge.benchmark.results import Cell, Result
 from fmnist_edge.boards.estimate.estimates import Estimate
 from fmnist_edge.boards.estimate.fitting import constant, leave_one_out, mean_error
 from fmnist_edge.catalog.boards import Board

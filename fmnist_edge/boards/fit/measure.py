@@ -162,7 +162,7 @@ def run_in_micro(path: str, progress: object) -> JsonObject:
 
 def run_in_process(request: list[str], progress: object) -> dict[str, int]:
     """Runs in the child: its peak resident size after one inference, in bytes."""
-    from fmnist_edge.bench.loop import peak_rss_bytes
+    from fmnist_edge.benchmark.loop import peak_rss_bytes
 
     name, path = request
     run_once(ENGINES[name].load(path))

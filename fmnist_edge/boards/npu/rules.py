@@ -60,7 +60,7 @@ def why_not(npu: Npu, op: FileOp) -> str:
 
 def ops_of(content: bytes, path: str) -> list[FileOp]:
     """The ops of a `.tflite` file, in graph order. Raises ArtifactError for a file that cannot be read."""
-    from fmnist_edge.export.flatbuffer import unpack
+    from fmnist_edge.exporters.flatbuffer import unpack
 
     try:
         return list(read_ops(unpack(content)))
@@ -69,7 +69,7 @@ def ops_of(content: bytes, path: str) -> list[FileOp]:
 
 
 def read_ops(model: Any) -> Iterator[FileOp]:
-    from fmnist_edge.export.flatbuffer import op_kinds, schema_module
+    from fmnist_edge.exporters.flatbuffer import op_kinds, schema_module
 
     names = {value: name for name, value in vars(schema_module().TensorType).items() if isinstance(value, int)}
     for number, graph in enumerate(model.subgraphs):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_edge.aliases import JsonObject
-from fmnist_edge.bench.loop import prepared, without_gc
+from fmnist_edge.benchmark.loop import prepared, without_gc
 from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.runtime.engine_catalog import ENGINES
 

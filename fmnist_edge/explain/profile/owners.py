@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.checkpoints import Checkpoint
-from fmnist_edge.export.recipe import precision_of
+from fmnist_edge.exporters.recipe import precision_of
 from fmnist_edge.parity.check import check_origin
 
 __all__ = ["owners_in"]

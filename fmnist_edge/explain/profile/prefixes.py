@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fmnist_edge.errors import ArtifactError
-from fmnist_edge.export.flatbuffer import op_kinds, pack, unpack
+from fmnist_edge.exporters.flatbuffer import op_kinds, pack, unpack
 
 __all__ = ["Prefix", "prefixes"]
 

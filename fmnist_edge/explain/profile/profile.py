@@ -12,11 +12,11 @@ import numpy as np
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
-from fmnist_edge.bench import environment
-from fmnist_edge.bench.monitor import Monitor
-from fmnist_edge.bench.results import During, Verdict
-from fmnist_edge.bench.suite import save_images
-from fmnist_edge.bench.validity import judge_rounds
+from fmnist_edge.benchmark import environment
+from fmnist_edge.benchmark.monitor import Monitor
+from fmnist_edge.benchmark.results import During, Verdict
+from fmnist_edge.benchmark.suite import save_images
+from fmnist_edge.benchmark.validity import judge_rounds
 from fmnist_edge.errors import ArtifactError, InputError, UnavailableError
 from fmnist_edge.explain.profile.prefixes import prefixes
 from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for

@@ -12,8 +12,8 @@ import numpy as np
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
-from fmnist_edge.bench import environment
-from fmnist_edge.bench.suite import save_images
+from fmnist_edge.benchmark import environment
+from fmnist_edge.benchmark.suite import save_images
 from fmnist_edge.catalog.gates import ENGINE_AGREEMENT
 from fmnist_edge.errors import InputError
 from fmnist_edge.parity.matrix import cell

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
-from fmnist_edge.bench import results
-from fmnist_edge.bench.budgets import P50, p50_of
-from fmnist_edge.bench.cells import accuracies_of
-from fmnist_edge.bench.comparison import machine_differences
-from fmnist_edge.bench.results import Cell, Result
-from fmnist_edge.bench.validity import VALID, run_reasons
+from fmnist_edge.benchmark import results
+from fmnist_edge.benchmark.budgets import P50, p50_of
+from fmnist_edge.benchmark.cells import accuracies_of
+from fmnist_edge.benchmark.comparison import machine_differences
+from fmnist_edge.benchmark.results import Cell, Result
+from fmnist_edge.benchmark.validity import VALID, run_reasons
 from fmnist_edge.errors import ArtifactError, FileError, InputError
 from fmnist_edge.parity.verdict import ParityVerdict
 from fmnist_edge.report.values import clean_text

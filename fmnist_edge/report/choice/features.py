@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fmnist_edge.aliases import JsonObject
-from fmnist_edge.bench.environment import int8_dot_flags
+from fmnist_edge.benchmark.environment import int8_dot_flags
 from fmnist_edge.report.choice.evidence import Run, latencies
 from fmnist_edge.report.choice.ranking import Candidate, ranked
 from fmnist_edge.report.values import clean_text

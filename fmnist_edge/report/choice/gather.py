@@ -13,12 +13,12 @@ import numpy as np
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
-from fmnist_edge.bench import environment, results
-from fmnist_edge.bench.cells import size_and_sha256
-from fmnist_edge.bench.job import Job
-from fmnist_edge.bench.plan import Plan
-from fmnist_edge.bench.remote.target import Target
-from fmnist_edge.bench.results import Result
+from fmnist_edge.benchmark import environment, results
+from fmnist_edge.benchmark.cells import size_and_sha256
+from fmnist_edge.benchmark.job import Job
+from fmnist_edge.benchmark.plan import Plan
+from fmnist_edge.benchmark.remote.target import Target
+from fmnist_edge.benchmark.results import Result
 from fmnist_edge.console import progress_bar, track
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.parity.check import check

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
-from fmnist_edge.bench import suite
-from fmnist_edge.bench.cells import accuracies_of
-from fmnist_edge.bench.job import Job
-from fmnist_edge.bench.results import Result
+from fmnist_edge.benchmark import suite
+from fmnist_edge.benchmark.cells import accuracies_of
+from fmnist_edge.benchmark.job import Job
+from fmnist_edge.benchmark.results import Result
 from fmnist_edge.errors import ArtifactError, FileError, UnavailableError, one_line
 from fmnist_edge.files import locked, write_json
 from fmnist_edge.parity.check import CheckedArtifact

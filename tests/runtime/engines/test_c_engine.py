@@ -10,7 +10,7 @@ from support.c_compiler import needs_c_compiler
 
 from fmnist_edge.artifact import Artifact, collect
 from fmnist_edge.errors import ArtifactError, InputError, UnavailableError
-from fmnist_edge.export.c.exporter import EXPORTER
+from fmnist_edge.exporters.c.exporter import EXPORTER
 from fmnist_edge.runtime import Classifier
 from fmnist_edge.runtime.folder import pack, read_folder, unpack
 from fmnist_edge.runtime.manifest import Manifest, manifest_path
@@ -122,7 +122,7 @@ class TestRefusals:
             read_folder(folder)
 
     def test_a_folder_is_not_bundled(self, made):
-        from fmnist_edge.bench.remote.bundle import artifact_files
+        from fmnist_edge.benchmark.remote.bundle import artifact_files
 
         with pytest.raises(InputError, match="cannot hold a folder of sources"):
             artifact_files([made.path])

@@ -13,8 +13,8 @@ from support.bench_models import write, write_onnx, write_tflite
 from support.installed import needs
 from support.linear import linear_ncnn
 
-from fmnist_edge.bench import cells, loop, process, results, suite, tables
-from fmnist_edge.bench.plan import Plan
+from fmnist_edge.benchmark import cells, loop, process, results, suite, tables
+from fmnist_edge.benchmark.plan import Plan
 from fmnist_edge.cli import main
 from fmnist_edge.errors import FileError, UnavailableError
 from fmnist_edge.report import runs

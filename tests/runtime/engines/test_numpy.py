@@ -263,7 +263,7 @@ class TestHostileFiles:
         import keras
         import tensorflow as tf
 
-        from fmnist_edge.export.exporter import quiet
+        from fmnist_edge.exporters.exporter import quiet
 
         image = keras.Input(SHAPE, batch_size=1)
         with quiet():

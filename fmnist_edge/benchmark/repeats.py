@@ -1,0 +1,55 @@
+"""The spread between runs of the same thing."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from fmnist_edge.benchmark.estimates import student_t
+from fmnist_edge.benchmark.results import Cell, Result, Round
+from fmnist_edge.benchmark.series import merged, nearest_rank
+from fmnist_edge.benchmark.summary import repeatability
+from fmnist_edge.benchmark.validity import REPEATABILITY
+
+__all__ = ["LEAST_REPEATS", "Key", "between_runs", "key_of", "repeats_of"]
+
+LEAST_REPEATS = 3
+Key = tuple[str, str, str, int, int]
+
+
+def key_of(cell: Cell) -> Key:
+    return cell["artifact"], cell["target"], cell["engine"], cell["threads"], cell["batch"]
+
+
+def between_runs(
+    a: Sequence[Round], b: Sequence[Round], name: str, percentile: int, repeats: Sequence[Cell] = ()
+) -> float:
+    """The largest difference to expect between two runs of the same thing, as a share, at 95 %.
+
+    Of LEAST_REPEATS runs or more: Student's t times √2 standard deviations of their percentiles, in logarithms. Else
+    what the two runs state, see `summary.repeatability`. That knows only what varies within a run, so it counts as no
+    less than what the protocol promises of two runs, `validity.REPEATABILITY`.
+    """
+    if len(repeats) >= LEAST_REPEATS:
+        logs = [math.log(percentile_of(cell["rounds"], name, percentile)) for cell in repeats]
+        return math.expm1(student_t(len(logs) - 1) * math.sqrt(2) * statistics.stdev(logs))
+    stated = []
+    for rounds in (a, b):
+        of_rounds = [percentile_of([part], name, percentile) for part in rounds]
+        stated.append(repeatability(of_rounds) or REPEATABILITY)
+    return max(REPEATABILITY, *stated)
+
+
+def percentile_of(rounds: Sequence[Round], name: str, percentile: int) -> float:
+    windows = [window for part in rounds for window in part[name]["windows"]]  # type: ignore[literal-required]
+    return nearest_rank(*merged(windows), percentile)
+
+
+def repeats_of(cell: Cell | None, repeats: Sequence[Result]) -> list[Cell]:
+    """The cell itself, and the same file on the same engine in the other runs."""
+    if cell is None or cell["sha256"] is None or not cell["rounds"]:
+        return []
+    same = ("sha256", "engine_version")
+    found = [item for result in repeats for item in result["cells"] if key_of(item) == key_of(cell) and item["rounds"]]
+    return [cell, *(item for item in found if all(item[key] == cell[key] for key in same))]  # type: ignore[literal-required]

@@ -1,0 +1,93 @@
+"""The steps of a C model as they are collected: structures, arrays, calls and the kernels that they need."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fmnist_edge.exporters.c.graph import Graph, Value
+from fmnist_edge.exporters.c.memory import Memory, View
+
+__all__ = ["KERNELS", "Fields", "Program", "Step"]
+
+KERNELS = Path(__file__).parent / "kernels"
+Fields = Mapping[str, "int | str"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A structure `name` of type `kind` with the text of its fields; "" for a step without one."""
+
+    name: str
+    kind: str
+    fields: Fields
+
+
+@dataclass
+class Program:
+    """The whole model. `kernels`: files of `kernels/`, in the order of their use. `arrays`: of constants, by name."""
+
+    graph: Graph
+    memory: Memory
+    prefix: str
+    kernels: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def need(self, *names: str) -> None:
+        self.kernels += [name for name in names if name not in self.kernels]
+
+    def array(self, what: str, values: np.ndarray) -> str:
+        """The name of a constant array of int8, uint8 or int32; equal arrays are stored once."""
+        for name, other in self.arrays.items():
+            if other.dtype == values.dtype and np.array_equal(other, values):
+                return name
+        name = f"{self.prefix}_{what}_{len(self.arrays)}"
+        self.arrays[name] = values
+        return name
+
+    def step(self, kind: str, fields: Fields) -> str:
+        """The address of a new structure."""
+        for step in self.steps:
+            if (step.kind, step.fields) == (kind, fields):
+                return f"&{step.name}"
+        self.steps.append(Step(f"step_{len(self.steps)}", kind, ordered(kind, fields)))
+        return f"&{self.steps[-1].name}"
+
+    def call(self, function: str, *arguments: str | int) -> None:
+        self.calls.append(f"{function}({', '.join(map(str, arguments))});")
+
+    def value(self, number: int) -> Value:
+        return self.graph.values[number]
+
+    def view(self, number: int) -> View:
+        return self.memory.view(self.graph.values[number])
+
+    def at(self, number: int, further: int = 0) -> str:
+        """The address of a value's first activation, and `further` ones after it."""
+        return f"at + {self.view(number).offset + further}"
+
+
+@functools.cache
+def field_names(kind: str) -> tuple[str, ...]:
+    """The fields of a structure, as its header declares them."""
+    for path in sorted(KERNELS.glob("*.h")):
+        found = re.search(rf"typedef struct {{([^}}]*)}} {kind};", path.read_text())
+        if found:
+            text = re.sub(r"/\*.*?\*/", "", found[1], flags=re.DOTALL)
+            declared = re.findall(r"(?:const )?\w+_t\s+([^;]+);", text)
+            return tuple(re.sub(r"[*\s]|\[.*?\]", "", name) for line in declared for name in line.split(","))
+    raise KeyError(kind)
+
+
+def ordered(kind: str, fields: Fields) -> Fields:
+    names = field_names(kind)
+    if set(names) != set(fields):
+        raise KeyError(f"{kind} has {names}, got {tuple(fields)}")
+    return {name: fields[name] for name in names}
