@@ -23,6 +23,7 @@ from fmnist_edge.runtime.preprocess import Preprocessing
 __all__ = ["APPLICATIONS", "Application", "application_precisions", "run_application"]
 
 CLASSES = 7
+BOUND_S = 1200  # for one precision of one network
 CORRELATION = 0.5  # of int8's scores with Keras's; less is a fault. Untrained networks amplify rounding
 FAMILIES = {
     "ConvNeXtTiny": 32, "DenseNet121": 32, "EfficientNetB0": 32, "EfficientNetV2B0": 32, "InceptionResNetV2": 75,
@@ -54,7 +55,7 @@ def run_application(application: Application, wanted: Sequence[Precision]) -> li
     """A row for each precision, each in a child of its own: the networks are large."""
     rows = []
     for precision in wanted:
-        found, ending = in_child(lambda write, item=precision: attempt(application, item, write))
+        found, ending = in_child(lambda write, item=precision: attempt(application, item, write), BOUND_S)
         rows += found or [row_of(application, precision, ending)]
     return rows
 

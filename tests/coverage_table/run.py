@@ -61,8 +61,8 @@ def row_of(case: Case, precision: Precision, verdict: Verdict) -> Row:
     return {"case": case.id, "format": precision.format, "precision": precision.name, **asdict(verdict)}
 
 
-def in_child(work: Callable[[Callable[[Row], None]], None]) -> tuple[list[Row], Verdict]:
-    """The rows that a forked child wrote, and what became of it if it died before its last."""
+def in_child(work: Callable[[Callable[[Row], None]], None], bound_s: int = BOUND_S) -> tuple[list[Row], Verdict]:
+    """The rows that a forked child wrote, and what became of it if it died or was silent for `bound_s` seconds."""
     read, write = os.pipe()
     child = os.fork()
     if not child:
@@ -75,23 +75,23 @@ def in_child(work: Callable[[Callable[[Row], None]], None]) -> tuple[list[Row], 
         finally:
             os._exit(code)
     os.close(write)
-    content, hung = drained(read, child)
+    content, hung = drained(read, child, bound_s)
     _, status = os.waitpid(child, 0)
     rows = [json.loads(line) for line in content.splitlines() if line.endswith(b"}")]
     code = os.waitstatus_to_exitcode(status)
     if hung:
-        return rows, Verdict("hang", f"no answer in {BOUND_S} s")
+        return rows, Verdict("hang", f"no answer in {bound_s} s")
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return rows, Verdict("crash", name)
 
 
-def drained(read: int, child: int) -> tuple[bytes, bool]:
-    """All that the child writes, and whether it had to be killed: BOUND_S without a word."""
+def drained(read: int, child: int, bound_s: int) -> tuple[bytes, bool]:
+    """All that the child writes, and whether it had to be killed: `bound_s` seconds without a word."""
     import select as system
 
     content, hung = b"", False
     while True:
-        if not system.select([read], [], [], BOUND_S)[0]:
+        if not system.select([read], [], [], bound_s)[0]:
             hung = True
             os.kill(child, signal.SIGKILL)
             break
