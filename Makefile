@@ -11,6 +11,8 @@ LIMIT ?= 500
 MODELS := tiny_resnet tiny_googlenet
 # Two processes on two cores: were each to take both, they would wait for one another.
 ALONE := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+# Tests start hundreds of processes, which are faster with compiled modules.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(ALONE) $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 OLD := $(VENV)-tflite-runtime
 OLD_READY := $(OLD)/.ready

@@ -100,9 +100,10 @@ KINDS = (
     "same", "valid strided", "grouped", "depthwise", "separable", "transposed", "dense", "dense on pixels",
     "no arithmetic",
 )  # fmt: skip
+MORE = ("valid strided", "grouped", "separable", "dense on pixels", "no arithmetic")  # of kinds that others show
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(it, marks=[pytest.mark.slow] if it in MORE else []) for it in KINDS])
 def test_layers_are_as_counted_by_hand_in_keras_tflite_and_onnx(tmp_path, kind):
     import tensorflow as tf
     import tf2onnx

@@ -45,10 +45,8 @@ def table(name):
     return {**kinds(k), **(keras_2_kinds(k) if name == "tf_keras" else keras_3_kinds(k))}
 
 
+SLOW = ("tf_keras",)  # files/ has what it wrote, and test_other_writers reads it
 CASES = [(name, kind) for name in FORMS for kind in table(name)]
-HEAVY = {
-    ("tf_keras", kind) for kind in ("recurrent", "many layers", "shared twice", "augmentation", "partly frozen base")
-}
 SLOW_TO_WRITE = {("recurrent", "saved")}  # files/tf-keras has such a one, its graph left out
 
 
@@ -72,7 +70,7 @@ def quiet():
 
 @pytest.mark.parametrize(
     "name, kind",
-    [pytest.param(*case, marks=[pytest.mark.slow] if case in HEAVY else []) for case in CASES],
+    [pytest.param(*case, marks=[pytest.mark.slow] if case[0] in SLOW else []) for case in CASES],
     ids=lambda value: value.replace(" ", "_"),
 )
 def test_a_model_of_each_kind_answers_as_it_did(name, kind, folder, ours):

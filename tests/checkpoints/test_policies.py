@@ -40,7 +40,7 @@ def made(k, policy):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", [pytest.param("tf_keras", marks=pytest.mark.slow), "keras"])
 def test_a_policy_of_training_leaves_what_float32_answers(name, policy, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

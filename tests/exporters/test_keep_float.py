@@ -31,7 +31,9 @@ class TestTFLite:
         ("layer", "kind", "part_of_name"),
         [
             ("dense", "FULLY_CONNECTED", "/dense_1/"),
-            ("dense_1", "FULLY_CONNECTED", "/dense_1_2/"),  # TensorFlow's number for the layer, not for `dense`
+            pytest.param(  # TensorFlow's number for the layer, not for `dense`
+                "dense_1", "FULLY_CONNECTED", "/dense_1_2/", marks=pytest.mark.slow
+            ),
             pytest.param("scores", "FULLY_CONNECTED", "Call", marks=pytest.mark.slow),  # named after the signature
             ("batch_normalization", "CONV_2D", "/conv2d_1/"),  # folded into it
             pytest.param("add", "ADD", "/add_", marks=pytest.mark.slow),

@@ -84,7 +84,12 @@ RECURRENT = {
 }
 
 
-@pytest.mark.parametrize("kind", RECURRENT)
+QUICK = ("GRU", "LSTM", "cells")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in QUICK else [pytest.mark.slow]) for kind in RECURRENT]
+)
 def test_a_recurrent_layer(kind):
     """Their loops use tensors of the graph around them by name."""
     model = model_of(RECURRENT[kind])

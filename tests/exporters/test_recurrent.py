@@ -32,7 +32,13 @@ def model_of(layer, steps=5):
     return Sequential([Input((steps, 3)), layer, layers.Flatten(), layers.Dense(2)])
 
 
-@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+QUICK = ("gru", "lstm, backwards")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [pytest.param(MAKERS[it], id=it, marks=[] if it in QUICK else [pytest.mark.slow]) for it in MAKERS],
+)
 def test_an_unrolled_layer_computes_the_same_without_a_loop(make):
     model = model_of(make())
     lowered = lower(model, INT8, np.zeros((1, 5, 3), np.float32)).model

@@ -26,10 +26,10 @@ class TestTrial:
         [
             (".tflite", None),
             (".onnx", None),
-            pytest.param(".tflite", "openvino", marks=needs("openvino")),
-            pytest.param(".onnx", "openvino", marks=needs("openvino")),
-            pytest.param(".ncnn", "ncnn", marks=needs("ncnn")),
-            pytest.param(".mnn", "mnn", marks=needs("MNN")),
+            pytest.param(".tflite", "openvino", marks=[needs("openvino"), pytest.mark.slow]),
+            pytest.param(".onnx", "openvino", marks=[needs("openvino"), pytest.mark.slow]),
+            pytest.param(".ncnn", "ncnn", marks=[needs("ncnn"), pytest.mark.slow]),
+            pytest.param(".mnn", "mnn", marks=[needs("MNN"), pytest.mark.slow]),
             pytest.param(".keras", "keras-predict", marks=pytest.mark.slow),  # each child imports TensorFlow
         ],
     )

@@ -26,6 +26,7 @@ from fmnist_edge.runtime.engines.numpy.program import program_of
 from fmnist_edge.runtime.flatbuffer import RefusedError, root
 
 SHIPPED = ROOT / "exported"
+QUICK = ("compact_cnn", "tiny_resnet_edge")
 int32 = st.integers(-(1 << 31), (1 << 31) - 1)
 
 
@@ -97,7 +98,13 @@ class TestAgainstReferenceKernels:
                 scores[engine] = classifier.scores(test.images)
         assert np.array_equal(*scores.values())
 
-    @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*/int8.tflite")), ids=lambda path: path.parent.name)
+    @pytest.mark.parametrize(
+        "path",
+        [
+            pytest.param(path, id=path.parent.name, marks=[] if path.parent.name in QUICK else [pytest.mark.slow])
+            for path in sorted(SHIPPED.glob("*/int8.tflite"))
+        ],
+    )
     def test_shipped_files(self, path):
         from fmnist_edge.data import fashion_mnist
 
