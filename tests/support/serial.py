@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 OUTPUT = pytest.StashKey[dict[str, Any]]()
+# Files that take minutes when slow tests run. They start first, so that no process is left with one at the end.
+LONGEST = ("tests/torture/", "tests/coverage_table/", "tests/explain/test_own_models.py")
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -22,6 +24,7 @@ def is_worker(config: pytest.Config) -> bool:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A worker keeps what may run beside others, and tells the process that started it what is left."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
     if is_worker(config):
         serial = [item for item in items if item.get_closest_marker("serial")]
         config.workeroutput["serial"] = [item.nodeid for item in serial]
