@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from fmnist_edge.errors import ExportError, one_line
 from fmnist_edge.exporters.layer_names import LayerNames, operation_names
 from fmnist_edge.exporters.onnx_handlers import handlers
-from fmnist_edge.exporters.onnx_names import all_nodes
+from fmnist_edge.exporters.onnx_names import all_nodes, subgraphs
+from fmnist_edge.exporters.onnx_repair import set_nodes
 from fmnist_edge.exporters.several import answers, converted_names, has_several
 from fmnist_edge.exporters.tracing import operation_scopes
 
@@ -58,7 +59,37 @@ def float_model(model: keras.Model, batch: int | None, opset: int) -> onnx.Model
     for node in all_nodes(proto.graph):
         if node.op_type == "Resize":
             modernise_resize(node)
+    for graph in (proto.graph, *(body for node in all_nodes(proto.graph) for _, body in subgraphs(node))):
+        keep_zeros_before_max_pool(graph)
     return proto
+
+
+def keep_zeros_before_max_pool(graph: onnx.GraphProto) -> None:
+    """Put a Concat of one tensor before a MaxPool of padded values, where the maximum may be a zero of the padding.
+
+    ONNX Runtime (1.31 too) gives the padding of a Pad to the MaxPool behind it, which pads with -infinity. Values below
+    zero then win over the zeros. Behind a Relu both are the same, and the faster form stays.
+    """
+    from onnx import helper
+
+    makers = {name: node for node in graph.node for name in node.output}
+
+    def maker(node: onnx.NodeProto) -> onnx.NodeProto | None:
+        found = makers.get(node.input[0])
+        return maker(found) if found is not None and found.op_type == "Transpose" else found
+
+    nodes = []
+    for node in graph.node:
+        pad = maker(node) if node.op_type == "MaxPool" else None
+        if pad is not None and pad.op_type == "Pad":
+            source = maker(pad)
+            if source is None or source.op_type != "Relu":
+                kept = f"{node.input[0]}/zeros"
+                nodes.append(helper.make_node("Concat", [node.input[0]], [kept], name=f"{node.name}/zeros", axis=0))
+                node.input[0] = kept
+        nodes.append(node)
+    if len(nodes) > len(graph.node):
+        set_nodes(graph, nodes)
 
 
 def modernise_resize(node: onnx.NodeProto) -> None:

@@ -235,6 +235,44 @@ def test_what_tf2onnx_lacks_or_gets_wrong(kind, capfd):
     assert "deprecated" not in capfd.readouterr().err
 
 
+def zeros_before_pooling(kind):
+    from keras import layers
+
+    def negative(x):
+        return x - 1.5
+
+    return {
+        "2D": lambda x: layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(layers.Conv2D(3, 1)(negative(x)))),
+        "2D, channels first": lambda x: layers.MaxPooling2D(2, data_format="channels_first")(
+            layers.ZeroPadding2D(((1, 0), (0, 1)), data_format="channels_first")(negative(x))
+        ),
+        "1D": lambda x: layers.MaxPooling1D(2)(layers.ZeroPadding1D(1)(layers.Reshape((8, -1))(negative(x)))),
+        "3D": lambda x: layers.MaxPooling3D(2)(layers.ZeroPadding3D(1)(layers.Reshape((8, 4, 2, -1))(negative(x)))),
+        "average": lambda x: layers.AveragePooling2D(3, 2)(layers.ZeroPadding2D(1)(negative(x))),
+        "two readers": lambda x: layers.add([
+            layers.MaxPooling2D(2)(padded := layers.ZeroPadding2D(1)(negative(x))), layers.AveragePooling2D(2)(padded)
+        ]),
+        "behind ReLU": lambda x: layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(layers.ReLU()(x - 0.5))),
+    }[kind]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["2D", "2D, channels first", "1D", "3D", "average", "two readers", "behind ReLU"])
+def test_padded_zeros_can_be_the_maximum(kind):
+    """ONNX Runtime's pad fusion makes them -infinity."""
+    model = model_of(zeros_before_pooling(kind))
+    content = convert(model)
+    assert_same(model, content)
+    assert ("Concat" in {node.op_type for node in graph_of(content).node}) == (
+        kind not in ("1D", "average", "behind ReLU")
+    )
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_padded_zeros_in_fewer_bits(precision):
+    model = model_of(zeros_before_pooling("2D"))
+    assert_same(model, convert(model, precision), 0.05)
+
+
 def captured_tensor(x):
     return captured("operation")(x)
 
