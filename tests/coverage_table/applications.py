@@ -27,8 +27,6 @@ __all__ = ["APPLICATIONS", "Application", "application_precisions", "run_applica
 CLASSES = 7
 BOUND_S = 1200  # for one precision of one network
 MARGIN = 0.2  # by how much scores may correlate less with Keras's than those of int8 simulated in Keras
-    0.3  # of int8's scores with Keras's; less is a fault. Untrained networks amplify rounding: ResNet50 keeps 0.5
-)
 FAMILIES = {
     "ConvNeXtTiny": 32, "DenseNet121": 32, "EfficientNetB0": 32, "EfficientNetV2B0": 32, "InceptionResNetV2": 75,
     "InceptionV3": 75, "MobileNet": 32, "MobileNetV2": 32, "MobileNetV3Large": 32, "MobileNetV3Small": 32,
