@@ -31,7 +31,8 @@ def check_answers(
 ) -> None:
     """Raises ExportError when a file in float gives other scores than the Keras model.
 
-    Files with integers differ by their quantisation, which `fmnist-edge check` judges; they are not compared.
+    Files with integers differ by their quantisation, which `fmnist-edge check` judges. Here they must only depend on
+    the image where the Keras model's answer does.
 
     Args:
         golden: the file's golden vectors: images and the file's scores.
@@ -39,10 +40,11 @@ def check_answers(
         batch: images per call of the file; None for any number.
     """
     limit = LIMITS.get(precision.kind)
-    if limit is None:
-        return
     images = contract.preprocessing.apply(golden.images, contract.input_shape)
     fixed = model.inputs[0].shape[0]
+    if limit is None:
+        check_not_constant(golden, keras_scores(model, images, golden.scores, fixed or len(images)), precision)
+        return
     difference, largest = difference_at(model, images, golden.scores, fixed or len(images))
     if not difference <= limit * largest and batch and not fixed:  # NaN too
         # Most models treat each image by itself, and answer fastest at once. One that does not, such as a flip of the
@@ -61,16 +63,35 @@ def check_answers(
         )
 
 
+def check_not_constant(golden: Golden, expected: np.ndarray | None, precision: Precision) -> None:
+    """Raises ExportError when the file has the same scores for images that Keras puts into several classes."""
+    if expected is None or expected.shape[-1] < 2 or len(np.unique(expected.argmax(axis=-1))) < 2:
+        return
+    if (golden.scores == golden.scores[0]).all():
+        keep = ", or keep layers in float with --keep-float" if precision.selective else ""
+        raise ExportError(
+            f"the {precision.format} {precision.name} file gives the same scores for every image, and the Keras model "
+            f"does not: its values are too small or too far apart for integers; choose float32 or dynamic_int8{keep}"
+        )
+
+
 def difference_at(model: keras.Model, images: np.ndarray, scores: np.ndarray, size: int) -> tuple[float, float]:
     """The largest difference of a score and the largest score of Keras, in batches of `size` images.
 
     The difference is infinite if Keras cannot compute such a batch, or gives another number of scores.
     """
+    expected = keras_scores(model, images, scores, size)
+    if expected is None:
+        return np.inf, 0.0
+    return float(np.abs(scores - expected).max()), float(np.abs(expected).max())
+
+
+def keras_scores(model: keras.Model, images: np.ndarray, scores: np.ndarray, size: int) -> np.ndarray | None:
+    """Keras's scores in the shape of the file's, in batches of `size` images; None if it does not give as many."""
     try:
         expected = np.concatenate([np.asarray(model(batch, training=False)) for (batch,) in batches(images, size)])
     except Exception:  # Keras layers raise anything
-        return np.inf, 0.0
+        return None
     if expected.size < scores.size:
-        return np.inf, 0.0
-    expected = expected.reshape(-1, *scores.shape[1:])[: len(scores)]
-    return float(np.abs(scores - expected).max()), float(np.abs(expected).max())
+        return None
+    return expected.reshape(-1, *scores.shape[1:])[: len(scores)]

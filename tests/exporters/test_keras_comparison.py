@@ -74,6 +74,20 @@ def test_integer_files_are_not_compared():
     check_answers(golden(model, 1.0), model, CONTRACT, get_precision("onnx", "int8"))
 
 
+def test_an_integer_file_that_answers_every_image_alike_is_refused(own, tmp_path):
+    model, precision = model_of(), get_precision("tflite", "int8")
+    exact = golden(model)
+    assert len(set(exact.scores.argmax(axis=1))) > 1
+    constant = Golden(IMAGES, np.repeat(exact.scores[:1], 5, axis=0), 1e-4, "test")
+    with pytest.raises(ExportError, match=r"the same scores for every image.*--keep-float"):
+        check_answers(constant, model, CONTRACT, precision)
+    model.set_weights(
+        [weight * 1e-6 * (weight.ndim > 1) for weight in model.get_weights()]
+    )  # TensorFlow Lite's int8 is constant
+    with pytest.raises(ExportError, match="the tflite int8 file gives the same scores"):
+        export(own(model), precision, CONTRACT, tmp_path, calibration=IMAGES, golden_images=IMAGES)
+
+
 @pytest.fixture
 def own(tmp_path):
     def load(model):
