@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.commands.job import images_of
+from fmnist_edge.commands.job import own_images as bench_images
+from fmnist_edge.commands.project import CHECK, by_project
 from fmnist_edge.console import table
 from fmnist_edge.errors import GateError, InputError
 from fmnist_edge.runtime.engine_catalog import CPU, engines_on, shipped
@@ -18,7 +18,7 @@ from fmnist_edge.runtime.engine_catalog import CPU, engines_on, shipped
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
     from fmnist_edge.benchmark.remote.target import Target
-    from fmnist_edge.report.choice.gather import Choice, Gathered
+    from fmnist_edge.report.choice.gather import Choice
     from fmnist_edge.report.choice.ranking import Candidate
     from fmnist_edge.runtime.budget import Budget
 
@@ -29,7 +29,6 @@ PARITY = (Path("reports/parity.json"), Path("reports/parity-choose.json"))  # th
 MACHINE = ("device", "cpu", "cpu_flags", "packages")
 HEADER = ["file", "engine", "p50 µs [95 %]", "valid", "kB", "accuracy %", "Δ Keras pp"]
 NONE = "–"
-FEW_IMAGES = 10_000
 
 HELP = Help(
     group=Group.MEASURE,
@@ -142,14 +141,18 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge.artifact import collect
     from fmnist_edge.commands.reports import Report
     from fmnist_edge.report.choice.features import feature_lines
-    from fmnist_edge.report.choice.gather import gather
+    from fmnist_edge.report.choice.gather import gather, together
     from fmnist_edge.report.choice.ranking import ranked
+    from fmnist_edge.report.choice.remarks import remarks
 
     refuse_unused(options)
     budget = budget_of(options)
     report = Report.of(options)
     artifacts = collect(options.artifacts)
-    gathered = gather(choice_of(options, budget, artifacts))
+    # Each model with its own data, by the project file beside it.
+    groups = by_project(options, artifacts, CHECK)
+    own = options.images is not None
+    gathered = together([gather(choice_of(given, budget, group, own_images=own)) for given, group in groups])
     kept = ranked([item for item in gathered.candidates if not item.reasons(budget)], budget)
     fallen = [item for item in gathered.candidates if item.reasons(budget)]
     notes = [*feature_lines(kept or fallen, gathered.machine, gathered.runs, budget), *remarks(gathered, kept, budget)]
@@ -177,8 +180,6 @@ def refuse_unused(options: argparse.Namespace) -> None:
         raise InputError(f"--{'on' if options.on else 'fresh'}: cannot be used with --results, which measures nothing")
     if options.ssh_config and not options.on:
         raise InputError("--ssh-config: cannot be used without --on; leave it out")
-    if options.images and options.labels is None:
-        raise InputError("--images needs --labels: without classes there is no accuracy")
     if options.images and options.parity:
         raise InputError("--parity: cannot be used with --images, on which accuracies are measured; leave one out")
 
@@ -204,7 +205,9 @@ def budget_of(options: argparse.Namespace) -> Budget:
     return read
 
 
-def choice_of(options: argparse.Namespace, budget: Budget, artifacts: Sequence[Artifact]) -> Choice:
+def choice_of(
+    options: argparse.Namespace, budget: Budget, artifacts: Sequence[Artifact], *, own_images: bool
+) -> Choice:
     from fmnist_edge.benchmark import plan
     from fmnist_edge.parity.evaluation import evaluation_of
     from fmnist_edge.report.choice.gather import Choice
@@ -220,10 +223,16 @@ def choice_of(options: argparse.Namespace, budget: Budget, artifacts: Sequence[A
         reports=[options.parity] if options.parity else [path for path in PARITY if path.exists()],
         keep=PARITY[-1],
         evaluation=lambda: evaluation_of(
-            first.contract, options.images, options.labels, options.limit, options.data, skip_bad=options.skip_bad
+            first.contract,
+            options.images,
+            options.labels,
+            options.limit,
+            options.data,
+            skip_bad=options.skip_bad,
+            of=str(first.path),
         ),
-        own_images=options.images is not None,
-        bench_images=lambda: images_of(options, first.path),
+        own_images=own_images,
+        bench_images=lambda: bench_images(options, artifacts),
         trained=options.trained,
         reference=options.reference,
         results=options.results,
@@ -265,35 +274,6 @@ def row(item: Candidate, budget: Budget) -> list[str]:
 
 def short(item: Candidate) -> str:
     return "/".join(Path(item.artifact).parts[-2:])
-
-
-def remarks(gathered: Gathered, kept: Sequence[Candidate], budget: Budget) -> list[str]:
-    """What a reader must know about the figures: how old they are, of which machine, on which images."""
-    latencies = [best for item in kept if (best := item.best(budget))]
-    lines = []
-    if latencies and gathered.machine is not None:
-        from fmnist_edge.report.values import clean_text
-
-        days = sorted({item.measured[:10] for item in latencies})
-        threads = f"{latencies[0].threads} thread{'s' * (latencies[0].threads > 1)}"
-        when = " to ".join(dict.fromkeys([days[0], days[-1]]))
-        where = clean_text(gathered.machine.get("device"))
-        lines.append(f"latency: on {where}, {threads}, measured {when}; files with overlapping intervals come by size")
-        if not all(item.valid for item in latencies):
-            lines.append("latency: some are INVALID; `fmnist-edge report` says why")
-        if any(item.batch > 1 for item in latencies):
-            lines.append("latency: of one call; some of these files take more than one image a call")
-    images = sorted({f"{item.accuracy.images:,} images of {item.accuracy.source}" for item in kept if item.accuracy})
-    if images:
-        lines.append(f"accuracy: on {'; on '.join(images)}{', which do not compare' * (len(images) > 1)}{doubt(kept)}")
-    return lines
-
-
-def doubt(kept: Sequence[Candidate]) -> str:
-    """The end of a line about accuracies on few images: how well the least known one is known, at 95 %."""
-    known = [item.accuracy for item in kept if item.accuracy and item.accuracy.images < FEW_IMAGES]
-    widths = [1.96 * math.sqrt(item.accuracy * (1 - item.accuracy) / max(item.images, 1)) for item in known]
-    return f"; these are few, and an accuracy is known to ±{max(widths) * 100:.1f} pp only" if widths else ""
 
 
 def budgets_written(artifacts: Sequence[Artifact], kept: Sequence[Candidate], budget: Budget) -> list[str]:

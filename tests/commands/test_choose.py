@@ -101,7 +101,6 @@ class TestChoose:
             (["--max-size", "1MB", "--fresh"], "--fresh: cannot be used with --results"),
             (["--max-size", "1MB", "--on", "x"], "--on: cannot be used with --results"),
             (["--max-size", "1MB", "--ssh-config", "x"], "--ssh-config: cannot be used without --on"),
-            (["--max-size", "1MB", "--images", "x.npy"], "--images needs --labels"),
             (["--max-size", "1MB", "--budget", "budget.toml"], "--max-size: cannot be used with --budget"),
             (["--max-size", "1MB", "--plan", "none"], "unknown plan 'none'"),
         ],

@@ -187,3 +187,15 @@ def test_from_init_to_check_without_a_flag(tmp_path, monkeypatch, capsys):
     assert main(["matrix", "exported", "--engine", "litert", "--engine", "numpy"]) == 0
     out = capsys.readouterr().out
     assert "40 images of first.npy" in out and "8 images (second)" in out
+    # Classes from the folders: `choose` measures each model's accuracy on its own images.
+    for name in ("first", "second"):
+        file = Path("exported", name, FILE)
+        file.write_text(file.read_text().replace(f"{name}.npy", name))
+    quick = ["--plan", "tiny.toml", "--min-accuracy", "2"]
+    fast = ("rounds = 5", "min_queries = 5", "warm_up_runs = 1", "threads = [1]")
+    Path("tiny.toml").write_text("\n".join([*fast, "seconds = 0\nend_to_end_seconds = 0\nwarm_up_seconds = 0\n"]))
+    assert main(["choose", "exported", *quick]) == 0
+    out = capsys.readouterr().out
+    assert "12 images of second" in out and "first/int8.tflite    | it failed its parity check" in out  # by chance
+    assert main(["choose", "exported/first", "--images", "first.npy", *quick]) == 2
+    assert "first.npy: no classes, so there is no accuracy" in capsys.readouterr().err

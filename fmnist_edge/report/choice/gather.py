@@ -20,7 +20,7 @@ from fmnist_edge.benchmark.plan import Plan
 from fmnist_edge.benchmark.remote.target import Target
 from fmnist_edge.benchmark.results import Result
 from fmnist_edge.console import progress_bar, track
-from fmnist_edge.errors import ArtifactError
+from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.parity.check import check
 from fmnist_edge.parity.evaluation import Evaluation
 from fmnist_edge.report.choice.evidence import Latency, Run, accuracies, latencies, runs_in, runs_of_machine
@@ -30,7 +30,7 @@ from fmnist_edge.report.values import clean_text
 from fmnist_edge.runtime.budget import Budget
 from fmnist_edge.runtime.engine_catalog import engines_for
 
-__all__ = ["Choice", "Gathered", "gather"]
+__all__ = ["Choice", "Gathered", "gather", "together"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,14 @@ def gather(choice: Choice) -> Gathered:
     return with_latencies(choice, candidates)
 
 
+def together(parts: Sequence[Gathered]) -> Gathered:
+    """The candidates of several models as one choice."""
+    candidates = [item for part in parts for item in part.candidates]
+    machine = next((part.machine for part in parts if part.machine is not None), None)
+    runs = {id(run): run for part in parts for run in part.runs}
+    return Gathered(candidates, machine, list(runs.values()))
+
+
 def candidate_of(artifact: Artifact) -> Candidate:
     manifest = artifact.manifest
     try:
@@ -118,6 +126,11 @@ def with_accuracies(choice: Choice, candidates: list[Candidate]) -> list[Candida
     lacking = [place for place in lacking if found[place].damage is None]
     if lacking:
         evaluation = choice.evaluation()
+        if evaluation.labels is None:
+            raise InputError(
+                f"{evaluation.source}: no classes, so there is no accuracy; give a folder with a folder per class, or "
+                "--labels; or choose without a limit on accuracy"
+            )
         checked = list(
             check(
                 [choice.artifacts[place] for place in lacking],
