@@ -7,6 +7,7 @@ from dataclasses import asdict
 import pytest
 from support import ROOT
 from support.bench_results import cell, result, steady
+from support.ssh_board import Board, sshd
 
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.benchmark import results, spot_check, suite
@@ -126,6 +127,29 @@ class TestChoose:
         assert results.load(file)["cells"][0]["engine"] == "litert"
         assert main(["choose", INT8, *arguments]) == 0
         assert json.loads(capsys.readouterr().out)["files"] == first["files"], "the second time it is known"
+
+    @pytest.mark.slow
+    def test_latencies_of_a_board_are_measured_there(self, place, capsys, device_python):
+        sshd()
+        (place / "board").mkdir()
+        board = Board(place / "board", f"{device_python.parent}:/usr/bin:/bin")
+        try:
+            arguments = (
+                "--on",
+                "board",
+                "--ssh-config",
+                str(board.config),
+                "--engine",
+                "litert",
+                "--plan",
+                "tiny.toml",
+            )
+            assert main(["choose", INT8, *arguments, "--max-latency", "10s"]) == 0
+        finally:
+            board.close()
+        assert "compact_cnn/int8.tflite | litert" in capsys.readouterr().out
+        (file,) = place.glob("benchmarks/results/*/*.json.gz")
+        assert results.load(file)["cells"][0]["status"] == "ok"
 
     @pytest.mark.slow
     def test_accuracies_that_lack_are_measured_and_kept(self, place, capsys):
