@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from coverage_table.case import Case, images_for
-from coverage_table.judge import FLOAT, Rounded, Verdict, judged, refusal
+from coverage_table.judge import Bound, Rounded, Verdict, judged, refusal
 from coverage_table.run import Row, compiled, in_child
 from fmnist_edge.catalog.precisions import Precision, select
 from fmnist_edge.exporters.recovery.simulate import activation_ranges, simulate_int8
@@ -26,6 +26,7 @@ __all__ = ["APPLICATIONS", "Application", "application_precisions", "run_applica
 
 CLASSES = 7
 BOUND_S = 1200  # for one precision of one network
+FLOAT = Bound(1e-3, 1e-3)  # a hundred layers add up what float32 rounds
 MARGIN = 0.2  # by how much scores may correlate less with Keras's than those of int8 simulated in Keras
 FAMILIES = {
     "ConvNeXtTiny": 32, "DenseNet121": 32, "EfficientNetB0": 32, "EfficientNetV2B0": 32, "InceptionResNetV2": 75,
