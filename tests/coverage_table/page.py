@@ -51,9 +51,9 @@ kernels compute the layer. How a whole network fares, `fmnist-edge check` says.
 APPLICATIONS_TEXT = """## keras.applications
 
 The smallest network of each family at its smallest image, with random weights: `make coverage-table APPLICATIONS=1`.
-float32 must be the same, or within 0.1 % of the range. Nothing was trained to stand rounding, and deep networks amplify it. So a cell of int8 says on
-how many images the top class is the same, how the scores correlate with Keras's, and how those of int8 simulated in
-Keras do. A correlation that is more than 0.2 below the simulated one is a fault.
+float32 must be the same, or within 0.1 % of the range. Nothing was trained to stand rounding, and deep networks amplify
+it. So a cell of int8 says on how many images the top class is the same, how the scores correlate with Keras's, and how
+those of int8 simulated in Keras do. A correlation that is more than 0.2 below the simulated one is a fault.
 """
 BOUNDS_TEXT = """## Bounds
 
