@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.commands.job import images_of
+from fmnist_edge.commands.job import shown
 from fmnist_edge.console import table
 from fmnist_edge.errors import GateError, InputError
+from fmnist_edge.jobs.bench import images_of
 from fmnist_edge.runtime.engine_catalog import CPU, engines_on, shipped
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ def choice_of(options: argparse.Namespace, budget: Budget, artifacts: Sequence[A
             first.contract, options.images, options.labels, options.limit, options.data, skip_bad=options.skip_bad
         ),
         own_images=options.images is not None,
-        bench_images=lambda: images_of(options, first.path),
+        bench_images=lambda: shown(images_of(options, first.path)),
         trained=options.trained,
         reference=options.reference,
         results=options.results,
