@@ -183,7 +183,7 @@ def test_custom_objects_are_refused_by_name(tmp_path):
         (
             {"precison": "int8"},
             UnknownNameError,
-            r"export\(\) has no option 'precison'; choose from: format, precision",
+            r"export\(\) has no option 'precison'; choose from: format",
         ),
         ({"precision": "int9"}, UnknownNameError, "no precision 'int9'"),
         ({"format": "tflight"}, UnknownNameError, "format is 'tflight'; choose from: tflite"),
