@@ -9,11 +9,12 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
-__all__ = ["progress_bar", "silence_native_stderr", "table", "track", "warn"]
+__all__ = ["Track", "progress_bar", "silence_native_stderr", "table", "track", "warn"]
 
 T = TypeVar("T")
+Track = Callable[[Sequence[Any], str], Iterator[Any]]  # `track`, or one of the caller's
 
 PLAIN = r"[-+]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?(e[-+]?\d+)?( ?(%|pp|[µm]?s|min|[kMG]?B|[kMG]?Hz|dB|°C|W|×))?"
 NUMBER = re.compile(

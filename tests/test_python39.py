@@ -16,7 +16,8 @@ from fmnist_edge.benchmark.remote.bundle import DEVICE_SIDE, archive
 
 # The command line is not in a bundle, but users may install the package on a device.
 COMMAND_LINE = (
-    "__main__.py", "catalog", "cli.py", "commands", "data", "models/__init__.py", "models/recipe.py", "models/spec.py",
+    "__main__.py", "catalog", "cli.py", "commands", "data", "jobs", "models/__init__.py", "models/recipe.py",
+    "models/spec.py",
 )  # fmt: skip
 
 

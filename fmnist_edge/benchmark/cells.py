@@ -223,14 +223,14 @@ def accuracies_of(report: Path) -> dict[str, JsonObject]:
     """
     try:
         parity = json.loads(report.read_bytes())
-        where = f", on {parity['on']}" if parity.get("on") else ""  # absent from older reports
-        return {
-            row["sha256"]: {
+        found = {}
+        for row in parity["rows"]:
+            on = row.get("on", parity.get("on"))  # absent from older reports
+            found[row["sha256"]] = {
                 **{key: row[key] for key in ("accuracy", "reference_accuracy", "images", "passed")},
-                "source": f"{row.get('source', parity['source'])}{where}",
+                "source": row.get("source", parity["source"]) + (f", on {on}" if on else ""),
             }
-            for row in parity["rows"]
-        }
+        return found
     except OSError as error:
         raise FileError(f"{report}: cannot be read ({error.strerror}); `fmnist-edge check` writes one") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from fmnist_edge.commands import arguments, bench_checks, bench_on
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.commands.job import add_job, images_of_run, job_of
-from fmnist_edge.console import progress_bar
+from fmnist_edge.commands.job import add_job, shown
+from fmnist_edge.console import progress_bar, warn
 from fmnist_edge.errors import FileError, InputError
+from fmnist_edge.jobs.bench import images_of_run, job_of, local_job
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, GPU, engines_on, shipped
 
 if TYPE_CHECKING:
@@ -194,18 +195,13 @@ def spelled(name: str) -> str:
 def resumed(options: argparse.Namespace) -> Session:
     from fmnist_edge.benchmark import suite
 
-    return suite.resume(options.resume, images_of_run(options, options.resume))
+    return suite.resume(options.resume, shown(images_of_run(options, options.resume)))
 
 
 def begun(options: argparse.Namespace) -> Session:
-    from fmnist_edge.benchmark import cells
-
     python = arguments.tflite_runtime_python(options)
-    if options.target:
-        engines = cells.engines_timed_on(options.target, options.engine)
-    else:
-        engines = tuple(options.engine or (*cells.default_engines(), *(["tflite-runtime"] if python else [])))
-    job = job_of(options, engines, "ab" if options.ab else "gpu" if options.target == GPU else "quick")
+    job, notes = local_job(options, python)
+    warn(notes)
     return job.begin(options.out, {"tflite-runtime": python} if python else {})
 
 
@@ -213,7 +209,8 @@ def run_on_devices(options: argparse.Namespace) -> int:
     from fmnist_edge.files import check_writable
 
     targets = bench_on.targets_of(options.on, options.ssh_config)
-    job = job_of(options, options.engine or shipped())
+    job, notes = job_of(options, options.engine or shipped())
+    warn(notes)
     check_writable(options.out)
     return bench_on.measure_on(targets, job, options.out)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmnist_edge.commands.arguments import EXPORTED
-from fmnist_edge.commands.job import images_of
+from fmnist_edge.commands.job import shown
 from fmnist_edge.console import table, track
 from fmnist_edge.errors import GateError, InputError
+from fmnist_edge.jobs.bench import images_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +73,7 @@ def some_images(options: argparse.Namespace, artifact: Artifact) -> np.ndarray:
     """The user's images, or the artifact's own."""
     from fmnist_edge.benchmark.images import own_images
 
-    given = images_of(options, artifact.path)
+    given = shown(images_of(options, artifact.path))
     return given if len(given) else own_images(artifact.path, artifact.contract)[0]
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.commands.job import add_job, job_of
+from fmnist_edge.commands.job import add_job
+from fmnist_edge.console import warn
+from fmnist_edge.jobs.bench import job_of
 from fmnist_edge.runtime.engine_catalog import CPU, engines_on, shipped
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -49,7 +51,8 @@ def run(options: argparse.Namespace) -> None:
 
     if not options.out.name.endswith(".tar.gz"):
         raise InputError(f"--out is {options.out}; expected a name that ends with .tar.gz")
-    job = job_of(options, options.engine or shipped())
+    job, notes = job_of(options, options.engine or shipped())
+    warn(notes)
     content = archive(job)
     write_atomic(options.out, content)
     engines = ", ".join(engines_of(job.artifacts, job.engines))

@@ -12,18 +12,12 @@ from fmnist_edge.commands.check_confidence import confidence_failures, confidenc
 from fmnist_edge.commands.check_on import add_on, elsewhere_failures, elsewhere_for, elsewhere_table
 from fmnist_edge.commands.check_tasks import task_tables
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.commands.project import CHECK, by_project
 from fmnist_edge.console import table, track, warn
-from fmnist_edge.errors import GateError, InputError
+from fmnist_edge.errors import GateError
 
 if TYPE_CHECKING:
-    from fmnist_edge.aliases import JsonObject
-    from fmnist_edge.artifact import Artifact
     from fmnist_edge.parity import PairedAccuracy
     from fmnist_edge.parity.check import CheckedArtifact
-    from fmnist_edge.parity.evaluation import Evaluation
-
-    Checked = tuple[Evaluation, list[CheckedArtifact]]
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -109,44 +103,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def images_for(options: argparse.Namespace, artifacts: Sequence[Artifact]) -> Evaluation:
-    """Raises InputError for artifacts of several sets of classes, whose images would need several readings."""
-    from fmnist_edge.parity.evaluation import evaluation_of
-
-    contract = artifacts[0].contract
-    found = evaluation_of(
-        contract,
-        options.images,
-        options.labels,
-        options.limit,
-        options.data,
-        skip_bad=options.skip_bad,
-        of=str(artifacts[0].path),
-    )
-    others = [item for item in artifacts if item.contract.labels != contract.labels]
-    if others and options.images is not None and found.labels is not None:
-        raise InputError(
-            f"{artifacts[0].path} and {others[0].path} have different classes, so {options.images} has different "
-            "answers for them; check them one after another"
-        )
-    warn(found.notes)
-    return found
-
-
 def run(options: argparse.Namespace) -> None:
     from fmnist_edge.artifact import collect
     from fmnist_edge.commands.reports import Report
+    from fmnist_edge.jobs.check import as_report, checked_groups, merged, record
 
     report = Report.of(options)
-    groups = [
-        checked_group(given, artifacts) for given, artifacts in by_project(options, collect(options.artifacts), CHECK)
-    ]
+    groups = checked_groups(options, collect(options.artifacts), track, elsewhere_for)
+    for evaluation, _ in groups:
+        warn(evaluation.notes)
     checked = [row for _, rows in groups for row in rows]
-    report.write({"schema": 1, **as_report(groups, options.on)}, locked=True)  # first: it took minutes
+    report.write(as_report(groups, options.on), merge=merged)  # first: it took minutes
     if options.record:
-        for evaluation, rows in groups:
-            for row in rows:
-                row.record(evaluation.source)
+        record(groups)
     with report.beside():
         for evaluation, rows in groups:
             print(f"Parity on {len(evaluation.images):,} images of {evaluation.source}:\n")
@@ -162,38 +131,10 @@ def run(options: argparse.Namespace) -> None:
     judge(checked, strict=options.strict)
 
 
-def checked_group(options: argparse.Namespace, artifacts: Sequence[Artifact]) -> Checked:
-    """Check the artifacts that use the same images and the same Keras model."""
-    from fmnist_edge.parity.check import check
-
-    evaluation = images_for(options, artifacts)
-    elsewhere = elsewhere_for(options, artifacts, evaluation.images)
-    rows = check(
-        artifacts,
-        evaluation,
-        trained=options.trained,
-        reference=options.reference,
-        track=track,
-        elsewhere=elsewhere,
-    )
-    return evaluation, list(rows)
-
-
-def as_report(groups: Sequence[Checked], on: str | None) -> JsonObject:
-    """Images, their source, and the rows. Where the groups are several, `images` is the sum, and rows have a source."""
-    several = len(groups) > 1
-    rows = [
-        {**row.as_dict(), **({"source": evaluation.source} if several else {})}
-        for evaluation, checked in groups
-        for row in checked
-    ]
-    sources = dict.fromkeys(evaluation.source for evaluation, _ in groups)
-    images = sum(len(evaluation.images) for evaluation, _ in groups)
-    return {"images": images, "source": "; ".join(sources), "on": on, "rows": rows}
-
-
 def judge(checked: Sequence[CheckedArtifact], *, strict: bool) -> None:
     """Print one line for each artifact that failed or is undecided; raises GateError when one failed."""
+    from fmnist_edge.jobs.check import tally
+
     for row in checked:
         report = row.report
         if report.outcome != "pass":
@@ -201,25 +142,11 @@ def judge(checked: Sequence[CheckedArtifact], *, strict: bool) -> None:
             word = "FAILED" if report.failures else "inconclusive:"
             found = "; ".join([*report.failures, *report.undecided])
             print(f"{word} {row.artifact.path}: {found} (worst images: {worst})", file=sys.stderr)
-    otherwise = [elsewhere_failures(checked), confidence_failures(checked)]
-    for line in (line for found in otherwise for line in found.values()):
+    for line in (*elsewhere_failures(checked).values(), *confidence_failures(checked).values()):
         print(line, file=sys.stderr)
-    doubtful = {path for found in otherwise for path in found}
-    failed = sum(not row.report.passed or str(row.artifact.path) in doubtful for row in checked)
-    unproven = sum(row.report.passed and not row.passed for row in checked)
-    undecided = sum(row.passed and (bool(row.report.undecided) or is_inconclusive(row)) for row in checked)
-    reasons = [f"{failed} of {len(checked)} artifacts failed their gate"] * bool(failed)
-    reasons += [f"parity proves nothing for {unproven} of {len(checked)} artifacts"] * bool(unproven)
-    if strict and undecided:
-        reasons.append(f"{undecided} of {len(checked)} artifacts are inconclusive, and --strict was given")
+    reasons = tally(checked).reasons(strict=strict)
     if reasons:
         raise GateError("; ".join(reasons))
-
-
-def is_inconclusive(row: CheckedArtifact) -> bool:
-    """Whether the verdict on the accuracy is open."""
-    paired = row.report.statistics.accuracy
-    return paired is not None and paired.verdict == "inconclusive"
 
 
 def show_doubts(checked: Sequence[CheckedArtifact]) -> None:
@@ -258,6 +185,8 @@ def accuracy_cells(paired: PairedAccuracy | None) -> list[str]:
 
 def inconclusive(checked: Sequence[CheckedArtifact]) -> str:
     """One line about the artifacts whose verdict is inconclusive; empty when there are none."""
+    from fmnist_edge.jobs.check import is_inconclusive
+
     paired = [row.report.statistics.accuracy for row in checked if is_inconclusive(row)]
     opened = [item for item in paired if item is not None]
     if not opened:

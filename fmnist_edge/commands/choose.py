@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.commands.job import own_images as bench_images
-from fmnist_edge.commands.project import CHECK, by_project
+from fmnist_edge.commands.job import shown
 from fmnist_edge.console import table
 from fmnist_edge.errors import GateError, InputError
+from fmnist_edge.jobs.bench import own_images as bench_images
+from fmnist_edge.jobs.project import CHECK, by_project
 from fmnist_edge.runtime.engine_catalog import CPU, engines_on, shipped
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ def choice_of(
             of=str(first.path),
         ),
         own_images=own_images,
-        bench_images=lambda: bench_images(options, artifacts),
+        bench_images=lambda: shown(bench_images(options, artifacts)),
         trained=options.trained,
         reference=options.reference,
         results=options.results,

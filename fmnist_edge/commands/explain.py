@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.commands.project import EXPLAIN, filled
 from fmnist_edge.console import progress_bar, table, warn
 from fmnist_edge.data.project import project_beside
+from fmnist_edge.jobs.project import EXPLAIN, filled
 
 if TYPE_CHECKING:
     from fmnist_edge.aliases import JsonObject

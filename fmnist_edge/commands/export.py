@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmnist_edge.catalog.formats import FORMATS
-from fmnist_edge.commands import arguments, project
+from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.commands.export_input import add_input
-from fmnist_edge.commands.export_job import job_for
+from fmnist_edge.commands.export_input import add_data, add_input
 from fmnist_edge.console import progress_bar
-from fmnist_edge.errors import FmnistEdgeError, GateError, InputError
+from fmnist_edge.errors import GateError
 
 if TYPE_CHECKING:
-    from fmnist_edge.catalog.precisions import Precision
-    from fmnist_edge.conversion.job import Job, Outcome
-    from fmnist_edge.data.project import Project
-    from fmnist_edge.exporters.options import Options
+    from fmnist_edge.conversion.job import Outcome
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -72,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_how(parser.add_argument_group("Integer precisions"))
     add_target(parser.add_argument_group("What the target takes"))
     add_contract(parser.add_argument_group("What devices must know"))
-    project.add_data(parser.add_argument_group("What other commands must know"))
+    add_data(parser.add_argument_group("What other commands must know"))
     output = parser.add_argument_group("Output")
     arguments.out(
         output,
@@ -199,36 +194,29 @@ def add_contract(contract: arguments.Arguments) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge.catalog.precisions import by_default, select
     from fmnist_edge.conversion.summary import as_json, listed, recovered, refusal, remedies, show_findings
+    from fmnist_edge.jobs import export as exporting
 
-    precisions = select(options.format, options.precision) if options.precision else by_default(options.format)
-    check_tuning(options, precisions)
-    settings = settings_of(options)
-    settings.check(precisions)
     outcomes: list[Outcome] = []
-    written: list[Project] = []
-    for model, given in [project.of_model(options, model) for model in options.models]:
-        job = job_for(given, model, precisions, settings)
-        facts = project.facts_for(given, model)
-        with progress_bar(f"exporting {model}") as progress:
-            done = exported(job, progress)
-        if facts is not None and any(outcome.artifact for outcome in done):
-            written.append(facts)
+    found: list[tuple[exporting.Request, list[Outcome]]] = []
+    for request in exporting.requests(exporting.ExportOptions.of(vars(options)), options.models):
+        with progress_bar(f"exporting {request.model}") as progress:
+            done = exporting.run(request, progress)
+        found.append((request, done))
         for outcome in done:
             if outcome.tuning is not None and not options.json:
                 print(remedies(outcome.path, outcome.tuning))
-        show_findings(model, done, say_decision=not options.json)
+        show_findings(request.model, done, say_decision=not options.json)
         outcomes += done
     refused = [outcome for outcome in outcomes if outcome.error is not None]
     if options.json:
         print(as_json(outcomes))
     elif len(refused) < len(outcomes):
         print(listed(outcomes))
-    for facts in written:
-        facts.write()
-        if not options.json:
-            print(f"\nwhat other commands must know of model and data: {facts.path}")
+    for request, done in found:
+        facts = request.keep_facts(done)
+        if facts is not None and not options.json:
+            print(f"\nwhat other commands must know of model and data: {facts}")
     named = [outcome for outcome in refused if outcome.whole_model or outcome.path.stem in (options.precision or ())]
     if named or len(refused) == len(outcomes):
         raise refusal(named or refused)
@@ -240,33 +228,3 @@ def run(options: argparse.Namespace) -> None:
         raise GateError(
             f"no remedy kept the loss within {options.tune_accuracy} pp; wrote the best file found: {paths}{left}"
         )
-
-
-def exported(job: Job, progress: Callable[[int, int, str], None]) -> list[Outcome]:
-    """Export one model; a model that cannot be exported at all is one Outcome."""
-    from fmnist_edge.conversion.job import Outcome
-    from fmnist_edge.conversion.parent import export_model
-
-    try:
-        return export_model(job, progress)
-    except FmnistEdgeError as error:
-        return [Outcome(Path(job.model), error=error, whole_model=True)]
-
-
-def check_tuning(options: argparse.Namespace, precisions: Sequence[Precision]) -> None:
-    """Raises InputError for options that contradict --tune-accuracy."""
-    if options.tune_accuracy is None:
-        return
-    if options.keep_float:
-        raise InputError("--tune-accuracy itself chooses the layers to keep in float; leave --keep-float out")
-    if not any(precision.calibrated for precision in precisions):
-        names = ", ".join(precision.filename for precision in precisions)
-        raise InputError(f"--tune-accuracy is for calibrated precisions, such as int8, and not for {names}")
-    if options.format in FORMATS and FORMATS[options.format].contains:
-        raise InputError(f"--tune-accuracy has to run the files, and {options.format} is sources; use --format tflite")
-
-
-def settings_of(options: argparse.Namespace) -> Options:
-    from fmnist_edge.exporters.options import Options
-
-    return Options(options.io, options.per_tensor, options.opset, tuple(options.oldest))

@@ -1,4 +1,4 @@
-"""The options of `export` that say how devices make the model's input from an image."""
+"""The options of `export` that say how devices make the model's input from an image, and what other commands use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fmnist_edge.runtime.images import FITS, RESIZES
 from fmnist_edge.runtime.preprocess import ORDERS
 from fmnist_edge.runtime.presets import MODEL, PRESETS
 
-__all__ = ["add_input"]
+__all__ = ["add_data", "add_input"]
 
 
 def add_input(contract: arguments.Arguments) -> None:
@@ -59,4 +59,15 @@ def add_input(contract: arguments.Arguments) -> None:
         metavar="ORDER",
         help="Of the model's channels, RGB or BGR. Images are RGB, and are reversed for BGR. Default: that of "
         "--preprocess, else RGB.",
+    )
+
+
+def add_data(about: arguments.Arguments) -> None:
+    about.add_argument(
+        "--test",
+        metavar="PATH",
+        help="Your test images. Export does not read them: `check`, `matrix` and `bench` do.",
+    )
+    about.add_argument(
+        "--test-labels", metavar="FILE.npy", help="Classes of the test images, as numbers, if the images are an array."
     )

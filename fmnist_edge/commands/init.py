@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmnist_edge.commands import project
 from fmnist_edge.commands.command import Group, Help
+from fmnist_edge.commands.export_input import add_data
 from fmnist_edge.errors import InputError
+from fmnist_edge.jobs import project
 
 if TYPE_CHECKING:
     from fmnist_edge.checkpoints import Checkpoint
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--labels", type=Path, metavar="FILE.txt", help="Names of the classes. Default: those of the training folders."
     )
-    project.add_data(what)
+    add_data(what)
     parser.add_argument_group("Output").add_argument(
         "--out", type=Path, metavar="FILE.toml", help="Default: <model>.toml. A file that is there is left alone."
     )

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
-from fmnist_edge.commands.project import IMAGES, by_project
 from fmnist_edge.console import progress_bar, table, warn
 from fmnist_edge.errors import GateError, UnavailableError
+from fmnist_edge.jobs.project import IMAGES, by_project
 from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, engines_on
 
 __all__ = ["HELP", "add_arguments", "run"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 from fmnist_edge.errors import FileError
 
@@ -46,10 +47,10 @@ class Report:
                 check_writable(path.parent)
         return report
 
-    def write(self, value: object, *, locked: bool = False) -> None:
+    def write(self, value: Any, *, merge: Callable[[Path, Any], Any] | None = None) -> None:
         """Write `value` as JSON. Raises FileError when it cannot be written, unless it is a default one.
 
-        `locked`: wait until no other run holds the lock of the folder.
+        `merge`: makes of the file that is there, and `value`, what is written. Then no other run writes meanwhile.
         """
         from fmnist_edge import files
 
@@ -57,9 +58,9 @@ class Report:
             sys.stdout.write(files.json_text(value))
             sys.stdout.flush()
         elif self.path is not None:
-            lock = files.locked(self.path.parent, wait=True) if locked else nullcontext()
+            lock = nullcontext() if merge is None else files.locked(self.path.parent, wait=True)
             with self._noting_errors(), lock:
-                files.write_json(self.path, value)
+                files.write_json(self.path, value if merge is None else merge(self.path, value))
 
     @contextmanager
     def beside(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fmnist_edge.console import track
+from fmnist_edge import console
 from fmnist_edge.data.files import (
     IMAGE_SUFFIXES,
     class_folders,
@@ -134,6 +134,7 @@ def read_labelled(
     labels: str | None = None,
     skip_bad: bool = False,
     several: bool = False,
+    track: console.Track = console.track,
 ) -> LabelledImages:
     """Read images and their classes.
 
@@ -145,11 +146,12 @@ def read_labelled(
         labels: a file of classes, one for each image of an array: `.npy`, or text with one class per line.
         skip_bad: leave out image files that cannot be read, and say so in the notes.
         several: whether an image can have several classes: arrays of classes are 0 or 1, (n, classes).
+        track: shows how many files are read.
 
     Raises FileError for what cannot be read, InputError for another shape and for classes that do not fit the images.
     """
     if Path(path).is_dir():
-        found = read_class_folders(path, form, skip_bad)
+        found = read_class_folders(path, form, skip_bad, track)
     elif IDX.search(path):
         found = read_idx_pair(Path(path), form[0])
     else:
@@ -208,7 +210,7 @@ def numbers_or_names(items: Iterable[str]) -> np.ndarray:
         return words
 
 
-def read_class_folders(path: str, form: ImageForm, skip_bad: bool) -> LabelledImages:
+def read_class_folders(path: str, form: ImageForm, skip_bad: bool, track: console.Track) -> LabelledImages:
     """A folder of images, see `read_labelled`. Classes are unknown if only some of the images lie in folders."""
     root = Path(path)
     files, others = image_files(path)
@@ -224,7 +226,7 @@ def read_class_folders(path: str, form: ImageForm, skip_bad: bool) -> LabelledIm
         names = tuple(sorted(set(classes.values())))
     else:
         names = None
-    images, kept, notes = read_files(path, files, form, skip_bad)
+    images, kept, notes = read_files(path, files, form, skip_bad, track)
     if others:
         notes.append(f"{path}: left out what is no PNG or JPEG: {listed(others)}")
     if names is None:
@@ -261,7 +263,7 @@ def read_table(table: Path, files: Sequence[Path]) -> dict[Path, str]:
 
 
 def read_files(
-    path: str, files: Sequence[Path], form: ImageForm, skip_bad: bool
+    path: str, files: Sequence[Path], form: ImageForm, skip_bad: bool, track: console.Track
 ) -> tuple[np.ndarray, list[Path], list[str]]:
     """(images, their files, notes); raises FileError that counts and names the files that cannot be read."""
     images, kept, bad = [], [], []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.checkpoints import load as load_checkpoint
+from fmnist_edge.console import Track
 from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.exporters.contracts import contradiction
 from fmnist_edge.exporters.first_layer import first_layer_warning
@@ -100,9 +101,6 @@ class CheckedArtifact:
             "confidence": None if self.reliability is None else self.reliability.as_dict(),
             "elsewhere": None if self.elsewhere is None else self.elsewhere.as_dict(),
         }
-
-
-Track = Callable[[Sequence[np.ndarray], str], Iterator[np.ndarray]]
 
 
 def check(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.gates import TENSOR_GATES
 from fmnist_edge.checkpoints import Checkpoint
+from fmnist_edge.console import Track
 from fmnist_edge.errors import InputError
 from fmnist_edge.exporters.several import answers
 from fmnist_edge.parity.evaluation import Evaluation
@@ -19,7 +20,6 @@ from fmnist_edge.runtime.tensor_runner import named_inputs
 __all__ = ["check_tensor_artifact", "keras_outputs"]
 
 CHUNK = 500
-Track = Callable[[Sequence[np.ndarray], str], Iterator[np.ndarray]]
 Outputs = dict[str, np.ndarray]
 
 

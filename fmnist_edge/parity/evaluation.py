@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fmnist_edge.console import Track
+from fmnist_edge.console import track as progress_bar
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.data.labelled import read_labelled
 from fmnist_edge.errors import InputError
@@ -47,10 +49,11 @@ def evaluation_of(
     *,
     skip_bad: bool = False,
     of: str = "the model",
+    track: Track = progress_bar,
 ) -> Evaluation:
     """See `evaluation_for`. The examples of a tensor model are arrays by name."""
     if contract.task != TENSOR:
-        return evaluation_for(images, labels, limit, folder, contract, skip_bad=skip_bad, of=of)
+        return evaluation_for(images, labels, limit, folder, contract, skip_bad=skip_bad, of=of, track=track)
     from fmnist_edge.parity.tensors import read_inputs
 
     if labels is not None:
@@ -74,6 +77,7 @@ def evaluation_for(
     *,
     skip_bad: bool = False,
     of: str = "the model",
+    track: Track = progress_bar,
 ) -> Evaluation:
     """The first `limit` of the user's images, with their classes where they are known, or of the 10,000 test images.
 
@@ -81,6 +85,7 @@ def evaluation_for(
         images, labels, skip_bad: as `read_labelled` takes them; None for the test images.
         contract: of the artifacts, whose labels give the classes' indices.
         of: what to call the artifact in messages.
+        track: shows how many files are read.
 
     Raises InputError for labels without images, and for a class that the model does not have.
     """
@@ -102,6 +107,7 @@ def evaluation_for(
         labels=labels,
         skip_bad=skip_bad,
         several=contract.task == MULTILABEL,
+        track=track,
     )
     found = found.classes_in(contract.labels).first(limit)
     return Evaluation(found.images, found.labels, found.source, published=False, notes=found.notes)

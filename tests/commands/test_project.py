@@ -9,10 +9,10 @@ import pytest
 
 from fmnist_edge.artifact import Artifact, collect
 from fmnist_edge.cli import main
-from fmnist_edge.commands import job
-from fmnist_edge.commands.project import CHECK, IMAGES, by_project, facts_in, of_model
 from fmnist_edge.data.project import FILE, Project
 from fmnist_edge.errors import FileError, InputError
+from fmnist_edge.jobs import bench as job
+from fmnist_edge.jobs.project import CHECK, IMAGES, by_project, facts_in, of_model
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.manifest import Manifest
 
@@ -116,26 +116,29 @@ def test_export_takes_the_file_and_options_override_it(two):
         of_model(given, "mine.toml")
 
 
-def test_bench_times_the_test_images_of_the_only_model(two, capsys):
+def test_bench_times_the_test_images_of_the_only_model(two):
     images = np.random.default_rng(0).integers(0, 256, (70, 2, 2, 1), dtype=np.uint8)
     np.save("x.npy", images)
     one, other, without = two
     given = options(skip_bad=False)
-    assert (job.own_images(given, [one]) == images[:64]).all()
-    assert len(job.own_images(given, [without])) == 0 and not capsys.readouterr().err
+    assert (job.own_images(given, [one]).images == images[:64]).all()
+    found = job.own_images(given, [without])
+    assert len(found.images) == 0 and found.notes == ()
     Project(Path("out/two", FILE), {"model": "two.keras", "test": "y.npy"}).write()
-    assert len(job.own_images(given, [one, other])) == 0
-    assert "not used, because the models differ in them: x.npy, y.npy" in capsys.readouterr().err
+    found = job.own_images(given, [one, other])
+    assert len(found.images) == 0
+    assert found.notes == ("not used, because the models differ in them: x.npy, y.npy",)
     np.save("x.npy", images / 255)
-    assert len(job.own_images(given, [one])) == 0
-    assert "because they are float64, not uint8: x.npy" in capsys.readouterr().err
+    found = job.own_images(given, [one])
+    assert len(found.images) == 0
+    assert found.notes == ("not used, because they are float64, not uint8: x.npy",)
 
 
 def test_a_resumed_run_has_the_images_of_its_artifacts(two):
     np.save("x.npy", np.ones((3, 2, 2, 1), np.uint8))
     journal = Path("run.partial.jsonl")
     journal.write_text(json.dumps({"cells": [{"artifact": str(two[0].path)}]}) + "\n")
-    assert job.images_of_run(options(skip_bad=False), journal).shape == (3, 2, 2, 1)
+    assert job.images_of_run(options(skip_bad=False), journal).images.shape == (3, 2, 2, 1)
     journal.write_text("{}\n")
     with pytest.raises(FileError, match="not the file of an interrupted run"):
         job.images_of_run(options(skip_bad=False), journal)

@@ -11,7 +11,6 @@ from support.installed import needs
 from fmnist_edge import checkpoints
 from fmnist_edge.catalog.precisions import Precision, get_precision, select
 from fmnist_edge.commands.command import commands
-from fmnist_edge.commands.export import settings_of
 from fmnist_edge.commands.manual import parser_of
 from fmnist_edge.errors import ExportError, InputError, UnknownNameError
 from fmnist_edge.explain.onnx import OnnxProbe
@@ -25,6 +24,7 @@ from fmnist_edge.exporters.pipeline import export
 from fmnist_edge.exporters.recipe import precision_of
 from fmnist_edge.exporters.tflite import EXPORTER
 from fmnist_edge.exporters.tflite_runtimes import obstacles_in
+from fmnist_edge.jobs.export import settings_of
 from fmnist_edge.runtime import Classifier, Contract
 
 CONTRACT = Contract((8, 8, 3), "probabilities", tuple("abcdef"))

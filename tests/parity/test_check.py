@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from fmnist_edge.artifact import Artifact
+from fmnist_edge.benchmark.cells import accuracies_of
 from fmnist_edge.commands import check as command
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.data.files import read_array
 from fmnist_edge.errors import FileError, GateError, InputError
 from fmnist_edge.exporters.calibration_images import calibration_for
+from fmnist_edge.jobs.check import write_report
 from fmnist_edge.parity import check as checks
 from fmnist_edge.parity import compare, gate_for
 from fmnist_edge.parity import evaluation as evaluations
@@ -330,3 +332,38 @@ class TestWhatUsersBring:
         assert calibration_for(digits, None, None) is None
         with pytest.raises(InputError, match=r"a model of your own, .* give yours with --images"):
             evaluation_for(None, None, None, None, digits)
+
+
+class TestReportsOfSeveralChecks:
+    """One report for all models: the rows of other files stay."""
+
+    def report(self, sha256, artifact, source="a", on=None, accuracy=0.5):
+        row = {"sha256": sha256, "artifact": artifact, "accuracy": accuracy, "reference_accuracy": 0.5, "images": 9}
+        return {"schema": 1, "images": 9, "source": source, "on": on, "rows": [{**row, "passed": True}]}
+
+    def test_rows_of_other_files_stay_with_their_images(self, tmp_path):
+        path = tmp_path / "parity.json"
+        write_report(path, self.report("1", "one/int8.tflite", "the digits", "pi@board"))
+        write_report(path, self.report("2", "two/int8.tflite", "the letters"))
+        found = accuracies_of(path)
+        assert {key: entry["source"] for key, entry in found.items()} == {
+            "1": "the digits, on pi@board",
+            "2": "the letters",
+        }
+        write_report(path, self.report("1", "one/int8.tflite", "the digits", accuracy=0.75))
+        found = accuracies_of(path)
+        assert found["1"]["source"] == "the digits" and found["1"]["accuracy"] == 0.75 and set(found) == {"1", "2"}
+
+    def test_a_file_that_was_exported_again_replaces_its_old_row(self, tmp_path):
+        path = tmp_path / "parity.json"
+        for sha256 in "12":
+            write_report(path, self.report(sha256, "one/int8.tflite"))
+        assert set(accuracies_of(path)) == {"2"}
+        assert json.loads(path.read_text()) == self.report("2", "one/int8.tflite"), "alone it has the form of one check"
+
+    @pytest.mark.parametrize("content", ["", "[]", '{"rows": [{}]}'])
+    def test_what_is_no_report_is_replaced(self, tmp_path, content):
+        path = tmp_path / "parity.json"
+        path.write_text(content)
+        write_report(path, self.report("1", "one/int8.tflite"))
+        assert set(accuracies_of(path)) == {"1"}

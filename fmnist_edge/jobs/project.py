@@ -1,21 +1,22 @@
-"""How commands use project files: what an option does not say, the file beside the artifacts does."""
+"""How project files are used: what an option does not say, the file beside the artifacts does."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fmnist_edge.catalog.models import MODELS
-from fmnist_edge.commands.arguments import Arguments
 from fmnist_edge.data.project import FILE, KEYS, Project, Value, project_beside
 from fmnist_edge.errors import FmnistEdgeError, InputError, UnavailableError
 
 if TYPE_CHECKING:
     from fmnist_edge.artifact import Artifact
 
-__all__ = ["CHECK", "EXPLAIN", "IMAGES", "add_data", "by_project", "facts_for", "facts_in", "filled", "of_model"]
+__all__ = ["CHECK", "EXPLAIN", "IMAGES", "by_project", "facts_for", "facts_in", "filled", "of_model"]
+
+Options = TypeVar("Options")
 
 # Option -> key of the project file that is used when the option is not given.
 CHECK = {"reference": "model", "images": "test", "labels": "test_labels"}
@@ -29,14 +30,14 @@ UNUSED_BY_EXPORT = ("test", "test_labels")  # they stay from one export to the n
 
 
 def by_project(
-    options: argparse.Namespace, artifacts: Sequence[Artifact], keys: Mapping[str, str]
-) -> list[tuple[argparse.Namespace, list[Artifact]]]:
+    options: Options, artifacts: Sequence[Artifact], keys: Mapping[str, str]
+) -> list[tuple[Options, list[Artifact]]]:
     """The artifacts in groups that use the same data, each with options that say which.
 
     Raises InputError for a project file with a wrong key or value, or a path to nothing.
     """
-    groups: dict[tuple[object, ...], tuple[argparse.Namespace, list[Artifact]]] = {}
-    folders: dict[Path, argparse.Namespace] = {}
+    groups: dict[tuple[object, ...], tuple[Options, list[Artifact]]] = {}
+    folders: dict[Path, Options] = {}
     for artifact in artifacts:
         folder = artifact.path.parent
         if folder not in folders:
@@ -50,9 +51,9 @@ def by_project(
     return list(groups.values())
 
 
-def filled(options: argparse.Namespace, project: Project | None, keys: Mapping[str, str]) -> argparse.Namespace:
+def filled(options: Options, project: Project | None, keys: Mapping[str, str]) -> Options:
     """A copy of the options, in which those of `keys` that are not given have what the project says."""
-    found = argparse.Namespace(**vars(options))
+    found = copy(options)
     if project is None:
         return found
     for option, key in keys.items():
@@ -64,18 +65,7 @@ def filled(options: argparse.Namespace, project: Project | None, keys: Mapping[s
     return found
 
 
-def add_data(about: Arguments) -> None:
-    about.add_argument(
-        "--test",
-        metavar="PATH",
-        help="Your test images. Export does not read them: `check`, `matrix` and `bench` do.",
-    )
-    about.add_argument(
-        "--test-labels", metavar="FILE.npy", help="Classes of the test images, as numbers, if the images are an array."
-    )
-
-
-def of_model(options: argparse.Namespace, model: str) -> tuple[str, argparse.Namespace]:
+def of_model(options: Options, model: str) -> tuple[str, Options]:
     """The model and the options, of which a project file gives those that the command line does not.
 
     Raises what reading it raises, InputError if it names no model, UnavailableError where Python cannot read it.
@@ -91,7 +81,7 @@ def of_model(options: argparse.Namespace, model: str) -> tuple[str, argparse.Nam
     return named, filled(options, project, EXPORT)
 
 
-def facts_for(options: argparse.Namespace, model: str) -> Project | None:
+def facts_for(options: Any, model: str) -> Project | None:
     """What to keep for the other commands, in the folder of the files; None for a model of the zoo.
 
     Raises InputError for facts that cannot be written, before anything is converted.
@@ -114,7 +104,7 @@ def as_value(given: object) -> Value:
     return given if isinstance(given, (int, float)) else str(given)
 
 
-def facts_in(options: argparse.Namespace, model: Path, path: Path) -> Project:
+def facts_in(options: Any, model: Path, path: Path) -> Project:
     """The project file `path` for what an export of `model` was told. Test images that an older file names stay.
 
     Raises what reading that file raises, and InputError for a path that cannot be written.
