@@ -1,5 +1,7 @@
 """The C form on emulated Arm cores and as WebAssembly: bits, sizes, and errors."""
 
+import hashlib
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -7,14 +9,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support import ROOT
+from support.c_compiler import needs_c_compiler
 from support.c_models import generated, numpy_answers
 from support.tflite_models import SHAPE, converted, images
 
+from fmnist_edge.cli import main
+from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ArtifactError, UnavailableError
 from fmnist_edge.parity.c_form import run as elsewhere
+from fmnist_edge.parity.c_form.scores import scores_on
 from fmnist_edge.parity.c_form.targets import TARGETS
 from fmnist_edge.runtime import Contract, Preprocessing
 from fmnist_edge.runtime.engine_catalog import ENGINES
+from fmnist_edge.runtime.folder import sha256_of_files
 from fmnist_edge.runtime.manifest import Manifest
 
 CONTRACT = Contract(SHAPE, "logits", tuple(f"class {number}" for number in range(7)), Preprocessing(6 / 255, 3.0))
@@ -107,6 +114,46 @@ class TestBits:
         changed = text[:begin] + "    5," + text[begin:].split(",", 1)[1]
         wrong = {**files, "net_weights.c": changed.encode()}
         assert not np.array_equal(elsewhere.run(TARGETS["cortex-m4"], wrong, "net", batch, 7).scores, expected)
+
+
+@pytest.fixture
+def exported(tmp_path, shipped):
+    """compact_cnn's folder of C with its manifest, and the `.tflite` file beside it."""
+    source = ROOT / "exported/compact_cnn/int8.tflite"
+    folder = tmp_path / "int8.c"
+    folder.mkdir()
+    _, files = shipped("compact_cnn")
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    sections = {"artifact": "int8.c", "sha256": sha256_of_files(files), "files": hashes}
+    manifest = Manifest.read(source).with_sections(sections)
+    (tmp_path / "int8.c.json").write_text(json.dumps(manifest.as_dict()))
+    for path in (source, source.with_name("int8.tflite.json")):
+        shutil.copy(path, tmp_path)
+    return folder
+
+
+class TestMatrix:
+    @pytest.mark.slow
+    @needs_c_compiler()
+    def test_every_row_has_the_same_bits(self, exported, tmp_path, capfd):
+        np.save(tmp_path / "images.npy", fashion_mnist.load("test").images[:20])
+        arguments = ["--images", str(tmp_path / "images.npy"), "--emulated", "5", "--report", str(tmp_path / "m.json")]
+        assert main(["matrix", str(exported), *arguments]) == 0
+        (row,) = json.loads((tmp_path / "m.json").read_text())["rows"]
+        cells = {entry["engine"]: entry for entry in row["cells"]}
+        assert list(cells) == ["c", "numpy", *TARGETS]
+        for name, entry in cells.items():
+            if entry["status"] != "unavailable" and name != "c":
+                assert entry["bit_equal"] is True and entry["images"] == (5 if name in TARGETS else 20), entry
+        assert "cortex-m4 (5)" in capfd.readouterr().out
+
+    @needs_c_compiler()
+    def test_an_altered_folder_is_not_compiled(self, exported):
+        (exported / "net.c").write_text("int x;")
+        with pytest.raises(ArtifactError, match="it is not compiled"):
+            scores_on(TARGETS["cortex-m4"], str(exported), np.zeros((1, 28, 28), np.uint8))
 
 
 class TestSizes:

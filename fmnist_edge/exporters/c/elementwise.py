@@ -66,7 +66,8 @@ def numbers_of(formula: Formula | None, a: Value, b: Value) -> dict[str, int]:
 def window(program: Program, node: Node) -> None:
     """A function of a window's sum, and its product with the source when `node.op` is the MUL."""
     found, source, out = node.window, program.value(node.inputs[0]), program.value(node.output)
-    assert found is not None and node.table is not None
+    if found is None or node.table is None:
+        raise ValueError(f"{node.op.output.name!r} is no function of a window's sum")
     views = program.view(source.number), program.view(out.number)
     size, steps = size_of(out), {**steps_of("in", views[0]), **steps_of("out", views[1])}
     if found.across:

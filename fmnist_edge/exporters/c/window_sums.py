@@ -159,9 +159,8 @@ def with_products(graph: Graph, parts: set[int]) -> Graph:
         factors = [producers[number] for number in node.inputs if is_factor(producers.get(number), node)]
         if node.kind == "binary" and node.op.kind == "MUL" and len(factors) == 1 and len(set(node.inputs)) == 2:
             (factor,) = factors
-            assert factor.window is not None
             same = graph.values[factor.output].shape == graph.values[node.output].shape
-            gaps = factor.window.across and node.output in parts
+            gaps = factor.window is not None and factor.window.across and node.output in parts
             alone = readers.count(factor.output) == 1 and factor.output != graph.output
             if same and alone and not gaps and formula_for(node.op, pair_function(node.op)) is not None:
                 node = replace(factor, op=node.op, output=node.output)
