@@ -26,7 +26,7 @@ INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --requir
 SERVED := exported/tiny_resnet/int8.tflite
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test test-all test-long sshd torture coverage-table lint types docs bench gpu report exported matrix compat aarch64 emulate instructions estimate boards npu microcontroller soak audit licences release lock wheel clean
+.PHONY: help data demo test test-all test-long sshd torture coverage-table lint types docs bench gpu report exported matrix c-matrix compat aarch64 emulate instructions estimate boards npu microcontroller soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -120,6 +120,11 @@ $(TOOLS_READY): requirements-release.lock
 
 matrix: $(READY) $(OLD_READY) data  ## check that exported/ gives the same answers in every engine
 	$(EDGE) matrix exported --tflite-runtime $(OLD)/bin/python
+
+c-matrix: $(READY) data  ## compare the C form of every model: Python, C here, C on emulated cores, C as WebAssembly
+	$(EDGE) export $(notdir $(wildcard exported/*)) --format tflite --precision int8_only --out build/c-form
+	$(EDGE) export $(notdir $(wildcard exported/*)) --format c --out build/c-form
+	$(EDGE) matrix build/c-form/*/int8_only.c --emulated
 
 compat: $(READY) $(OLD_READY) data wheel  ## check that the wheel and the shipped int8 artifacts give the same answers in tflite-runtime 2.14 and NumPy 1
 	mkdir -p build

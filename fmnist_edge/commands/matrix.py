@@ -30,11 +30,15 @@ HELP = Help(
 
         The top class must be the same on 99.9 % of the images, and on 99.99 % for float precisions. When an engine
         refuses a file, the table says why. An engine that crashes or hangs fails, and so does a missed gate.
+
+        With --emulated, folders of C also run on emulated Arm cores (Cortex-A and Cortex-M, in QEMU) and as WebAssembly
+        (in Node), and their .tflite file in Python.
         """,
     examples=(
         ("What is in exported/, in every engine", "matrix exported"),
         ("Two engines, on the first 1,000 images",
          "matrix exported/tiny_resnet --engine litert --engine numpy --limit 1000"),
+        ("A folder of C on every machine that can be emulated", "matrix exported/compact_cnn/int8_only.c --emulated"),
     ),
     gate="a cell missed its gate, crashed or hung",
     extra="bench",
@@ -61,6 +65,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"Images for {' and '.join(SLOW)}, which take 10 to 20 ms for each; the table says so.",
     )
+    on.add_argument(
+        "--emulated",
+        type=arguments.whole_number,
+        nargs="?",
+        const=100,
+        default=0,
+        metavar="N",
+        help="Also run folders of C on emulated cores and as WebAssembly, on N images (100 if you do not say); the "
+        "table says so.",
+    )
     arguments.report(parser.add_argument_group("Output"), "reports/matrix.json")
 
 
@@ -77,6 +91,7 @@ def run(options: argparse.Namespace) -> None:
         engines=tuple(options.engine) if options.engine else None,
         micro_images=options.micro_limit,
         tflite_runtime=arguments.tflite_runtime_python(options),
+        emulated_images=options.emulated,
     )
     suite.check_choice(artifacts, choice)
     results = []

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ from fmnist_edge.artifact import Artifact
 from fmnist_edge.catalog.precisions import get_precision
 from fmnist_edge.cli import main
 from fmnist_edge.data import fashion_mnist
-from fmnist_edge.errors import InputError
+from fmnist_edge.errors import ArtifactError, InputError
+from fmnist_edge.parity.c_form.scores import tflite_beside
+from fmnist_edge.parity.c_form.targets import TARGETS
 from fmnist_edge.parity.matrix import cell, suite, tables
 from fmnist_edge.parity.matrix.suite import Choice
+from fmnist_edge.runtime.manifest import ModelFile
 
 IMAGES = np.random.default_rng(11).integers(0, 256, (230, 28, 28), dtype=np.uint8)
 
@@ -215,6 +219,28 @@ class TestSuite:
         result = run(monkeypatch, artifacts, answers)
         assert result["asked"][-1] == ("tflite-runtime", sys.executable)
         assert "--tflite-runtime" in result["rows"][0]["cells"][1]["reason"]
+
+    def test_a_folder_of_c_runs_on_every_target_and_its_file_in_python(self, monkeypatch, tmp_path):
+        tflite, folder = artifact(tmp_path, "int8"), tmp_path / "int8.c"
+        folder.mkdir()
+        manifest = replace(tflite.manifest, model=ModelFile("m.keras", "a" * 64))
+        code = Artifact(folder, manifest)
+        monkeypatch.setattr(suite, "tflite_beside", lambda path, sha256: path.with_suffix(".tflite"))
+        answers = {"c": wrong_on(0), "numpy": wrong_on(0), **dict.fromkeys(TARGETS, wrong_on(0))}
+        answers["cortex-m4"], answers["wasm"] = wrong_on(3), "no node"
+        result = run(monkeypatch, [code], answers, images=1000, emulated_images=100)
+        cells = {entry["engine"]: entry for entry in result["rows"][0]["cells"]}
+        assert list(cells) == ["c", "numpy", *TARGETS]
+        assert (cells["c"]["images"], cells["numpy"]["images"], cells["cortex-a53"]["images"]) == (1000, 1000, 100)
+        (line,) = suite.failures(result)
+        assert "int8.c in cortex-m4: 3 of 100 images" in line
+        ((header, (row,)),) = tables.grids(result, tables.Codes())
+        assert "cortex-m33 (100)" in header and dict(zip(header, row, strict=True))["cortex-a72 (100)"] == "="
+        assert Choice().engines_of(folder) == ["c"]
+
+    def test_a_folder_of_c_without_its_file_says_so(self, tmp_path):
+        with pytest.raises(ArtifactError, match=r"no int8_only.tflite .* --format tflite --precision int8_only"):
+            tflite_beside(tmp_path / "int8_only.c", "a" * 64)
 
     def test_no_images(self, tmp_path):
         with pytest.raises(InputError, match="no images"):

@@ -12,6 +12,7 @@ from fmnist_edge.exporters.c.memory import plan
 from fmnist_edge.exporters.c.source import CModel, c_name
 from fmnist_edge.exporters.c.steps import program_of
 from fmnist_edge.exporters.c.tables import with_tables
+from fmnist_edge.exporters.c.window_sums import with_window_sums
 from fmnist_edge.exporters.exporter import Sources
 from fmnist_edge.exporters.tflite_sources import TFLiteSourcesExporter, check_takes_pixels
 from fmnist_edge.runtime.contract import Contract
@@ -65,7 +66,7 @@ def c_model(content: bytes, name: str, contract: Contract, images: np.ndarray) -
 
     Raises RefusedError for a file that C code cannot compute, ArtifactError for one that the numpy engine refuses.
     """
-    graph = with_tables(read_graph(content))
+    graph = with_window_sums(with_tables(read_graph(content)))
     program = program_of(graph, plan(graph), name)
     with temporary_file("model.tflite", content) as path:
         engine = ENGINES[ORACLE].load(path)

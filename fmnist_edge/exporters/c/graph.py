@@ -16,8 +16,8 @@ from fmnist_edge.runtime.engines.numpy.windows import SAME, Axis, axis
 from fmnist_edge.runtime.flatbuffer import RefusedError
 
 __all__ = [
-    "ALL_INT8", "KINDS", "Graph", "Node", "Value", "evaluate", "pair_function", "read_graph", "reduced_axes", "used",
-    "windows",
+    "ALL_INT8", "KINDS", "Graph", "Node", "Value", "Window", "evaluate", "pair_function", "read_graph", "reduced_axes",
+    "used", "windows",
 ]  # fmt: skip
 
 LINEAR = {"CONV_2D": (2, 5, 4), "DEPTHWISE_CONV_2D": (2, 6, 5)}  # the options: row stride, row and column dilation
@@ -57,14 +57,37 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Window:
+    """The sum of neighbouring channels: of `values[x]` - zero_point, for x from `before` places left of a channel to
+    `after` places right of it. Beyond the ends of a line there is nothing to add.
+
+    Attributes:
+        source: the number of the value x.
+        values: the 256 int8 results for -128 to 127, as bytes.
+        across: whether a line is a row of pixels, one after another; else it is one pixel.
+        least, most: the bounds of the sum.
+    """
+
+    source: int
+    values: bytes
+    zero_point: int
+    before: int
+    after: int
+    across: bool
+    least: int
+    most: int
+
+
+@dataclass(frozen=True)
 class Node:
     """One step of the C code.
 
     Attributes:
-        kind: of the kernel, see KINDS; also "constant" (copies one into the arena) and "copy".
+        kind: of the kernel, see KINDS; also "constant" (copies one into the arena), "copy" and "window".
         op: the op of the file that it computes, or the last one of those that it computes together.
         inputs, output: numbers of values. A constant operand is a value too.
-        table: for "table", int8 (256,): the results for -128 to 127.
+        table: for "table", int8 (256,): the results for -128 to 127. For "window", the results for each sum.
+        window: for "window", what is summed. When `op` is a MUL, the result is multiplied by the source.
     """
 
     kind: str
@@ -72,6 +95,7 @@ class Node:
     inputs: tuple[int, ...]
     output: int
     table: np.ndarray | None = None
+    window: Window | None = None
 
 
 @dataclass(frozen=True)

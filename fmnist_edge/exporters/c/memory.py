@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from fmnist_edge.exporters.c.graph import Graph, Node, Value, windows
 
-__all__ = ["Border", "Memory", "View", "plan"]
+__all__ = ["Border", "Memory", "View", "plan", "slices"]
 
 ALIGNMENT = 64  # activations
 OVERREAD = 64  # activations that a kernel may read beyond the last value
-ELEMENTWISE = ("table", "binary")
+ELEMENTWISE = ("table", "binary", "window")  # of an operand, they read only what they have not yet overwritten
 Border = tuple[int, int, int, int]  # pixels: top, bottom, left, right
 NO_BORDER: Border = (0, 0, 0, 0)
 

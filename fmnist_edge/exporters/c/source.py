@@ -18,9 +18,21 @@ __all__ = ["CModel", "c_name"]
 
 NOTICE = "/* Written by `fmnist-edge export --format c`; export again rather than edit. */\n"
 # The files of kernels/ that compute sums of products, by the macro of target.h that asks for them.
-BACK_ENDS = {"FE_AVX512VNNI": "avx512vnni.h", "FE_AVXVNNI": "avx2.h", "FE_AVX2": "avx2.h", "FE_NEON": "neon.h"}
-X86 = "defined(__x86_64__) || defined(__i386__) || defined(_M_X64)"
+BACK_ENDS = {
+    "FE_AVX512VNNI": "avx512vnni.h", "FE_AVXVNNI": "avx2.h", "FE_AVX2": "avx2.h", "FE_NEON": "neon.h",
+    "FE_DSP": "cortex_m.h", "FE_WASM": "wasm.h",
+}  # fmt: skip
+# Where activations may have two bytes.
+WIDE = "defined(__x86_64__) || defined(__i386__) || defined(_M_X64) || defined(__wasm_simd128__)"
 LONGEST_LITERAL = 4000
+# Kernels read four weights at a time. Cortex-M4 takes longer for words that are not aligned.
+ALIGNED = """
+#if defined(__GNUC__)
+#define FE_ALIGNED __attribute__((aligned(4)))
+#else
+#define FE_ALIGNED
+#endif
+"""
 SLACK = 64  # bytes, to align the arena
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t"}
 
@@ -68,7 +80,7 @@ class CModel:
 
     @property
     def arena_bytes(self) -> int:
-        """On x86, where activations may have two bytes. Elsewhere they have one."""
+        """On x86 and in WebAssembly, where activations may have two bytes. Elsewhere they have one."""
         return 2 * self.program.memory.size + SLACK
 
     @property
@@ -106,7 +118,7 @@ class CModel:
             NAME=self.name.upper(),
             name=self.name,
             sha256=self.sha256,
-            x86=X86,
+            wide=WIDE,
             arena=self.program.memory.size,
             slack=SLACK,
             shape=" x ".join(map(str, shape)),
@@ -152,7 +164,6 @@ class CModel:
             template("model.c"),
             NAME=self.name.upper(),
             name=self.name,
-            x86=X86,
             kernels="\n".join(kernels).strip(),
             steps="\n".join(steps).strip(),
             calls="\n  ".join(self.program.calls),
@@ -189,10 +200,10 @@ extern "C" {{
 """
 
     def weights(self) -> str:
-        texts = [f'{NOTICE}#include "{self.name}_weights.h"\n']
+        texts = [f'{NOTICE}#include "{self.name}_weights.h"\n{ALIGNED}']
         for name, values in self.program.arrays.items():
-            kind = C_TYPES[values.dtype.name]
-            texts.append(f"const {kind} {name}[{values.size}] = {{\n{number_rows(values.tolist())}\n}};\n")
+            kind, aligned = C_TYPES[values.dtype.name], " FE_ALIGNED" * ("_weights_" in name)
+            texts.append(f"const {kind} {name}[{values.size}]{aligned} = {{\n{number_rows(values.tolist())}\n}};\n")
         return "\n".join(texts)
 
     def golden(self) -> str:
@@ -245,7 +256,7 @@ def back_ends() -> str:
     parts = []
     for index, (name, macros) in enumerate(by_file.items()):
         parts += [f"#{'el' if index else ''}if {' || '.join(macros)}", kernel(name).rstrip()]
-    return "\n".join([*parts, "#else", kernel("portable.h").rstrip(), "#endif\n"])
+    return "\n".join([*parts, "#else", kernel("portable.h").rstrip(), "#endif", kernel("finish.h")])
 
 
 def structure(kind: str, name: str, fields: Fields) -> str:

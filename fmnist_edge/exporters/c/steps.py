@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from fmnist_edge.exporters.c import linear
-from fmnist_edge.exporters.c.binary import LOW_BITS, formula_for
-from fmnist_edge.exporters.c.graph import Graph, Node, Value, pair_function, reduced_axes, windows
+from fmnist_edge.exporters.c.elementwise import binary, table, window
+from fmnist_edge.exporters.c.fields import flat, size_of, steps_of
+from fmnist_edge.exporters.c.graph import Graph, Node, Value, reduced_axes, windows
 from fmnist_edge.exporters.c.memory import Memory, View
 from fmnist_edge.exporters.c.program import Program
 from fmnist_edge.runtime.engines.numpy.fixed_point import multiplier
@@ -40,25 +41,6 @@ def surround(program: Program, number: int) -> None:
     sides = {"top": top, "bottom": bottom, "left": left, "right": right}
     step = program.step("fe_border", {**sides, **size, "value": program.value(number).zero_point})
     program.call("fe_surround", step, f"at + {storage.offset}")
-
-
-def steps_of(prefix: str, view: View) -> dict[str, int]:
-    return {f"{prefix}_row_step": view.row_step, f"{prefix}_column_step": view.column_step}
-
-
-def size_of(value: Value) -> dict[str, int]:
-    return {"rows": value.rows, "columns": value.columns, "channels": value.channels}
-
-
-def flat(size: dict[str, int], steps: dict[str, int]) -> dict[str, int]:
-    """The same move in fewer, longer rows, where pixels follow one another without gaps."""
-    prefixes = [name.removesuffix("_row_step") for name in steps if name.endswith("_row_step")]
-    rows, columns, channels = size["rows"], size["columns"], size["channels"]
-    if all(steps[f"{name}_column_step"] == channels for name in prefixes):
-        channels, columns = channels * columns, 1
-        if all(steps[f"{name}_row_step"] == channels for name in prefixes):
-            channels, rows = channels * rows, 1
-    return {"rows": rows, "columns": columns, "channels": channels, **steps}
 
 
 def convolve(program: Program, node: Node) -> None:
@@ -135,51 +117,6 @@ def move(program: Program, number: int, further: int, to: int, to_further: int, 
     program.need("copy.h")
     step = program.step("fe_move", flat(size_of(value), steps))
     program.call("fe_copy", step, program.at(number, further), program.at(to, to_further))
-
-
-def table(program: Program, node: Node) -> None:
-    steps = {**steps_of("in", program.view(node.inputs[0])), **steps_of("out", program.view(node.output))}
-    program.need("table.h")
-    step = program.step("fe_move", flat(size_of(program.value(node.output)), steps))
-    name = program.array("table", np.asarray(node.table))
-    program.call("fe_table", step, name, program.at(node.inputs[0]), program.at(node.output))
-
-
-def binary(program: Program, node: Node) -> None:
-    out, operands = program.value(node.output), [program.value(number) for number in node.inputs]
-    steps = {**steps_of("out", program.view(node.output))}
-    for name, value in zip("ab", operands, strict=False):
-        view = program.view(value.number)
-        steps[f"{name}_row_step"] = view.row_step if value.rows == out.rows else 0
-        steps[f"{name}_column_step"] = view.column_step if value.columns == out.columns else 0
-        steps[f"{name}_step"] = 1 if value.channels == out.channels else 0
-        if any(size not in (1, whole) for size, whole in zip(value.shape, out.shape, strict=False)):
-            raise RefusedError(f"{node.op.kind} {node.op.output.name!r} broadcasts {value.shape} to {out.shape}")
-    size = {name: steps.pop(name) for name in ("a_step", "b_step")}
-    same = all(value.shape == out.shape for value in operands)
-    flattened = flat(size_of(out), steps) if same else {**size_of(out), **steps}
-    results = pair_function(node.op)
-    formula = formula_for(node.op, results)
-    mask = (1 << LOW_BITS) - 1
-    numbers = dict.fromkeys(("first", "second", "add", "negative"), 0) if formula is None else vars(formula)
-    halves = {f"{name}_high": numbers[name] >> LOW_BITS for name in ("first", "second", "add")}
-    halves |= {f"{name}_low": numbers[name] & mask for name in ("first", "second", "add")}
-    step = {
-        **flattened, **size, **halves, "a_zero_point": operands[0].zero_point, "b_zero_point": operands[1].zero_point,
-        "negative": numbers["negative"], "shift": 0 if formula is None else formula.shift,
-        "low": -128 if formula is None else formula.low, "high": 127 if formula is None else formula.high,
-    }  # fmt: skip
-    addresses = [program.at(number) for number in (*node.inputs, node.output)]
-    program.need("binary.h")
-    if formula is None:
-        program.need("pair.h")
-        program.call(
-            "fe_pair", program.step("fe_binary", step), program.array("pairs", results.reshape(-1)), *addresses
-        )
-        return
-    kernel = "multiply" if node.op.kind == "MUL" else "add"
-    program.need(f"{kernel}.h")
-    program.call(f"fe_{kernel}", program.step("fe_binary", step), *addresses)
 
 
 def pool(program: Program, node: Node) -> None:
@@ -298,5 +235,5 @@ def constant(program: Program, node: Node) -> None:
 STEPS: dict[str, Callable[[Program, Node], None]] = {
     "convolve": convolve, "depthwise": depthwise, "table": table, "binary": binary, "max_pool": pool,
     "average_pool": pool, "mean": mean, "softmax": softmax, "reshape": reshape, "concatenation": concatenation,
-    "pad": pad, "constant": constant,
+    "pad": pad, "constant": constant, "window": window,
 }  # fmt: skip

@@ -14,6 +14,8 @@ import numpy as np
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import TemporaryFileError, UnavailableError
+from fmnist_edge.parity.c_form import scores as elsewhere
+from fmnist_edge.parity.c_form.targets import TARGETS
 from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.worker.calls import call
 from fmnist_edge.worker.endings import Status
@@ -22,6 +24,7 @@ from fmnist_edge.worker.temporary import write_temporary
 __all__ = ["Task", "classify", "run"]
 
 STALL_S = 180  # without progress; loading and every CHUNK of images report progress
+ELSEWHERE_STALL_S = 1800  # compiling and running in an emulator report nothing between
 CHUNK = 100  # images; 2 s of the slowest engine here
 # "crashed" for any other status.
 STATUS = {Status.REFUSED: "failed", Status.FAILED: "failed", Status.NOT_STARTED: "unavailable"}
@@ -32,6 +35,7 @@ class Task:
     """The task of the child process.
 
     Attributes:
+        engine: or a target of `c_form`, for an artifact that is a folder of C.
         images: .npy file, uint8 or float (n, *input_shape).
         limit: number of images to classify.
         scores: .npy file to write, float32 (limit, classes).
@@ -55,9 +59,9 @@ def run(task: Task, python: str, progress: Callable[[int], None], stall_s: float
 
     Raises TemporaryFileError when `scores` cannot be written, and nothing else.
     """
-    end = call(
-        "fmnist_edge.parity.matrix.cell:classify", asdict(task), python=python, stall_s=stall_s, on_progress=progress
-    )
+    function = "fmnist_edge.parity.matrix.cell:classify"
+    stall_s = ELSEWHERE_STALL_S if task.engine in TARGETS else stall_s
+    end = call(function, asdict(task), python=python, stall_s=stall_s, on_progress=progress)
     if isinstance(end.error, TemporaryFileError):
         raise end.error
     if end.status is Status.DONE:
@@ -70,6 +74,12 @@ def classify(request: JsonObject, progress: Callable[[int], None]) -> JsonObject
     """Run in the child process; `request`: the fields of a Task. Raises what Classifier and the engine raise."""
     task = Task(**request)
     images = np.load(task.images, mmap_mode="r", allow_pickle=False)[: task.limit]
+    if task.engine in TARGETS:
+        progress(0)
+        found, version = elsewhere.scores_on(TARGETS[task.engine], task.artifact, np.array(images))
+        progress(len(images))
+        write_temporary(Path(task.scores), partial(np.save, arr=found))
+        return {"engine_version": version, "arena": None}
     with Classifier.load(task.artifact, threads=task.threads, engine=task.engine) as classifier:
         progress(0)
         scores = []

@@ -15,7 +15,9 @@ from fmnist_edge.artifact import Artifact
 from fmnist_edge.benchmark import environment
 from fmnist_edge.benchmark.suite import save_images
 from fmnist_edge.catalog.gates import ENGINE_AGREEMENT
-from fmnist_edge.errors import InputError
+from fmnist_edge.errors import ArtifactError, InputError
+from fmnist_edge.parity.c_form.scores import tflite_beside
+from fmnist_edge.parity.c_form.targets import TARGETS
 from fmnist_edge.parity.matrix import cell
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for
@@ -25,6 +27,7 @@ from fmnist_edge.worker.temporary import temporary_folder
 __all__ = ["SCHEMA", "Choice", "failures", "run"]
 
 AGREEMENT_FIELDS = ("agreement", "differing", "ties", "first_differing", "bit_equal", "max_abs_delta", "passed")
+C_FORM, PYTHON = ".c", "numpy"  # a folder of C, and what computes its file in Python
 SCHEMA = 2  # of the result; 1: first version; 2: adds status "crashed"
 
 Progress = Callable[[int, int, str], None]
@@ -39,23 +42,31 @@ class Choice:
         micro_images: number of images for the `slow` engines, which take 10 to 20 ms per image.
         tflite_runtime: a Python with tflite-runtime, which can rarely be installed together with the other engines;
             None means this Python.
+        emulated_images: number of images for folders of C on emulated cores and as WebAssembly, and for the numpy
+            engine on the `.tflite` file that they were made from; 0 leaves these cells out.
     """
 
     engines: tuple[str, ...] | None = None
     micro_images: int = 1000
     tflite_runtime: str | None = None
+    emulated_images: int = 0
 
     def engines_of(self, path: Path) -> list[str]:
-        """The engines for a file, the default engine first."""
+        """The engines for a file, the default engine first. For a folder of C also what runs it elsewhere."""
         reference, *others = engines_for(path)
         if self.engines is None:
-            return [reference, *(name for name in others if ENGINES[name].compared)]
-        return [reference, *(name for name in others if name in self.engines)]
+            chosen = [reference, *(name for name in others if ENGINES[name].compared)]
+        else:
+            chosen = [reference, *(name for name in others if name in self.engines)]
+        return [*chosen, PYTHON, *TARGETS] if self.emulated_images and path.suffix == C_FORM else chosen
 
     def python_for(self, engine: str) -> str:
-        return self.tflite_runtime if self.tflite_runtime and ENGINES[engine].own_environment else sys.executable
+        separate = engine not in TARGETS and ENGINES[engine].own_environment
+        return self.tflite_runtime if self.tflite_runtime and separate else sys.executable
 
     def images_for(self, engine: str, images: int) -> int:
+        if engine in TARGETS:
+            return min(self.emulated_images, images)
         return min(self.micro_images, images) if ENGINES[engine].slow else images
 
 
@@ -98,6 +109,8 @@ def check_choice(artifacts: Sequence[Artifact], choice: Choice) -> None:
                 "`doctor --engine NAME` compares its outputs with those at export"
             )
     others = {name for artifact in artifacts for name in engines_for(artifact.path)[1:]}
+    if choice.emulated_images and any(artifact.path.suffix == C_FORM for artifact in artifacts):
+        return
     if choice.engines is not None and others.isdisjoint(choice.engines):
         raise InputError(
             f"--engine {', '.join(choice.engines)}: nothing to compare; each artifact is compared with its default "
@@ -186,12 +199,24 @@ def scores_from(
     entry: JsonObject, artifact: Artifact, images: Path, limit: int, choice: Choice, done: Callable[[int], None]
 ) -> np.ndarray | None:
     """Run one cell and update `entry` with its status; returns the scores, float32 (limit, classes), or None."""
-    answer = images.with_name("scores.npy")
-    task = cell.Task(str(artifact.path), entry["engine"], str(images), limit, str(answer))
-    entry.update(cell.run(task, choice.python_for(entry["engine"]), done))
-    if entry["status"] == "unavailable" and ENGINES[entry["engine"]].own_environment and choice.tflite_runtime is None:
+    answer, engine = images.with_name("scores.npy"), entry["engine"]
+    try:
+        task = cell.Task(str(file_for(engine, artifact)), engine, str(images), limit, str(answer))
+    except ArtifactError as error:
+        entry["reason"] = str(error)
+        return None
+    entry.update(cell.run(task, choice.python_for(engine), done))
+    separate = engine not in TARGETS and ENGINES[engine].own_environment
+    if entry["status"] == "unavailable" and separate and choice.tflite_runtime is None:
         entry["reason"] += "; then name that environment's Python with --tflite-runtime"
     return np.load(answer, allow_pickle=False) if entry["status"] == "ran" else None
+
+
+def file_for(engine: str, artifact: Artifact) -> Path:
+    """What `engine` loads: the artifact, or the `.tflite` file beside a folder of C."""
+    if engine != PYTHON or artifact.path.suffix != C_FORM:
+        return artifact.path
+    return tflite_beside(artifact.path, artifact.model_sha256)
 
 
 def agreement(

@@ -1,5 +1,9 @@
-/* 16 activations at a time where there are instructions for it. */
+/* FE_CHUNK activations at a time where there are instructions for it. */
+#if defined(FE_WASM)
+#define FE_CHUNK 8
+#else
 #define FE_CHUNK 16
+#endif
 #if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
 typedef __m128i fe_vector;
 #define FE_LOAD(from) _mm_loadu_si128((const __m128i *)(from))
@@ -21,6 +25,13 @@ typedef int8x16_t fe_vector;
 #define FE_SPLAT(value) vdupq_n_s8(value)
 #define FE_MAX(a, b) vmaxq_s8(a, b)
 #define FE_MIN(a, b) vminq_s8(a, b)
+#elif defined(FE_WASM)
+typedef v128_t fe_vector;
+#define FE_LOAD(from) wasm_v128_load(from)
+#define FE_STORE(to, value) wasm_v128_store(to, value)
+#define FE_SPLAT(value) wasm_i16x8_splat(value)
+#define FE_MAX(a, b) wasm_i16x8_max(a, b)
+#define FE_MIN(a, b) wasm_i16x8_min(a, b)
 #endif
 
 FE_FUNCTION void fe_max_pool(const fe_pool *op, const fe_act *in, fe_act *out) {

@@ -1,4 +1,4 @@
-/* Sums and last stages in plain C99. */
+/* Sums in plain C99. */
 FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_linear *op, const fe_act *const *in,
                        const int8_t *const *weights, int32_t step, int32_t *sums) {
   const int32_t lanes = step / 4;
@@ -16,13 +16,4 @@ FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_line
             sum[c] += w[4 * c] * x[0] + w[4 * c + 1] * x[1] + w[4 * c + 2] * x[2] + w[4 * c + 3] * x[3];
         }
     }
-}
-
-FE_FUNCTION void fe_finish(const int32_t *sums, const fe_last *last, const fe_linear *op, int32_t count, fe_act *out) {
-  for (int32_t c = 0; c < count; c++) {
-    const int64_t add = (c % 2 ? last->odd_add : last->even_add)[c / 2];
-    const int64_t shift = (c % 2 ? last->odd_shift : last->even_shift)[c / 2];
-    const int32_t scaled = fe_rescale(sums[c] + last->bias[c], last->factor[c], add, (int32_t)shift);
-    out[c] = fe_stored(fe_clamp(scaled + op->zero_point, op->low, op->high));
-  }
 }

@@ -1,7 +1,7 @@
 /* The instructions that this is compiled for, by the compiler's own macros. FE_PORTABLE asks for plain C99.
 
    A stored activation is the int8 value + FE_OFFSET, in the type that the instructions read: unsigned bytes for
-   VPDPBUSD, 16 bits for VPMADDWD, signed bytes elsewhere. The weights are the same for all of them. */
+   VPDPBUSD, 16 bits for VPMADDWD and WebAssembly's dot product, signed bytes elsewhere. The weights are the same for all of them. */
 #if defined(FE_PORTABLE)
 #elif defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 #define FE_AVX512VNNI 1
@@ -11,12 +11,16 @@
 #define FE_AVX2 1
 #elif defined(__aarch64__) && defined(__ARM_NEON)
 #define FE_NEON 1
+#elif defined(__ARM_FEATURE_SIMD32) && !defined(__aarch64__) && defined(__GNUC__)
+#define FE_DSP 1
+#elif defined(__wasm_simd128__)
+#define FE_WASM 1
 #endif
 
 #if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
 typedef uint8_t fe_act;
 #define FE_OFFSET 128
-#elif defined(FE_AVX2)
+#elif defined(FE_AVX2) || defined(FE_WASM)
 typedef int16_t fe_act;
 #define FE_OFFSET 0
 #else
@@ -42,7 +46,19 @@ typedef int8_t fe_act;
 #define FE_MOST_PIXELS 8
 #define FE_MOST_BLOCKS 2
 #define FE_PICK(eight, six, two) (eight)
+#elif defined(FE_DSP)
+#define FE_BLOCK 4
+#define FE_MOST_PIXELS 2
+#define FE_MOST_BLOCKS 1
+#define FE_PICK(eight, six, two) (two)
+#elif defined(FE_WASM)
+#define FE_PLAIN_FINISH 1
+#define FE_BLOCK 4
+#define FE_MOST_PIXELS 6
+#define FE_MOST_BLOCKS 1
+#define FE_PICK(eight, six, two) (six)
 #else
+#define FE_PLAIN_FINISH 1
 #define FE_BLOCK 16
 #define FE_MOST_PIXELS 2
 #define FE_MOST_BLOCKS 1
@@ -79,6 +95,10 @@ FE_FUNCTION int32_t fe_clamp(int32_t value, int32_t low, int32_t high) {
 #define FE_TARGET "NEON with dot products"
 #elif defined(FE_NEON)
 #define FE_TARGET "NEON"
+#elif defined(FE_DSP)
+#define FE_TARGET "Arm DSP"
+#elif defined(FE_WASM)
+#define FE_TARGET "WebAssembly SIMD"
 #else
 #define FE_TARGET "any C99 compiler"
 #endif

@@ -9,12 +9,14 @@
 #include <immintrin.h>
 #elif defined(__aarch64__) && defined(__ARM_NEON)
 #include <arm_neon.h>
+#elif defined(__wasm_simd128__)
+#include <wasm_simd128.h>
 #endif
 
 @kernels@
 
-/* Only activations with an offset, on x86, need the sums of weights. */
-#if @x86@
+/* Only activations with an offset need the sums of weights. */
+#if FE_OFFSET
 #define FE_SUMS(name) name
 #else
 #define FE_SUMS(name) NULL

@@ -15,7 +15,7 @@ extern "C" {
 #define @NAME@_SHA256 "@sha256@"
 
 /* Bytes of memory that a call needs, with any alignment. Nothing in it must be kept between calls. */
-#if @x86@
+#if @wide@
 #define @NAME@_ARENA_BYTES (2 * @arena@ + @slack@)
 #else
 #define @NAME@_ARENA_BYTES (@arena@ + @slack@)
