@@ -2,7 +2,9 @@
 
 python scripts/runtime_wheel.py FOLDER   write the wheel to FOLDER
 
-Its modules have the same names as those of `fmnist-edge`, so install only one of the two.
+Its modules have the same names as those of `fmnist-edge`, so install only one of the two. It has the engines
+that a device bundle has by default, and the one that needs NumPy alone. Its modules are without comments and internal
+docstrings, with the same code on the same lines.
 """
 
 from __future__ import annotations
@@ -16,15 +18,23 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from comments import without_comments
+
 if TYPE_CHECKING:
     from fmnist_edge.runtime.engine_catalog import EngineRecord
 
 ROOT = Path(__file__).parents[1]
 # All that the runtime imports.
 MODULES = ("__init__.py", "aliases.py", "errors.py", "lookup.py", "py.typed", "runtime", "worker")
-# What only engines need that no device installs.
-HELPERS = {"cuda.py": "onnxruntime_cuda.py", "vulkan.py": "onnxruntime_webgpu.py"}
+# What only engines need that are left out.
+HELPERS = {
+    "cuda.py": "onnxruntime_cuda.py",
+    "onnx_gpu_session.py": "onnxruntime_cuda.py",
+    "vulkan.py": "onnxruntime_webgpu.py",
+}
 EXTRAS = ("litert", "onnx", "images")
+# Their docstrings stay, and those of all public names of the runtime and of the errors.
+BESIDE = {"Engine", "TensorSpec"}
 
 
 def project() -> str:
@@ -57,19 +67,25 @@ def project() -> str:
 
 
 def left_out() -> set[str]:
-    """Files of the engines that are not installed on devices: those without a requirement in the catalogue."""
-    sys.path.insert(0, str(ROOT))
+    """Files of the engines that are neither in a device bundle by default nor need NumPy alone, and their helpers."""
     from fmnist_edge.runtime.engine_catalog import ENGINES
 
     def files(records: list[EngineRecord]) -> set[str]:
         return {record.implementation.partition(":")[0].rpartition(".")[2] + ".py" for record in records}
 
-    needless = files([item for item in ENGINES.values() if item.requirement is None])
-    needless -= files([item for item in ENGINES.values() if item.requirement is not None])
+    kept = [item for item in ENGINES.values() if item.shipped or (item.requirement or "").startswith("numpy")]
+    needless = files(list(ENGINES.values())) - files(kept)
     return needless | {helper for helper, user in HELPERS.items() if user in needless}
 
 
+def public() -> set[str]:
+    from fmnist_edge import errors, runtime
+
+    return {*runtime.__all__, *errors.__all__, *BESIDE}
+
+
 def build(folder: Path) -> None:
+    sys.path.insert(0, str(ROOT))
     with tempfile.TemporaryDirectory() as name:
         copy = Path(name)
         (copy / "fmnist_edge").mkdir()
@@ -79,6 +95,8 @@ def build(folder: Path) -> None:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", *left_out()))
             else:
                 shutil.copy(source, target)
+        for module in set((copy / "fmnist_edge").rglob("*.py")) - set(copy.rglob("__init__.py")):
+            module.write_text(without_comments(module.read_text(encoding="utf-8"), public()), encoding="utf-8")
         shutil.copy(ROOT / "LICENSE", copy)
         (copy / "pyproject.toml").write_text(project())
         command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", folder, copy]

@@ -15,11 +15,11 @@ from fmnist_edge.benchmark.estimates import estimate, p50s_of
 from fmnist_edge.benchmark.plan import toml_reader
 from fmnist_edge.benchmark.results import Cell, Result, is_software
 from fmnist_edge.errors import FileError, InputError
-from fmnist_edge.runtime.budget import Budget, plain
+from fmnist_edge.runtime.budget import Budget
 
 __all__ = [
-    "KEYS", "P50", "Finding", "accuracy_share", "budgets_of", "drop_share", "finding_of", "judge", "latency_ms",
-    "p50_of", "read", "size_bytes",
+    "KEYS", "P50", "Finding", "accuracy_reason", "accuracy_share", "budgets_of", "drop_share", "finding_of", "judge",
+    "latency_finding", "latency_ms", "p50_of", "plain", "read", "size_bytes", "size_reason",
 ]  # fmt: skip
 
 QUANTITY = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(.*)")
@@ -116,6 +116,59 @@ def read(path: Path) -> Budget:
     return Budget(**limits)
 
 
+def size_reason(budget: Budget, size_bytes: int | None) -> str | None:
+    """Why a file of this size is over the budget, in a few words; None if it is within."""
+    if budget.max_size_bytes is None or size_bytes is None or size_bytes <= budget.max_size_bytes:
+        return None
+    return f"{kilobytes(size_bytes)} is more than {kilobytes(budget.max_size_bytes)}"
+
+
+def accuracy_reason(budget: Budget, accuracy: float | None, reference: float | None) -> str | None:
+    """Why this accuracy is over the budget; None if it is within, or unknown.
+
+    `reference`: the Keras model's accuracy.
+    """
+    if budget.min_accuracy is not None and accuracy is not None and below(accuracy, budget.min_accuracy):
+        return f"{plain(accuracy * 100, 4)} % accuracy is less than {plain(budget.min_accuracy * 100, 4)} %"
+    if budget.max_drop is None or accuracy is None or reference is None:
+        return None
+    if below(accuracy, reference - budget.max_drop):
+        return f"loses {plain((reference - accuracy) * 100, 4)} pp, more than {plain(budget.max_drop * 100, 4)} pp"
+    return None
+
+
+def latency_finding(budget: Budget, p50_us: float, lower_us: float | None, upper_us: float | None) -> str:
+    """ "within", "over", or "unsure" where the p50's interval contains the limit or there is no interval."""
+    limit = None if budget.max_latency_ms is None else budget.max_latency_ms * 1000
+    if limit is None:
+        return "within"
+    if lower_us is None or upper_us is None:
+        return "over" if p50_us > limit else "unsure"
+    return "within" if upper_us <= limit else "over" if lower_us > limit else "unsure"
+
+
+def below(value: float, limit: float) -> bool:
+    """Whether a share is below another, apart from the error of adding binary fractions."""
+    return value < limit - 1e-9
+
+
+def kilobytes(count: int) -> str:
+    """
+    >>> kilobytes(118_432), kilobytes(500_000)
+    ('118.432 kB', '500 kB')
+    """
+    return f"{plain(count / 1000, 3)} kB"
+
+
+def plain(value: float, digits: int) -> str:
+    """A number with at most that many decimals.
+
+    >>> plain(94.5, 4), plain(1.23456, 4), plain(1500, 3)
+    ('94.5', '1.2346', '1,500')
+    """
+    return f"{value:,.{digits}f}".rstrip("0").rstrip(".")
+
+
 @dataclass(frozen=True)
 class P50:
     """The p50 of a cell in µs, with its 95 % interval; lower and upper are None below five rounds."""
@@ -181,7 +234,7 @@ def finding_of(
         accuracies: the file's and its Keras model's, as shares; None where unknown.
         timed: its latency here; where it is None, `untimed` says why.
     """
-    over = [budget.size_reason(size), budget.accuracy_reason(*accuracies)]
+    over = [size_reason(budget, size), accuracy_reason(budget, *accuracies)]
     unknown: list[str | None] = [f"this version does not know {name}; update fmnist-edge" for name in budget.unknown]
     if (budget.min_accuracy is not None and accuracies[0] is None) or (
         budget.max_drop is not None and None in accuracies
@@ -192,7 +245,7 @@ def finding_of(
         status, text = "unsure", untimed
         if timed is not None:
             p50, engine, threads = timed
-            status = budget.latency_finding(p50.value, p50.lower, p50.upper)
+            status = latency_finding(budget, p50.value, p50.lower, p50.upper)
             text = f"p50 {p50.text} µs in {engine}, {threads} thread{'s' * (threads > 1)}"
         text += f"; at most {plain(budget.max_latency_ms * 1000, 3)} µs are allowed"
         {"over": over, "unsure": unknown, "within": kept}[status].append(text)

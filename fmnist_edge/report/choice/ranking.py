@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fmnist_edge.aliases import JsonObject
+from fmnist_edge.benchmark import budgets
+from fmnist_edge.benchmark.budgets import accuracy_reason, plain, size_reason
 from fmnist_edge.report.choice.evidence import Accuracy, Latency
-from fmnist_edge.runtime.budget import Budget, plain
+from fmnist_edge.runtime.budget import Budget
 
 __all__ = ["Candidate", "ranked"]
 
@@ -47,7 +49,7 @@ class Candidate:
 
         so_far: only what is known, for a file of which something was not measured yet.
         """
-        found = [self.damage, budget.size_reason(self.size_bytes), *self.accuracy_reasons(budget, so_far)]
+        found = [self.damage, size_reason(budget, self.size_bytes), *self.accuracy_reasons(budget, so_far)]
         found += [] if so_far and not self.latencies else [self.latency_reason(budget)]
         return [reason for reason in found if reason]
 
@@ -55,7 +57,7 @@ class Candidate:
         known = self.accuracy
         if known is None:
             return ["its accuracy is not known"] if budget.is_about_accuracy and not so_far else []
-        reasons = [budget.accuracy_reason(known.accuracy, known.reference)]
+        reasons = [accuracy_reason(budget, known.accuracy, known.reference)]
         if budget.max_drop is not None and known.reference is None:
             reasons.append("the accuracy of its Keras model is not known")
         return [*reasons, *([] if known.passed else ["it failed its parity check, see `fmnist-edge check`"])]
@@ -106,7 +108,7 @@ def latency_entry(latency: Latency) -> JsonObject:
 
 
 def latency_finding(latency: Latency, budget: Budget) -> str:
-    return budget.latency_finding(latency.p50.value, latency.p50.lower, latency.p50.upper)
+    return budgets.latency_finding(budget, latency.p50.value, latency.p50.lower, latency.p50.upper)
 
 
 def ranked(candidates: Sequence[Candidate], budget: Budget) -> list[Candidate]:

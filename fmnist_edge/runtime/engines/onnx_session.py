@@ -1,21 +1,20 @@
-"""Shared by the engines for `.onnx` files: import of ONNX Runtime, tensors of a session, placement of its ops."""
+"""Shared by the engines for `.onnx` files: import of ONNX Runtime, tensors of a session."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
-from fmnist_edge.runtime.engine import TensorSpec, single
+from fmnist_edge.errors import ArtifactError, one_line
+from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.interface import KEY, Scaling, read_interface
 from fmnist_edge.worker import telemetry
 
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["ASSIGNMENT", "SILENT", "all_specs", "import_onnxruntime", "ops_by_provider", "reason", "specs"]
+__all__ = ["SILENT", "all_specs", "import_onnxruntime", "reason"]
 
 DTYPES = {
     "tensor(float)": "float32",
@@ -24,7 +23,6 @@ DTYPES = {
     "tensor(int8)": "int8",
 }
 SILENT = 4  # log severity: fatal only; our own error reports a refused file
-ASSIGNMENT = "session.record_ep_graph_assignment_info"  # session option; `ops_by_provider` needs "1"
 
 # What stands before the reason: "[ONNXRuntimeError] : 1 : FAIL : ", the file's path, a place in the library's sources
 # with the signature of a function. A signature ends at the first ") ".
@@ -69,12 +67,6 @@ def import_onnxruntime() -> ModuleType:
     return onnxruntime
 
 
-def specs(session: onnxruntime.InferenceSession, path: str) -> tuple[TensorSpec, TensorSpec]:
-    """(input, output). Raises ArtifactError unless there is exactly one of each."""
-    inputs, outputs = all_specs(session, path)
-    return single(list(inputs), "input", path), single(list(outputs), "output", path)
-
-
 def all_specs(
     session: onnxruntime.InferenceSession, path: str
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
@@ -94,18 +86,3 @@ def spec(item: onnxruntime.NodeArg, path: str, scaling: Scaling | None) -> Tenso
     shape = tuple(size if isinstance(size, int) else None for size in item.shape)
     quantized = scaling if "int" in DTYPES[item.type] else None
     return TensorSpec(item.name, shape, DTYPES[item.type], *(quantized or (None, None)))
-
-
-def ops_by_provider(session: onnxruntime.InferenceSession) -> dict[str, Counter[str]]:
-    """Execution provider -> op type -> number of nodes that it runs. The session needs the option ASSIGNMENT.
-
-    `get_providers` lists the providers that a session may use; this lists those that it does use.
-
-    Raises UnavailableError when ONNX Runtime is too old to tell.
-    """
-    found: dict[str, Counter[str]] = {}
-    if not hasattr(session, "get_provider_graph_assignment_info"):
-        raise UnavailableError("this ONNX Runtime does not tell which device runs which op; upgrade onnxruntime")
-    for part in session.get_provider_graph_assignment_info():
-        found.setdefault(part.ep_name, Counter()).update(node.op_type for node in part.get_nodes())
-    return found

@@ -11,14 +11,8 @@ from fmnist_edge.errors import ArtifactError, UnavailableError
 from fmnist_edge.runtime.engine import Engine
 from fmnist_edge.runtime.engines import vulkan
 from fmnist_edge.runtime.engines.native_output import captured_output
-from fmnist_edge.runtime.engines.onnx_session import (
-    ASSIGNMENT,
-    SILENT,
-    import_onnxruntime,
-    ops_by_provider,
-    reason,
-    specs,
-)
+from fmnist_edge.runtime.engines.onnx_gpu_session import ASSIGNMENT, ops_by_provider, specs
+from fmnist_edge.runtime.engines.onnx_session import SILENT, import_onnxruntime, reason
 from fmnist_edge.runtime.placement import Placement
 
 if TYPE_CHECKING:
