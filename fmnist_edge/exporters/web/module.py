@@ -1,0 +1,46 @@
+"""A C model as WebAssembly: two modules, one of which uses SIMD, and the weights that both of them read."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fmnist_edge.exporters.c.files import fill
+from fmnist_edge.exporters.c.source import C_TYPES, CModel
+from fmnist_edge.exporters.web.compiler import BUILDS, Compiler
+from fmnist_edge.exporters.web.files import template
+
+__all__ = ["WEIGHTS", "modules"]
+
+WEIGHTS = "weights.bin"
+WEIGHTS_AT = 1024  # address; what is below catches null pointers
+ALIGNMENT = 64  # bytes, of each array
+
+
+def modules(model: CModel, compiler: Compiler) -> dict[str, bytes]:
+    """File name -> content: `model.wasm`, `model.simd.wasm` and `weights.bin`."""
+    places, weights = packed(model.program.arrays)
+    header = [
+        f"#define {name} ((const {C_TYPES[model.program.arrays[name].dtype.name]} *){WEIGHTS_AT + place})"
+        for name, place in places.items()
+    ]
+    name = model.name
+    sources = {
+        file: text for file, text in model.files().items() if file in (f"{name}.h", f"{name}.c", f"{name}_image.c")
+    }
+    sources |= {
+        f"{name}_weights.h": "\n".join(["#include <stdint.h>", *header, ""]),
+        "string.h": template("string.h"),
+        "web.c": fill(template("web.c"), NAME=name.upper(), name=name, weights=WEIGHTS_AT, weights_bytes=len(weights)),
+    }
+    built = {file: compiler.build(sources, file, WEIGHTS_AT + len(weights)) for file in BUILDS}
+    return {**built, WEIGHTS: weights}
+
+
+def packed(arrays: dict[str, np.ndarray]) -> tuple[dict[str, int], bytes]:
+    """Array -> where it begins, and the bytes of all of them, little-endian."""
+    places, content = {}, bytearray()
+    for name, values in arrays.items():
+        places[name] = len(content)
+        content += values.astype(values.dtype.newbyteorder("<")).tobytes()
+        content += bytes(-len(content) % ALIGNMENT)
+    return places, bytes(content)
