@@ -41,11 +41,10 @@ class Compiler:
     link: tuple[str, ...]
     version: str
 
-    def build(self, files: Mapping[str, str], build: str, data_begins: int) -> bytes:
+    def build(self, files: Mapping[str, str], build: str) -> bytes:
         """The module of the C `files`, with the options of `build`, one of BUILDS.
 
-        `data_begins`: the first address of its variables. What is below is for the weights. Raises ExportError when
-        the compiler refuses the sources.
+        Raises ExportError when the compiler refuses the sources.
         """
         sources = [name for name in files if name.endswith(".c")]
         with temporary_folder("web") as folder:
@@ -55,7 +54,7 @@ class Compiler:
                 called([*self.compile, *COMMON, *BUILDS[build], "-c", name, "-o", f"{name}.o"], folder)
             options = ["--no-entry", "--gc-sections", "--strip-all", "-z", f"stack-size={STACK}"]
             objects = [f"{name}.o" for name in sources]
-            called([*self.link, *options, f"--global-base={data_begins}", *objects, "-o", "model.wasm"], folder)
+            called([*self.link, *options, *objects, "-o", "model.wasm"], folder)
             return (folder / "model.wasm").read_bytes()
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from fmnist_edge.errors import ExportError
+from fmnist_edge.errors import ExportError, UnavailableError
 from fmnist_edge.exporters.c.image import takes_any_size
 from fmnist_edge.exporters.c.make import ORACLE, checked_model
+from fmnist_edge.exporters.c.source import CModel
 from fmnist_edge.exporters.exporter import Sources
 from fmnist_edge.exporters.tflite_sources import TFLiteSourcesExporter
 from fmnist_edge.exporters.web.compiler import find_compiler
@@ -21,9 +23,11 @@ from fmnist_edge.runtime.folder import sha256_of_files
 from fmnist_edge.runtime.golden import Golden
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.runtime.tasks import CLASSIFICATION
-from fmnist_edge.worker.temporary import temporary_file
+from fmnist_edge.worker.temporary import temporary_file, temporary_folder
 
 __all__ = ["EXPORTER"]
+
+RUNNER = "web"  # the engine
 
 
 class WebExporter(TFLiteSourcesExporter):
@@ -44,6 +48,7 @@ class WebExporter(TFLiteSourcesExporter):
         with temporary_file("model.tflite", content) as path:
             photos, section = golden_photos(path, golden.images, contract, ORACLE)
         built = modules(model, compiler)
+        check_module(built, model)
         files = {**{name: text.encode() for name, text in page_files().items()}, **built, **photos}
         facts = {
             "sha256": sha256_of_files(files),
@@ -56,6 +61,26 @@ class WebExporter(TFLiteSourcesExporter):
             "photos": section,
         }
         return Sources(files, facts, carries_manifest=True)
+
+
+def check_module(built: Mapping[str, bytes], model: CModel) -> None:
+    """Raises ExportError when the module does not give the C model's golden outputs in Node: compilers have faults.
+
+    Without Node nothing is checked here; the page does it at each load.
+    """
+    with temporary_folder("web") as folder:
+        for name, content in built.items():
+            (folder / name).write_bytes(content)
+        try:
+            engine = ENGINES[RUNNER].load(folder)
+        except UnavailableError:
+            return
+        found = engine.run(model.golden_inputs)
+        engine.close()
+    if not np.array_equal(found, model.golden_outputs.reshape(found.shape)):
+        raise ExportError(
+            "web: the compiled module gives other scores than the model; use another clang, and report it"
+        )
 
 
 def in_bytes(golden: Golden | None, content: bytes, manifest: Manifest) -> Golden:

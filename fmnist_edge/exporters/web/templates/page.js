@@ -145,6 +145,7 @@ function show(image, answer) {
     ...best.slice(0, TOP).map((index) => bar(contract.labels[index], answer.probabilities[index])),
   );
   $("took").textContent = `${answer.latency_ms.toPrecision(3)} ms, from image file to answer`;
+  if ($("label").getBoundingClientRect().bottom > innerHeight) $("answer-title").scrollIntoView();
 }
 
 function named(answer) {

@@ -2,6 +2,7 @@
 
    The weights are not in the module: whoever instantiates it copies `weights.bin` to weights(). */
 #include "@name@.h"
+#include "@name@_weights.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -24,7 +25,7 @@ FE_EXPORT(input_zero_point) int32_t fe_input_zero_point(void) { return @NAME@_IN
 FE_EXPORT(output_scale) float fe_output_scale(void) { return @NAME@_OUTPUT_SCALE; }
 FE_EXPORT(output_zero_point) int32_t fe_output_zero_point(void) { return @NAME@_OUTPUT_ZERO_POINT; }
 
-FE_EXPORT(weights) uint32_t fe_weights(void) { return @weights@; }
+FE_EXPORT(weights) uint32_t fe_weights_at(void) { return (uint32_t)(uintptr_t)fe_weights; }
 FE_EXPORT(weights_bytes) uint32_t fe_weights_bytes(void) { return @weights_bytes@; }
 FE_EXPORT(input) void *fe_input(void) { return input; }
 FE_EXPORT(output) void *fe_output(void) { return output; }
@@ -38,12 +39,13 @@ FE_EXPORT(run) void fe_run(void) { @name@_run(input, output, arena); }
 /* uint8 pixels -> float scores */
 FE_EXPORT(classify) void fe_classify(void) { @name@_classify(pixels, scores, arena); }
 
-/* Images of any size -> pixels; see @name@.h. */
+#if @images@ /* of any size -> pixels; see @name@.h */
 FE_EXPORT(image_bytes) int32_t fe_image_bytes(int32_t width, int32_t height) {
   return @name@_image_bytes(width, height);
 }
 
-FE_EXPORT(image_begin) int fe_image_begin(int32_t width, int32_t height, int32_t layout, int32_t ground, void *workspace) {
+FE_EXPORT(image_begin) int fe_image_begin(int32_t width, int32_t height, int32_t layout, int32_t ground,
+                                          void *workspace) {
   return @name@_image_begin(width, height, layout, ground, pixels, workspace);
 }
 
@@ -55,6 +57,7 @@ FE_EXPORT(image_rows) int fe_image_rows(const uint8_t *rows, int32_t count, int3
 
 FE_EXPORT(looks_inverted) int fe_looks_inverted(void) { return @name@_looks_inverted(pixels); }
 FE_EXPORT(invert) void fe_invert(void) { @name@_invert(pixels); }
+#endif
 
 /* The compiler may call these wherever bytes are copied or set. */
 __attribute__((no_builtin)) void *memcpy(void *to, const void *from, size_t bytes) {
