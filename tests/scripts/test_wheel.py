@@ -51,7 +51,7 @@ def test_a_devices_wheel_is_small(device_wheel):
 def test_a_devices_wheel_holds_the_runtime_and_nothing_else(wheel, device_wheel):
     runtime = {name for name in modules_in(wheel) if name.startswith(("fmnist_edge/runtime/", "fmnist_edge/worker/"))}
     beside = {f"fmnist_edge/{name}" for name in ("__init__.py", "aliases.py", "errors.py", "lookup.py", "py.typed")}
-    engines = ("c", "cuda", "keras", "onnxruntime_cuda", "onnxruntime_webgpu", "tflite_micro", "vulkan")
+    engines = ("c", "cuda", "keras", "onnxruntime_cuda", "onnxruntime_webgpu", "tflite_micro", "vulkan", "web")
     needless = {f"fmnist_edge/runtime/engines/{name}.py" for name in engines}  # no device installs their libraries
     assert len(runtime) > 20 and modules_in(device_wheel) == (runtime | beside) - needless
     assert needless < runtime

@@ -78,9 +78,7 @@ def check_module(built: Mapping[str, bytes], model: CModel) -> None:
         found = engine.run(model.golden_inputs)
         engine.close()
     if not np.array_equal(found, model.golden_outputs.reshape(found.shape)):
-        raise ExportError(
-            "web: the compiled module gives other scores than the model; use another clang, and report it"
-        )
+        raise ExportError("web: the module gives other scores than the model; use another compiler, and report it")
 
 
 def in_bytes(golden: Golden | None, content: bytes, manifest: Manifest) -> Golden:
