@@ -24,9 +24,12 @@ LOCKS := requirements.lock requirements-runtime.lock requirements-tflite-runtime
 # Installs only packages that a lock file names, with one of its hashes.
 INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes
 SERVED := exported/tiny_resnet/int8.tflite
+WEB := build/web
+MODEL ?= tiny_resnet_edge
+PORT ?= 8000
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo test test-all test-long sshd torture coverage-table lint types docs bench gpu report exported matrix c-matrix compat aarch64 emulate instructions estimate boards npu microcontroller soak audit licences release lock wheel clean
+.PHONY: help data demo web test test-all test-long sshd torture coverage-table lint types docs bench gpu report exported matrix c-matrix compat aarch64 emulate instructions estimate boards npu microcontroller soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -49,6 +52,11 @@ demo: $(READY) data  ## load -> export -> parity -> latency -> classify, on the 
 	$(EDGE) bench $(DEMO) --plan demo --engine litert --engine onnxruntime --parity $(DEMO)/parity.json --out $(DEMO)/bench
 	$(EDGE) classify $(DEMO)/tiny_resnet/int8.tflite examples/images/*.png
 	$(EDGE) classify $(DEMO)/tiny_googlenet/float32.onnx examples/images/*.png
+
+web: $(READY) data  ## export MODEL as a web page and serve it at http://localhost:8000 (needs clang and lld)
+	$(EDGE) export $(MODEL) --format web --out $(WEB)
+	@echo "http://localhost:$(PORT)/ has the page; end with Ctrl-C"
+	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory $(WEB)/$(MODEL)/int8_only.web
 
 test: $(READY) data sshd  ## the tests, without those marked slow
 	$(PYTEST) -m "not slow"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -16,6 +16,7 @@ from fmnist_edge.files import json_text, locked, write_all, write_atomic, writer
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec
 from fmnist_edge.runtime.engine_catalog import is_artifact, is_folder, suffixes
+from fmnist_edge.runtime.folder import MANIFEST
 from fmnist_edge.runtime.manifest import Manifest, ModelFile, manifest_path
 from fmnist_edge.runtime.same_file import SECTION, check_exists, other_names
 
@@ -94,7 +95,11 @@ class Artifact:
             except (ValueError, RecursionError) as error:  # Python reads NaN and lone surrogates, JSON has neither
                 reason = f"{manifest_path(self.path)}: cannot be written again ({type(error).__name__})"
                 raise ArtifactError(f"{reason}; the manifest is damaged, export the model again") from None
-            write_atomic(manifest_path(self.path), content)
+            copy = self.path / MANIFEST
+            writers = {item: writer_of(content) for item in (copy, manifest_path(self.path))}
+            if not copy.is_file():  # not a folder, or one without
+                del writers[copy]
+            write_all(writers)
         return Artifact(self.path, complete)
 
     def take_in(self, other: Artifact) -> Artifact:
@@ -111,19 +116,24 @@ class Artifact:
         return Artifact(self.path, complete)
 
     @classmethod
-    def write_folder(cls, path: Path, files: dict[str, str], manifest: Manifest) -> Artifact:
-        """Write a folder of texts, and last the manifest beside it with their SHA-256; all files or none.
+    def write_folder(
+        cls, path: Path, files: Mapping[str, str | bytes], manifest: Manifest, *, carries_manifest: bool = False
+    ) -> Artifact:
+        """Write a folder, and last the manifest beside it with the files' SHA-256; all files or none.
 
-        Files of an earlier export that are not among `files` are removed.
+        Files of an earlier export that are not among `files` are removed. `carries_manifest`: see `runtime.folder`.
         """
         with suppress(ArtifactError):
             for name in Manifest.read(path).files:
                 if name not in files and name == Path(name).name:
                     (path / name).unlink(missing_ok=True)
-        hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
+        contents = {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
+        hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
         complete = manifest.with_sections({"files": hashes})
-        texts = {path / name: writer_of(text.encode()) for name, text in files.items()}
-        write_all({**texts, manifest_path(path): writer_of(json_text(complete.as_dict()))})
+        writers = {path / name: writer_of(content) for name, content in contents.items()}
+        text = writer_of(json_text(complete.as_dict()))
+        copy = {path / MANIFEST: text} if carries_manifest else {}
+        write_all({**writers, **copy, manifest_path(path): text})
         return cls(path, complete)
 
 

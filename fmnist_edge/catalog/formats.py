@@ -98,6 +98,13 @@ FORMATS: Catalog[Format] = Catalog(
             one_scale=True,
         ),
         Format(
+            "web",
+            "fmnist_edge.exporters.web.exporter:EXPORTER",
+            contains="tflite",
+            interfaces={"int8": ("int8",)},
+            one_scale=True,
+        ),
+        Format(
             "c-array",
             "fmnist_edge.exporters.c_array:EXPORTER",
             contains="tflite",

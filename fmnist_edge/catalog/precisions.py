@@ -162,6 +162,7 @@ PRECISIONS = (
     Precision("dynamic_int8", "mnn", **DYNAMIC),
     Precision("float32", "keras", **F32, stock=True),
     Precision("int8_only", "c", **INT8, **ONLY),
+    Precision("int8_only", "web", **INT8, **ONLY),
     Precision("int8_only", "c-array", **INT8, **ONLY),
     Precision("stock_float32", "tflite", **F32, **STOCK, counterpart="float32"),
     Precision("stock_dynamic_int8", "tflite", **DYNAMIC, **STOCK, counterpart="dynamic_int8"),

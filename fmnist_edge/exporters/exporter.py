@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -68,12 +68,14 @@ class Sources:
     """Source files of an export.
 
     Attributes:
-        files: file name -> text.
+        files: file name -> text or bytes.
         facts: additional sections of the manifest. A folder that an engine runs has its own `sha256` and `size_bytes`.
+        carries_manifest: whether the folder has a copy of its manifest, see `runtime.folder`.
     """
 
-    files: dict[str, str]
+    files: Mapping[str, str | bytes]
     facts: JsonObject
+    carries_manifest: bool = False
 
 
 class Exporter(ABC):

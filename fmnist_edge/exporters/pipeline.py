@@ -159,7 +159,9 @@ def export(
         return Artifact.write(path, content, manifest)
     sources = exporter.sources(content, manifest, image)
     facts = {"size_bytes": len(content), **sources.facts}
-    return Artifact.write_folder(path, sources.files, manifest.with_sections(facts))
+    return Artifact.write_folder(
+        path, sources.files, manifest.with_sections(facts), carries_manifest=sources.carries_manifest
+    )
 
 
 @contextmanager

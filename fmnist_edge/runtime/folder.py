@@ -2,6 +2,9 @@
 
 The content of a folder is its files in sorted order, each as name, size and bytes. Its SHA-256 is the artifact's. So a
 file that is added, removed, renamed or altered changes the hash.
+
+A folder that is put on a web server carries a copy of its manifest, `manifest.json`. It names the folder's hash, so it
+is not part of the content.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ from pathlib import Path
 
 from fmnist_edge.errors import ArtifactError
 
-__all__ = ["altered_files", "pack", "read_folder", "sha256_of_files", "unpack"]
+__all__ = ["MANIFEST", "altered_files", "pack", "read_folder", "sha256_of_files", "unpack"]
 
 MAGIC = b"fmnist-edge folder 1\n"
+MANIFEST = "manifest.json"
 MOST_FILES = 256
 LARGEST = 1 << 30  # bytes of all files
 
@@ -78,6 +82,8 @@ def read_folder(path: str | Path) -> bytes:
                 raise ArtifactError(
                     f"{entry}: not a plain file; an exported folder holds nothing else, export it again"
                 )
+            if entry.name == MANIFEST:
+                continue
             with open(entry, "rb") as file:
                 files[entry.name] = file.read(left + 1)
             left -= len(files[entry.name])

@@ -17,11 +17,11 @@ from support.tflite_models import SHAPE, converted, images
 
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.exporters.c.binary import LOW_BITS, formula_for
-from fmnist_edge.exporters.c.exporter import c_model
+from fmnist_edge.exporters.c.files import KERNELS
 from fmnist_edge.exporters.c.graph import pair_function, read_graph
 from fmnist_edge.exporters.c.linear import pack, tile_for
+from fmnist_edge.exporters.c.make import c_model
 from fmnist_edge.exporters.c.memory import plan
-from fmnist_edge.exporters.c.program import KERNELS
 from fmnist_edge.exporters.c.source import c_name, long_text
 from fmnist_edge.exporters.c.tables import with_tables
 from fmnist_edge.runtime import Contract, Preprocessing

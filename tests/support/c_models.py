@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmnist_edge.exporters.c.exporter import c_model
+from fmnist_edge.exporters.c.make import c_model
 from fmnist_edge.exporters.c.source import CModel
 from fmnist_edge.runtime import Contract
 from fmnist_edge.runtime.engine_catalog import ENGINES

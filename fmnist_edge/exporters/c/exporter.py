@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 
-from fmnist_edge.errors import ArtifactError, ExportError
-from fmnist_edge.exporters.c.graph import KINDS, read_graph
-from fmnist_edge.exporters.c.memory import plan
-from fmnist_edge.exporters.c.source import CModel, c_name
-from fmnist_edge.exporters.c.steps import program_of
-from fmnist_edge.exporters.c.tables import with_tables
-from fmnist_edge.exporters.c.window_sums import with_window_sums
+from fmnist_edge.exporters.c.make import checked_model
 from fmnist_edge.exporters.exporter import Sources
-from fmnist_edge.exporters.tflite_sources import TFLiteSourcesExporter, check_takes_pixels
-from fmnist_edge.runtime.contract import Contract
-from fmnist_edge.runtime.engine_catalog import ENGINES
-from fmnist_edge.runtime.flatbuffer import RefusedError
+from fmnist_edge.exporters.tflite_sources import TFLiteSourcesExporter
 from fmnist_edge.runtime.folder import sha256_of_files
 from fmnist_edge.runtime.manifest import Manifest
-from fmnist_edge.worker.temporary import temporary_file
 
-__all__ = ["EXPORTER", "c_model"]
-
-ORACLE = "numpy"
-MOST_GOLDEN = 4  # images in golden.c
+__all__ = ["EXPORTER"]
 
 
 class CExporter(TFLiteSourcesExporter):
@@ -33,23 +18,7 @@ class CExporter(TFLiteSourcesExporter):
     packages = ("tensorflow-cpu", "keras", "ai-edge-litert", "flatbuffers")
 
     def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
-        check_takes_pixels(manifest.contract, self.title)
-        model = manifest.require_model().name
-        missing = [kind for kind in manifest.op_census if kind not in KINDS]
-        if missing:
-            raise ExportError(
-                f"{model} cannot be exported as C: there is no C kernel for {', '.join(missing)}; replace them, "
-                "or export tflite int8_only for a device with LiteRT or TensorFlow Lite Micro"
-            )
-        golden = manifest.golden_vectors()
-        images = image[None] if golden is None else golden.images[:MOST_GOLDEN]
-        try:
-            made = c_model(content, c_name(model), manifest.contract, images)
-        except (RefusedError, ArtifactError) as reason:
-            raise ExportError(
-                f"{model} cannot be exported as C: {reason}; replace that layer, or export tflite int8_only for a "
-                "device with LiteRT or TensorFlow Lite Micro"
-            ) from None
+        made = checked_model(content, manifest, image, self.title)
         files = made.files()
         facts = {
             "sha256": sha256_of_files({name: text.encode() for name, text in files.items()}),
@@ -59,29 +28,6 @@ class CExporter(TFLiteSourcesExporter):
             "ops": sorted(manifest.op_census),
         }
         return Sources(files, facts)
-
-
-def c_model(content: bytes, name: str, contract: Contract, images: np.ndarray) -> CModel:
-    """Everything for the C files of a `.tflite` file; the numpy engine's answers for `images` are in golden.c.
-
-    Raises RefusedError for a file that C code cannot compute, ArtifactError for one that the numpy engine refuses.
-    """
-    graph = with_window_sums(with_tables(read_graph(content)))
-    program = program_of(graph, plan(graph), name)
-    with temporary_file("model.tflite", content) as path:
-        engine = ENGINES[ORACLE].load(path)
-        inputs = engine.input.quantize(contract.preprocessing.apply(images, contract.input_shape))
-        outputs = engine.run(inputs)
-    return CModel(
-        program=program,
-        sha256=hashlib.sha256(content).hexdigest(),
-        input=engine.input,
-        output=engine.output,
-        contract=contract,
-        pixels=engine.input.quantize(contract.preprocessing.levels()).T,
-        golden_inputs=inputs,
-        golden_outputs=outputs,
-    )
 
 
 EXPORTER = CExporter()

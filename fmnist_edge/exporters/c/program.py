@@ -6,16 +6,15 @@ import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
+from fmnist_edge.exporters.c.files import KERNELS
 from fmnist_edge.exporters.c.graph import Graph, Value
 from fmnist_edge.exporters.c.memory import Memory, View
 
-__all__ = ["KERNELS", "Fields", "Program", "Step"]
+__all__ = ["Fields", "Program", "Step"]
 
-KERNELS = Path(__file__).parent / "kernels"
 Fields = Mapping[str, "int | str"]
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fmnist_edge.exporters.c.program import KERNELS, Fields, Program
+from fmnist_edge.exporters.c.files import fill, kernel, template
+from fmnist_edge.exporters.c.image import image_example, image_header, image_source, takes_any_size
+from fmnist_edge.exporters.c.program import Fields, Program
 from fmnist_edge.exporters.c_source import float_initialiser, float_literal, number_rows, string_literal
 from fmnist_edge.exporters.tflite_sources import meaning_of
 from fmnist_edge.runtime.contract import Contract
@@ -101,9 +103,11 @@ class CModel:
 
     def files(self) -> dict[str, str]:
         """File name -> text."""
+        image = {f"{self.name}_image.c": NOTICE + image_source(self.name, self.contract)}
         return {
             f"{self.name}.h": self.header(),
             f"{self.name}.c": self.code(),
+            **(image if takes_any_size(self.contract) else {}),
             f"{self.name}_weights.h": self.weights_header(),
             f"{self.name}_weights.c": self.weights(),
             "golden.c": self.golden(),
@@ -140,6 +144,7 @@ class CModel:
             pixel_std=float_initialiser(prep.std),
             pixel_count=self.pixel_count,
             pixel_rows=self.pixel_rows,
+            image=image_header(self.name, self.contract),
         )
 
     def code(self) -> str:
@@ -226,6 +231,7 @@ extern "C" {{
             arena=f"{self.arena_bytes - self.program.memory.size:,}",
             shape=" x ".join(map(str, self.contract.input_shape)),
             classes=self.contract.score_count,
+            image=image_example(self.name, self.contract),
         )
 
 
@@ -233,19 +239,6 @@ def long_text(text: str) -> str:
     """ASCII text as an initialiser of an array. C99 limits string literals to 4,095 characters."""
     literal = string_literal(text)
     return literal if len(literal) < LONGEST_LITERAL else f"{{\n{number_rows([*text.encode(), 0])}\n}}"
-
-
-def template(name: str) -> str:
-    return (KERNELS.parent / "templates" / name).read_text()
-
-
-def fill(text: str, **values: object) -> str:
-    """Replace every `@word@` at once, so that no value is read as a template."""
-    return re.sub(r"@(\w+)@", lambda found: str(values[found[1]]), text)
-
-
-def kernel(name: str) -> str:
-    return (KERNELS / name).read_text()
 
 
 def back_ends() -> str:

@@ -55,7 +55,7 @@ void @name@_run(const int8_t *input, int8_t *output, void *arena);
 /* uint8 pixels -> float scores. */
 void @name@_classify(const uint8_t *pixels, float *scores, void *arena);
 
-/* The number of scores that differ from those at the export; 0 on a machine that computes right. In golden.c. */
+@image@/* The number of scores that differ from those at the export; 0 on a machine that computes right. In golden.c. */
 int @name@_self_test(void *arena);
 
 /* The instructions that the code was compiled for, such as "AVX2". */
