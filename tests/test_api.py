@@ -295,7 +295,7 @@ class TestLazyNames:
         shutil.copy(fmnist_edge.__file__, tmp_path / "fmnist_edge")
         code = "import fmnist_edge; print(hasattr(fmnist_edge, 'check')); fmnist_edge.export"
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env={}, check=False
+            [sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=tmp_path, env={}, check=False
         )
         assert done.stdout == "False\n"
         assert done.stderr.splitlines()[-1] == (

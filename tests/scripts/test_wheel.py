@@ -115,9 +115,13 @@ def test_holds_the_package_and_nothing_else(wheel):
     names = modules_in(wheel)
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fmnist_edge").rglob("*.py")}
     data = {name for name in names if ".data/data/share/fmnist-edge/plans/" in name}
-    inside = ("report/assets", "report/templates", "exporters/c/kernels", "exporters/c/templates")
-    folders = [ROOT / "fmnist_edge" / name for name in inside]
-    assets = {path.relative_to(ROOT).as_posix() for folder in folders for path in folder.rglob("*") if path.is_file()}
+    inside = (
+        "report/assets", "report/templates", "exporters/c/kernels", "exporters/c/templates", "exporters/web/templates",
+        "parity/c_form",
+    )  # fmt: skip
+    files = [path for name in inside for path in (ROOT / "fmnist_edge" / name).rglob("*") if path.is_file()]
+    files += (ROOT / "fmnist_edge/runtime/engines").glob("*.mjs")
+    assets = {path.relative_to(ROOT).as_posix() for path in files if "__pycache__" not in path.parts}
     tables = ("catalog/boards.json", "catalog/tflite_ops.json")
     listed = ("boards/emulation/blocks.c", "boards/emulation/wheels.txt", *tables)
     boards = {f"fmnist_edge/{name}" for name in listed}
