@@ -35,6 +35,7 @@ HELP = Help(
     description="""
         The manifest of an artifact holds some images and the scores that they had at export. This command classifies
         them again here. The scores must be the same, within the tolerance that engines which round differently need.
+        Vectors that fail are listed; -v lists all.
         It also prints the verdict of `check`, where that was recorded. A file with a budget (see `choose`) is timed
         for a few seconds and held to it; where the interval of its p50 contains the limit, it is "not decided", which
         is no failure. Artifacts that cannot be tested here, such as
@@ -55,7 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("How")
     arguments.engine(how, engines_on(CPU))
     arguments.threads(how)
-    arguments.report(parser.add_argument_group("Output"), "reports/doctor.json")
+    output = parser.add_argument_group("Output")
+    output.add_argument(
+        "-v", dest="verbose", action="store_true", help="List all golden vectors, not only those that fail."
+    )
+    arguments.report(output, "reports/doctor.json")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -70,7 +75,10 @@ def run(options: argparse.Namespace) -> None:
     report.write({"schema": 1, "artifacts": [entry(*item) for item in tested], "untested": left_out})
     with report.beside():
         for item in tested:
-            show(*item)
+            show(*item, verbose=options.verbose)
+        if len(tested) + len(untested) > 1:
+            good = sum(not failures(*item) for item in tested)
+            print(f"{good} of {len(tested) + len(untested)} artifacts can be used here\n")
         report.say_written()
     judge(tested, untested)
 
@@ -115,15 +123,18 @@ def judge(tested: Sequence[Tested], untested: Sequence[tuple[Artifact, FmnistEdg
         raise kind(f"{len(untested)} of {len(tested) + len(untested)} artifacts could not be tested here")
 
 
-def show(artifact: Artifact, result: SelfTest, finding: Finding | None) -> None:
+def show(artifact: Artifact, result: SelfTest, finding: Finding | None, *, verbose: bool) -> None:
     made_by = ", ".join(f"{name} {version}" for name, version in artifact.manifest.versions.items())
     print(f"{artifact.path}: SHA-256 matches the manifest; made by {made_by or 'unknown versions'}")
     print(f"parity: {parity_line(artifact)}")
     if finding is not None:
         print(f"budget: {finding.text}")
-    print(f"in {result.engine}: {result.advice}\n")
+    good = sum(vector.passed for vector in result.vectors)
+    print(f"in {result.engine}: {good} of {len(result.vectors)} golden vectors pass; {result.advice}\n")
     labels = artifact.contract.labels
-    print(table(HEADER, [row(vector, result.tolerance, labels) for vector in result.vectors]), end="\n\n")
+    shown = [vector for vector in result.vectors if verbose or not vector.passed]
+    if shown:
+        print(table(HEADER, [row(vector, result.tolerance, labels) for vector in shown]), end="\n\n")
 
 
 def recorded_parity(artifact: Artifact) -> ParityVerdict | None:

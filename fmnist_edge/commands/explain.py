@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import progress_bar, table, warn
@@ -179,6 +180,15 @@ def as_before(artifact: Artifact, options: argparse.Namespace) -> list[str]:
         given["calibration"] = options.images
     if options.trained != Path("trained_model"):
         given["trained"] = str(options.trained)
+    if getattr(options, "labels", None) is not None:  # of the project file
+        given["labels"] = options.labels
+    if contract.resize != "bilinear":
+        given["resize"] = contract.resize
+    if artifact.model not in MODELS and contract.polarity is not None:
+        given["polarity"] = contract.polarity
+    out = artifact.path.absolute().parents[1]
+    if out != Path(arguments.EXPORTED).absolute():
+        given["out"] = str(out.relative_to(Path.cwd()) if Path.cwd() in out.parents else out)
     given |= options_of(contract)
     usual = input_words(replace(contract, preprocessing=type(used)(), fit="stretch", fill=0))
     # One word each: a value may begin with a minus sign.

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
+from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import ArtifactError, ExportError
 from fmnist_edge.exporters.c_source import CModel, identifier
 from fmnist_edge.exporters.exporter import Sources, export_errors
 from fmnist_edge.exporters.tflite_sources import TFLiteSourcesExporter, check_takes_pixels
 from fmnist_edge.runtime.engine_catalog import ENGINES
 from fmnist_edge.runtime.manifest import Manifest
-from fmnist_edge.worker.temporary import temporary_file
+from fmnist_edge.worker.calls import call
+from fmnist_edge.worker.endings import Status
+from fmnist_edge.worker.temporary import temporary_file, temporary_folder, write_temporary
 
 __all__ = ["EXPORTER"]
 
 MICRO_ENGINE = "tflite-micro"
 ARENA_STEP = 1024  # bytes; the arena size is rounded up to a multiple of this
 ARENA_ALIGNMENT = 16  # bytes; aligning the arena itself may cost this much of it
+ARENA_TRIES = 6  # each with twice as much more than was measured: up to 32 kB more
+TASK = "fmnist_edge.exporters.c_array:output_within"
 
 
 class CArrayExporter(TFLiteSourcesExporter):
@@ -42,7 +50,7 @@ class CArrayExporter(TFLiteSourcesExporter):
 
 
 def build_c_model(path: str, content: bytes, manifest: Manifest, image: np.ndarray) -> CModel:
-    """Run `image`, uint8 or float32, in TensorFlow Lite Micro twice: to measure the arena, then within that size.
+    """Run `image`, uint8 or float32, in TensorFlow Lite Micro: to measure the arena, then within about that size.
 
     Raises ArtifactError when the library refuses the file, ExportError when the output changes in the measured arena.
     """
@@ -50,13 +58,9 @@ def build_c_model(path: str, content: bytes, manifest: Manifest, image: np.ndarr
     contract = manifest.contract
     batch = engine.input.quantize(contract.preprocessing.apply(image, contract.input_shape))
     output = engine.run(batch)
-    size = -(-((engine.arena or {})["total"] + ARENA_ALIGNMENT) // ARENA_STEP) * ARENA_STEP
-    limited = replace(ENGINES[MICRO_ENGINE], settings={"arena_size": size}).load(path)
-    same = np.array_equal(limited.run(batch), output)
+    measured = -(-((engine.arena or {})["total"] + ARENA_ALIGNMENT) // ARENA_STEP) * ARENA_STEP
+    size = arena_for(path, measured, batch, output, engine.version)
     engine.close()
-    limited.close()
-    if not same:
-        raise ExportError(f"{engine.version} gives another output in an arena of {size:,} bytes; please report it")
     return CModel(
         name=identifier(manifest.require_model().name),
         content=content,
@@ -70,6 +74,37 @@ def build_c_model(path: str, content: bytes, manifest: Manifest, image: np.ndarr
         golden_input=batch,
         golden_output=output,
     )
+
+
+def arena_for(path: str, measured: int, batch: np.ndarray, output: np.ndarray, version: str) -> int:
+    """The arena size, in bytes, from `measured` on, within which the model loads and gives `output` for `batch`.
+
+    While the library plans the memory, it needs some that it gives back, and does not count it. With many tensors that
+    is more than what is free. It ends the process where an arena is too small, so each size is tried in a child.
+
+    Raises ExportError for another output, and when no size is enough.
+    """
+    with temporary_folder("arena") as folder:
+        for name, array in (("input", batch), ("output", output)):
+            write_temporary(folder / f"{name}.npy", partial(np.save, arr=array))
+        for size in (measured, *(measured + (ARENA_STEP << more) for more in range(ARENA_TRIES))):
+            end = call(TASK, {"model": path, "arrays": str(folder), "arena_size": size})
+            if end.status is Status.DONE and not end.value:
+                raise ExportError(f"{version} gives another output in an arena of {size:,} bytes; please report it")
+            if end.status is Status.DONE:
+                return size
+            if end.status is Status.NOT_STARTED:
+                raise ExportError(f"measuring the arena needs a child process: {end.reason}")
+    raise ExportError(f"{version} cannot run it in an arena of {size:,} bytes ({end.reason}); please report it")
+
+
+def output_within(request: JsonObject, progress: Callable[[JsonObject], None]) -> bool:
+    """In a child: whether the model gives the expected output within an arena of `arena_size` bytes."""
+    folder = Path(request["arrays"])
+    limited = replace(ENGINES[MICRO_ENGINE], settings={"arena_size": request["arena_size"]}).load(request["model"])
+    same = np.array_equal(limited.run(np.load(folder / "input.npy")), np.load(folder / "output.npy"))
+    limited.close()
+    return bool(same)
 
 
 EXPORTER = CArrayExporter()

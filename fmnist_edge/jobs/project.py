@@ -20,7 +20,7 @@ Options = TypeVar("Options")
 
 # Option -> key of the project file that is used when the option is not given.
 CHECK = {"reference": "model", "images": "test", "labels": "test_labels"}
-EXPLAIN = {"reference": "model", "images": "train"}
+EXPLAIN = {"reference": "model", "images": "train", "labels": "labels"}
 IMAGES = {"images": "test"}
 # Option of `export` -> key.
 EXPORT = {"calibration": "train", "test": "test", "test_labels": "test_labels", "labels": "labels"} | {

@@ -15,6 +15,7 @@ from fmnist_edge import checkpoints, cli
 from fmnist_edge.catalog.precisions import select
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ExportError
+from fmnist_edge.exporters import c_array
 from fmnist_edge.exporters.c_source import float_literal, identifier, resolver_call, string_literal
 from fmnist_edge.exporters.pipeline import export
 from fmnist_edge.runtime import Classifier, Contract
@@ -97,6 +98,20 @@ class TestTexts:
         engine.run(np.zeros((1, 28, 28, 1), np.int8))
         assert engine.arena["total"] <= size <= engine.arena["total"] + 1040
         assert sources.manifest.arena_bytes == size and size % 16 == 0
+
+    def test_an_arena_that_is_too_small_to_load_grows_until_it_is_enough(self, tflite, monkeypatch):
+        """As of MobileNetV2 at 32x32, whose memory for planning is more than what its measured arena has free."""
+        engine = TFLiteMicroEngine(str(tflite.path))
+        batch = np.zeros((1, 28, 28, 1), np.int8)
+        output, total = engine.run(batch), engine.arena["total"]
+        given = str(tflite.path), total // 1024 * 1024 - 3072, batch
+        size = c_array.arena_for(*given, output, engine.version)
+        assert total <= size <= total + 4096 and size % 1024 == 0
+        with pytest.raises(ExportError, match="gives another output in an arena of"):
+            c_array.arena_for(*given, output + 1, engine.version)
+        monkeypatch.setattr(c_array, "ARENA_TRIES", 0)
+        with pytest.raises(ExportError, match=r"cannot run it in an arena of 1,024 bytes .*; please report it"):
+            c_array.arena_for(given[0], 1024, batch, output, engine.version)
 
     def test_ops_of_the_file_are_spelled_as_in_the_resolver(self, texts, sources):
         calls = re.findall(r"resolver\.(\w+)\(\)", texts["compact_cnn_model.h"])

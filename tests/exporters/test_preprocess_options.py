@@ -212,7 +212,8 @@ int main() {{
 
 def test_the_command_of_explain_exports_with_the_same_input():
     contract = Contract(SIZE, "logits", ("a", "b", "c"), PRESETS["caffe"], fit="letterbox", fill=(1, 2, 3))
-    artifact = SimpleNamespace(contract=contract, manifest=SimpleNamespace(batch=1))
+    path = Path("exported/own/int8.tflite")
+    artifact = SimpleNamespace(contract=contract, manifest=SimpleNamespace(batch=1), model="own", path=path)
     options = SimpleNamespace(images=None, trained=Path("trained_model"))
     parser = argparse.ArgumentParser()
     add_input(parser)
@@ -221,6 +222,10 @@ def test_the_command_of_explain_exports_with_the_same_input():
     assert decision.preprocessing == PRESETS["caffe"] and (found.fit, found.fill) == ("letterbox", (1, 2, 3))
     artifact.contract = Contract(SIZE, "logits", ("a", "b", "c"))
     assert as_before(artifact, options) == []
+    artifact.contract = Contract(SIZE, "logits", ("a", "b", "c"), polarity="light-on-dark", resize="box")
+    artifact.path, options.labels = Path("other/own/int8.tflite"), "names.txt"
+    words = ["--labels=names.txt", "--resize=box", "--polarity=light-on-dark", "--out=other"]
+    assert as_before(artifact, options) == words, "as the project file has the labels"
 
 
 def test_calibration_images_are_fitted_as_the_device_will(tmp_path):

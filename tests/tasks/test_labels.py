@@ -148,8 +148,8 @@ def check(folder, name, labels):
     np.save(folder / "labels.npy", labels)
     command = ["check", str(folder / "exported" / name), "--reference", str(folder / f"{name}.keras")]
     command += ["--images", str(folder / f"{name}.npy"), "--labels", str(folder / "labels.npy")]
-    cli.main([*command, "--report", str(folder / "report.json")])  # some int8 file may miss its gate by chance
-    return json.loads((folder / "report.json").read_text())
+    cli.main([*command, "--report", str(folder / f"{name}.json")])  # some int8 file may miss its gate by chance
+    return json.loads((folder / f"{name}.json").read_text())
 
 
 def test_labels_of_another_task_are_refused(folder, capsys):
@@ -166,7 +166,9 @@ def test_labels_of_another_task_are_refused(folder, capsys):
 
 
 def test_doctor_names_the_class_by_the_threshold(folder, capsys):
-    assert cli.main(["doctor", *(str(artifact(folder, name, "int8.tflite")) for name in ("logit", "several"))]) == 0
+    assert (
+        cli.main(["doctor", "-v", *(str(artifact(folder, name, "int8.tflite")) for name in ("logit", "several"))]) == 0
+    )
     out = capsys.readouterr().out
     assert "| cat  " in out and "| not cat  " in out and " – |" in out and "FAIL" not in out
 

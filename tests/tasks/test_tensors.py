@@ -162,15 +162,15 @@ def test_check_and_doctor(folder, expected, capsys):
     for name, files in checked.items():
         command = ["check", *(str(path_of(folder, name, file)) for file in files), "--record"]
         command += ["--reference", str(folder / f"{name}.keras")]
-        command += ["--images", str(folder / f"{name}.npz"), "--report", str(folder / "report.json")]
+        command += ["--images", str(folder / f"{name}.npz"), "--report", str(folder / f"{name}.json")]
         assert cli.main(command) == 0
         out = capsys.readouterr().out
         assert "SQNR dB" in out and "FAIL" not in out
-        rows = json.loads((folder / "report.json").read_text())["rows"]
+        rows = json.loads((folder / f"{name}.json").read_text())["rows"]
         assert [row["images"] for row in rows] == [{"regression": 64, "two": 48}[name]] * len(files)
         for row in rows:
             assert [output["name"] for output in row["task"]["outputs"]] == list(expected[name][1])
-    assert cli.main(["doctor", *paths]) == 0
+    assert cli.main(["doctor", "-v", *paths]) == 0
     out = capsys.readouterr().out
     assert "3 steering" in out and "3 mask" in out and "pass, 100.00 % agreement" in out
 
