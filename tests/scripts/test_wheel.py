@@ -53,6 +53,7 @@ def test_a_devices_wheel_holds_the_runtime_and_nothing_else(wheel, device_wheel)
     beside = {f"fmnist_edge/{name}" for name in ("__init__.py", "aliases.py", "errors.py", "lookup.py", "py.typed")}
     engines = ("c", "cuda", "keras", "onnxruntime_cuda", "onnxruntime_webgpu", "tflite_micro", "vulkan", "web")
     needless = {f"fmnist_edge/runtime/engines/{name}.py" for name in engines}  # no device installs their libraries
+    needless.add("fmnist_edge/runtime/engines/web_runner.mjs")
     assert len(runtime) > 20 and modules_in(device_wheel) == (runtime | beside) - needless
     assert needless < runtime
 
@@ -61,10 +62,16 @@ def test_holds_the_package_and_nothing_else(wheel):
     names = modules_in(wheel)
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fmnist_edge").rglob("*.py")}
     data = {name for name in names if ".data/data/share/fmnist-edge/plans/" in name}
-    inside = ("report/assets", "report/templates", "exporters/c/kernels", "exporters/c/templates")
+    inside = (
+        "report/assets",
+        "report/templates",
+        "exporters/c/kernels",
+        "exporters/c/templates",
+        "exporters/web/templates",
+    )
     folders = [ROOT / "fmnist_edge" / name for name in inside]
     assets = {path.relative_to(ROOT).as_posix() for folder in folders for path in folder.rglob("*") if path.is_file()}
-    tables = ("catalog/boards.json", "catalog/tflite_ops.json")
+    tables = ("catalog/boards.json", "catalog/tflite_ops.json", "runtime/engines/web_runner.mjs")
     listed = ("boards/emulation/blocks.c", "boards/emulation/wheels.txt", *tables)
     boards = {f"fmnist_edge/{name}" for name in listed}
     assert names == modules | assets | boards | data | {"fmnist_edge/py.typed"}
