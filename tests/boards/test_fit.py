@@ -111,6 +111,15 @@ def test_c_sources(tmp_path):
     ]  # fmt: skip
 
 
+def test_the_web_form_is_for_no_board(tmp_path):
+    folder = tmp_path / "int8_only.web"
+    folder.mkdir()
+    shutil.copy(f"{COMPACT}.json", f"{folder}.json")
+    rewritten(folder, lambda document: document.update(format="web", arena_bytes=57_792, size_bytes=127_905, ops=[]))
+    for kind, message in ((MICROCONTROLLER, "does not run .web files"), (LINUX, "this is for a browser")):
+        assert message in str(measure.needs_of(Artifact.open(folder), kind).missing)
+
+
 def copied(path, folder):
     for item in (path, Path(f"{path}.json")):
         shutil.copy(item, folder)

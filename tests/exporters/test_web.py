@@ -1,5 +1,6 @@
 """The web form in Node: the same bits as Python from tensors and from photos, answers by task, and bad input."""
 
+import ctypes
 import hashlib
 import json
 import re
@@ -9,6 +10,7 @@ import subprocess
 import numpy as np
 import pytest
 from PIL import Image
+from support.c_compiler import c_compiler, needs_c_compiler
 from support.installed import needs
 from support.web_models import SHIPPED, needs_node, needs_wasm_compiler, node, tflite_of, web_folder
 
@@ -99,6 +101,28 @@ class TestBits:
             assert np.array_equal(found, python_scores(model, images))
             assert photo_test(made, build)["passed"]
         assert node(made.path, "return (await load()).selfTest();")["passed"]
+
+    @needs_c_compiler()
+    def test_golden_photos_in_c(self, compact, tmp_path):
+        """The C form gives the same pixels and scores from the same decoded photos."""
+        model = c_model(tflite_of(SOME).read_bytes(), "net", compact.contract, PIXELS[:1, ..., None])
+        for name, text in model.files().items():
+            (tmp_path / name).write_text(text)
+        sources = ["net.c", "net_image.c", "net_weights.c"]
+        command = [c_compiler(), "-std=c99", "-O1", "-shared", "-fPIC", *sources, "-o", "net.so"]
+        subprocess.run(command, cwd=tmp_path, check=True)
+        net = ctypes.CDLL(str(tmp_path / "net.so"))
+        pixels, scores = (ctypes.c_uint8 * 784)(), (ctypes.c_float * 10)()
+        for entry in compact.manifest.document["photos"]["images"]:
+            photo = raw(compact.path / entry["file"])
+            height, width = photo.shape[:2]
+            workspace = ctypes.create_string_buffer(net.net_image_bytes(width, height))
+            assert net.net_image(photo.tobytes(), width, height, 4, -1, pixels, workspace) == 0
+            if net.net_looks_inverted(pixels):
+                net.net_invert(pixels)
+            net.net_classify(pixels, scores, ctypes.create_string_buffer(model.arena_bytes))
+            assert sha256(bytes(pixels)) == entry["pixels_sha256"]
+            assert list(scores) == entry["scores"]
 
     def test_golden_vectors_have_the_golden_tolerance(self, compact):
         result = node(compact.path, "return (await load()).selfTest();")

@@ -94,6 +94,10 @@ def micro_needs(model_bytes: int, arena: Part, kinds_of_ops: int) -> Needs:
     )
 
 
+def in_a_browser(artifact: Artifact) -> Needs:
+    return Needs("browser", missing="this is for a browser, whose memory is not known; use the .tflite file")
+
+
 def c_sources(artifact: Artifact) -> Needs:
     """A folder of plain C. Its constants and its arena are known exactly from the export."""
     manifest = artifact.manifest
@@ -181,8 +185,12 @@ def is_c(artifact: Artifact) -> bool:
     return artifact.path.is_dir() and artifact.manifest.format == "c"
 
 
+def is_web(artifact: Artifact) -> bool:
+    return artifact.path.is_dir() and artifact.manifest.format == "web"
+
+
 def is_sources(artifact: Artifact) -> bool:
-    return artifact.path.is_dir() and not is_c(artifact)
+    return artifact.path.is_dir() and not is_c(artifact) and not is_web(artifact)
 
 
 FORMS = (
@@ -191,5 +199,6 @@ FORMS = (
     Form(MICROCONTROLLER, lambda artifact: artifact.path.suffix == ".tflite", micro),
     Form(MICROCONTROLLER, lambda artifact: True, other_file),
     Form(LINUX, is_sources, sources_on_linux),
+    Form(LINUX, is_web, in_a_browser),
     Form(LINUX, lambda artifact: True, process),
 )
