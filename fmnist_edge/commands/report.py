@@ -129,7 +129,8 @@ def write(options: argparse.Namespace, runs: Sequence[Run]) -> None:
     text.write_text(markdown.document(runs, lines))
     missing = None
     try:
-        html.write_text(page.page(runs, lines))
+        if html.path is not None:  # nothing is built, and no package is missed, for a page that goes nowhere
+            html.write_text(page.page(runs, lines))
     except UnavailableError as error:
         missing, html.path = error, None
     with printed_beside(json, text, html):
