@@ -20,7 +20,7 @@ from fmnist_edge.runtime.folder import MANIFEST
 from fmnist_edge.runtime.manifest import Manifest, ModelFile, manifest_path
 from fmnist_edge.runtime.same_file import SECTION, check_exists, other_names
 
-__all__ = ["Artifact", "collect", "versions_of"]
+__all__ = ["Artifact", "collect", "collect_readable", "versions_of"]
 
 
 @dataclass(frozen=True)
@@ -140,12 +140,28 @@ class Artifact:
 def collect(paths: Sequence[str | Path]) -> list[Artifact]:
     """Open the artifacts at `paths`: artifacts, and folders of them, which are searched recursively in sorted order.
 
-    Raises ArtifactError when a folder holds no artifact.
+    Raises ArtifactError when a folder holds no artifact, or an artifact cannot be opened.
     """
-    found: list[Artifact] = []
+    return [Artifact.open(path) for path in found_at(paths)]
+
+
+def collect_readable(paths: Sequence[str | Path]) -> tuple[list[Artifact], list[tuple[Path, ArtifactError]]]:
+    """As `collect`, but those that cannot be opened are returned beside the others, with the reason."""
+    opened: list[Artifact] = []
+    damaged: list[tuple[Path, ArtifactError]] = []
+    for path in found_at(paths):
+        try:
+            opened.append(Artifact.open(path))
+        except ArtifactError as error:
+            damaged.append((path, error))
+    return opened, damaged
+
+
+def found_at(paths: Sequence[str | Path]) -> list[Path]:
+    found: list[Path] = []
     for path in map(Path, paths):
         if not path.is_dir() or (is_folder(path) and manifest_path(path).is_file()):
-            found.append(Artifact.open(path))
+            found.append(path)
             continue
         inside = [
             item
@@ -158,7 +174,7 @@ def collect(paths: Sequence[str | Path]) -> list[Artifact]:
             raise ArtifactError(
                 f"{path}: no {', '.join(suffixes())} file in it; `fmnist-edge export MODEL` writes some"
             )
-        found += [Artifact.open(item) for item in inside]
+        found += inside
     return found
 
 

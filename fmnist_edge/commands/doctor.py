@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmnist_edge.aliases import JsonObject
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fmnist_edge.runtime.golden import SelfTest, VectorResult
 
     Tested = tuple[Artifact, SelfTest, "Finding | None"]
+    Untested = tuple[Path, FmnistEdgeError]
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -38,8 +40,8 @@ HELP = Help(
         Vectors that fail are listed; -v lists all.
         It also prints the verdict of `check`, where that was recorded. A file with a budget (see `choose`) is timed
         for a few seconds and held to it; where the interval of its p50 contains the limit, it is "not decided", which
-        is no failure. Artifacts that cannot be tested here, such as
-        one whose engine is not installed, are named, and the others are tested.
+        is no failure. Artifacts that cannot be tested here, such as one
+        with a damaged manifest or without its engine, are named, and the others are tested.
 
         Needs an engine: ai-edge-litert for .tflite files, onnxruntime for .onnx files.
         """,
@@ -64,14 +66,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge.artifact import collect
+    from fmnist_edge.artifact import collect_readable
     from fmnist_edge.commands.reports import Report
 
     report = Report.of(options)
-    tested, untested = test_all(collect(options.artifacts), options)
+    artifacts, damaged = collect_readable(options.artifacts)
+    tested, untested = test_all(artifacts, options)
+    untested = [*damaged, *untested]
     if not tested and len(untested) == 1:
         raise untested[0][1]
-    left_out = [{"artifact": str(artifact.path), "reason": str(error)} for artifact, error in untested]
+    left_out = [{"artifact": str(path), "reason": str(error)} for path, error in untested]
     report.write({"schema": 1, "artifacts": [entry(*item) for item in tested], "untested": left_out})
     with report.beside():
         for item in tested:
@@ -83,15 +87,13 @@ def run(options: argparse.Namespace) -> None:
     judge(tested, untested)
 
 
-def test_all(
-    artifacts: Sequence[Artifact], options: argparse.Namespace
-) -> tuple[list[Tested], list[tuple[Artifact, FmnistEdgeError]]]:
+def test_all(artifacts: Sequence[Artifact], options: argparse.Namespace) -> tuple[list[Tested], list[Untested]]:
     """(artifacts with what golden vectors and budget gave; those that cannot be tested here, with the reason)."""
     from fmnist_edge.runtime import Classifier, Model
     from fmnist_edge.runtime.tasks import TENSOR
 
     tested: list[Tested] = []
-    untested: list[tuple[Artifact, FmnistEdgeError]] = []
+    untested: list[Untested] = []
     for artifact in artifacts:
         try:
             recorded_parity(artifact)  # raises for a damaged one before anything runs
@@ -100,11 +102,11 @@ def test_all(
                 result = loaded.self_test()
             tested.append((artifact, result, budget_finding(artifact, parity_of(artifact), options)))
         except (ArtifactError, UnavailableError) as error:
-            untested.append((artifact, error))
+            untested.append((artifact.path, error))
     return tested, untested
 
 
-def judge(tested: Sequence[Tested], untested: Sequence[tuple[Artifact, FmnistEdgeError]]) -> None:
+def judge(tested: Sequence[Tested], untested: Sequence[Untested]) -> None:
     """Raises GateError when an artifact failed, else the kind of error for which one could not be tested."""
     failed = 0
     for artifact, result, finding in tested:
@@ -112,9 +114,8 @@ def judge(tested: Sequence[Tested], untested: Sequence[tuple[Artifact, FmnistEdg
         failed += bool(lines)
         for line in lines:
             print(f"FAILED {artifact.path}{line}", file=sys.stderr)
-    for artifact, error in untested:
-        reason = str(error).removeprefix(f"{artifact.path}: ")
-        print(f"NOT TESTED {artifact.path}: {reason}", file=sys.stderr)
+    for path, error in untested:
+        print(f"NOT TESTED {path}: {str(error).removeprefix(f'{path}: ')}", file=sys.stderr)
     if failed:
         raise GateError(f"{failed} of {len(tested)} artifacts must not be used here")
     if untested:

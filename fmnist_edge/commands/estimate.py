@@ -65,25 +65,27 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge.artifact import collect
     from fmnist_edge.boards.estimate import tables
     from fmnist_edge.catalog import boards
-    from fmnist_edge.files import write_atomic, write_json
+    from fmnist_edge.commands.reports import Report
 
     chosen = [boards.boards()[name] for name in options.board or boards.boards()]
     if options.measured is not None and len(chosen) != 1:
         raise InputError("--measured is about one board; name it: --board pi4 --measured results.json.gz")
     artifacts = collect(options.artifacts)
+    written = Report.of(options)
     report: JsonObject = {"schema": 1, "kind": "estimated", "measured": None}
     if options.measured is not None:
         chosen, error, report["measured"] = refitted(options, artifacts, chosen[0])
         found = estimates_of(artifacts, chosen, error)
     else:
         found = estimates_of(artifacts, chosen, boards.ACROSS_RUNTIMES)
-    print(f"Estimated, never measured; one inference, one thread:\n\n{tables.shown(found, chosen)}\n")
-    for line in tables.notes(found):
-        print(line)
-    write_json(options.report, {**report, "estimates": [asdict(item) for item in found]})
-    page = options.report.with_name("README.md" if options.report.stem == "estimates" else f"{options.report.stem}.md")
-    write_atomic(page, tables.document(found, chosen, boards.data(), report["measured"]))
-    print(f"wrote {options.report} and {page}")
+    page = written.page("README.md" if options.report.stem == "estimates" else f"{options.report.stem}.md")
+    with written.beside():
+        print(f"Estimated, never measured; one inference, one thread:\n\n{tables.shown(found, chosen)}\n")
+        for line in tables.notes(found):
+            print(line)
+    written.write({**report, "estimates": [asdict(item) for item in found]})
+    page.write_text(tables.document(found, chosen, boards.data(), report["measured"]))
+    written.say_written(f" and {page.path}")
     if not any(item.milliseconds is not None for item in found):
         raise UnavailableError("none of these artifacts could be estimated; the lines above say what to run")
 

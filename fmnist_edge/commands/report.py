@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,13 @@ from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.errors import GateError, InputError, UnavailableError
 
 if TYPE_CHECKING:
+    from fmnist_edge.commands.reports import Report
     from fmnist_edge.report.runs import Run
 
 __all__ = ["HELP", "add_arguments", "run"]
 
 RESULTS = Path("benchmarks/results")
+HTML, MARKDOWN = Path("reports/report.html"), Path("reports/report.md")  # the defaults
 
 HELP = Help(
     group=Group.MEASURE,
@@ -62,12 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--emulated", type=Path, default=Path("benchmarks/emulated"), metavar="DIR", help="Results of `emulate`."
     )
     output = parser.add_argument_group("Output")
-    output.add_argument(
-        "--html", type=Path, default=Path("reports/report.html"), metavar="FILE", help="HTML page to write."
-    )
-    output.add_argument(
-        "--markdown", type=Path, default=Path("reports/report.md"), metavar="FILE", help="Markdown to write."
-    )
+    output.add_argument("--html", type=Path, default=HTML, metavar="FILE", help="HTML page to write.")
+    output.add_argument("--markdown", type=Path, default=MARKDOWN, metavar="FILE", help="Markdown to write.")
     arguments.report(output, "reports/report.json", "JSON to write.")
     output.add_argument("--readme", type=Path, metavar="FILE", help="Rewrite the blocks of this file, too.")
     output.add_argument(
@@ -101,29 +100,47 @@ def check(path: Path, runs: Sequence[Run]) -> None:
     print(f"{path} is what the results give")
 
 
+@contextmanager
+def printed_beside(*reports: Report) -> Iterator[None]:
+    """Print in here what is for people: to stderr, where one of `reports` is on stdout."""
+    with ExitStack() as stack:
+        for report in reports:
+            stack.enter_context(report.beside())
+        yield
+
+
 def write(options: argparse.Namespace, runs: Sequence[Run]) -> None:
     """Raises UnavailableError when the page's packages are missing, after everything that does not need them. With
     --readme this is a note, for the README is what was asked for."""
-    from fmnist_edge.files import write_atomic, write_json
+    from fmnist_edge.commands.reports import STDOUT, Report
+    from fmnist_edge.files import write_atomic
     from fmnist_edge.report import boards, markdown, page, readme, summary
 
     lines = boards.read(options.emulated)
     blocks = None
     if options.readme is not None:  # before anything is written, for what may be wrong with it
         blocks, _ = readme.regenerate(readme.read(options.readme), runs, options.readme)
-    print(markdown.terminal(runs, lines) + "\n")
-    write_json(options.report, summary.as_json(runs, lines))
-    write_atomic(options.markdown, markdown.document(runs, lines))
+    json = Report.of(options)
+    text = Report.at(options.markdown, optional=options.markdown is MARKDOWN, option="--markdown")
+    html = Report.at(options.html, optional=options.html is HTML, option="--html")
+    with printed_beside(json, text, html):
+        print(markdown.terminal(runs, lines) + "\n")
+    json.write(summary.as_json(runs, lines))
+    text.write_text(markdown.document(runs, lines))
     missing = None
     try:
-        write_atomic(options.html, page.page(runs, lines))
-        print(f"wrote {options.html}, {options.markdown} and {options.report}")
+        if html.path is not None:  # nothing is built, and no package is missed, for a page that goes nowhere
+            html.write_text(page.page(runs, lines))
     except UnavailableError as error:
-        missing = error
-        print(f"wrote {options.markdown} and {options.report}")
-    if blocks is not None:
-        write_atomic(options.readme, blocks)
-        print(f"wrote the blocks of {options.readme}")
+        missing, html.path = error, None
+    with printed_beside(json, text, html):
+        written = [str(item.path) for item in (html, text, json) if item.path not in (None, STDOUT)]
+        if written:
+            *first, last = written
+            print(f"wrote {', '.join(first)}{' and ' * bool(first)}{last}")
+        if blocks is not None:
+            write_atomic(options.readme, blocks)
+            print(f"wrote the blocks of {options.readme}")
     if not all(row.valid for item in runs for row in item.rows):
         print("note: some of these figures are INVALID; the verdicts above say why", file=sys.stderr)
     if missing is not None and blocks is None:

@@ -1,4 +1,4 @@
-"""Where a command's JSON report goes: into a file, to stdout, or, where the default folder is read-only, nowhere."""
+"""Where a command's report goes: into a file, to stdout, or, where the default folder is read-only, nowhere."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ STDOUT = Path("-")
 
 
 class Report:
-    """A JSON report. Make one with `of` before the work, which may take minutes.
+    """A JSON report, or a page. Make one with `of` or `at` before the work, which may take minutes.
 
     Attributes:
         path: the file; STDOUT for stdout; None for a default file that cannot be written.
+        option: the option that names another file.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
+    def __init__(self, path: Path | None, option: str = "--report") -> None:
+        self.path, self.option = path, option
         self._optional = False
 
     @classmethod
@@ -36,11 +37,11 @@ class Report:
         return cls.at(options.report, optional=options.report is options.default_report)
 
     @classmethod
-    def at(cls, path: Path, *, optional: bool) -> Report:
+    def at(cls, path: Path, *, optional: bool, option: str = "--report") -> Report:
         """The report at `path`; `optional`: whether the command goes on when it cannot be written."""
         from fmnist_edge.files import check_writable
 
-        report = cls(path)
+        report = cls(path, option)
         report._optional = optional
         if path != STDOUT:
             with report._noting_errors():
@@ -52,15 +53,34 @@ class Report:
 
         `merge`: makes of the file that is there, and `value`, what is written. Then no other run writes meanwhile.
         """
+        from fmnist_edge.files import json_text
+
+        def text(path: Path) -> str:
+            return json_text(value if merge is None or path == STDOUT else merge(path, value))
+
+        self._write(text, locked=merge is not None)
+
+    def write_text(self, text: str) -> None:
+        """As `write`, for a page."""
+        self._write(lambda _: text)
+
+    def _write(self, text: Callable[[Path], str], *, locked: bool = False) -> None:
+        """`text`: of the file to write."""
         from fmnist_edge import files
 
         if self.path == STDOUT:
-            sys.stdout.write(files.json_text(value))
+            sys.stdout.write(text(self.path))
             sys.stdout.flush()
         elif self.path is not None:
-            lock = nullcontext() if merge is None else files.locked(self.path.parent, wait=True)
+            lock = files.locked(self.path.parent, wait=True) if locked else nullcontext()
             with self._noting_errors(), lock:
-                files.write_json(self.path, value if merge is None else merge(self.path, value))
+                files.write_atomic(self.path, text(self.path))
+
+    def page(self, name: str) -> Report:
+        """A page beside this file: `name` in the same folder. It goes nowhere when this is on stdout or nowhere."""
+        page = Report(None if self.path in (None, STDOUT) else self.path.with_name(name))
+        page._optional = self._optional
+        return page
 
     @contextmanager
     def beside(self) -> Iterator[None]:
@@ -81,5 +101,5 @@ class Report:
             if not self._optional:
                 raise
             self.path = None
-            advice = "--report FILE names another file, --report - prints it"
+            advice = f"{self.option} FILE names another file, {self.option} - prints it"
             print(f"fmnist-edge: note: no report is written: {error}; {advice}", file=sys.stderr)

@@ -70,7 +70,7 @@ def test_a_readme_is_written_and_checked(folder, capsys):
         (["--check"], "--check needs a README; name it"),
         (["--readme", "none.md"], "none.md: cannot be read"),
         (["--readme", "old.json"], "old.json: has no block from <!-- report:NAME -->"),
-        (["--html", "README.md/x.html"], "README.md/x.html: cannot be written"),
+        (["--html", "README.md/x.html"], "README.md/.writable: cannot be written"),
     ],
 )
 def test_bad_input_is_one_line(folder, capsys, arguments, said):

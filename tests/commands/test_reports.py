@@ -14,7 +14,7 @@ from fmnist_edge.cli import main
 from fmnist_edge.data import fashion_mnist
 
 ARTIFACT = ROOT / "exported/compact_cnn/int8.tflite"
-TESTED_WITH = ("doctor", "matrix", "check", "explain", "compare", "reproduce")
+TESTED_WITH = ("doctor", "matrix", "check", "explain", "compare", "reproduce", "estimate", "report")
 
 
 @pytest.fixture
@@ -57,6 +57,50 @@ def test_no_command_asks_for_a_writable_folder_of_reports_itself(name):
     """They all use Report, which the tests above test."""
     source = (ROOT / "fmnist_edge/commands" / f"{name}.py").read_text()
     assert "Report." in source and "check_writable" not in source and "write_json" not in source
+
+
+def test_report_and_estimate_too(read_only, capsys):
+    results = str(ROOT / "benchmarks/results")
+    assert main(["report", results]) == 0
+    shown = capsys.readouterr()
+    assert "| tiny_resnet" in shown.out and "wrote" not in shown.out
+    assert [line.rpartition("; ")[2] for line in shown.err.splitlines() if "no report is written" in line] == [
+        f"{option} FILE names another file, {option} - prints it" for option in ("--report", "--markdown", "--html")
+    ]
+    assert main(["report", results, "--report", "-"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) and "| tiny_resnet" in shown.err
+    assert main(["report", results, "--html", "reports/page.html"]) == 2
+    assert "reports/.writable: cannot be written" in capsys.readouterr().err
+
+    assert main(["estimate", str(ARTIFACT)]) == 0
+    shown = capsys.readouterr()
+    assert "Estimated, never measured" in shown.out and "wrote" not in shown.out
+    assert shown.err.count("note: no report is written") == 1
+    assert main(["estimate", str(ARTIFACT), "--report", "-"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["estimates"] and "Estimated, never measured" in shown.err
+    assert main(["estimate", str(ARTIFACT), "--report", "reports/mine.json"]) == 2
+
+
+def test_doctor_goes_on_after_a_damaged_manifest(tmp_path, capsys):
+    for name in ("broken", "sound"):
+        shutil.copy(ARTIFACT, tmp_path / f"{name}.tflite")
+        shutil.copy(f"{ARTIFACT}.json", tmp_path / f"{name}.tflite.json")
+    shutil.copy(ARTIFACT, tmp_path / "without.tflite")
+    (tmp_path / "broken.tflite.json").write_text("{")
+    command = ["doctor", str(tmp_path), "--engine", "numpy", "--report", "-"]
+    assert main(command) == 2
+    shown = capsys.readouterr()
+    reasons = {Path(item["artifact"]).name: item["reason"] for item in json.loads(shown.out)["untested"]}
+    assert "not a readable manifest" in reasons["broken.tflite"]
+    assert "no manifest without.tflite.json beside it" in reasons["without.tflite"] and len(reasons) == 2
+    assert shown.err.count("| pass") == 16 and shown.err.count("NOT TESTED") == 2
+    assert shown.err.endswith("2 of 3 artifacts could not be tested here\n")
+    (tmp_path / "sound.tflite.json").unlink()
+    (tmp_path / "without.tflite").unlink()
+    (tmp_path / "sound.tflite").unlink()
+    assert main(command) == 2 and "not a readable manifest" in capsys.readouterr().err
 
 
 def test_doctor_tests_what_it_can_and_names_the_rest(tmp_path, capsys, monkeypatch):
@@ -145,11 +189,13 @@ def confinement():
 @pytest.mark.parametrize("arguments", [
     ["doctor", ARTIFACT], ["doctor", ROOT / "exported/compact_cnn/float32.onnx"],
     ["classify", ARTIFACT, ROOT / "examples/images/0000-ankle_boot.png"],
-], ids=["doctor-tflite", "doctor-onnx", "classify"])  # fmt: skip
+    ["report", ROOT / "benchmarks/results"], ["estimate", ARTIFACT],
+], ids=["doctor-tflite", "doctor-onnx", "classify", "report", "estimate"])  # fmt: skip
 def test_a_confined_service_runs(arguments):
     done = confined("-m", "fmnist_edge", *arguments)
     assert done.returncode == 0, done.stderr
-    assert ("| pass" if "doctor" in arguments else "Ankle boot") in done.stdout
+    shown = {"doctor": "| pass", "classify": "Ankle boot", "report": "| tiny_resnet", "estimate": "Estimated, never"}
+    assert shown[arguments[0]] in done.stdout
 
 
 @pytest.mark.slow

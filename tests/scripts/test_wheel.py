@@ -55,17 +55,11 @@ def test_a_devices_wheel_is_small(device_wheel):
 def test_a_devices_wheel_holds_the_runtime_and_nothing_else(wheel, device_wheel):
     runtime = {name for name in modules_in(wheel) if name.startswith(("fmnist_edge/runtime/", "fmnist_edge/worker/"))}
     beside = {f"fmnist_edge/{name}" for name in ("__init__.py", "aliases.py", "errors.py", "lookup.py", "py.typed")}
-<<<<<<< HEAD
     engines = {path for path in runtime if path.startswith("fmnist_edge/runtime/engines/") and path.count("/") == 3}
     kept = ("__init__", "litert", "native_output", "onnx_session", "onnxruntime", "tflite_faults", "tflite_file")
     needless = engines - {
         f"fmnist_edge/runtime/engines/{name}.py" for name in kept
     }  # no extra installs their libraries
-=======
-    engines = ("c", "cuda", "keras", "onnxruntime_cuda", "onnxruntime_webgpu", "tflite_micro", "vulkan", "web")
-    needless = {f"fmnist_edge/runtime/engines/{name}.py" for name in engines}  # no device installs their libraries
-    needless.add("fmnist_edge/runtime/engines/web_runner.mjs")
->>>>>>> web
     assert len(runtime) > 20 and modules_in(device_wheel) == (runtime | beside) - needless
     assert {f"fmnist_edge/runtime/engines/{name}.py" for name in ("keras", "cuda", "ncnn")} < needless
 
@@ -122,7 +116,6 @@ def test_holds_the_package_and_nothing_else(wheel):
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fmnist_edge").rglob("*.py")}
     data = {name for name in names if ".data/data/share/fmnist-edge/plans/" in name}
     inside = (
-<<<<<<< HEAD
         "report/assets", "report/templates", "exporters/c/kernels", "exporters/c/templates", "exporters/web/templates",
         "parity/c_form",
     )  # fmt: skip
@@ -130,17 +123,6 @@ def test_holds_the_package_and_nothing_else(wheel):
     files += (ROOT / "fmnist_edge/runtime/engines").glob("*.mjs")
     assets = {path.relative_to(ROOT).as_posix() for path in files if "__pycache__" not in path.parts}
     tables = ("catalog/boards.json", "catalog/tflite_ops.json")
-=======
-        "report/assets",
-        "report/templates",
-        "exporters/c/kernels",
-        "exporters/c/templates",
-        "exporters/web/templates",
-    )
-    folders = [ROOT / "fmnist_edge" / name for name in inside]
-    assets = {path.relative_to(ROOT).as_posix() for folder in folders for path in folder.rglob("*") if path.is_file()}
-    tables = ("catalog/boards.json", "catalog/tflite_ops.json", "runtime/engines/web_runner.mjs")
->>>>>>> web
     listed = ("boards/emulation/blocks.c", "boards/emulation/wheels.txt", *tables)
     boards = {f"fmnist_edge/{name}" for name in listed}
     assert names == modules | assets | boards | data | {"fmnist_edge/py.typed"}
