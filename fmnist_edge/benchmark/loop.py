@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fmnist_edge.aliases import JsonObject
-from fmnist_edge.benchmark.images import NOISE_IMAGES, images_for
+from fmnist_edge.benchmark.images import images_for
 from fmnist_edge.benchmark.series import encode
 from fmnist_edge.benchmark.state import jiffies
-from fmnist_edge.benchmark.tensors import Loaded, load, noise_groups
+from fmnist_edge.benchmark.tensors import Loaded, groups_of, load
 from fmnist_edge.benchmark.usage import usage
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.model import Model
@@ -44,7 +44,8 @@ class Request:
     """The child's task.
 
     Attributes:
-        images: a .npy file, uint8 (n, height, width, ...); n is 0 for the artifact's golden images.
+        images: a .npy file, uint8 (n, height, width, ...), or the records of `tensors.packed`; n is 0 for the
+            artifact's golden images.
         seconds, end_to_end_seconds, min_queries: of each series in this round.
         memory: measure memory and count the graph's operations; time nothing.
     """
@@ -164,7 +165,7 @@ def timed_calls(loaded: Loaded) -> tuple[Callable[[Any], object], Callable[[Any]
     return loaded.engine.run, loaded.classify
 
 
-def groups_for(classifier: Loaded, request: Request) -> tuple[list[Any], str]:
+def groups_for(classifier: Loaded, request: Request) -> tuple[Sequence[Any], str]:
     """One batch per call, (batch, *image) or arrays by name, and where it is from, see `images_for`."""
     fixed = classifier.engine.input.shape[0]
     if fixed not in (None, request.batch):
@@ -173,8 +174,7 @@ def groups_for(classifier: Loaded, request: Request) -> tuple[list[Any], str]:
             f"export it with --batch {request.batch} or dynamic"
         )
     if isinstance(classifier, Model):
-        count = len(np.load(request.images, allow_pickle=False)) or NOISE_IMAGES
-        return noise_groups(classifier, count, request.batch), "noise"
+        return groups_of(classifier, np.load(request.images, allow_pickle=False), request.batch)
     images, source = images_for(classifier, request.artifact, request.images)
     return [images.take(range(i, i + request.batch), axis=0, mode="wrap") for i in range(len(images))], source
 

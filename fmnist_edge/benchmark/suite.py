@@ -80,11 +80,11 @@ def begin(
 ) -> Session:
     """Describe the machine, measure its peak, and create the journal below `out`.
 
-    `images`: uint8 (n, height, width, ...); calls cycle through them. None at all: each artifact's golden images.
+    `images`: uint8 (n, height, width, ...) or records of `tensors.packed`, cycled. None: each artifact's golden images.
     Raises InputError when there are no cells or when images are of another type, and FileError when `out` cannot be
     written.
     """
-    if images.dtype != np.uint8 or images.ndim < 3:
+    if images.dtype.names is None and (images.dtype != np.uint8 or images.ndim < 3):
         raise InputError(f"images are {images.dtype} {images.shape}; expected uint8 (n, height, width)")
     if not cells:
         raise InputError("no cells to measure; expected at least 1")

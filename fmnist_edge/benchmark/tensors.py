@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.runtime.model import Model
 from fmnist_edge.runtime.tasks import TENSOR
 
-__all__ = ["Loaded", "load", "noise_groups"]
+__all__ = ["Loaded", "groups_of", "load", "packed"]
+
+NOISE_EXAMPLES = 16
 
 Loaded = Union[Classifier, Model]
 
@@ -36,6 +38,35 @@ def load(artifact: str, threads: int, engine: str) -> Loaded:
             "times a GPU; time it on the CPU"
         )
     return model
+
+
+def packed(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Examples of a model of tensors, name -> (n, *shape), as one array of n records, which a .npy file can hold."""
+    count = min(map(len, arrays.values()))
+    found = np.zeros(count, [(name, np.float32, array.shape[1:]) for name, array in arrays.items()])
+    for name, array in arrays.items():
+        found[name] = array[:count]
+    return found
+
+
+def groups_of(model: Model, records: np.ndarray, batch: int) -> tuple[list[Mapping[str, np.ndarray]], str]:
+    """Batches, name -> float32 (batch, *shape), and where they are from: see `images.images_for`.
+
+    `records`: of `packed`; images of other models, or records that do not fit, give the artifact's own examples.
+    """
+    names = {item.name: tuple(item.shape) for item in model.inputs}
+    fields: Mapping[str, Any] = records.dtype.fields or {}
+    if len(records) and {name: field[0].shape for name, field in fields.items()} == names:
+        arrays, source = {name: records[name] for name in names}, "given"
+    elif model.golden_inputs is not None:
+        arrays, source = dict(model.golden_inputs), "golden"
+    else:
+        return noise_groups(model, NOISE_EXAMPLES, batch), "noise"
+    count = len(next(iter(arrays.values())))
+    return [
+        {name: array.take(range(i, i + batch), axis=0, mode="wrap") for name, array in arrays.items()}
+        for i in range(count)
+    ], source
 
 
 def noise_groups(model: Model, count: int, batch: int) -> list[Mapping[str, np.ndarray]]:

@@ -11,6 +11,7 @@ from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.jobs.project import IMAGES, by_project
 from fmnist_edge.runtime.engine_catalog import GPU
 from fmnist_edge.runtime.manifest import Manifest
+from fmnist_edge.runtime.tasks import TENSOR
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,8 @@ class Given:
     """The images of a run.
 
     Attributes:
-        images: (n, *shape); n is 0 for each artifact's golden images.
+        images: (n, *shape), or records of named arrays (n,) for models of tensors; n is 0 for each artifact's golden
+            images.
         notes: one line each about what was left out or is not used.
     """
 
@@ -107,7 +109,7 @@ def own_images(options: Any, artifacts: Sequence[Artifact]) -> Given:
     if len(groups) == 1:
         given = groups[0][0]
         found = images_of(given, artifacts[0].path)
-        if options.images is None and found.images.dtype != "uint8":
+        if options.images is None and found.images.dtype != "uint8" and found.images.dtype.names is None:
             return Given(no_images(), (f"not used, because they are {found.images.dtype}, not uint8: {given.images}",))
         return found
     if options.images is None:
@@ -136,6 +138,11 @@ def images_of(options: Any, artifact: Path) -> Given:
     from fmnist_edge.data.labelled import read_labelled
 
     contract = Manifest.read(artifact).contract
+    if contract.task == TENSOR:
+        from fmnist_edge.benchmark.tensors import packed
+        from fmnist_edge.parity.tensors import read_inputs
+
+        return Given(packed(read_inputs(options.images, contract, BENCH_IMAGES)))
     found = read_labelled(options.images, contract.image_form, skip_bad=options.skip_bad).first(BENCH_IMAGES)
     return Given(found.images, found.notes)
 

@@ -107,6 +107,13 @@ class Model:
         arrays, _ = named_inputs(inputs, self.contract)
         return self._runner.call(lambda runner: [array.copy() for array in runner.prepare(arrays)])
 
+    @property
+    def golden_inputs(self) -> Mapping[str, np.ndarray] | None:
+        """The examples of a tensor model's golden vectors, name -> float32 (n, *shape); None without."""
+        if self._golden is None or self.contract.task != TENSOR:
+            return None
+        return TensorGolden.from_dict(self._golden, self.contract).inputs
+
     def self_test(self) -> SelfTest:
         """Replay the artifact's golden vectors on this device with this engine.
 

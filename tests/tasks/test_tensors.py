@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from fmnist_edge.exporters.contracts import contract_for, preprocessing_for
 from fmnist_edge.exporters.pipeline import export
 from fmnist_edge.exporters.several import answers
 from fmnist_edge.exporters.tasks import TaskOptions
+from fmnist_edge.jobs.bench import images_of
 from fmnist_edge.parity.tensors import OutputReport, compare_tensors
 from fmnist_edge.runtime import Classifier, Model
 from fmnist_edge.runtime.manifest import Manifest, manifest_path
@@ -277,9 +279,13 @@ def test_bench_times_a_model_of_tensors(folder, tmp_path, name, file):
     path, engine = path_of(folder, name, file), "litert" if "tflite" in file else "onnxruntime"
     request = Request(str(path), engine, 1, 1, str(tmp_path / "images.npy"), 0.01, 0.01, 5, 1, 0.0)
     found = measure(request)
-    assert (found["status"], found["images"], found["placement"]) == ("measured", "noise", None)
+    assert (found["status"], found["images"], found["placement"]) == ("measured", "golden", None)
     assert found["first_ns"] > 0 and found["engine"]["elapsed_ns"] > 0 and found["end_to_end"]["windows"]
     assert measure_memory(request)["status"] == "measured"
+    given = images_of(SimpleNamespace(images=str(folder / f"{name}.npz"), skip_bad=False), path).images
+    np.save(tmp_path / "images.npy", given)
+    assert len(given) == min(64, len(next(iter(np.load(folder / f"{name}.npz").values()))))
+    assert measure(request)["images"] == "given"
 
 
 def test_what_explain_and_matrix_cannot_do_they_refuse_by_name(folder, capsys):
