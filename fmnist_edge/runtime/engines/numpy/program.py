@@ -17,6 +17,7 @@ __all__ = ["Program", "program_of"]
 
 # These ops compute the batch size of an open batch. They are not needed here: images are always the first axis.
 SHAPE_KINDS = ("SHAPE", "STRIDED_SLICE", "PACK")
+PAIRS = ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "PRELU")  # of which both operands may be computed
 SCRATCH_ELEMENTS = 1 << 22  # of the largest temporary array; limits how many images run together
 MOST_IMAGES = 64
 
@@ -113,6 +114,11 @@ class Binder:
         reads = tuple(index for index in found if index not in self._sizes)
         if not reads or not self.computed.issuperset(reads) or (len(reads) < len(found) and op.kind != "RESHAPE"):
             raise RefusedError(f"damaged: {op.kind} {op.output.name!r} reads a tensor that no earlier op computes")
+        most = len(reads) if op.kind == "CONCATENATION" else 2 if op.kind in PAIRS else 1
+        if len(reads) > most:
+            raise RefusedError(
+                f"damaged: {op.kind} {op.output.name!r} has {len(reads)} computed operands, expected {most}"
+            )
         return reads
 
     def _fold(self, op: Op) -> None:
