@@ -14,6 +14,7 @@ import pytest
 from support.c_compiler import c_compiler, needs_c_compiler
 from support.c_models import STRICT
 from support.engines import load_with_one_thread
+from support.web_models import needs_node, needs_wasm_compiler, node
 
 from fmnist_edge import checkpoints, cli
 from fmnist_edge.checkpoints import Checkpoint
@@ -151,6 +152,34 @@ class TestWholeExport:
         assert Manifest.read(path).contract.fit == "letterbox" and Manifest.read(path).contract.fill == (1, 2, 3)
         with load_with_one_thread(path) as classify:
             np.testing.assert_allclose(classify.scores(IMAGES), expected, rtol=1e-4, atol=1e-2)
+
+    @pytest.mark.slow
+    @needs_wasm_compiler()
+    @needs_node()
+    def test_the_web_form_is_python(self, tmp_path):
+        """The golden photos and images of other sizes, through the table of each channel, the order and the bars."""
+        model_of().save(tmp_path / "net.keras")
+        np.save(tmp_path / "images.npy", IMAGES)
+        job = Job(
+            str(tmp_path / "net.keras"), "trained_model", str(tmp_path), [["web", "int8_only"]],
+            calibration=str(tmp_path / "images.npy"), preprocess="caffe", fit="letterbox", fill=(1, 2, 3),
+        )  # fmt: skip
+        events: dict = {}
+        export_all(json.loads(json.dumps(asdict(job))), events.update)
+        folder = Path(events["written"]["path"])
+        body = """
+        const classify = await load();
+        return classify({ data: input, width: +args[0], height: +args[1] });
+        """
+        with Classifier.load(folder) as classify:
+            for height, width in ((12, 10), (33, 21), (50, 7), (9, 64)):
+                image = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+                found = node(folder, body, width, height, stdin=image.tobytes())
+                pixels = classify.fit_image(image)
+                assert bytes(found["pixels"]) == pixels.tobytes()
+                expected = classify(pixels)
+                assert found["index"] == expected.index
+                assert np.allclose(found["probabilities"], expected.probabilities, rtol=0, atol=3e-7)
 
     @needs_c_compiler()
     def test_c_is_python_for_every_pixel(self, caffe, tmp_path):

@@ -341,6 +341,19 @@ class TestAnswers:
         found = np.asarray(node(compact.path, body, stdin=PIXELS.tobytes()), np.float32)
         assert np.array_equal(found, python_scores(SOME, PIXELS))
 
+    @pytest.mark.parametrize("kind", ["Float32Array", "Float64Array"])
+    def test_floats_are_rounded_as_in_python(self, compact, kind):
+        dtype = np.float32 if kind == "Float32Array" else np.float64
+        image = np.linspace(0, 1, 784).astype(dtype).reshape(28, 28)
+        image[:16, :16] = ((np.arange(256).reshape(16, 16) + 0.5) / 255).clip(0, 1)  # in the middle of two levels
+        body = f"""
+        const data = new {kind}(input.buffer, input.byteOffset, 784);
+        return (await (await load())({{ data, width: 28, height: 28 }})).pixels;
+        """
+        found = node(compact.path, body, stdin=image.tobytes())
+        with Classifier(ENGINES["numpy"].load(tflite_of(SOME)), compact.contract) as classifier:
+            assert bytes(found) == classifier.fit_image(image).tobytes()
+
     def test_orders_and_grounds(self, compact):
         photo = np.random.default_rng(5).integers(0, 256, (40, 31, 4), np.uint8)
         body = """
