@@ -13,6 +13,7 @@ from support import ROOT
 
 SOURCES = ("fmnist_edge", "benchmarks/plans")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
+C_FORM = (".c", ".h", ".ld", ".mjs")  # of the programs that run the C form elsewhere
 LARGEST = 150_000  # bytes
 OFFLINE = ("NewConnectionError", "NameResolutionError", "Temporary failure in name resolution", "ConnectTimeout")
 
@@ -64,6 +65,8 @@ def test_holds_the_package_and_nothing_else(wheel):
     inside = ("report/assets", "report/templates", "exporters/c/kernels", "exporters/c/templates")
     folders = [ROOT / "fmnist_edge" / name for name in inside]
     assets = {path.relative_to(ROOT).as_posix() for folder in folders for path in folder.rglob("*") if path.is_file()}
+    programs = (path for path in (ROOT / "fmnist_edge/parity/c_form").rglob("*.*") if path.suffix in C_FORM)
+    assets |= {path.relative_to(ROOT).as_posix() for path in programs}
     tables = ("catalog/boards.json", "catalog/tflite_ops.json")
     listed = ("boards/emulation/blocks.c", "boards/emulation/wheels.txt", *tables)
     boards = {f"fmnist_edge/{name}" for name in listed}
