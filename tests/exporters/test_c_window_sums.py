@@ -1,12 +1,13 @@
 """Local response normalisation in C: sums of neighbours and one table, with the numpy engine's bits."""
 
+import subprocess
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from support import ROOT
-from support.c_compiler import needs_c_compiler
-from support.c_models import TARGETS, compiled, generated, numpy_answers, runs_here
+from support.c_compiler import c_compiler, needs_c_compiler
+from support.c_models import STRICT, TARGETS, compiled, generated, numpy_answers, runs_here
 
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.exporters.c.graph import Graph, Node, evaluate, read_graph, windows
@@ -67,6 +68,18 @@ class TestShippedModels:
         assert np.array_equal(
             compiled(model, tmp_path, "-O1", *flags.split())(inputs), numpy_answers(GOOGLENET, inputs)
         )
+
+    @pytest.mark.slow
+    @needs_c_compiler()
+    @pytest.mark.parametrize("flags", ["-DFE_PORTABLE", "-march=native"])
+    def test_sanitizers_find_nothing(self, flags, tmp_path):
+        images = fashion_mnist.load("test").images[:1]
+        generated(GOOGLENET.read_bytes(), tmp_path, Manifest.read(GOOGLENET).contract, images)
+        checks = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", flags]
+        command = [c_compiler(), *STRICT, *checks, *sorted(tmp_path.glob("*.c")), "-o", tmp_path / "test"]
+        subprocess.run(command, check=True)
+        ended = subprocess.run([tmp_path / "test"], capture_output=True, text=True, check=False)
+        assert ended.returncode == 0 and ended.stdout.startswith("ok: 0 scores differ"), ended.stderr[-2000:]
 
     def test_models_without_such_a_layer_keep_their_steps(self):
         graph = with_tables(read_graph((ROOT / "exported/tiny_resnet_edge/int8.tflite").read_bytes()))
