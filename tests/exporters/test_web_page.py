@@ -308,9 +308,9 @@ class TestBadInput:
             assert page.run("document.getElementById('message').hidden") and page.errors == []
 
     @pytest.mark.parametrize(("name", "change", "message"), [
-        ("model.simd.wasm", lambda content: content[:-30], "Model.simd.wasm: SHA-256 is"),
-        ("weights.bin", lambda content: bytes(len(content)), "Weights.bin: SHA-256 is"),
-        ("manifest.json", lambda content: content[:-30], "Manifest.json: not a readable manifest"),
+        ("model.simd.wasm", lambda content: content[:-30], "model.simd.wasm: SHA-256 is"),
+        ("weights.bin", lambda content: bytes(len(content)), "weights.bin: SHA-256 is"),
+        ("manifest.json", lambda content: content[:-30], "manifest.json: not a readable manifest"),
     ])  # fmt: skip
     def test_altered_files(self, chromium, altered, name, change, message):
         path = altered / name
