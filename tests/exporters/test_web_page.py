@@ -111,16 +111,16 @@ class TestBits:
             page = opened(chromium, url)
             assert np.array_equal(page_scores(page, images), classifier.scores(images))
 
-    @pytest.mark.parametrize("mode", ["L", "RGB", "P", "LA-opaque", "RGB-gamma"])
+    @pytest.mark.parametrize("mode", ["L", "RGB", "P", "LA-opaque", "RGB-gamma", "RGB-jpeg"])
     def test_image_files(self, chromium, compact, tmp_path, mode):
-        """A PNG of each kind that is no photo of the export, decoded by the browser."""
+        """A file of each kind that is no photo of the export, decoded by the browser."""
         levels = np.random.default_rng(3).integers(0, 256, (61, 47, 3), np.uint8)
         picture = Image.fromarray(levels).convert(mode.partition("-")[0])
         path = tmp_path / "photo.png"
         chunks = PngInfo()
         if mode.endswith("gamma"):  # which Pillow leaves to the caller, and browsers apply unless they are told not to
             chunks.add(b"gAMA", (100_000).to_bytes(4, "big"))
-        picture.save(path, pnginfo=chunks)
+        picture.save(path, "JPEG" if mode.endswith("jpeg") else "PNG", pnginfo=chunks)
         with served(compact.path) as url, python_classifier(SOME) as classifier:
             page = opened(chromium, url)
             page.choose_file("#file", path)
@@ -308,9 +308,9 @@ class TestBadInput:
             assert page.run("document.getElementById('message').hidden") and page.errors == []
 
     @pytest.mark.parametrize(("name", "change", "message"), [
-        ("model.simd.wasm", lambda content: content[:-30], "Model.simd.wasm: SHA-256 is"),
-        ("weights.bin", lambda content: bytes(len(content)), "Weights.bin: SHA-256 is"),
-        ("manifest.json", lambda content: content[:-30], "Manifest.json: not a readable manifest"),
+        ("model.simd.wasm", lambda content: content[:-30], "model.simd.wasm: SHA-256 is"),
+        ("weights.bin", lambda content: bytes(len(content)), "weights.bin: SHA-256 is"),
+        ("manifest.json", lambda content: content[:-30], "manifest.json: not a readable manifest"),
     ])  # fmt: skip
     def test_altered_files(self, chromium, altered, name, change, message):
         path = altered / name

@@ -125,7 +125,8 @@ function complain(error) {
 }
 
 function sentence(text) {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+  const isWord = /^[a-z]+ /.test(text); // and not the name of a file
+  return `${isWord ? text.charAt(0).toUpperCase() + text.slice(1) : text}.`;
 }
 
 function show(image, answer) {
