@@ -30,6 +30,8 @@ HELP = Help(
         Reads results of `bench`, prints their tables, and writes them three times: as one HTML page with charts and
         filters that needs no network, as Markdown, and as JSON.
 
+        It ends with the file to ship of each model on each device, and why: the fastest that passed its check.
+
         In the tables, "thr" is the number of threads, and "% limit" compares a cell with what the machine's measured
         float32 peak and memory speed allow. A p99 takes at least 662 samples. The Pareto front is of all cells.
 
@@ -115,6 +117,7 @@ def write(options: argparse.Namespace, runs: Sequence[Run]) -> None:
     from fmnist_edge.commands.reports import STDOUT, Report
     from fmnist_edge.files import write_atomic
     from fmnist_edge.report import boards, markdown, page, readme, summary
+    from fmnist_edge.report.ship import ship_lines
 
     lines = boards.read(options.emulated)
     blocks = None
@@ -141,6 +144,7 @@ def write(options: argparse.Namespace, runs: Sequence[Run]) -> None:
         if blocks is not None:
             write_atomic(options.readme, blocks)
             print(f"wrote the blocks of {options.readme}")
+        print("\n".join(["", *ship_lines(runs)]))
     if not all(row.valid for item in runs for row in item.rows):
         print("note: some of these figures are INVALID; the verdicts above say why", file=sys.stderr)
     if missing is not None and blocks is None:

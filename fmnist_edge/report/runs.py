@@ -41,6 +41,7 @@ class Row:
         front: whether it is on the Pareto front of latency and accuracy, among cells of its run, target and batch.
         unbeaten: whether it is on the Pareto front of latency, accuracy and size.
         curve: latency by percentile.
+        passed: whether the file passed `check`; None if that is not known.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Row:
     front: bool = False
     unbeaten: bool = False
     curve: tuple[Point, ...] = field(default=(), repr=False)
+    passed: bool | None = None
 
     @property
     def valid(self) -> bool:
@@ -243,6 +245,7 @@ def row_of(id: str, device: str, cell: Cell, against: tuple[tuple[str, str], ...
         size_bytes=optional_number(cell["size_bytes"]),
         accuracy=optional_number(accuracy.get("accuracy")),
         accuracy_images=optional_number(accuracy.get("images")),
+        passed=accuracy["passed"] if isinstance(accuracy.get("passed"), bool) else None,
         share_of_peak=optional_number(roofline.get("share_of_gemm_peak")),
         share_of_limit=optional_number(roofline.get("share_of_limit")),
         validity=VALID if own is not None and own["status"] == VALID and not against else INVALID,
