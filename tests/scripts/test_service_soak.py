@@ -91,3 +91,16 @@ def test_what_must_not_be_is_seen(changed, said):
 )  # fmt: skip
 def test_a_status_is_read(said, status):
     assert malformed_requests.status_of(said) == status
+
+
+def test_an_answer_to_head_has_no_body():
+    said = b"HTTP/1.1 404 Not Found\r\ncontent-length: 22\r\n\r\n"
+    assert malformed_requests.status_of(said, b"HEAD / HTTP/1.1\r\n\r\n") == "404"
+    assert malformed_requests.is_answer(said, b"HEAD / HTTP/1.1\r\n\r\n")
+    assert not malformed_requests.is_answer(said, b"GET / HTTP/1.1\r\n\r\n")
+
+
+def test_an_interim_answer_is_not_the_answer():
+    """RFC 9110, 10.1.1: `Expect: 100-continue` asks for one before the final answer."""
+    final = b"HTTP/1.1 400 Bad Request\r\n\r\n{}"
+    assert malformed_requests.CONTINUE.sub(b"", b"HTTP/1.1 100 \r\n\r\n" + final) == final
