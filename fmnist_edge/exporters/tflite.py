@@ -17,7 +17,7 @@ from fmnist_edge.exporters.layer_names import LayerNames, check_ops, layer_of, o
 from fmnist_edge.exporters.several import Samples, answers, converted_names, has_several
 from fmnist_edge.exporters.tflite_operators import INEXACT, WRONG, Operator, float_islands, operators
 from fmnist_edge.exporters.tflite_refusals import check_runs, explained, not_integer_only, too_wide
-from fmnist_edge.exporters.tflite_repair import with_own_biases, with_small_constants
+from fmnist_edge.exporters.tflite_repair import with_own_biases, with_small_constants, without_squeezes
 from fmnist_edge.exporters.tflite_runtimes import obstacles_in
 from fmnist_edge.exporters.tracing import one_signature, operation_scopes
 
@@ -70,8 +70,8 @@ class TFLiteExporter(Exporter):
         if precision.stock:
             return content
         if precision.weights == "float16":
-            return with_small_constants(content, lambda: self._float_file(model, batch))
-        return with_own_biases(content) if precision.calibrated else content
+            return without_squeezes(with_small_constants(content, lambda: self._float_file(model, batch)))
+        return without_squeezes(with_own_biases(content) if precision.calibrated else content)
 
     def _float_file(self, model: keras.Model, batch: int | None) -> bytes:
         return self._converted(model, get_precision("tflite", "float32"), batch, None, ())

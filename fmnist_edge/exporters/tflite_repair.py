@@ -10,7 +10,7 @@ import numpy as np
 
 from fmnist_edge.exporters.flatbuffer import op_kinds, pack, schema_module, unpack
 
-__all__ = ["with_own_biases", "with_small_constants"]
+__all__ = ["with_own_biases", "with_small_constants", "without_squeezes"]
 
 # Ops with a bias -> where their inputs, weights and bias are among the op's inputs.
 OPERANDS = {
@@ -21,6 +21,7 @@ OPERANDS = {
     "TRANSPOSE_CONV": (2, 1, 3),
 }
 SAME_SCALE = 1e-4  # relative
+BROADCASTING = ("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM")
 
 
 def with_own_biases(content: bytes) -> bytes:
@@ -94,6 +95,39 @@ def with_small_constants(content: bytes, float_content: Callable[[], bytes]) -> 
         op.inputs = [len(tensors) - 1 if at == place else index for at, index in enumerate(op.inputs)]
         changed = True
     return pack(model) if changed else content
+
+
+def without_squeezes(content: bytes) -> bytes:
+    """A file whose elementwise ops read a tensor of one pixel, (1, ..., 1, n), as it is.
+
+    TensorFlow makes a bias of y in x + y where y is one pixel, and squeezes it to (n,). The sum is the same without,
+    but (n,) has no batch axis, and so engines that know nothing but images refuse it.
+    """
+    model = unpack(content)
+    changed = False
+    for number, graph in enumerate(model.subgraphs):
+        ops = list(zip(op_kinds(model, number), graph.operators, strict=True))
+        outputs = set(map(int, graph.outputs))
+        squeezes = [op for kind, op in ops if kind == "RESHAPE" and is_squeeze(graph, op)]
+        for squeeze in squeezes:
+            readers = [(kind, op) for kind, op in ops if squeeze.outputs[0] in op.inputs]
+            rank = len(graph.tensors[squeeze.inputs[0]].shape)
+            whole = all(
+                kind in BROADCASTING and len(graph.tensors[op.outputs[0]].shape) >= rank for kind, op in readers
+            )
+            if whole and int(squeeze.outputs[0]) not in outputs:
+                for _, op in readers:
+                    op.inputs = [squeeze.inputs[0] if index == squeeze.outputs[0] else index for index in op.inputs]
+                graph.operators.remove(squeeze)
+                changed = True
+    return pack(model) if changed else content
+
+
+def is_squeeze(graph: Any, op: Any) -> bool:
+    """Whether a RESHAPE makes (n,) of a computed (1, ..., 1, n)."""
+    source, target = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+    shape = tuple(source.shape)
+    return shape[:-1] == (1,) * (len(shape) - 1) != () and tuple(target.shape) == shape[-1:]
 
 
 def computing(model: Any, number: int) -> list[tuple[str, Any]]:

@@ -126,12 +126,7 @@ def test_the_accuracy_is_keras_s_in_every_form(data):
         assert abs(count - right) <= (1 if "float32" in name else 0.06 * len(labels)), name
 
 
-@pytest.mark.parametrize("data", [
-    pytest.param("digits", marks=pytest.mark.xfail(
-        strict=True, reason="C refuses the RESHAPE that TFLite makes of an addition of 1x1 maps, by name",
-    )),
-    "evenodd",
-])  # fmt: skip
+@pytest.mark.parametrize("data", ["digits", "evenodd"])
 def test_c_answers_as_the_numpy_engine_bit_for_bit(data):
     """The C sources and the integer-only file are one model, in two forms of our own."""
     command = EXPORTS[data].replace("export ", "export --precision int8_only --format ", 1)
