@@ -10,7 +10,7 @@ __all__ = ["how_to_install"]
 
 PACKAGE = "fmnist-edge"
 # Modules whose package has another name.
-PACKAGES = {"PIL": "pillow", "pynvml": "nvidia-ml-py", "tensorflow": "tensorflow-cpu"}
+PACKAGES = {"PIL": "pillow", "ethosu": "ethos-u-vela", "pynvml": "nvidia-ml-py", "tensorflow": "tensorflow-cpu"}
 TOOLS = "dev"  # an extra for those who work on this package
 REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(\[(?P<extras>[\w,\s-]+)\])?")
 EXTRA = re.compile(r"""extra == ["'](?P<extra>[\w-]+)["']""")

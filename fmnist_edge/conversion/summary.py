@@ -14,7 +14,7 @@ from fmnist_edge.errors import FmnistEdgeError
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.runtime.same_file import other_names
 
-__all__ = ["as_json", "listed", "recovered", "refusal", "remedies", "show_findings"]
+__all__ = ["as_json", "listed", "recovered", "refusal", "remedies", "show_findings", "warnings_of"]
 
 HEADER = ["artifact", "kB", "ops", "float ops", "runs in", "sha256"]
 
@@ -79,7 +79,7 @@ def as_dict(outcome: Outcome) -> dict[str, object]:
         "path": str(outcome.path),
         "refused": None if outcome.error is None else str(outcome.error),
         "preprocessing_from": None if findings is None else {"source": findings.source, "reason": findings.reason},
-        "warnings": [] if findings is None else list(findings.warnings),
+        "warnings": warnings_of(outcome),
         "notes": [] if findings is None else list(findings.notes),
     }
     if outcome.artifact is None:
@@ -111,6 +111,17 @@ def show_findings(model: str, outcomes: Sequence[Outcome], say_decision: bool) -
         print()
     for warning in findings.warnings:
         print(f"fmnist-edge: warning: {model}: {warning}", file=sys.stderr)
+    for outcome in outcomes:
+        for warning in warnings_of(outcome):
+            if warning not in findings.warnings:
+                print(f"fmnist-edge: warning: {outcome.path}: {warning}", file=sys.stderr)
+
+
+def warnings_of(outcome: Outcome) -> list[str]:
+    """Those about the model's input, and for a file that was written those about the file."""
+    if outcome.artifact is not None:
+        return list(outcome.artifact.manifest.warnings)
+    return [] if outcome.findings is None else list(outcome.findings.warnings)
 
 
 def remedies(path: Path, tuning: Tuning) -> str:

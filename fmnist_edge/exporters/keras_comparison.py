@@ -28,11 +28,11 @@ REASONS = {
 
 def check_answers(
     golden: Golden, model: keras.Model, contract: Contract, precision: Precision, batch: int | None = None
-) -> None:
-    """Raises ExportError when a file in float gives other scores than the Keras model.
+) -> list[str]:
+    """Raises ExportError when a file in float gives other scores than the Keras model; returns warnings.
 
-    Files with integers differ by their quantisation, which `fmnist-edge check` judges. Here they must only depend on
-    the image where the Keras model's answer does.
+    Files with integers differ by their quantisation, which `fmnist-edge check` judges. There is a warning if their
+    answer does not depend on the image, and the Keras model's does.
 
     Args:
         golden: the file's golden vectors: images and the file's scores.
@@ -43,8 +43,7 @@ def check_answers(
     images = contract.preprocessing.apply(golden.images, contract.input_shape)
     fixed = model.inputs[0].shape[0]
     if limit is None:
-        check_not_constant(golden, keras_scores(model, images, golden.scores, fixed or len(images)), precision)
-        return
+        return constant_answers(golden, keras_scores(model, images, golden.scores, fixed or len(images)), precision)
     difference, largest = difference_at(model, images, golden.scores, fixed or len(images))
     if not difference <= limit * largest and batch and not fixed:  # NaN too
         # Most models treat each image by itself, and answer fastest at once. One that does not, such as a flip of the
@@ -61,18 +60,20 @@ def check_answers(
             f"the {precision.format} {precision.name} file gives other scores than the Keras model: {difference:.2g} "
             f"apart, expected at most {limit * largest:.2g}; {REASONS[precision.kind]}"
         )
+    return []
 
 
-def check_not_constant(golden: Golden, expected: np.ndarray | None, precision: Precision) -> None:
-    """Raises ExportError when the file has the same scores for images that Keras puts into several classes."""
+def constant_answers(golden: Golden, expected: np.ndarray | None, precision: Precision) -> list[str]:
+    """A warning if the file has the same scores for images that Keras puts into several classes."""
     if expected is None or expected.shape[-1] < 2 or len(np.unique(expected.argmax(axis=-1))) < 2:
-        return
-    if (golden.scores == golden.scores[0]).all():
-        keep = ", or keep layers in float with --keep-float" if precision.selective else ""
-        raise ExportError(
-            f"the {precision.format} {precision.name} file gives the same scores for every image, and the Keras model "
-            f"does not: its values are too small or too far apart for integers; choose float32 or dynamic_int8{keep}"
-        )
+        return []
+    if not (golden.scores == golden.scores[0]).all():
+        return []
+    keep = ", or keep layers in float: `fmnist-edge explain` finds them" if precision.selective else ""
+    return [
+        f"the {precision.format} {precision.name} file gives the same scores for every golden image, and the Keras "
+        f"model does not: its values are too small or too far apart for integers; choose float32 or dynamic_int8{keep}"
+    ]
 
 
 def difference_at(model: keras.Model, images: np.ndarray, scores: np.ndarray, size: int) -> tuple[float, float]:

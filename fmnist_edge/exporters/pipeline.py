@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +126,10 @@ def export(
             images = golden_images_for(contract, images_given.images if images_given else None)
         with temporary_file(f"model.{inside.name}", content) as file:
             golden = golden_for(file, contract, images)
-        check_answers(golden, checkpoint.model, contract, precision, batch)
+        doubts = check_answers(golden, checkpoint.model, contract, precision, batch)
+        if strict:
+            check_strict(checkpoint.name, doubts)
+        findings = replace(findings, warnings=(*findings.warnings, *doubts))
         image = images[0]
     path = out / precision.filename
     sections = {

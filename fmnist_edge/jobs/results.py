@@ -96,7 +96,7 @@ class ExportResult:
     @classmethod
     def of(cls, request: Request, outcomes: Sequence[Outcome]) -> ExportResult:
         """Raises the reasons as one error when nothing was written."""
-        from fmnist_edge.conversion.summary import refusal
+        from fmnist_edge.conversion.summary import refusal, warnings_of
 
         refused = [outcome for outcome in outcomes if outcome.error is not None]
         if len(refused) == len(outcomes):
@@ -106,7 +106,7 @@ class ExportResult:
             tuple(ExportedFile.of(outcome.artifact) for outcome in outcomes if outcome.artifact is not None),
             tuple(Refused(outcome.path, outcome.error) for outcome in refused if outcome.error is not None),
             "" if findings is None else findings.reason,
-            () if findings is None else findings.warnings,
+            tuple(dict.fromkeys(warning for outcome in outcomes for warning in warnings_of(outcome))),
             () if findings is None else findings.notes,
             request.keep_facts(outcomes),
         )

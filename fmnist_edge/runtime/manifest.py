@@ -118,6 +118,7 @@ class Manifest:
         versions: package -> installed version at export; None for a package that was not installed.
         golden: packed golden vectors; see `golden_vectors`.
         arena_bytes, ops, files: for a c-array: the memory it needs, its ops, and file -> SHA-256.
+        warnings: what export found doubtful about the contract, the calibration images or the file.
         recovery, confidence, budget: None without `export --tune-accuracy`, `confidence` and `choose --budget`.
         parity: the recorded verdict, for `parity.verdict`. Not validated, so that `check --record` can replace it.
     """
@@ -145,6 +146,7 @@ class Manifest:
     arena_bytes: int | None = None
     ops: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
     recovery: Recovery | None = None
     confidence: Confidence | None = None
     budget: Budget | None = None
@@ -300,6 +302,7 @@ SECTIONS: dict[str, Callable[[object, str], object]] = {
     "arena_bytes": values.integer,
     "ops": values.list_of(values.text),
     "files": values.dict_of(values.printable),
+    "warnings": values.list_of(values.text),
     "recovery": values.optional(Recovery.from_json),
     "confidence": values.optional(Confidence.from_json),
     "budget": values.optional(Budget.from_json),

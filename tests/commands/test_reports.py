@@ -59,6 +59,7 @@ def test_no_command_asks_for_a_writable_folder_of_reports_itself(name):
     assert "Report." in source and "check_writable" not in source and "write_json" not in source
 
 
+@pytest.mark.slow
 def test_report_and_estimate_too(read_only, capsys):
     results = str(ROOT / "benchmarks/results")
     assert main(["report", results]) == 0

@@ -19,6 +19,7 @@ FILES = {
     "any C99 compiler": "finish.h",
     "Cortex-M": "cortex_m.h",
 }
+QUICK = ("AVX2", "Cortex-M")
 FLAGS = {**TARGETS, "Cortex-M": TARGETS["any C99 compiler"]}
 SOURCE = """#include <stdint.h>
 #include <string.h>
@@ -51,7 +52,7 @@ def cases(rng, shift, once):
 
 
 @needs_c_compiler()
-@pytest.mark.parametrize("target", FILES)
+@pytest.mark.parametrize("target", [pytest.param(it, marks=[] if it in QUICK else [pytest.mark.slow]) for it in FILES])
 def test_rounds_like_tensorflow_lite(target, tmp_path):
     flags, needed = FLAGS[target]
     if not runs_here(needed):

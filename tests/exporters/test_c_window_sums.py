@@ -56,7 +56,9 @@ class TestShippedModels:
         assert (multiply_accumulates(before), multiply_accumulates(after)) == multiplications
 
     @needs_c_compiler()
-    @pytest.mark.parametrize("target", TARGETS)
+    @pytest.mark.parametrize(
+        "target", [pytest.param(it, marks=[] if it == "AVX2" else [pytest.mark.slow]) for it in TARGETS]
+    )
     def test_bits(self, target, tmp_path):
         """tiny_googlenet has lines of one pixel and of a row of pixels."""
         flags, needed = TARGETS[target]

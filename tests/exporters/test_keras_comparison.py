@@ -6,8 +6,9 @@ from support.keras_models import randomised
 
 from fmnist_edge import checkpoints
 from fmnist_edge.catalog.precisions import get_precision
-from fmnist_edge.errors import ArtifactError, ExportError
+from fmnist_edge.errors import ArtifactError, ExportError, InputError
 from fmnist_edge.exporters import onnx_conversion
+from fmnist_edge.exporters.findings import Findings
 from fmnist_edge.exporters.keras_comparison import check_answers
 from fmnist_edge.exporters.pipeline import export
 from fmnist_edge.runtime import Contract
@@ -71,21 +72,23 @@ def test_a_model_without_a_row_of_scores_for_each_image_is_refused():
 
 def test_integer_files_are_not_compared():
     model = model_of()
-    check_answers(golden(model, 1.0), model, CONTRACT, get_precision("onnx", "int8"))
+    assert check_answers(golden(model, 1.0), model, CONTRACT, get_precision("onnx", "int8")) == []
 
 
-def test_an_integer_file_that_answers_every_image_alike_is_refused(own, tmp_path):
+def test_an_integer_file_that_answers_every_image_alike_is_a_warning(own, tmp_path):
     model, precision = model_of(), get_precision("tflite", "int8")
     exact = golden(model)
     assert len(set(exact.scores.argmax(axis=1))) > 1
     constant = Golden(IMAGES, np.repeat(exact.scores[:1], 5, axis=0), 1e-4, "test")
-    with pytest.raises(ExportError, match=r"the same scores for every image.*--keep-float"):
-        check_answers(constant, model, CONTRACT, precision)
-    model.set_weights(
-        [weight * 1e-6 * (weight.ndim > 1) for weight in model.get_weights()]
-    )  # TensorFlow Lite's int8 is constant
-    with pytest.raises(ExportError, match="the tflite int8 file gives the same scores"):
-        export(own(model), precision, CONTRACT, tmp_path, calibration=IMAGES, golden_images=IMAGES)
+    (warning,) = check_answers(constant, model, CONTRACT, precision)
+    assert "the same scores for every golden image" in warning and "explain" in warning
+    # TensorFlow Lite's int8 is constant for such small numbers.
+    model.set_weights([weight * 1e-6 * (weight.ndim > 1) for weight in model.get_weights()])
+    checkpoint, given = own(model), {"calibration": IMAGES, "golden_images": IMAGES}
+    artifact = export(checkpoint, precision, CONTRACT, tmp_path / "out", **given)
+    assert any("the tflite int8 file gives the same scores" in line for line in artifact.manifest.warnings)
+    with pytest.raises(InputError, match="because of --strict: the tflite int8 file gives the same scores"):
+        export(checkpoint, precision, CONTRACT, tmp_path, findings=Findings(), strict=True, **given)
 
 
 @pytest.fixture

@@ -453,6 +453,7 @@ def sha256(content):
     return hashlib.sha256(content).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_model_of_every_op(tmp_path):
     """Kernels that the shipped models do not need: built without SIMD and with, the same bits as the numpy engine."""
     from support.tflite_models import SHAPE, converted, images

@@ -64,9 +64,14 @@ def shipped(tmp_path_factory):
     return made
 
 
+QUICK = ("cortex-a76", "cortex-m4", "wasm")
+
+
 class TestBits:
     @pytest.mark.parametrize("name", [OPS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in OPS[1:])])
-    @pytest.mark.parametrize("target", TARGETS)
+    @pytest.mark.parametrize(
+        "target", [pytest.param(it, marks=[] if it in QUICK else [pytest.mark.slow]) for it in TARGETS]
+    )
     def test_every_op_on_every_target(self, op_models, target, name):
         need(TARGETS[target])
         _, files, batch, expected = op_models[name]
@@ -97,6 +102,7 @@ class TestBits:
         checked = replace(TARGETS[target], options=options)
         assert np.array_equal(elsewhere.run(checked, files, "net", batch[:4], 7).scores, expected[:4])
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("target", ["cortex-m33", "wasm"])
     def test_shipped_model(self, shipped, target):
         """tiny_googlenet has local response normalisation over pixels and over rows of pixels."""

@@ -297,7 +297,7 @@ ALLOWED: dict[str, tuple[type, ...]] = {
     "calibration": (NOTHING,), "lrn_fits": (NOTHING, OBJECT), "op_census": (OBJECT,), "float_ops": (LIST,),
     "versions": (OBJECT,), "golden": ANYTHING, "size_bytes": (WHOLE,), "arena_bytes": (WHOLE,), "ops": (LIST,),
     "files": (OBJECT,), "recovery": (NOTHING,), "confidence": (NOTHING,), "budget": (NOTHING, OBJECT),
-    "parity": ANYTHING, "runs_in": (OBJECT,),
+    "parity": ANYTHING, "runs_in": (OBJECT,), "warnings": (LIST,),
 }  # fmt: skip
 
 

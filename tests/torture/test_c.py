@@ -12,7 +12,7 @@ from support.c_models import STRICT
 from support.tflite_models import SHAPE, converted
 
 from fmnist_edge.errors import ArtifactError
-from fmnist_edge.exporters.c.exporter import c_model
+from fmnist_edge.exporters.c.make import c_model
 from fmnist_edge.runtime import Contract
 from fmnist_edge.runtime.flatbuffer import RefusedError
 from torture.tflite_attacks import ATTACKS
