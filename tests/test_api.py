@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.plans import tiny_plan
 from support.task_models import images, of_images, save, two_by_two, views
 
 import fmnist_edge
@@ -24,17 +25,6 @@ from fmnist_edge.jobs.given import as_images, as_labels, as_model
 from fmnist_edge.runtime import Classifier, Model
 from fmnist_edge.runtime.manifest import Manifest
 
-PLAN = """
-rounds = 1
-seconds = 0.2
-end_to_end_seconds = 0.1
-min_queries = 2
-warm_up_runs = 1
-warm_up_seconds = 0.0
-cool_down_seconds = 0.0
-threads = [1]
-batches = [1]
-"""
 NAMES = ["low", "middle", "high"]
 
 
@@ -109,7 +99,7 @@ def test_another_model_is_no_reference(exported):
 def test_bench_returns_the_cells_of_the_results_file(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(suite, "IDLE_S", 0.01)
     monkeypatch.setattr(suite, "calibrate", lambda threads: {"threads": {}})
-    (tmp_path / "tiny.toml").write_text(PLAN)
+    (tmp_path / "tiny.toml").write_text(tiny_plan(seconds=0.2, end_to_end_seconds=0.1))
     found = fmnist_edge.bench(
         exported, images(), plan=tmp_path / "tiny.toml", engine="litert", threads=1, out=tmp_path / "results"
     )

@@ -6,22 +6,13 @@ import numpy as np
 import pytest
 from support.bench_models import write_onnx
 from support.bench_results import cell, result, round_of
+from support.plans import tiny_plan
 
 from fmnist_edge.benchmark import cells as bench_cells
 from fmnist_edge.benchmark import results, sides, suite
 from fmnist_edge.cli import main
 from fmnist_edge.errors import InputError
 from scripts import calibrate_ab
-
-PLAN = """
-rounds = 5
-seconds = 0
-end_to_end_seconds = 0
-min_queries = 10
-warm_up_runs = 2
-warm_up_seconds = 0
-threads = [1]
-"""
 
 
 def side(name, us, pace, **changes):
@@ -78,7 +69,7 @@ class TestCommand:
         monkeypatch.setattr(suite, "IDLE_S", 0.01)
         monkeypatch.setattr(suite, "calibrate", lambda threads: {"threads": {}})
         monkeypatch.chdir(tmp_path)
-        (tmp_path / "tiny.toml").write_text(PLAN)
+        (tmp_path / "tiny.toml").write_text(tiny_plan(rounds=5, min_queries=10, warm_up_runs=2))
         return ["bench", "old", "new", "--ab", "--plan", "tiny.toml", "--engine", "onnxruntime"]
 
     @pytest.mark.slow

@@ -7,21 +7,12 @@ from types import SimpleNamespace
 import pytest
 from support.bench_models import write_onnx
 from support.bench_results import cell, result, steady
+from support.plans import tiny_plan
 
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.benchmark import environment, overhead, results, suite
 from fmnist_edge.cli import main
 from fmnist_edge.commands import bench
-
-PLAN = """
-rounds = 1
-seconds = 0
-end_to_end_seconds = 0
-min_queries = 3
-warm_up_runs = 2
-warm_up_seconds = 0
-threads = [1]
-"""
 
 
 @pytest.fixture
@@ -29,7 +20,7 @@ def plan(tmp_path, monkeypatch):
     monkeypatch.setattr(suite, "IDLE_S", 0.01)
     monkeypatch.setattr(suite, "calibrate", lambda threads: {"threads": {}})
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.toml").write_text(PLAN)
+    (tmp_path / "tiny.toml").write_text(tiny_plan())
     write_onnx(tmp_path / "exported/linear/float32.onnx")
     return "tiny.toml"
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import pytest
 from support import ROOT
 from support.bench_results import cell, result, steady
+from support.plans import tiny_plan
 from support.ssh_board import Board, sshd
 
 from fmnist_edge.artifact import Artifact
@@ -17,15 +18,6 @@ from fmnist_edge.report.choice import gather, measure
 from fmnist_edge.runtime.budget import Budget
 
 INT8, FLOAT = "exported/compact_cnn/int8.tflite", "exported/compact_cnn/float32.onnx"
-TINY = """
-rounds = 5
-seconds = 0
-end_to_end_seconds = 0
-min_queries = 5
-warm_up_runs = 1
-warm_up_seconds = 0
-threads = [1]
-"""
 
 
 @pytest.fixture
@@ -46,7 +38,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "reports/parity.json").write_text(json.dumps({"source": "the test set", "rows": rows}))
     cells = [cell(sha256=hashes[INT8], engine="litert"), cell(sha256=hashes[FLOAT], rounds=steady(200))]
     results.save(result(*cells), tmp_path / "known.json.gz")
-    (tmp_path / "tiny.toml").write_text(TINY)
+    (tmp_path / "tiny.toml").write_text(tiny_plan(rounds=5, min_queries=5))
     return tmp_path
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.plans import tiny_plan
 
 from fmnist_edge.artifact import Artifact, collect
 from fmnist_edge.cli import main
@@ -195,8 +196,7 @@ def test_from_init_to_check_without_a_flag(tmp_path, monkeypatch, capsys):
         file = Path("exported", name, FILE)
         file.write_text(file.read_text().replace(f"{name}.npy", name))
     quick = ["--plan", "tiny.toml", "--min-accuracy", "2"]
-    fast = ("rounds = 5", "min_queries = 5", "warm_up_runs = 1", "threads = [1]")
-    Path("tiny.toml").write_text("\n".join([*fast, "seconds = 0\nend_to_end_seconds = 0\nwarm_up_seconds = 0\n"]))
+    Path("tiny.toml").write_text(tiny_plan(rounds=5, min_queries=5))
     assert main(["choose", "exported", *quick]) == 0
     out = capsys.readouterr().out
     assert "12 images of second" in out and "first/int8.tflite    | it failed its parity check" in out  # by chance

@@ -5,18 +5,8 @@ import re
 
 import pytest
 from support import ROOT
+from support.plans import tiny_plan
 
-PLAN = """
-rounds = 1
-seconds = 0.2
-end_to_end_seconds = 0.1
-min_queries = 2
-warm_up_runs = 1
-warm_up_seconds = 0.0
-cool_down_seconds = 0.0
-threads = [1]
-batches = [1]
-"""
 NOTEBOOK = json.loads((ROOT / "examples/own_model.ipynb").read_text(encoding="utf-8"))
 
 
@@ -56,7 +46,7 @@ def test_every_cell_runs_and_so_does_the_page(tmp_path, monkeypatch, capsys):
     given = {"model": names["model"], "x_train": x_train, "x_test": x_test, "y_test": y_test}
     quick = block.replace('plan="demo"', f'plan="{tmp_path / "tiny.toml"}"')
     assert quick != block
-    (tmp_path / "tiny.toml").write_text(PLAN)
+    (tmp_path / "tiny.toml").write_text(tiny_plan(seconds=0.2, end_to_end_seconds=0.1))
     exec(quick, {**given, "names": list("0123456789")})
     lines = capsys.readouterr().out.splitlines()
     assert len([line for line in lines if " pass " in line]) == 4

@@ -6,6 +6,7 @@ import time
 import pytest
 from support.bench_results import cell, result, steady
 from support.devices import job
+from support.plans import tiny_plan
 from support.ssh_board import Board, sshd
 
 from fmnist_edge.benchmark import results
@@ -14,16 +15,6 @@ from fmnist_edge.benchmark.remote.fleet import measure_on_all
 from fmnist_edge.cli import main
 from fmnist_edge.commands import bench_on
 from fmnist_edge.errors import FileError, InputError, UnreachableError
-
-PLAN = """
-rounds = 1
-seconds = 0
-end_to_end_seconds = 0
-min_queries = 3
-warm_up_runs = 1
-warm_up_seconds = 0
-threads = [1]
-"""
 
 
 class Target:
@@ -162,7 +153,7 @@ class TestThreeBoards:
     def test_three_at_once_and_one_that_is_gone(self, boards, tmp_path, capsys, monkeypatch):
         from support.devices import ARTIFACT
 
-        (tmp_path / "tiny.toml").write_text(PLAN)
+        (tmp_path / "tiny.toml").write_text(tiny_plan())
         hosts = [part for board in boards for part in ("--on", board.folder.name)]
         line = ["bench", str(ARTIFACT), *hosts, "--ssh-config", str(tmp_path / "config"), "--engine", "litert"]
         line += ["--plan", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "out")]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.devices import ARTIFACT, SHORT, job
+from support.plans import tiny_plan
 from support.ssh_board import Board, sshd
 
 from fmnist_edge.benchmark import results
@@ -80,10 +81,7 @@ def once(step, action):
 class TestTheWholeWay:
     def test_from_an_empty_device_to_a_result_here(self, board, tmp_path, capsys, monkeypatch):
         plan = tmp_path / "tiny.toml"
-        plan.write_text(
-            "rounds = 1\nseconds = 0\nend_to_end_seconds = 0\nmin_queries = 3\nwarm_up_runs = 1\nwarm_up_seconds = 0\n"
-            "threads = [1]\n"
-        )
+        plan.write_text(tiny_plan())
         command = ["bench", str(ARTIFACT), "--on", "board", "--ssh-config", str(board.config), "--plan", str(plan)]
         command += ["--engine", "litert", "--out", str(tmp_path / "out")]
         with monkeypatch.context() as patch:
