@@ -24,6 +24,7 @@ class Format:
         implementation: "module:object" of its exporter, see `export.exporter.Exporter`.
         embed: "module:function" that writes the contract into a file; None when the format has no place for it.
         tool_metadata: "module:function" that adds what other vendors' tools read, made of the contract; None for none.
+        confidence: "module:function" that writes a fitted confidence into the folder, beside the manifest; None for none.
         probe: "module:class" that reads a file's tensors for `explain`; None when there is none.
         by_default: whether `export` writes it when no format is named. The other formats are for peer engines, for
             Keras itself, or for C sources.
@@ -39,6 +40,7 @@ class Format:
     implementation: str
     embed: str | None = None
     tool_metadata: str | None = None
+    confidence: str | None = None
     probe: str | None = None
     by_default: bool = False
     selective_uncalibrated: bool = False
@@ -93,6 +95,7 @@ FORMATS: Catalog[Format] = Catalog(
         Format(
             "c",
             "fmnist_edge.exporters.c.exporter:EXPORTER",
+            confidence="fmnist_edge.exporters.c.confidence:with_confidence",
             contains="tflite",
             interfaces={"int8": ("int8",)},
             one_scale=True,

@@ -6,10 +6,12 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.commands import arguments
 from fmnist_edge.commands.command import Group, Help
 from fmnist_edge.console import table, track, warn
 from fmnist_edge.errors import InputError
+from fmnist_edge.lookup import load
 from fmnist_edge.runtime.tasks import CLASSIFICATION
 
 if TYPE_CHECKING:
@@ -82,7 +84,11 @@ def run(options: argparse.Namespace) -> None:
     for artifact in artifacts:
         seen = options.images is None and trained_on_validation(artifact.model)
         confidence, before, after, answered = fitted(artifact, images, source, options, seen=seen)
-        artifact.record("confidence", confidence.as_dict())
+        into_folder = FORMATS[artifact.format].confidence
+        if into_folder is None:
+            artifact.record("confidence", confidence.as_dict())
+        else:
+            load(into_folder)(artifact, confidence)
         rows.append(
             [
                 "/".join(artifact.path.parts[-2:]),

@@ -12,6 +12,7 @@ import numpy as np
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
+from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.errors import ArtifactError, InputError
@@ -22,6 +23,7 @@ from fmnist_edge.exporters.recipe import precision_of
 from fmnist_edge.exporters.recovery.ladder import LADDER, Candidate, RecoveryData
 from fmnist_edge.exporters.sections import bytes_line, differences
 from fmnist_edge.files import sha256_of
+from fmnist_edge.lookup import load
 from fmnist_edge.runtime.golden import Golden
 from fmnist_edge.runtime.manifest import Manifest, ModelFile, Recovery
 from fmnist_edge.runtime.tasks import TENSOR
@@ -138,6 +140,10 @@ def reproduce(
             findings=Findings(),  # the images were judged at the first export
             tool_metadata="tool_metadata" in recipe.manifest,
         )
+        # A confidence that was fitted later is in the folder of some formats.
+        into_folder = FORMATS[recipe.precision.format].confidence
+        if into_folder is not None and recipe.manifest.confidence is not None:
+            made = load(into_folder)(made, recipe.manifest.confidence)
         found = [*compare_files(recipe, made), *compare_manifests(recipe.manifest, made.manifest)]
         found += compare_golden(recipe.golden, made.manifest.golden_vectors())
         return Reproduction(
