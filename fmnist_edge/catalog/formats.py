@@ -21,10 +21,10 @@ class Format:
     """One format. Its name is also its file suffix.
 
     Attributes:
-        implementation: "module:object" of its exporter, see `export.exporter.Exporter`.
+        implementation: "module:object" of its exporter, see `exporters.exporter.Exporter`.
         embed: "module:function" that writes the contract into a file; None when the format has no place for it.
         tool_metadata: "module:function" that adds what other vendors' tools read, made of the contract; None for none.
-        confidence: "module:function" that writes a fitted confidence into the folder, beside the manifest; None for none.
+        confidence: "module:function" that writes a fitted confidence into the folder of sources; None for none.
         probe: "module:class" that reads a file's tensors for `explain`; None when there is none.
         by_default: whether `export` writes it when no format is named. The other formats are for peer engines, for
             Keras itself, or for C sources.
