@@ -25,7 +25,7 @@ CHOICES = {
     "lrn": ("composed", "blocked", "fitted", "native"),
     "scales": ("per_channel", "per_channel_but_dense", "per_tensor"),
 }
-ASKED_FOR = ("scales", "opset", "oldest")  # fields that no record sets; `export.options` does
+ASKED_FOR = ("scales", "opset", "oldest")  # fields that no record sets; `exporters.options` does
 
 
 @dataclass(frozen=True)

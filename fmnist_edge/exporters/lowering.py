@@ -81,7 +81,7 @@ def with_lrn(
 
     Args:
         lrn: "composed" (the layer's own ops), "blocked" (the same with fewer weights), "native" (one LRN op), or
-            "fitted" (sigmoids, except for layers in `keep_float`). See `export.lrn`.
+            "fitted" (sigmoids, except for layers in `keep_float`). See `exporters.lrn`.
         images: preprocessed, float32 (n, *input_shape); "fitted" needs them.
 
     Raises InputError for another form, and for "fitted" without images.

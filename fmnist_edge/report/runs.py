@@ -36,7 +36,7 @@ class Row:
         device_us: latency by the GPU's own clock, if the engine reports it.
         validity: VALID or INVALID, by the cell's own verdict and by the reasons against its whole run.
         reasons: (rule, text) for each reason why it is INVALID.
-        rounds: the p50s of each round, from which ratios are paired; see `bench.estimates`.
+        rounds: the p50s of each round, from which ratios are paired; see `benchmark.estimates`.
         estimate: the p50 with its 95 % interval, in µs; None for too few rounds.
         front: whether it is on the Pareto front of latency and accuracy, among cells of its run, target and batch.
         unbeaten: whether it is on the Pareto front of latency, accuracy and size.
