@@ -20,7 +20,7 @@ class Target(Protocol):
     """
 
     def measure(self, job: Job, out: Path, progress: Progress) -> Path:
-        """Measure all of `job`; returns the results file, `out`/<device>/….json.gz, in the schema of `benchmark.results`.
+        """Measure all of `job`; returns the results file, `out`/<device>/….json.gz; see `benchmark.results`.
 
         Raises UnavailableError when the target cannot be reached or lacks something, FileError when a disk is full. No
         measurement is lost: the same call continues where this one ended.
