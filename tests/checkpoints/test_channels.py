@@ -157,7 +157,7 @@ def test_softmax_without_an_axis_reads_along_the_columns_of_channels_first(tmp_p
 
 def test_layers_whose_channels_are_elsewhere_are_refused(tmp_path):
     image = keras.Input((3, 2, 8, 8))
-    x = layers.ConvLSTM2D(2, 3, **FIRST)(image)
+    x = layers.ConvLSTM2D(2, 3, name="steps", **FIRST)(image)
     keras.Model(image, layers.Dense(2)(layers.Flatten()(x))).save(tmp_path / "over_time.keras")
-    with pytest.raises(CheckpointError, match="'conv_lstm2d', a ConvLSTM2D, is channels_first; build the model with"):
+    with pytest.raises(CheckpointError, match="'steps', a ConvLSTM2D, is channels_first; build the model with"):
         checkpoints.load(tmp_path / "over_time.keras")

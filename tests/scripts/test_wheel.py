@@ -212,7 +212,7 @@ def test_a_fresh_environment_runs_the_readmes_example(request, packages, name, t
     said = says(binaries / "python", ROOT / "scripts/readme_example.py", artifact)
     assert said.splitlines()[-1].startswith(f"{artifact}: the README's example and 16 golden vectors, by {engine} ")
     if name == "wheel":
-        assert says(binaries / "fmnist-edge", "doctor", ROOT / artifact).count("| pass ") == 16
+        assert "16 of 16 golden vectors pass" in says(binaries / "fmnist-edge", "doctor", ROOT / artifact)
 
 
 APP = """

@@ -67,6 +67,16 @@ __attribute__((no_builtin)) void *memcpy(void *to, const void *from, size_t byte
   return to;
 }
 
+__attribute__((no_builtin)) void *memmove(void *to, const void *from, size_t bytes) {
+  unsigned char *out = (unsigned char *)to;
+  const unsigned char *in = (const unsigned char *)from;
+  if (out > in)
+    while (bytes--) out[bytes] = in[bytes];
+  else
+    while (bytes--) *out++ = *in++;
+  return to;
+}
+
 __attribute__((no_builtin)) void *memset(void *to, int value, size_t bytes) {
   unsigned char *out = (unsigned char *)to;
   while (bytes--) *out++ = (unsigned char)value;
