@@ -142,7 +142,7 @@ def run(options: argparse.Namespace) -> None:
     from fmnist_edge.artifact import collect
     from fmnist_edge.commands.reports import Report
     from fmnist_edge.report.choice.features import feature_lines
-    from fmnist_edge.report.choice.gather import gather, together
+    from fmnist_edge.report.choice.gather import gather
     from fmnist_edge.report.choice.ranking import ranked
     from fmnist_edge.report.choice.remarks import remarks
 
@@ -153,7 +153,7 @@ def run(options: argparse.Namespace) -> None:
     # Each model with its own data, by the project file beside it.
     groups = by_project(options, artifacts, CHECK)
     own = options.images is not None
-    gathered = together([gather(choice_of(given, budget, group, own_images=own)) for given, group in groups])
+    gathered = gather([choice_of(given, budget, group, own_images=own) for given, group in groups])
     kept = ranked([item for item in gathered.candidates if not item.reasons(budget)], budget)
     fallen = [item for item in gathered.candidates if item.reasons(budget)]
     notes = [*feature_lines(kept or fallen, gathered.machine, gathered.runs, budget), *remarks(gathered, kept, budget)]

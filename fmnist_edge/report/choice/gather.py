@@ -30,7 +30,7 @@ from fmnist_edge.report.values import clean_text
 from fmnist_edge.runtime.budget import Budget
 from fmnist_edge.runtime.engine_catalog import engines_for
 
-__all__ = ["Choice", "Gathered", "gather", "together"]
+__all__ = ["Choice", "Gathered", "gather"]
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,20 @@ class Gathered:
     runs: list[Run]
 
 
-def gather(choice: Choice) -> Gathered:
-    """Raises what `check`, `bench` and the readers of their files raise."""
-    candidates = [candidate_of(artifact) for artifact in choice.artifacts]
-    candidates = with_accuracies(choice, candidates)
-    return with_latencies(choice, candidates)
+def gather(choices: Sequence[Choice]) -> Gathered:
+    """The candidates of all choices as one: each choice has the data of its models, and the rest is the same.
 
-
-def together(parts: Sequence[Gathered]) -> Gathered:
-    """The candidates of several models as one choice."""
-    candidates = [item for part in parts for item in part.candidates]
-    machine = next((part.machine for part in parts if part.machine is not None), None)
-    runs = {id(run): run for part in parts for run in part.runs}
-    return Gathered(candidates, machine, list(runs.values()))
+    Raises what `check`, `bench` and the readers of their files raise.
+    """
+    first = choices[0]
+    runs = runs_in(first.results if first.results is not None else [first.out] * first.out.is_dir())
+    candidates, machine = [], None
+    for choice in choices:
+        found = with_accuracies(choice, [candidate_of(artifact) for artifact in choice.artifacts])
+        part = with_latencies(choice, found, runs)
+        candidates += part.candidates
+        machine, runs = machine or part.machine, part.runs
+    return Gathered(candidates, machine, runs)
 
 
 def candidate_of(artifact: Artifact) -> Candidate:
@@ -146,8 +147,8 @@ def with_accuracies(choice: Choice, candidates: list[Candidate]) -> list[Candida
     return found
 
 
-def with_latencies(choice: Choice, candidates: list[Candidate]) -> Gathered:
-    there = runs_in(choice.results if choice.results is not None else [choice.out] * choice.out.is_dir())
+def with_latencies(choice: Choice, candidates: list[Candidate], there: list[Run]) -> Gathered:
+    """Add the latencies: those known from the runs `there`, and what is measured now, which becomes a run, too."""
     if choice.results is not None:
         used, packages = runs_of_machine(there, None), None
     elif choice.target is not None or choice.fresh:
