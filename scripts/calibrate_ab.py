@@ -72,7 +72,7 @@ def one_run(options: argparse.Namespace, percent: float, seed: int, images: np.n
     (pair,) = sides.pairs(result)
     found = pair.estimate
     known = {} if found is None else {"ratio": found.value, "lower": found.lower, "upper": found.upper,
-                                      "rounds": found.rounds, "windows": found.windows}  # fmt: skip
+                                      "rounds": found.rounds}  # fmt: skip
     busy = max(part["during"]["other_cores"] or 0 for cell in result["cells"] for part in cell["rounds"])
     seconds = round(time.monotonic() - start, 1)
     return {

@@ -1,6 +1,7 @@
 """Compare two results: how much slower or faster is B than A, with a confidence interval.
 
-The interval has two parts. The bootstrap over rounds and seconds covers what varies within a run. What varies between
+The p50 is the calm p50, see `estimates`; the p90 is of all samples. The interval has two parts. The bootstrap over
+rounds, for the p90 also over seconds, covers what varies within a run. What varies between
 runs of the same thing, such as memory layout, neighbours on the host, or a warmer room, comes from repeated runs, or
 else from the repeatability that the two runs state for themselves.
 """
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from fmnist_edge.aliases import JsonObject
+from fmnist_edge.benchmark.estimates import calm_p50, ratio_of_runs, rounds_of
 from fmnist_edge.benchmark.repeats import LEAST_REPEATS, Key, between_runs, key_of, repeats_of
 from fmnist_edge.benchmark.results import Cell, Result, Round, is_software
 from fmnist_edge.benchmark.series import decode
@@ -38,7 +40,7 @@ NOTED_FIELDS = ("governor", "kernel", "os", "libc", "python", "container", "gpu_
 REPLICATES = 2000
 BLOCKS = 12  # per round, at most; more take longer and hardly change the intervals
 CONFIDENCE = 0.95
-PERCENTILES = (50, 90)
+PERCENTILES = (("p50", 50), ("p90", 90))
 SERIES = ("engine", "end_to_end")
 NOT_JUDGED = "not judged"
 NO_SUCH = "{} has no such cell"
@@ -47,7 +49,7 @@ GONE = NO_SUCH.format("B")
 
 @dataclass(frozen=True)
 class Ratio:
-    """B's percentile divided by A's, with its 95 % interval. A ratio above 1 means that B is slower.
+    """B's calm p50 or p90 divided by A's, with its 95 % interval. A ratio above 1 means that B is slower.
 
     Attributes:
         lower, upper: the interval, with what varies within runs and between runs.
@@ -210,15 +212,15 @@ def comparison_problem(name: str, cell: Cell | None) -> str | None:
 def ratios_of(
     a: Sequence[Round], b: Sequence[Round], name: str, rng: np.random.Generator, repeats: Sequence[Cell] = ()
 ) -> dict[str, Ratio]:
-    points, replicates = zip(*(bootstrap(rounds, name, rng) for rounds in (a, b)))
+    between = {key: 0.0 if a is b else between_runs(a, b, name, percent, repeats) for key, percent in PERCENTILES}
+    calm_a, calm_b = rounds_of(a, name), rounds_of(b, name)
+    calm = ratio_of_runs(calm_b, calm_a)
+    p50 = widened(calm_p50(calm_a), calm_p50(calm_b), (calm.lower, calm.upper), between["p50"])
+    (a_us, drawn_a), (b_us, drawn_b) = (bootstrap_p90(rounds, name, rng) for rounds in (a, b))
     tail = (1 - CONFIDENCE) / 2
-    found = {}
-    for place, percentile in enumerate(PERCENTILES):
-        a_ns, b_ns = float(points[0][place]), float(points[1][place])
-        lower, upper = np.quantile(replicates[1][:, place] / replicates[0][:, place], [tail, 1 - tail])
-        between = 0.0 if a is b else between_runs(a, b, name, percentile, repeats)
-        found[f"p{percentile}"] = widened(a_ns / 1000, b_ns / 1000, (float(lower), float(upper)), between)
-    return found
+    lower, upper = np.quantile(drawn_b / drawn_a, [tail, 1 - tail])
+    p90 = widened(a_us, b_us, (float(lower), float(upper)), between["p90"])
+    return {"p50": p50, "p90": p90}
 
 
 def widened(a_us: float, b_us: float, within: tuple[float, float], between: float) -> Ratio:
@@ -228,8 +230,8 @@ def widened(a_us: float, b_us: float, within: tuple[float, float], between: floa
     return Ratio(a_us, b_us, ratio, ratio * math.exp(-down), ratio * math.exp(up), within, between)
 
 
-def bootstrap(rounds: Sequence[Round], name: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Percentiles of all samples, (percentiles,), and of REPLICATES resamples, (REPLICATES, percentiles), in ns.
+def bootstrap_p90(rounds: Sequence[Round], name: str, rng: np.random.Generator) -> tuple[float, np.ndarray]:
+    """The p90 of all samples and of REPLICATES resamples, (REPLICATES,), in µs.
 
     The bootstrap draws rounds with replacement, and then blocks of seconds within each round. Samples that follow one
     another are alike, and so are samples of one process. Drawing single samples would give intervals that are far too
@@ -247,11 +249,9 @@ def bootstrap(rounds: Sequence[Round], name: str, rng: np.random.Generator) -> t
         for found, times in block:
             counts[row, np.searchsorted(values, found)] += times
     weights = resampled(np.asarray(round_of), rng)
-    point = ranks(values, np.cumsum(counts.sum(axis=0))[None])[0]
-    replicates = [
-        ranks(values, np.cumsum(piece @ counts, axis=1)) for piece in np.array_split(weights, REPLICATES // 50)
-    ]
-    return point, np.concatenate(replicates)
+    point = p90_of(values, np.cumsum(counts.sum(axis=0))[None])[0]
+    pieces = [p90_of(values, np.cumsum(piece @ counts, axis=1)) for piece in np.array_split(weights, REPLICATES // 50)]
+    return float(point) / 1000, np.concatenate(pieces) / 1000
 
 
 def resampled(round_of: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -263,8 +263,7 @@ def resampled(round_of: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate(drawn, axis=1).astype(float)
 
 
-def ranks(values: np.ndarray, reached: np.ndarray) -> np.ndarray:
-    """Nearest-rank percentiles (rows, percentiles) from cumulative counts (rows, values)."""
-    targets = np.ceil(np.asarray(PERCENTILES) / 100 * reached[:, -1:] - 1e-9)
-    places = np.stack([np.searchsorted(row, target) for row, target in zip(reached, targets)])
-    return values[places]
+def p90_of(values: np.ndarray, reached: np.ndarray) -> np.ndarray:
+    """(rows,): the nearest-rank p90 from cumulative counts (rows, values)."""
+    targets = np.ceil(0.9 * reached[:, -1] - 1e-9)
+    return values[[np.searchsorted(row, target) for row, target in zip(reached, targets)]]

@@ -1,12 +1,15 @@
 """Estimate a p50 and a ratio of two p50s from the rounds of a run, each with a bootstrap interval.
 
-Both estimates are medians over the rounds. A ratio is paired: each round divides the p50 of one cell by that of the
-other cell in the same round. Noise that lasts longer than a round then falls on both and cancels.
+Programs and virtual machines that share the CPU only ever make a call slower, and what they do, such as using the other
+hardware thread of a core, is often in no counter of this machine. So the estimate is the calm p50: that of the windows,
+a quarter of a second each, in which the machine was at its calmest. A tenth of the calls fall into windows whose p50 is
+at or below it. The idea of an estimator that noise from outside can hardly move, because that noise is never negative,
+is from Chen and Revels 2016, "Robust benchmarking in noisy environments". They take the minimum of all samples; a tenth
+of the windows moves less from run to run.
 
-A quiet window is one in which the host stole no time and other programs hardly interrupted the process. Where at least
-half of the rounds, and five, have quiet windows of both cells, the p50s are of these; otherwise of all windows. A round
-in which less than a quarter of the time was quiet counts as having none. The file keeps every
-sample, and the summary the p50 of all of them.
+A bootstrap draws whole rounds, because windows of one process are alike. If few rounds had calm windows, some draws
+have none, and the interval is wide. A ratio is paired: each draw takes the same rounds of both cells. The file keeps
+every sample, and the summary the p50 of all of them.
 """
 
 from __future__ import annotations
@@ -19,144 +22,136 @@ from statistics import NormalDist
 
 import numpy as np
 
-from fmnist_edge.benchmark.results import Cell, Series
-from fmnist_edge.benchmark.series import merged, nearest_rank
+from fmnist_edge.benchmark.results import Cell, Round, Series
+from fmnist_edge.benchmark.series import decode, nearest_rank
 
 __all__ = [
     "LEAST_ROUNDS",
     "Estimate",
     "Rounds",
+    "calm_p50",
     "estimate",
-    "interval",
     "p50s",
     "p50s_of",
-    "quiet_windows",
     "ratio",
+    "ratio_of_runs",
+    "rounds_of",
     "student_t",
 ]
 
 CONFIDENCE = 0.95
 REPLICATES = 2000
-LEAST_ROUNDS = 5  # with fewer, no interval of 95 % exists for a median
-# A quiet window has at most these shares: no tick of the kernel's steal clock, and so few interruptions that they
-# cannot reach the median.
-QUIET_STEAL = 0.02  # of one core
-QUIET_SWITCHES_PER_S = 10.0
-QUIET_SHARE = 0.25  # of a round's time; a short rest of a window is quiet by chance
-QUIET_ROUNDS = 0.5  # of the rounds
+LEAST_ROUNDS = 5  # with fewer, a bootstrap over rounds says little
+CALM = 0.10  # of the calls
 
-# Of one cell: round number -> (p50 of all windows, p50 of its quiet windows or None), in µs.
-Rounds = dict[int, tuple[float, "float | None"]]
+# Of one cell: round number -> (p50 in µs, number of calls) of each window.
+Windows = list[tuple[float, int]]
+Rounds = dict[int, Windows]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A median over rounds, with its 95 % interval.
+    """A calm p50, or a ratio of two, with its 95 % interval.
 
     Attributes:
         value, lower, upper: µs for a p50; a ratio has no unit.
         rounds: number of rounds that it is of.
-        windows: "quiet" or "all".
     """
 
     value: float
     lower: float
     upper: float
     rounds: int
-    windows: str
 
     @property
     def half_width(self) -> float:
         """The larger distance from the value to an end of the interval, as a share of the value.
 
-        >>> round(Estimate(100, 98, 101, 9, "all").half_width, 6)
+        >>> round(Estimate(100, 98, 101, 9).half_width, 6)
         0.02
         """
         return max(self.upper / self.value - 1, 1 - self.lower / self.value) if self.value > 0 else math.inf
 
 
-def quiet_windows(series: Series) -> list[bool] | None:
-    """For each window whether it was quiet; None when the file or the machine does not tell."""
-    if series["noise"] is None:
-        return None
-    found = []
-    for elapsed_ns, switches, steal_ns in series["noise"]:
-        seconds = (elapsed_ns or 0) / 1e9
-        found.append(
-            (steal_ns or 0) / 1e9 <= QUIET_STEAL * seconds and (switches or 0) <= QUIET_SWITCHES_PER_S * seconds
-        )
-    return found
-
-
 def p50s_of(cell: Cell, name: str = "engine") -> Rounds:
     """The p50s of each round of the series `name`, "engine" or "end_to_end"."""
-    found: Rounds = {}
-    for part in cell["rounds"]:
-        found[part["round"]] = p50s(part[name])  # type: ignore[literal-required]
-    return found
+    return rounds_of(cell["rounds"], name)
 
 
-def p50s(series: Series) -> tuple[float, float | None]:
-    """p50 in µs of all windows, and of the quiet ones; None when too few were quiet."""
-    quiet = quiet_windows(series) or []
-    calm = [window for window, is_quiet in zip(series["windows"], quiet) if is_quiet]
-    times = [entry[0] or 0 for entry in series["noise"] or []]
-    share = sum(time for time, is_quiet in zip(times, quiet) if is_quiet) / max(sum(times), 1)
-    return p50_us(series["windows"]), p50_us(calm) if share >= QUIET_SHARE else None
+def rounds_of(rounds: Sequence[Round], name: str) -> Rounds:
+    return {part["round"]: p50s(part[name]) for part in rounds}  # type: ignore[literal-required]
 
 
-def p50_us(windows: Sequence[Sequence[Sequence[int]]]) -> float:
-    return nearest_rank(*merged(windows), 50) / 1000
+def p50s(series: Series) -> Windows:
+    """(p50 in µs, number of calls) of each window."""
+    windows = map(decode, series["windows"])
+    return [(nearest_rank(values, counts, 50) / 1000, int(counts.sum())) for values, counts in windows if len(counts)]
 
 
 def estimate(rounds: Rounds) -> Estimate | None:
-    """The p50 of a cell, in µs: the median over its rounds. None below LEAST_ROUNDS."""
-    return paired(rounds, dict.fromkeys(rounds, (1.0, 1.0)))
+    """The calm p50 of a cell, in µs. None below LEAST_ROUNDS, or where a call takes less than a nanosecond.
+
+    >>> estimate({number: [(20.0, 100), (10.0, 200)] for number in range(5)})
+    Estimate(value=10.0, lower=10.0, upper=10.0, rounds=5)
+    """
+    value = calm_p50(rounds) if len(rounds) >= LEAST_ROUNDS else 0
+    return interval(value, replicates(rounds), len(rounds)) if value else None
 
 
 def ratio(a: Rounds, b: Rounds) -> Estimate | None:
-    """a's p50 divided by b's, over the rounds that both have. None below LEAST_ROUNDS.
+    """a's calm p50 divided by b's, over the rounds that both have. None below LEAST_ROUNDS.
 
-    >>> ratio({i: (20.0, None) for i in range(5)}, {i: (10.0, None) for i in range(5)})
-    Estimate(value=2.0, lower=2.0, upper=2.0, rounds=5, windows='all')
+    >>> ratio({i: [(20.0, 1)] for i in range(5)}, {i: [(10.0, 1)] for i in range(5)})
+    Estimate(value=2.0, lower=2.0, upper=2.0, rounds=5)
     """
-    return paired(a, b)
-
-
-def paired(a: Rounds, b: Rounds) -> Estimate | None:
     both = sorted(a.keys() & b.keys())
-    quiet = [(a[number][1], b[number][1]) for number in both if a[number][1] and b[number][1]]
-    kind, pairs = (
-        ("quiet", quiet)
-        if len(quiet) >= max(LEAST_ROUNDS, QUIET_ROUNDS * len(both))
-        else ("all", [(a[n][0], b[n][0]) for n in both])
-    )
-    values = [x / y for x, y in pairs if x and y]
-    if len(values) < max(LEAST_ROUNDS, len(pairs)):
+    a, b = ({number: side[number] for number in both} for side in (a, b))
+    if len(both) < LEAST_ROUNDS or not calm_p50(a) or not calm_p50(b):
         return None
-    middle, lower, upper = interval(values)
-    return Estimate(middle, lower, upper, len(values), kind)
+    return interval(calm_p50(a) / calm_p50(b), replicates(a) / replicates(b), len(both))
 
 
-def interval(values: Sequence[float], seed: int = 0) -> tuple[float, float, float]:
-    """(median, lower, upper) of positive values, by a percentile bootstrap that is widened for small samples.
+def ratio_of_runs(a: Rounds, b: Rounds) -> Estimate:
+    """a's calm p50 divided by b's, of two runs: the rounds of each are drawn on their own, however few they are."""
+    value = calm_p50(a) / calm_p50(b)
+    return interval(value, replicates(a) / replicates(b, seed=1), min(len(a), len(b)))
+
+
+def calm_p50(rounds: Rounds) -> float:
+    """The p50 in µs that CALM of the calls do not exceed, each call taken as the p50 of its window."""
+    return float(calm(rounds, np.ones((1, len(rounds)), int))[0])
+
+
+def replicates(rounds: Rounds, seed: int = 0) -> np.ndarray:
+    """(REPLICATES,): the calm p50 of rounds drawn with replacement, in µs. The same number of rounds and the same seed
+    draw the same rounds."""
+    return calm(rounds, drawn(len(rounds), seed))
+
+
+def calm(rounds: Rounds, times: np.ndarray) -> np.ndarray:
+    """(draws,): the calm p50 of each draw, in µs. `times`: (draws, rounds), how often each draw has each round."""
+    windows = sorted((p50, calls, place) for place, part in enumerate(rounds.values()) for p50, calls in part)
+    p50s, calls, places = (np.array(column) for column in zip(*windows))
+    reached = np.cumsum(times[:, places] * calls, axis=1)
+    return p50s[(reached < CALM * reached[:, -1:]).sum(axis=1)]
+
+
+def interval(value: float, draws: np.ndarray, count: int) -> Estimate:
+    """The percentile interval of a bootstrap over `count` rounds, widened for few rounds.
 
     The widened level is that of Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 4.3: the
     plain percentile interval of few values is too narrow by √((n-1)/n) and by the normal distribution in place of
-    Student's t. The same values give the same interval.
+    Student's t.
     """
-    logs = np.log(np.asarray(values, float))
-    medians = np.median(logs[resamples(len(logs), seed)], axis=1)
-    tail = tail_for(len(logs))
-    lower, upper = np.quantile(medians, [tail, 1 - tail])
-    middle, low, high = (float(f"{math.exp(value):.12g}") for value in (np.median(logs), lower, upper))
-    return middle, low, high  # rounded, because exp(log(x)) is not x to the last bit
+    tail = tail_for(count) if count > 1 else 0
+    lower, upper = np.quantile(draws, [tail, 1 - tail])
+    return Estimate(value, min(float(lower), value), max(float(upper), value), count)
 
 
 @lru_cache(maxsize=64)
-def resamples(count: int, seed: int) -> np.ndarray:
-    """(REPLICATES, count): indices drawn with replacement."""
-    return np.random.default_rng(seed).integers(0, count, (REPLICATES, count))
+def drawn(count: int, seed: int) -> np.ndarray:
+    """(REPLICATES, count): how often each of `count` rounds is drawn, with replacement."""
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), REPLICATES)
 
 
 def tail_for(count: int) -> float:

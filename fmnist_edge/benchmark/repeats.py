@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from fmnist_edge.benchmark.estimates import student_t
+from fmnist_edge.benchmark.estimates import calm_p50, estimate, rounds_of, student_t
 from fmnist_edge.benchmark.results import Cell, Result, Round
 from fmnist_edge.benchmark.series import merged, nearest_rank
 from fmnist_edge.benchmark.summary import repeatability
@@ -28,22 +28,29 @@ def between_runs(
     """The largest difference to expect between two runs of the same thing, as a share, at 95 %.
 
     Of LEAST_REPEATS runs or more: Student's t times √2 standard deviations of their percentiles, in logarithms. Else
-    what the two runs state, see `summary.repeatability`. That knows only what varies within a run, so it counts as no
-    less than what the protocol promises of two runs, `validity.REPEATABILITY`.
+    what the two runs state. That knows only what varies within a run, so it counts as no less than what the protocol
+    promises of two runs, `validity.REPEATABILITY`.
     """
     if len(repeats) >= LEAST_REPEATS:
         logs = [math.log(percentile_of(cell["rounds"], name, percentile)) for cell in repeats]
         return math.expm1(student_t(len(logs) - 1) * math.sqrt(2) * statistics.stdev(logs))
-    stated = []
-    for rounds in (a, b):
-        of_rounds = [percentile_of([part], name, percentile) for part in rounds]
-        stated.append(repeatability(of_rounds) or REPEATABILITY)
-    return max(REPEATABILITY, *stated)
+    return max(REPEATABILITY, *(stated(rounds, name, percentile) or REPEATABILITY for rounds in (a, b)))
+
+
+def stated(rounds: Sequence[Round], name: str, percentile: int) -> float | None:
+    """The largest difference to expect between two runs, by what varies within this one; None for too few rounds."""
+    if percentile == 50:
+        found = estimate(rounds_of(rounds, name))
+        return None if found is None else math.sqrt(2) * found.half_width
+    return repeatability([percentile_of([part], name, percentile) for part in rounds])
 
 
 def percentile_of(rounds: Sequence[Round], name: str, percentile: int) -> float:
+    """A percentile of all samples, in µs. The 50th is the calm p50, see `estimates`."""
+    if percentile == 50:
+        return calm_p50(rounds_of(rounds, name))
     windows = [window for part in rounds for window in part[name]["windows"]]  # type: ignore[literal-required]
-    return nearest_rank(*merged(windows), percentile)
+    return nearest_rank(*merged(windows), percentile) / 1000
 
 
 def repeats_of(cell: Cell | None, repeats: Sequence[Result]) -> list[Cell]:

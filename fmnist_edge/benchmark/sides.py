@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fmnist_edge.benchmark.estimates import Estimate, p50s_of, ratio
+from fmnist_edge.benchmark.estimates import Estimate, calm_p50, p50s_of, ratio
 from fmnist_edge.benchmark.results import Cell, Result, is_software
 from fmnist_edge.benchmark.validity import VALID, judge_ratio
 
 __all__ = ["HEADER", "Pair", "pairs", "rows"]
 
-HEADER = ["pair", "engine", "threads", "A p50 µs", "B p50 µs", "B/A p50 [95 %]", "rounds", "verdict", "finding"]
+HEADER = ["pair", "engine", "threads", "A calm p50 µs", "B calm p50 µs", "B/A [95 %]", "rounds", "verdict", "finding"]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The two cells of a pair, and B's p50 divided by A's; None for too few rounds."""
+    """The two cells of a pair, and B's calm p50 divided by A's; None for too few rounds."""
 
     a: Cell
     b: Cell
@@ -64,7 +64,7 @@ def rows(found: Sequence[Pair]) -> list[list[str]]:
             pair.a["pair"] or "",
             pair.a["engine"],
             str(pair.a["threads"]) if pair.a["batch"] == 1 else f"{pair.a['threads']}, batch {pair.a['batch']}",
-            *(f"{cell['summary']['engine']['p50']:,.1f}" if cell["summary"] else "–" for cell in (pair.a, pair.b)),
+            *(f"{calm_p50(p50s_of(cell)):,.1f}" if cell["rounds"] else "–" for cell in (pair.a, pair.b)),
             *interval(pair.estimate),
             pair.verdict,
             pair.finding,

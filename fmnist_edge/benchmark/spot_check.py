@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fmnist_edge.benchmark.budgets import P50
-from fmnist_edge.benchmark.estimates import Rounds, estimate, p50s
+from fmnist_edge.benchmark.estimates import Rounds, calm_p50, estimate, p50s
 from fmnist_edge.benchmark.loop import Request
 from fmnist_edge.benchmark.process import run_child
 from fmnist_edge.benchmark.suite import save_images
@@ -39,5 +39,5 @@ def spot_check(path: Path, engine: str, threads: int, batch: int) -> P50:
             rounds[number] = p50s(reply["engine"])
     found = estimate(rounds)
     if found is None:  # a p50 of 0 ns
-        return P50(float(np.median([value for value, _ in rounds.values()])), None, None, ROUNDS)
+        return P50(calm_p50(rounds), None, None, ROUNDS)
     return P50(found.value, found.lower, found.upper, found.rounds)

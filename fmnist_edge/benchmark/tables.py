@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.benchmark.comparison import Comparison, Ratio
+from fmnist_edge.benchmark.estimates import calm_p50, p50s_of
 from fmnist_edge.benchmark.results import Cell, Result, is_software
 
 __all__ = [
@@ -15,12 +16,12 @@ __all__ = [
 ]  # fmt: skip
 
 HEADER = [
-    "artifact", "engine", "threads", "load ms", "first ms", "p50 µs", "p90 µs", "p99 µs", "images/s",
+    "artifact", "engine", "threads", "load ms", "first ms", "calm µs", "p50 µs", "p90 µs", "p99 µs", "images/s",
     "end-to-end p50 µs", "on GPU p50 µs", "RSS MB", "kB", "% of limit", "valid",
 ]  # fmt: skip
 COMPARISON_HEADER = [
-    "artifact", "engine", "threads", "A p50 µs", "B p50 µs", "B/A p50 [95 %]", "B/A p90 [95 %]", "between runs",
-    "finding",
+    "artifact", "engine", "threads", "A calm p50 µs", "B calm p50 µs", "B/A p50 [95 %]", "B/A p90 [95 %]",
+    "between runs", "finding",
 ]  # fmt: skip
 NONE = "–"
 
@@ -40,6 +41,7 @@ def row(cell: Cell) -> list[str]:
         threads,
         milliseconds(summary["load"]["p50"]),
         milliseconds(summary["first"]["p50"]),
+        microseconds(calm_p50(p50s_of(cell))),
         *(microseconds(engine[name]) for name in ("p50", "p90", "p99")),
         NONE if engine["images_per_s"] is None else f"{engine['images_per_s']:,.0f}",
         microseconds(summary["end_to_end"]["p50"]),

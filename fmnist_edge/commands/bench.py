@@ -114,7 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ab",
         action="store_true",
         help="Measure two artifacts, or the files that two folders have under the same names, in one interleaved run, "
-        "and divide B's p50 by A's round by round. Finds what `compare` cannot: two runs differ by more.",
+        "and divide B's calm p50 by A's. Finds what `compare` cannot: two runs differ by more.",
     )
     two.add_argument(
         "--fail-if-slower",

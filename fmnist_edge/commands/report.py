@@ -35,8 +35,10 @@ HELP = Help(
         In the tables, "thr" is the number of threads, and "% limit" compares a cell with what the machine's measured
         float32 peak and memory speed allow. A p99 takes at least 662 samples. The Pareto front is of all cells.
 
-        A ratio of two cells is paired round by round, with a 95 % bootstrap interval and a verdict of its own. It is
-        VALID when it is known to ±5 %, also where neither cell's own p50 is.
+        "calm" is the p50 while the machine was at its calmest: a tenth of the calls are in windows, of a quarter of a
+        second, whose p50 is at or below it. Neighbours on a shared machine can hardly move it. A ratio of two cells is
+        of their calm p50s, with a paired 95 % bootstrap interval and a verdict of its own. It is VALID when it is known
+        to ±5 %, also where neither cell's own p50 is.
 
         With --readme FILE, the report also rewrites every block of FILE between `<!-- report:NAME -->` and
         `<!-- /report -->`. NAME is runs, latency, pareto, ratios, claims (the VALID ratios) or devices. A block can

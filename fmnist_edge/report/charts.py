@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["percentiles", "scatter", "sustained", "unknown_accuracies"]
 
 PERCENTILES = (50, 90, 99, 99.9, 99.99, 99.999)  # with a label on the axis
-LATENCY = "p50 latency, µs per call"
+LATENCY = "calm p50 latency, µs per call"
 
 
 def scatter(rows: Sequence[Row], among: Sequence[Row], markers: Markers) -> Data:

@@ -23,7 +23,7 @@ BASE_PRECISION = "float32"
 
 @dataclass(frozen=True)
 class Claim:
-    """A ratio of the p50s of two cells of one run, paired round by round, with a verdict of its own.
+    """A ratio of the calm p50s of two cells of one run, paired round by round, with a verdict of its own.
 
     Attributes:
         kind: one of KINDS: what the two differ in.
@@ -40,7 +40,7 @@ class Claim:
 
     @property
     def value(self) -> float | None:
-        """The ratio; of the p50s of all samples where there are too few rounds for an interval."""
+        """The ratio; of the p50s of all samples where there are too few rounds for an estimate."""
         if self.estimate is not None:
             return self.estimate.value
         return self.above.p50_us / self.below.p50_us if self.below.p50_us > 0 else None

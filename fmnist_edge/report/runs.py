@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fmnist_edge.benchmark import results
-from fmnist_edge.benchmark.estimates import Estimate, Rounds, estimate, p50s_of
+from fmnist_edge.benchmark.estimates import Estimate, Rounds, calm_p50, estimate, p50s_of
 from fmnist_edge.benchmark.results import Cell, Result
 from fmnist_edge.benchmark.tables import unmeasured
 from fmnist_edge.benchmark.validity import INVALID, VALID, run_reasons
@@ -36,8 +36,8 @@ class Row:
         device_us: latency by the GPU's own clock, if the engine reports it.
         validity: VALID or INVALID, by the cell's own verdict and by the reasons against its whole run.
         reasons: (rule, text) for each reason why it is INVALID.
-        rounds: the p50s of each round, from which ratios are paired; see `benchmark.estimates`.
-        estimate: the p50 with its 95 % interval, in µs; None for too few rounds.
+        rounds: the p50s of each window, from which ratios are paired; see `benchmark.estimates`.
+        estimate: the calm p50 with its 95 % interval, in µs; None for too few rounds.
         front: whether it is on the Pareto front of latency and accuracy, among cells of its run, target and batch.
         unbeaten: whether it is on the Pareto front of latency, accuracy and size.
         curve: latency by percentile.
@@ -90,8 +90,10 @@ class Row:
 
     @property
     def known_us(self) -> float:
-        """The estimate's p50, or that of all samples where there is no estimate."""
-        return self.p50_us if self.estimate is None else self.estimate.value
+        """The calm p50."""
+        if self.estimate is not None:
+            return self.estimate.value
+        return calm_p50(self.rounds) if self.rounds else self.p50_us
 
     @property
     def file(self) -> str:

@@ -116,6 +116,7 @@ ENGINE = Column("engine", lambda row: row.engine)
 THREADS = Column("thr", lambda row: row.threads)
 BATCH = Column("batch", lambda row: row.batch, usual=1)
 TARGET = Column("on", lambda row: row.target, usual="cpu")
+CALM = Column("calm µs", lambda row: row.known_us, tenths)
 P50 = Column("p50 µs", lambda row: row.p50_us, tenths)
 P90 = Column("p90 µs", lambda row: row.p90_us, tenths)
 P99 = Column("p99 µs", lambda row: row.p99_us, tenths)
@@ -129,20 +130,20 @@ ACCURACY = Column("acc %", accuracy_of, percent_2)
 LIMIT = Column("% limit", lambda row: row.share_of_limit, percent)
 VALID = Column("valid", lambda row: "yes" if row.valid else "no")
 
-COMPACT = (FILE, ENGINE, TARGET, THREADS, BATCH, P50, P90, P99, ACCURACY, SIZE, LIMIT, VALID)
+COMPACT = (FILE, ENGINE, TARGET, THREADS, BATCH, CALM, P50, P99, ACCURACY, SIZE, LIMIT, VALID)
 PEAK = Column("% peak", lambda row: row.share_of_peak, percent)
 VERDICT = Column("verdict", row_verdict)
-KNOWN = Column("p50 µs [95 %]", row_interval, latency_interval)
+KNOWN = Column("calm µs [95 %]", row_interval, latency_interval)
 FRONT = (MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, KNOWN, P99, ACCURACY, SIZE, VALID)
 FULL = (
-    MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, P50, P90, P99, DEVICE, END_TO_END, FIRST, LOAD, RSS, SIZE, ACCURACY,
-    PEAK, LIMIT, VERDICT,
+    MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, CALM, P50, P90, P99, DEVICE, END_TO_END, FIRST, LOAD, RSS, SIZE,
+    ACCURACY, PEAK, LIMIT, VERDICT,
 )  # fmt: skip
 PAGE = (
     MODEL,
     Column("precision", lambda row: row.precision),
     Column("format", lambda row: row.format),
-    ENGINE, TARGET, THREADS, BATCH, P50, P90, P99, DEVICE, ACCURACY, SIZE,
+    ENGINE, TARGET, THREADS, BATCH, CALM, P50, P90, P99, DEVICE, ACCURACY, SIZE,
     Column("kind", lambda row: row.kind),
     VERDICT, END_TO_END, FIRST, LOAD, RSS,
     Column("images/s", lambda row: row.images_per_s, thousands),
@@ -166,7 +167,6 @@ CLAIMS = (
     Column("batch", lambda claim: claim.below.batch, usual=1),
     Column("× [95 %]", claim_value, with_interval),
     Column("rounds", lambda claim: claim.estimate and claim.estimate.rounds),
-    Column("windows", lambda claim: claim.estimate and claim.estimate.windows),
     Column("verdict", lambda claim: claim.verdict["status"]),
 )
 SETTING = (
@@ -178,7 +178,7 @@ BY_PRECISION = (
     Column("model", lambda trio: trio.ours.model),
     Column("file", lambda trio: trio.ours.file),
     *SETTING,
-    Column("ours p50 µs", lambda trio: trio.ours.known_us, tenths),
+    Column("ours calm µs", lambda trio: trio.ours.known_us, tenths),
     *TRIO,
 )
 FASTEST = (
@@ -245,8 +245,8 @@ def fronts(run: Run) -> Table:
 def ratios(run: Run) -> list[Table]:
     """Comparisons of our exports with stock exports and twins, without empty tables."""
     tables = [
-        table_of("Fastest of ours, stock exports and twin: p50 in multiples of ours", FASTEST, fastest(run.rows)),
-        table_of("By precision: p50 in multiples of ours", BY_PRECISION, by_precision(run.rows)),
+        table_of("Fastest of ours, stock exports and twin: calm p50 in multiples of ours", FASTEST, fastest(run.rows)),
+        table_of("By precision: calm p50 in multiples of ours", BY_PRECISION, by_precision(run.rows)),
     ]
     return [table for table in tables if table.items]
 
@@ -262,7 +262,7 @@ def sound_ratios(run: Run) -> Table:
 
 
 def side_by_side(runs: Sequence[Run]) -> Table | None:
-    """p50 by device, for cells measured on at least two devices; each from the newest run that has it.
+    """Calm p50 by device, for cells measured on at least two devices; each from the newest run that has it.
 
     None when there is no such cell.
     """
@@ -276,7 +276,7 @@ def side_by_side(runs: Sequence[Run]) -> Table | None:
     if not shared:
         return None
     first = [over_devices(column) for column in (MODEL, FILE, ENGINE, TARGET, THREADS, BATCH)]
-    return table_of("p50 µs by device, * where INVALID", [*first, *map(column_of, devices)], shared)
+    return table_of("Calm p50 µs by device, * where INVALID", [*first, *map(column_of, devices)], shared)
 
 
 def over_devices(column: Column) -> Column:
@@ -285,6 +285,6 @@ def over_devices(column: Column) -> Column:
 
 def column_of(device: str) -> Column:
     def value(cells: dict[str, Row]) -> float | None:
-        return cells[device].p50_us if device in cells else None
+        return cells[device].known_us if device in cells else None
 
     return Column(device, value, tenths, doubtful=lambda cells: not cells[device].valid)

@@ -113,7 +113,7 @@ def test_an_invalid_result_is_noted_with_its_reasons():
 def test_a_row_shows_the_interval():
     (found,) = compare(result(), result(cell(rounds=steady(200))))
     row = dict(zip(tables.COMPARISON_HEADER, tables.comparison_rows([found])[0], strict=True))
-    assert row["A p50 µs"] == "100.1" and row["B p50 µs"] == "200.1" and row["finding"] == "slower"
+    assert row["A calm p50 µs"] == "100.1" and row["B calm p50 µs"] == "200.1" and row["finding"] == "slower"
     assert row["B/A p50 [95 %]"] == "1.999 [1.904, 2.099]"
     assert row["between runs"] == "5.0%"
 

@@ -102,6 +102,7 @@ def test_the_table_has_a_row_per_measured_cell_and_the_others_have_a_reason():
         "threads": "1",
         "load ms": "2.00",
         "first ms": "0.05",
+        "calm µs": "100.1",
         "p50 µs": "100.1",
         "p90 µs": "100.1",
         "p99 µs": "100.1",

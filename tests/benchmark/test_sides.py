@@ -29,7 +29,7 @@ def test_b_is_held_against_a_round_by_round(b_us, spread, finding):
     noise = 1 + spread * np.array([1, -1, 0.5, -0.5, 0.2, -0.2, 0.8, -0.8, 0])
     (pair,) = sides.pairs(result(side("A", 100, pace), side("B", b_us, pace * noise)))
     assert pair.finding == finding
-    assert pair.is_slower(0.04) == (finding == "slower") and not pair.is_slower(0.6)
+    assert pair.is_slower(0.04) == (finding == "slower") and not pair.is_slower(0.7)
 
 
 def test_only_pairs_of_one_engine_and_setting_are_compared():
