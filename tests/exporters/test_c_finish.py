@@ -30,10 +30,11 @@ SOURCE = """#include <stdint.h>
 #include "{kernels}/rescale.h"
 #include "{kernels}/linear.h"
 #include "{kernels}/{file}"
-int finish(const int32_t *sums, const int32_t *factors, const int8_t *shifts, int32_t once, int8_t *out) {{
+int finish(const int32_t *sums, const int32_t *factors, const int8_t *shifts, int32_t once, int32_t low,
+           int8_t *out) {{
   static const int32_t zeros[FE_BLOCK];
   const fe_linear op = {{.bias = zeros, .sums = zeros, .factors = factors, .shifts = shifts, .channels = FE_BLOCK,
-                        .once = once, .zero_point = 3, .low = -120, .high = 125}};
+                        .once = once, .zero_point = 3, .low = low, .high = 125}};
   fe_last last;
   fe_act found[64];
   fe_prepare(&op, 0, &last);
@@ -68,11 +69,12 @@ def test_rounds_like_tensorflow_lite(target, tmp_path):
         pairs = [cases(rng, int(shift), once) for shift in shifts]
         sums, factors = (np.array(column, np.int32) for column in zip(*pairs, strict=True))
         out = np.empty(64, np.int8)
-        count = finish(*(array.ctypes.data_as(ctypes.c_void_p) for array in (sums, factors, shifts)), once,
+        low = int(rng.choice([-120, 3]))  # 3, the zero point: as with ReLU
+        count = finish(*(array.ctypes.data_as(ctypes.c_void_p) for array in (sums, factors, shifts)), once, low,
                        out.ctypes.data_as(ctypes.c_void_p))  # fmt: skip
         by = Multiplier(factors.astype(np.int64), 31 - shifts.astype(np.int64))
         scaled = (multiply_once if once else multiply)(sums.astype(np.int64), by)
-        assert np.array_equal(out[:count], np.clip(scaled + 3, -120, 125)[:count])
+        assert np.array_equal(out[:count], np.clip(scaled + 3, low, 125)[:count])
         product = sums.astype(object) * factors.astype(object)
         pairs = zip(product, shifts.astype(object), strict=True)
         ties += sum(value % (1 << shift) == 1 << (shift - 1) for value, shift in pairs)

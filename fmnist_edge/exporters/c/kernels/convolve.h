@@ -89,9 +89,13 @@ FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t block
     fe_sums(op->tile, blocks, op, from, block_weights, step, sums);
     for (int32_t b = 0; b < blocks; b++) {
       const int32_t left = count - b * FE_BLOCK;
+      const int32_t width = left < FE_BLOCK ? left : FE_BLOCK;
+#if defined(FE_FINISH_TILE)
+      fe_finish_tile(sums + b * FE_BLOCK, blocks * FE_BLOCK, &last[b], op, width, op->tile, to, b * FE_BLOCK);
+#else
       for (int32_t p = 0; p < op->tile; p++)
-        fe_finish(sums + (p * blocks + b) * FE_BLOCK, &last[b], op, left < FE_BLOCK ? left : FE_BLOCK,
-                  to[p] + b * FE_BLOCK);
+        fe_finish(sums + (p * blocks + b) * FE_BLOCK, &last[b], op, width, to[p] + b * FE_BLOCK);
+#endif
     }
   }
 }
