@@ -127,7 +127,8 @@ static void fail(const char *reason) {
 }
 
 __attribute__((constructor)) static void start(int count, char **arguments, char **environment) {
-  struct sigaction action = {.sa_sigaction = at_segv, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+  /* No SA_ONSTACK: programs have alternative stacks that are too small for the registers that this CPU saves. */
+  struct sigaction action = {.sa_sigaction = at_segv, .sa_flags = SA_SIGINFO};
   (void)count, (void)arguments;
   sigfillset(&action.sa_mask); /* another handler must not meet the real CPUID */
   if (!is_labelled(environment)) fail("hide_cpu_features: " LABEL " is not set; run without_vnni.py\n");

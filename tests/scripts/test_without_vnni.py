@@ -22,6 +22,10 @@ code = bytes.fromhex("53 b8 07 00 00 00 31 c9 0f a2 89 d8 5b c3")  # push rbx; c
 page = mmap.mmap(-1, len(code), prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 page.write(code)
 leaf = ctypes.CFUNCTYPE(ctypes.c_uint32)(ctypes.addressof(ctypes.c_char.from_buffer(page)))
+class Stack(ctypes.Structure):
+    _fields_ = [("begin", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+small = ctypes.create_string_buffer(2048)  # where a signal's frame with the registers of AVX-512 does not fit
+ctypes.CDLL(None).sigaltstack(ctypes.byref(Stack(ctypes.addressof(small), 0, 2048)), None)
 found = [leaf()]
 thread = threading.Thread(target=lambda: found.append(leaf()))
 thread.start()
