@@ -100,7 +100,8 @@ def order(program: Program, lanes: np.ndarray, run: dict[str, int], grid: dict[s
     scratch = program.memory.size - begin
     shifts = np.array([0, scratch, scratch + length][:copies])
     panels = orders(lanes, shifts[:, None] + offsets)
-    program.need_scratch((copies - 1) * length + ordered_bytes(panels))
+    is_pixel = grid["rows"] * grid["columns"] == 1  # whose weights are read as they lie
+    program.need_scratch((copies - 1) * length + (0 if is_pixel else ordered_bytes(panels)))
     name = program.array("order", panels.reshape(-1), X86)
     return f"FE_ORDER({name}, {panels.shape[1]}, {copies}, {length}, {scratch})"
 

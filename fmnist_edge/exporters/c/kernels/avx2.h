@@ -74,6 +74,7 @@ FE_FUNCTION const int32_t *fe_panel(const fe_linear *op, int32_t channel, int32_
                                     const int8_t **weights) {
   const int32_t *panel = op->order.panels + channel / FE_PANEL * op->order.stride;
   int8_t *to = (int8_t *)in + op->order.scratch + (op->order.copies - 1) * op->order.length;
+  if (op->tile == 1) return panel; /* weights that are used once are read as they lie */
   if (blocks == 2)
     fe_in_order(2, panel, weights, to);
   else
@@ -82,7 +83,12 @@ FE_FUNCTION const int32_t *fe_panel(const fe_linear *op, int32_t channel, int32_
   return panel;
 }
 
-FE_INLINE __m256i fe_load_weights(const int8_t *from) { return _mm256_loadu_si256((const __m256i *)from); }
+/* The weights of block `b` in slot `i` of a panel, which fe_in_order has brought into its order if there are more pixels. */
+FE_INLINE __m256i fe_slot(const int32_t pixels, const int32_t blocks, const int8_t *const *weights, const int32_t *group,
+                          const __m256i *chosen, int32_t i, int32_t b) {
+  if (pixels == 1) return fe_choose(weights[b] + (group[i] >> 3), chosen[group[i] & 7]);
+  return _mm256_loadu_si256((const __m256i *)(weights[0] + 32 * (i * blocks + b)));
+}
 
 FE_INLINE __m256i fe_four(const fe_act *from) {
   int32_t four;
@@ -94,9 +100,8 @@ FE_INLINE __m256i fe_four(const fe_act *from) {
    before they are widened: exporters/c/pairs.py proves it. `place`: what fe_panel returns. */
 FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const int32_t *place, const fe_act *const *in,
                        const int8_t *const *weights, int32_t *sums) {
-  const int32_t pairs = place[0], alone = place[1];
-  const int8_t *from = weights[0];
-  const __m256i ones = _mm256_set1_epi16(1);
+  const int32_t pairs = 2 * place[0], count = pairs + place[1], *group = place + 2 + count;
+  const __m256i chosen[] = FE_CHOSEN, ones = _mm256_set1_epi16(1);
   __m256i sum[FE_MOST_PIXELS][FE_MOST_BLOCKS];
   FE_UNROLL
   for (int32_t p = 0; p < pixels; p++) {
@@ -104,25 +109,25 @@ FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const int32_t
     for (int32_t b = 0; b < blocks; b++) sum[p][b] = _mm256_setzero_si256();
   }
   place += 2;
-  for (int32_t i = 0; i < pairs; i++, place += 2, from += 64 * blocks) {
+  for (int32_t i = 0; i < pairs; i += 2) {
     FE_UNROLL
     for (int32_t p = 0; p < pixels; p++) {
-      const __m256i x = fe_four(in[p] + place[0]), y = fe_four(in[p] + place[1]);
+      const __m256i x = fe_four(in[p] + place[i]), y = fe_four(in[p] + place[i + 1]);
       FE_UNROLL
       for (int32_t b = 0; b < blocks; b++) {
-        const __m256i one = _mm256_maddubs_epi16(x, fe_load_weights(from + 32 * b));
-        const __m256i two = _mm256_maddubs_epi16(y, fe_load_weights(from + 32 * (blocks + b)));
+        const __m256i one = _mm256_maddubs_epi16(x, fe_slot(pixels, blocks, weights, group, chosen, i, b));
+        const __m256i two = _mm256_maddubs_epi16(y, fe_slot(pixels, blocks, weights, group, chosen, i + 1, b));
         sum[p][b] = _mm256_add_epi32(sum[p][b], _mm256_madd_epi16(_mm256_add_epi16(one, two), ones));
       }
     }
   }
-  for (int32_t i = 0; i < alone; i++, place++, from += 32 * blocks) {
+  for (int32_t i = pairs; i < count; i++) {
     FE_UNROLL
     for (int32_t p = 0; p < pixels; p++) {
-      const __m256i x = fe_four(in[p] + place[0]);
+      const __m256i x = fe_four(in[p] + place[i]);
       FE_UNROLL
       for (int32_t b = 0; b < blocks; b++) {
-        const __m256i one = _mm256_maddubs_epi16(x, fe_load_weights(from + 32 * b));
+        const __m256i one = _mm256_maddubs_epi16(x, fe_slot(pixels, blocks, weights, group, chosen, i, b));
         sum[p][b] = _mm256_add_epi32(sum[p][b], _mm256_madd_epi16(one, ones));
       }
     }
