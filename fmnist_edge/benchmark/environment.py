@@ -11,6 +11,7 @@ import platform
 import re
 import time
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from fmnist_edge.aliases import JsonObject
@@ -38,6 +39,7 @@ ARM_PARTS = {
     "0xd0c": "Neoverse-N1", "0xd0d": "Cortex-A77", "0xd40": "Neoverse-V1", "0xd41": "Cortex-A78",
     "0xd49": "Neoverse-N2", "0xd4f": "Neoverse-V2",
 }  # fmt: skip
+HIDDEN = "FMNIST_EDGE_HIDDEN_CPU_FEATURES"  # patterns of flags, set by scripts/without_vnni.py
 CPUFREQ = "sys/devices/system/cpu/cpu0/cpufreq"
 CONTAINER_MARKS = ("docker", "kubepods", "containerd", "lxc", "podman")
 
@@ -100,14 +102,15 @@ def device_name(root: Path = ROOT) -> str:
 
 
 def slug(name: str) -> str:
-    plain = re.sub(r"\((R|TM|C)\)|\bCPU\b|\bprocessor\b|\d+-core\b|@.*$", " ", name, flags=re.IGNORECASE)
+    plain = re.sub(r"\((R|TM|C)\)|\bCPU\b|\bprocessor\b|\d+-core\b|@ *[\d.]+ *GHz", " ", name, flags=re.IGNORECASE)
     return re.sub(r"[^a-z0-9.]+", "-", plain.lower()).strip("-.")[:60]
 
 
 def cpu_model(root: Path = ROOT) -> str | None:
+    """The name of the CPU, with the features that are hidden from this process."""
     cpu = cpu_info(root)
     if "model name" in cpu:
-        return cpu["model name"]
+        return " without ".join(filter(None, (cpu["model name"], " ".join(hidden_flags()))))
     if cpu.get("CPU implementer") == "0x41" and cpu.get("CPU part") in ARM_PARTS:
         return f"ARM {ARM_PARTS[cpu['CPU part']]}"
     return platform.processor() or None
@@ -124,8 +127,17 @@ def cpu_info(root: Path = ROOT) -> dict[str, str]:
 
 
 def cpu_flags(cpu: dict[str, str]) -> list[str] | None:
+    """The flags that matter here, without those that are hidden from this process."""
     listed = cpu.get("flags") or cpu.get("Features")
-    return None if listed is None else sorted(flag for flag in set(listed.split()) if FLAGS.fullmatch(flag))
+    if listed is None:
+        return None
+    found = [flag for flag in sorted(set(listed.split())) if FLAGS.fullmatch(flag)]
+    return [flag for flag in found if not any(fnmatchcase(flag, pattern) for pattern in hidden_flags())]
+
+
+def hidden_flags() -> list[str]:
+    """Patterns of the flags that the CPU has and this process is not told of."""
+    return os.environ.get(HIDDEN, "").split()
 
 
 def affinity_cores() -> int | None:

@@ -47,6 +47,17 @@ def test_this_machine_is_described_and_the_description_is_json():
     assert environment.usable_cores() >= 1
 
 
+def test_hidden_features_are_no_flags_and_rename_the_machine(tmp_path, monkeypatch):
+    root = write(tmp_path, {"proc/cpuinfo": PC})
+    whole = environment.describe(root)
+    monkeypatch.setenv("FMNIST_EDGE_HIDDEN_CPU_FEATURES", "avx512* amx*")
+    hidden = environment.describe(root)
+    assert whole["cpu_flags"] == ["avx", "avx2", "avx512_vnni", "avx512f", "sse4_2"]
+    assert hidden["cpu_flags"] == ["avx", "avx2", "sse4_2"]
+    assert hidden["cpu"] == f"{whole['cpu']} without avx512* amx*"
+    assert (whole["device"], hidden["device"]) == ("intel-core-i7-8550u", "intel-core-i7-8550u-without-avx512-amx")
+
+
 def test_a_raspberry_pi_is_named_by_its_board(tmp_path):
     root = write(
         tmp_path,

@@ -24,7 +24,7 @@ class CExporter(TFLiteSourcesExporter):
             "sha256": sha256_of_files({name: text.encode() for name, text in files.items()}),
             "tflite_sha256": made.sha256,
             "size_bytes": made.constant_bytes,
-            "arena_bytes": made.arena_bytes,
+            "arena_bytes": made.board_arena_bytes,
             "ops": sorted(manifest.op_census),
         }
         return Sources(files, facts)

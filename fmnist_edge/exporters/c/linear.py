@@ -14,7 +14,7 @@ from fmnist_edge.runtime.engines.numpy.model import Op
 from fmnist_edge.runtime.engines.numpy.quantization import quantization_of, quantized_range
 from fmnist_edge.runtime.flatbuffer import RefusedError
 
-__all__ = ["GROUP", "PANEL", "Weights", "pack", "tile_for", "weights_of"]
+__all__ = ["GROUP", "PANEL", "Weights", "grouped", "pack", "tile_for", "weights_of"]
 
 PANEL, GROUP = 16, 4  # FE_PANEL output channels and a group of inputs, see kernels/linear.h
 OVERREAD = 64  # bytes that a kernel may read beyond the last panel
@@ -83,14 +83,19 @@ def pack(matrix: np.ndarray, by_rows: bool) -> tuple[np.ndarray, int]:
 
     Runs are filled up with zeros to whole groups, and the last panel to a multiple of GROUP channels.
     """
-    rows, columns, inputs, channels = matrix.shape
-    runs, length = (rows, columns * inputs) if by_rows else (rows * columns, inputs)
-    groups = -(-length // GROUP)
-    padded = np.zeros((runs, groups * GROUP, -(-channels // GROUP) * GROUP), np.int8)
-    padded[:, :length, :channels] = matrix.reshape(runs, length, channels)
-    lanes = padded.reshape(runs * groups, GROUP, -1).transpose(0, 2, 1)  # (groups, channels, inputs of a group)
+    lanes = grouped(matrix, by_rows)
+    groups = len(lanes) // (matrix.shape[0] if by_rows else matrix.shape[0] * matrix.shape[1])
     panels = [lanes[:, start : start + PANEL].reshape(-1) for start in range(0, lanes.shape[1], PANEL)]
     return np.concatenate([*panels, np.zeros(OVERREAD, np.int8)]), groups
+
+
+def grouped(matrix: np.ndarray, by_rows: bool) -> np.ndarray:
+    """int8 (groups of all runs, output channels, GROUP), filled up with zeros as `pack` does."""
+    rows, columns, inputs, channels = matrix.shape
+    runs, length = (rows, columns * inputs) if by_rows else (rows * columns, inputs)
+    padded = np.zeros((runs, -(-length // GROUP) * GROUP, -(-channels // GROUP) * GROUP), np.int8)
+    padded[:, :length, :channels] = matrix.reshape(runs, length, channels)
+    return padded.reshape(-1, GROUP, padded.shape[2]).transpose(0, 2, 1)
 
 
 def tile_for(pixels: int, most: int) -> int:

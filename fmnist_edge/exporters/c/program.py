@@ -13,7 +13,9 @@ from fmnist_edge.exporters.c.files import KERNELS
 from fmnist_edge.exporters.c.graph import Graph, Value
 from fmnist_edge.exporters.c.memory import Memory, View
 
-__all__ = ["Fields", "Program", "Step"]
+__all__ = ["X86", "Fields", "Program", "Step"]
+
+X86 = "defined(__x86_64__) || defined(__i386__) || defined(_M_X64) || defined(_M_IX86)"  # where AVX2 may be
 
 Fields = Mapping[str, "int | str"]
 
@@ -29,7 +31,10 @@ class Step:
 
 @dataclass
 class Program:
-    """The whole model. `kernels`: files of `kernels/`, in the order of their use. `arrays`: of constants, by name."""
+    """The whole model. `kernels`: files of `kernels/`, in the order of their use. `arrays`: of constants, by name.
+    `guards`: the preprocessor's condition for an array that not every target needs. `scratch_size`: bytes that
+    AVX2 needs, behind the activations in the arena.
+    """
 
     graph: Graph
     memory: Memory
@@ -38,17 +43,26 @@ class Program:
     steps: list[Step] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    guards: dict[str, str] = field(default_factory=dict)
+    scratch_size: int = 0
+
+    def need_scratch(self, size: int) -> None:
+        """`size`: bytes for one layer."""
+        self.scratch_size = max(self.scratch_size, size)
 
     def need(self, *names: str) -> None:
         self.kernels += [name for name in names if name not in self.kernels]
 
-    def array(self, what: str, values: np.ndarray) -> str:
-        """The name of a constant array of int8, uint8 or int32; equal arrays are stored once."""
+    def array(self, what: str, values: np.ndarray, guard: str = "") -> str:
+        """The name of a constant array of a type of C_TYPES; equal arrays are stored once."""
         for name, other in self.arrays.items():
-            if other.dtype == values.dtype and np.array_equal(other, values):
+            same_guard = self.guards.get(name, "") == guard
+            if same_guard and other.dtype == values.dtype and np.array_equal(other, values):
                 return name
         name = f"{self.prefix}_{what}_{len(self.arrays)}"
         self.arrays[name] = values
+        if guard:
+            self.guards[name] = guard
         return name
 
     def step(self, kind: str, fields: Fields) -> str:

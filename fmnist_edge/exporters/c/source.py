@@ -9,7 +9,7 @@ import numpy as np
 
 from fmnist_edge.exporters.c.files import fill, kernel, template
 from fmnist_edge.exporters.c.image import image_example, image_header, image_source, takes_any_size
-from fmnist_edge.exporters.c.program import Fields, Program
+from fmnist_edge.exporters.c.program import X86, Fields, Program
 from fmnist_edge.exporters.c_source import float_initialiser, float_literal, number_rows, string_literal
 from fmnist_edge.exporters.tflite_sources import meaning_of
 from fmnist_edge.runtime.contract import Contract
@@ -24,8 +24,8 @@ BACK_ENDS = {
     "FE_AVX512VNNI": "avx512vnni.h", "FE_AVXVNNI": "avx2.h", "FE_AVX2": "avx2.h", "FE_NEON": "neon.h",
     "FE_DSP": "cortex_m.h", "FE_WASM": "wasm.h",
 }  # fmt: skip
-# Where activations may have two bytes.
-WIDE = "defined(__x86_64__) || defined(__i386__) || defined(_M_X64) || defined(__wasm_simd128__)"
+# Where activations have two bytes.
+WIDE = "defined(__wasm_simd128__)"
 LONGEST_LITERAL = 4000
 # Kernels read four weights at a time. Cortex-M4 takes longer for words that are not aligned.
 ALIGNED = """
@@ -82,13 +82,23 @@ class CModel:
 
     @property
     def arena_bytes(self) -> int:
-        """On x86 and in WebAssembly, where activations may have two bytes. Elsewhere they have one."""
+        """The most of any target; the header says which needs how many."""
+        return max(self.wasm_arena_bytes, self.board_arena_bytes + self.program.scratch_size)
+
+    @property
+    def wasm_arena_bytes(self) -> int:
+        """In WebAssembly, where activations have two bytes."""
         return 2 * self.program.memory.size + SLACK
 
     @property
+    def board_arena_bytes(self) -> int:
+        """On Arm, where activations have one byte."""
+        return self.program.memory.size + SLACK
+
+    @property
     def constant_bytes(self) -> int:
-        """Of weights and tables."""
-        return sum(values.nbytes for values in self.program.arrays.values())
+        """Of weights and tables that every target has."""
+        return sum(values.nbytes for name, values in self.program.arrays.items() if name not in self.program.guards)
 
     @property
     def pixel_count(self) -> str:
@@ -123,7 +133,9 @@ class CModel:
             name=self.name,
             sha256=self.sha256,
             wide=WIDE,
+            x86=X86,
             arena=self.program.memory.size,
+            scratch=self.program.scratch_size,
             slack=SLACK,
             shape=" x ".join(map(str, shape)),
             height=shape[0],
@@ -208,7 +220,9 @@ extern "C" {{
         texts = [f'{NOTICE}#include "{self.name}_weights.h"\n{ALIGNED}']
         for name, values in self.program.arrays.items():
             kind, aligned = C_TYPES[values.dtype.name], " FE_ALIGNED" * ("_weights_" in name)
-            texts.append(f"const {kind} {name}[{values.size}]{aligned} = {{\n{number_rows(values.tolist())}\n}};\n")
+            text = f"const {kind} {name}[{values.size}]{aligned} = {{\n{number_rows(values.tolist())}\n}};\n"
+            guard = self.program.guards.get(name)
+            texts.append(f"#if {guard}\n{text}#endif\n" if guard else text)
         return "\n".join(texts)
 
     def golden(self) -> str:
@@ -228,7 +242,7 @@ extern "C" {{
             NAME=self.name.upper(),
             name=self.name,
             weights=f"{self.constant_bytes:,}",
-            arena=f"{self.arena_bytes - self.program.memory.size:,}",
+            arena=f"{self.board_arena_bytes:,}",
             shape=" x ".join(map(str, self.contract.input_shape)),
             classes=self.contract.score_count,
             image=image_example(self.name, self.contract),

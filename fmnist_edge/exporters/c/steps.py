@@ -11,13 +11,16 @@ from fmnist_edge.exporters.c.elementwise import binary, table, window
 from fmnist_edge.exporters.c.fields import flat, size_of, steps_of
 from fmnist_edge.exporters.c.graph import Graph, Node, Value, reduced_axes, windows
 from fmnist_edge.exporters.c.memory import Memory, View
-from fmnist_edge.exporters.c.program import Program
+from fmnist_edge.exporters.c.pairs import COPIES, ordered_bytes, orders
+from fmnist_edge.exporters.c.program import X86, Program
 from fmnist_edge.runtime.engines.numpy.fixed_point import multiplier
 from fmnist_edge.runtime.engines.numpy.nonlinear import softmax_powers
 from fmnist_edge.runtime.engines.numpy.quantization import quantization_of, quantized_range
 from fmnist_edge.runtime.flatbuffer import RefusedError
 
 __all__ = ["program_of"]
+
+AT_ONCE = 32  # bytes that AVX2 copies
 
 
 def program_of(graph: Graph, memory: Memory, prefix: str) -> Program:
@@ -72,14 +75,35 @@ def convolve(program: Program, node: Node) -> None:
         }  # fmt: skip
         begin = -down.before * from_view.row_step - across.before * from_view.column_step
     packed, groups = linear.pack(found.matrix, by_rows)
+    run |= {"run_rows": height, "run_columns": 1 if by_rows else width}
     tiles = [linear.tile_for(grid["rows"] * grid["columns"], most) for most in linear.MOST_PIXELS]
     program.need("linear.h", "back_end", "convolve.h")
     step = program.step("fe_linear", {
         "weights": program.array("weights", packed), **requantisation(program, found), "groups": groups,
-        "run_rows": height, "run_columns": 1 if by_rows else width, **run, **grid,
+        **run, **grid,
         "tile": f"FE_PICK({tiles[0]}, {tiles[1]}, {tiles[2]})",
+        "order": order(program, linear.grouped(found.matrix, by_rows), run, grid, from_view.offset + begin),
     })  # fmt: skip
     program.call("fe_convolve", step, program.at(source.number, begin), program.at(out.number))
+
+
+def order(program: Program, lanes: np.ndarray, run: dict[str, int], grid: dict[str, int], begin: int) -> str:
+    """The order of a layer's groups for AVX2. `begin`: the first activation that it reads."""
+    rows, columns = np.arange(run["run_rows"]), np.arange(run["run_columns"])
+    groups = np.arange(len(lanes) // (len(rows) * len(columns)))
+    runs = rows[:, None] * run["run_row_step"] + columns * run["run_column_step"]
+    offsets = (runs[..., None] + linear.GROUP * groups).reshape(-1)
+    steps = [run["run_row_step"], run["run_column_step"], grid["in_row_step"], grid["in_column_step"]]
+    copies = len(COPIES) if not any(step % linear.GROUP for step in steps) else 1
+    last = (grid["rows"] - 1) * grid["in_row_step"] + (grid["columns"] - 1) * grid["in_column_step"]
+    length = -(-(last + int(offsets.max()) + linear.GROUP) // AT_ONCE) * AT_ONCE
+    scratch = program.memory.size - begin
+    shifts = np.array([0, scratch, scratch + length][:copies])
+    panels = orders(lanes, shifts[:, None] + offsets)
+    is_pixel = grid["rows"] * grid["columns"] == 1  # whose weights are read as they lie
+    program.need_scratch((copies - 1) * length + (0 if is_pixel else ordered_bytes(panels)))
+    name = program.array("order", panels.reshape(-1), X86)
+    return f"FE_ORDER({name}, {panels.shape[1]}, {copies}, {length}, {scratch})"
 
 
 def requantisation(program: Program, found: linear.Weights) -> dict[str, int | str]:
@@ -104,7 +128,7 @@ def depthwise(program: Program, node: Node) -> None:
         "run_rows": down.size, "run_columns": across.size, "run_row_step": down.dilation * from_view.row_step,
         "run_column_step": across.dilation * from_view.column_step, "rows": out.rows, "columns": out.columns,
         "in_row_step": down.stride * from_view.row_step, "in_column_step": across.stride * from_view.column_step,
-        **steps_of("out", to_view), "tile": 1,
+        **steps_of("out", to_view), "tile": 1, "order": "FE_ORDER(NULL, 0, 0, 0, 0)",
     })  # fmt: skip
     begin = -down.before * from_view.row_step - across.before * from_view.column_step
     multiplier_ = out.channels // source.channels

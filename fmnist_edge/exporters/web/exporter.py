@@ -54,7 +54,7 @@ class WebExporter(TFLiteSourcesExporter):
             "sha256": sha256_of_files(files),
             "tflite_sha256": model.sha256,
             "size_bytes": max(len(built[name]) for name in built if name.endswith(".wasm")) + len(built["weights.bin"]),
-            "arena_bytes": model.arena_bytes,
+            "arena_bytes": model.wasm_arena_bytes,
             "ops": sorted(manifest.op_census),
             "compiler": compiler.version,
             "golden": golden.as_dict(),

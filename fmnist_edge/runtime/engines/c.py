@@ -116,7 +116,8 @@ def compiled(path: str, name: str, files: dict[str, bytes], content: bytes) -> P
     version = printed([*compiler, "--version"])
     description = DESCRIPTION.replace("@name@", name).replace("@NAME@", name.upper())
     key = hashlib.sha256(content)
-    key.update(repr((compiler, options, version, cpu(), description)).encode())
+    features = printed([*compiler, *options, "-dM", "-E", "-x", "c", os.devnull])  # what "native" is for this process
+    key.update(repr((compiler, options, version, cpu(), features, description)).encode())
     library = cache() / f"{name}-{key.hexdigest()[:40]}.so"
     if library.is_file():
         return library

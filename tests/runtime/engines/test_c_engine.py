@@ -69,6 +69,19 @@ class TestAnswers:
             assert classify.engine.version == "C for any C99 compiler"
         assert len(set(cache.iterdir()) - before) == 1
 
+    def test_other_features_of_a_native_build_are_another_library(self, made, monkeypatch, tmp_path, cache):
+        """The same options, whose meaning depends on what the compiler finds."""
+        Classifier.load(made.path).close()
+        before = set(cache.iterdir())
+        compiler = tmp_path / "cc"
+        compiler.write_text('#!/bin/sh\nexec cc $FEATURES "$@"\n')
+        compiler.chmod(0o700)
+        monkeypatch.setenv("CC", str(compiler))
+        for features in ("", "-DFE_PORTABLE", ""):
+            monkeypatch.setenv("FEATURES", features)
+            Classifier.load(made.path).close()
+        assert len(set(cache.iterdir()) - before) == 2
+
     def test_an_input_that_would_be_read_beyond_its_end_is_refused(self, made):
         with Classifier.load(made.path) as classify:
             for wrong in (np.zeros((1, 27, 28, 1), np.int8), np.zeros((1, 28, 28, 1), np.uint8)):

@@ -1,5 +1,5 @@
-/* Sums and last stages with AVX2. With AVX-VNNI, activations are unsigned bytes and VPDPBUSD adds 32 products; without,
-   they have 16 bits and VPMADDWD adds 16. A block is half a panel. */
+/* Sums and last stages with AVX2, of unsigned activations and signed weights. With AVX-VNNI, VPDPBUSD adds 32 products.
+   A block is half a panel. */
 #if defined(FE_AVXVNNI)
 FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_linear *op, const fe_act *const *in,
                        const int8_t *const *weights, int32_t step, int32_t *sums) {
@@ -35,48 +35,108 @@ FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_line
   }
 }
 #else
-/* Each channel has two sums, of the even and the odd pairs of a group, which are added at the end. */
-FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_linear *op, const fe_act *const *in,
-                       const int8_t *const *weights, int32_t step, int32_t *sums) {
-  __m256i sum[FE_MOST_PIXELS][FE_MOST_BLOCKS][2];
-  int32_t at = 0;
+/* For VPSHUFB: which byte of a group of four comes first, second, third and fourth; FE_NO for a zero. */
+#define FE_NO (-128)
+#define FE_FOUR(a, b, c, d, at) (a) + (at), (b) + (at), (c) + (at), (d) + (at)
+#define FE_HALF(a, b, c, d) FE_FOUR(a, b, c, d, 0), FE_FOUR(a, b, c, d, 4), FE_FOUR(a, b, c, d, 8), FE_FOUR(a, b, c, d, 12)
+#define FE_BYTES(a, b, c, d) _mm256_setr_epi8(FE_HALF(a, b, c, d), FE_HALF(a, b, c, d))
+
+/* A group in the activations and in two copies of them; then its even inputs alone, and its odd ones. */
+#define FE_CHOSEN                                                                                                      \
+  {FE_BYTES(0, 1, 2, 3), FE_BYTES(0, 2, 1, 3), FE_BYTES(0, 3, 1, 2), FE_BYTES(0, FE_NO, 2, FE_NO),                     \
+   FE_BYTES(FE_NO, 1, FE_NO, 3)}
+
+FE_INLINE __m256i fe_choose(const void *from, __m256i chosen) {
+  return _mm256_shuffle_epi8(_mm256_loadu_si256((const __m256i *)from), chosen);
+}
+
+/* Write the copies that the order of a layer refers to. `in`: what its first window reads first. */
+FE_FUNCTION void fe_copy_groups(const fe_linear *op, const fe_act *in) {
+  const __m256i chosen[] = FE_CHOSEN;
+  fe_act *to = (fe_act *)in + op->order.scratch;
+  for (int32_t copy = 1; copy < op->order.copies; copy++)
+    for (int32_t i = 0; i < op->order.length; i += 32, to += 32)
+      _mm256_storeu_si256((__m256i *)to, fe_choose(in + i, chosen[copy]));
+}
+
+/* Bring a panel's weights into the order of use, behind the copies. */
+FE_INLINE void fe_in_order(const int32_t blocks, const int32_t *panel, const int8_t *const *weights, int8_t *to) {
+  const __m256i chosen[] = FE_CHOSEN;
+  const int32_t count = 2 * panel[0] + panel[1], *group = panel + 2 + count;
+  for (int32_t i = 0; i < count; i++, to += 32 * blocks) {
+    FE_UNROLL
+    for (int32_t b = 0; b < blocks; b++)
+      _mm256_storeu_si256((__m256i *)(to + 32 * b), fe_choose(weights[b] + (group[i] >> 3), chosen[group[i] & 7]));
+  }
+}
+
+FE_FUNCTION const int32_t *fe_panel(const fe_linear *op, int32_t channel, int32_t blocks, const fe_act *in,
+                                    const int8_t **weights) {
+  const int32_t *panel = op->order.panels + channel / FE_PANEL * op->order.stride;
+  int8_t *to = (int8_t *)in + op->order.scratch + (op->order.copies - 1) * op->order.length;
+  if (op->tile == 1) return panel; /* weights that are used once are read as they lie */
+  if (blocks == 2)
+    fe_in_order(2, panel, weights, to);
+  else
+    fe_in_order(1, panel, weights, to);
+  weights[0] = to;
+  return panel;
+}
+
+/* The weights of block `b` in slot `i` of a panel, which fe_in_order has brought into its order if there are more pixels. */
+FE_INLINE __m256i fe_slot(const int32_t pixels, const int32_t blocks, const int8_t *const *weights, const int32_t *group,
+                          const __m256i *chosen, int32_t i, int32_t b) {
+  if (pixels == 1) return fe_choose(weights[b] + (group[i] >> 3), chosen[group[i] & 7]);
+  return _mm256_loadu_si256((const __m256i *)(weights[0] + 32 * (i * blocks + b)));
+}
+
+FE_INLINE __m256i fe_four(const fe_act *from) {
+  int32_t four;
+  memcpy(&four, from, 4);
+  return _mm256_set1_epi32(four);
+}
+
+/* VPMADDUBSW adds two products in 16 bits. No such sum exceeds them in this order, nor a sum of two groups that are added
+   before they are widened: exporters/c/pairs.py proves it. `place`: what fe_panel returns. */
+FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const int32_t *place, const fe_act *const *in,
+                       const int8_t *const *weights, int32_t *sums) {
+  const int32_t pairs = 2 * place[0], count = pairs + place[1], *group = place + 2 + count;
+  const __m256i chosen[] = FE_CHOSEN, ones = _mm256_set1_epi16(1);
+  __m256i sum[FE_MOST_PIXELS][FE_MOST_BLOCKS];
   FE_UNROLL
   for (int32_t p = 0; p < pixels; p++) {
     FE_UNROLL
-    for (int32_t b = 0; b < blocks; b++) sum[p][b][0] = sum[p][b][1] = _mm256_setzero_si256();
+    for (int32_t b = 0; b < blocks; b++) sum[p][b] = _mm256_setzero_si256();
   }
-  for (int32_t row = 0; row < op->run_rows; row++)
-    for (int32_t column = 0; column < op->run_columns; column++) {
-      const int32_t run = row * op->run_row_step + column * op->run_column_step;
-      for (int32_t group = 0; group < op->groups; group++, at += step) {
-        __m256i w[FE_MOST_BLOCKS][2];
-        FE_UNROLL
-        for (int32_t b = 0; b < blocks; b++) {
-          const __m128i *from = (const __m128i *)(weights[b] + at);
-          w[b][0] = _mm256_cvtepi8_epi16(_mm_loadu_si128(from));
-          w[b][1] = _mm256_cvtepi8_epi16(_mm_loadu_si128(from + 1));
-        }
-        FE_UNROLL
-        for (int32_t p = 0; p < pixels; p++) {
-          int64_t four;
-          memcpy(&four, in[p] + run + 4 * group, 8);
-          const __m256i x = _mm256_set1_epi64x(four);
-          FE_UNROLL
-          for (int32_t b = 0; b < blocks; b++) {
-            sum[p][b][0] = _mm256_add_epi32(sum[p][b][0], _mm256_madd_epi16(x, w[b][0]));
-            sum[p][b][1] = _mm256_add_epi32(sum[p][b][1], _mm256_madd_epi16(x, w[b][1]));
-          }
-        }
+  place += 2;
+  for (int32_t i = 0; i < pairs; i += 2) {
+    FE_UNROLL
+    for (int32_t p = 0; p < pixels; p++) {
+      const __m256i x = fe_four(in[p] + place[i]), y = fe_four(in[p] + place[i + 1]);
+      FE_UNROLL
+      for (int32_t b = 0; b < blocks; b++) {
+        const __m256i one = _mm256_maddubs_epi16(x, fe_slot(pixels, blocks, weights, group, chosen, i, b));
+        const __m256i two = _mm256_maddubs_epi16(y, fe_slot(pixels, blocks, weights, group, chosen, i + 1, b));
+        sum[p][b] = _mm256_add_epi32(sum[p][b], _mm256_madd_epi16(_mm256_add_epi16(one, two), ones));
       }
     }
+  }
+  for (int32_t i = pairs; i < count; i++) {
+    FE_UNROLL
+    for (int32_t p = 0; p < pixels; p++) {
+      const __m256i x = fe_four(in[p] + place[i]);
+      FE_UNROLL
+      for (int32_t b = 0; b < blocks; b++) {
+        const __m256i one = _mm256_maddubs_epi16(x, fe_slot(pixels, blocks, weights, group, chosen, i, b));
+        sum[p][b] = _mm256_add_epi32(sum[p][b], _mm256_madd_epi16(one, ones));
+      }
+    }
+  }
   FE_UNROLL
   for (int32_t p = 0; p < pixels; p++) {
     FE_UNROLL
-    for (int32_t b = 0; b < blocks; b++) {
-      const __m256i added = _mm256_hadd_epi32(sum[p][b][0], sum[p][b][1]); /* channels 0 1 4 5, 2 3 6 7 */
-      _mm256_storeu_si256((__m256i *)(sums + (p * blocks + b) * FE_BLOCK),
-                          _mm256_permute4x64_epi64(added, _MM_SHUFFLE(3, 1, 2, 0)));
-    }
+    for (int32_t b = 0; b < blocks; b++)
+      _mm256_storeu_si256((__m256i *)(sums + (p * blocks + b) * FE_BLOCK), sum[p][b]);
   }
 }
 #endif
@@ -104,11 +164,7 @@ FE_INLINE void fe_finish(const int32_t *sums, const fe_last *last, const fe_line
   const __m128i narrow =
       _mm_packs_epi32(_mm256_castsi256_si128(scaled), _mm256_extracti128_si256(scaled, 1));
   fe_act values[FE_BLOCK];
-#if defined(FE_AVXVNNI)
   _mm_storel_epi64((__m128i *)values, _mm_packus_epi16(narrow, narrow));
-#else
-  _mm_storeu_si128((__m128i *)values, narrow);
-#endif
   if (count == FE_BLOCK)
     memcpy(out, values, sizeof values);
   else

@@ -5,7 +5,8 @@ FE_FUNCTION int32_t fe_blocks(int32_t pixels) {
 #if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
   return pixels == 1 ? 4 : 2;
 #elif defined(FE_AVX2)
-  return pixels == 1 ? 4 : pixels <= 3 ? 2 : 1;
+  (void)pixels;
+  return 2;
 #elif defined(FE_NEON) && defined(__ARM_FEATURE_DOTPROD)
   return pixels <= 6 ? 2 : 1;
 #else
@@ -14,13 +15,22 @@ FE_FUNCTION int32_t fe_blocks(int32_t pixels) {
 #endif
 }
 
-#define FE_CASE(pixels, blocks)                                \
-  case (pixels) * 8 + (blocks):                                \
-    fe_tile((pixels), (blocks), op, in, weights, step, sums);  \
+/* How a tile finds its weights and inputs. */
+#if defined(FE_AVX2)
+typedef const int32_t *fe_places;
+#define FE_TILE(pixels, blocks) fe_tile((pixels), (blocks), places, in, weights, sums)
+#else
+typedef const fe_linear *fe_places;
+#define FE_TILE(pixels, blocks) fe_tile((pixels), (blocks), places, in, weights, step, sums)
+#endif
+#define FE_CASE(pixels, blocks) \
+  case (pixels) * 8 + (blocks): \
+    FE_TILE(pixels, blocks);    \
     break
 
-FE_FUNCTION void fe_sums(int32_t pixels, int32_t blocks, const fe_linear *op, const fe_act *const *in,
+FE_FUNCTION void fe_sums(int32_t pixels, int32_t blocks, fe_places places, const fe_act *const *in,
                     const int8_t *const *weights, int32_t step, int32_t *sums) {
+  (void)step;
   switch (pixels * 8 + blocks) {
     FE_CASE(2, 1);
 #if FE_MOST_PIXELS >= 6
@@ -33,8 +43,10 @@ FE_FUNCTION void fe_sums(int32_t pixels, int32_t blocks, const fe_linear *op, co
     FE_CASE(7, 1);
     FE_CASE(8, 1);
 #endif
-#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI) || defined(FE_AVX2)
+#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
     FE_CASE(1, 4);
+#endif
+#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI) || defined(FE_AVX2)
     FE_CASE(1, 2);
     FE_CASE(2, 2);
     FE_CASE(3, 2);
@@ -46,7 +58,7 @@ FE_FUNCTION void fe_sums(int32_t pixels, int32_t blocks, const fe_linear *op, co
     FE_CASE(5, 2);
     FE_CASE(6, 2);
 #endif
-#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
+#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI) || defined(FE_AVX2)
     FE_CASE(4, 2);
     FE_CASE(5, 2);
     FE_CASE(6, 2);
@@ -56,7 +68,7 @@ FE_FUNCTION void fe_sums(int32_t pixels, int32_t blocks, const fe_linear *op, co
     FE_CASE(8, 2);
 #endif
     default:
-      fe_tile(1, 1, op, in, weights, step, sums);
+      FE_TILE(1, 1);
   }
 }
 
@@ -72,6 +84,11 @@ FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t block
     block_weights[b] = weights + from / FE_PANEL * panel + from % FE_PANEL * 4;
     fe_prepare(op, channel + b * FE_BLOCK, &last[b]);
   }
+#if defined(FE_AVX2)
+  const fe_places places = fe_panel(op, channel, blocks, in, block_weights);
+#else
+  const fe_places places = op;
+#endif
   for (int32_t tile = 0; tile < pixels; tile += op->tile) {
     const fe_act *from[FE_MOST_PIXELS] = {in};
     fe_act *to[FE_MOST_PIXELS];
@@ -86,7 +103,7 @@ FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t block
         row++;
       }
     }
-    fe_sums(op->tile, blocks, op, from, block_weights, step, sums);
+    fe_sums(op->tile, blocks, places, from, block_weights, step, sums);
     for (int32_t b = 0; b < blocks; b++) {
       const int32_t left = count - b * FE_BLOCK;
       const int32_t width = left < FE_BLOCK ? left : FE_BLOCK;
@@ -105,6 +122,9 @@ FE_FUNCTION void fe_convolve(const fe_linear *op, const fe_act *in, fe_act *out)
   const int32_t full = op->channels / FE_PANEL * FE_PANEL, most = fe_blocks(op->tile);
   const int32_t narrow = (op->channels - full + 3) / 4 * 4; /* width of the last panel */
   int32_t channel = 0;
+#if defined(FE_AVX2)
+  fe_copy_groups(op, in);
+#endif
   while (channel < full) {
     int32_t blocks = most;
     while (channel + blocks * FE_BLOCK > full) blocks /= 2;

@@ -1,6 +1,17 @@
 /* What convolutions and dense layers share. A window is run_rows x run_columns runs of consecutive activations; a run
    is `groups` groups of four. Weights are packed in panels of FE_PANEL output channels, the last one narrower (a
    multiple of four): for each group of inputs four weights of the first channel, four of the second, and so on. */
+#if defined(FE_AVX2)
+/* How weights and inputs are read, see exporters/c/pairs.py. A panel has the number of pairs of groups and of groups
+   alone; for each group, where its inputs are; for each, 8 * where its weights are + how they are chosen. */
+typedef struct {
+  const int32_t *panels;
+  int32_t stride;         /* of panels */
+  int32_t copies, length; /* of the activations, themselves included */
+  int32_t scratch;        /* from the first activation that is read */
+} fe_order_t;
+#endif
+
 typedef struct {
   const int8_t *weights;
   const int32_t *bias;    /* minus the zero point times the sum of the weights */
@@ -14,6 +25,9 @@ typedef struct {
   int32_t tile; /* pixels computed together */
   int32_t once; /* whether a sum is rounded once */
   int32_t zero_point, low, high;
+#if defined(FE_AVX2)
+  fe_order_t order;
+#endif
 } fe_linear;
 
 /* The last stage of a block of channels, with 64-bit numbers of even and of odd channels. */

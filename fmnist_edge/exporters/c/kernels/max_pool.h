@@ -4,20 +4,13 @@
 #else
 #define FE_CHUNK 16
 #endif
-#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
+#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI) || defined(FE_AVX2)
 typedef __m128i fe_vector;
 #define FE_LOAD(from) _mm_loadu_si128((const __m128i *)(from))
 #define FE_STORE(to, value) _mm_storeu_si128((__m128i *)(to), value)
 #define FE_SPLAT(value) _mm_set1_epi8((char)(value))
 #define FE_MAX(a, b) _mm_max_epu8(a, b)
 #define FE_MIN(a, b) _mm_min_epu8(a, b)
-#elif defined(FE_AVX2)
-typedef __m256i fe_vector;
-#define FE_LOAD(from) _mm256_loadu_si256((const __m256i *)(from))
-#define FE_STORE(to, value) _mm256_storeu_si256((__m256i *)(to), value)
-#define FE_SPLAT(value) _mm256_set1_epi16(value)
-#define FE_MAX(a, b) _mm256_max_epi16(a, b)
-#define FE_MIN(a, b) _mm256_min_epi16(a, b)
 #elif defined(FE_NEON)
 typedef int8x16_t fe_vector;
 #define FE_LOAD(from) vld1q_s8(from)

@@ -1,7 +1,7 @@
 /* The instructions that this is compiled for, by the compiler's own macros. FE_PORTABLE asks for plain C99.
 
    A stored activation is the int8 value + FE_OFFSET, in the type that the instructions read: unsigned bytes for
-   VPDPBUSD, 16 bits for VPMADDWD and WebAssembly's dot product, signed bytes elsewhere. The weights are the same for all of them. */
+   VPDPBUSD and VPMADDUBSW, 16 bits for WebAssembly's dot product, signed bytes elsewhere. The weights are the same for all of them. */
 #if defined(FE_PORTABLE)
 #elif defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 #define FE_AVX512VNNI 1
@@ -17,10 +17,10 @@
 #define FE_WASM 1
 #endif
 
-#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
+#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI) || defined(FE_AVX2)
 typedef uint8_t fe_act;
 #define FE_OFFSET 128
-#elif defined(FE_AVX2) || defined(FE_WASM)
+#elif defined(FE_WASM)
 typedef int16_t fe_act;
 #define FE_OFFSET 0
 #else
@@ -36,7 +36,12 @@ typedef int8_t fe_act;
 #define FE_MOST_PIXELS 8
 #define FE_MOST_BLOCKS 4
 #define FE_PICK(eight, six, two) (eight)
-#elif defined(FE_AVXVNNI) || defined(FE_AVX2)
+#elif defined(FE_AVX2)
+#define FE_BLOCK 8
+#define FE_MOST_PIXELS 6
+#define FE_MOST_BLOCKS 2
+#define FE_PICK(eight, six, two) (six)
+#elif defined(FE_AVXVNNI)
 #define FE_BLOCK 8
 #define FE_MOST_PIXELS 6
 #define FE_MOST_BLOCKS 4

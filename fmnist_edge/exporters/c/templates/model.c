@@ -22,6 +22,12 @@
 #define FE_SUMS(name) NULL
 #endif
 
+#if defined(FE_AVX2)
+#define FE_ORDER(panels, stride, copies, length, scratch) {panels, stride, copies, length, scratch}
+#else
+#define FE_ORDER(panels, stride, copies, length, scratch)
+#endif
+
 @steps@
 
 static void graph(fe_act *at) {

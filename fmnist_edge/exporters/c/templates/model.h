@@ -17,6 +17,8 @@ extern "C" {
 /* Bytes of memory that a call needs, with any alignment. Nothing in it must be kept between calls. */
 #if @wide@
 #define @NAME@_ARENA_BYTES (2 * @arena@ + @slack@)
+#elif @x86@
+#define @NAME@_ARENA_BYTES (@arena@ + @scratch@ + @slack@)
 #else
 #define @NAME@_ARENA_BYTES (@arena@ + @slack@)
 #endif
