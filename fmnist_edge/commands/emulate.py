@@ -96,7 +96,8 @@ def run(options: argparse.Namespace) -> None:
     )
     warn(evaluation.notes)
     check_writable(options.out)
-    userland.make(options.userland, lambda line: print(line, file=sys.stderr))
+    if suite.needs_userland(artifacts):
+        userland.make(options.userland, lambda line: print(line, file=sys.stderr))
     choice = suite.Choice(tuple(dict.fromkeys(options.core or CORES)), options.limit, options.again)
     document = options.out / "README.md"
     with locked(options.out):
