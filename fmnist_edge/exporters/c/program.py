@@ -29,7 +29,10 @@ class Step:
 
 @dataclass
 class Program:
-    """The whole model. `kernels`: files of `kernels/`, in the order of their use. `arrays`: of constants, by name."""
+    """The whole model. `kernels`: files of `kernels/`, in the order of their use. `arrays`: of constants, by name.
+
+    `wide_weights`: whether a convolution has a weight of -128, so that the sum of two products may exceed 16 bits.
+    """
 
     graph: Graph
     memory: Memory
@@ -38,6 +41,7 @@ class Program:
     steps: list[Step] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    wide_weights: bool = False
 
     def need(self, *names: str) -> None:
         self.kernels += [name for name in names if name not in self.kernels]
