@@ -29,7 +29,7 @@ MODEL ?= tiny_resnet_edge
 PORT ?= 8000
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo web test test-all test-long sshd torture coverage-table lint types docs bench gpu report exported matrix c-matrix compat aarch64 emulate instructions estimate boards npu microcontroller soak audit licences release lock wheel clean
+.PHONY: help data demo web test test-all test-long sshd torture coverage-table lint types docs bench gpu report exported matrix c-matrix compat aarch64 emulate emulate-c instructions estimate boards npu microcontroller soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -146,6 +146,11 @@ compat: $(READY) $(OLD_READY) data wheel  ## check that the wheel and the shippe
 
 emulate: $(READY) data  ## run exported/ on emulated Cortex-A53, A72 and A76: answers, instructions (needs qemu-user, gcc)
 	$(EDGE) emulate exported --limit $(LIMIT)
+
+emulate-c: $(READY) data  ## count the instructions of the C form of every model on the same cores (needs gcc-aarch64-linux-gnu too)
+	$(EDGE) export $(notdir $(wildcard exported/*)) --format tflite --precision int8_only --out build/c-form
+	$(EDGE) export $(notdir $(wildcard exported/*)) --format c --out build/c-form
+	$(EDGE) emulate build/c-form/*/int8_only.c --limit 100
 
 instructions: $(READY) data  ## fail when an artifact of exported/ takes over 1 % more instructions than is committed (needs qemu-user, gcc)
 	$(EDGE) emulate exported --limit 1 --out build/emulated --baseline benchmarks/emulated --fail-if-more 1%
