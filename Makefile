@@ -29,7 +29,7 @@ MODEL ?= tiny_resnet_edge
 PORT ?= 8000
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo web test test-all test-long sshd torture coverage-table lint types docs bench gpu report exported matrix c-matrix compat aarch64 emulate instructions estimate boards npu microcontroller soak audit licences release lock wheel clean
+.PHONY: help data demo web test test-all test-long sshd torture coverage-table lint types docs bench gpu report exported matrix c-matrix compat aarch64 emulate emulate-c instructions estimate boards npu microcontroller firmware-sizes soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -147,6 +147,11 @@ compat: $(READY) $(OLD_READY) data wheel  ## check that the wheel and the shippe
 emulate: $(READY) data  ## run exported/ on emulated Cortex-A53, A72 and A76: answers, instructions (needs qemu-user, gcc)
 	$(EDGE) emulate exported --limit $(LIMIT)
 
+emulate-c: $(READY) data  ## count the instructions of the C form of every model on the same cores (needs gcc-aarch64-linux-gnu too)
+	$(EDGE) export $(notdir $(wildcard exported/*)) --format tflite --precision int8_only --out build/c-form
+	$(EDGE) export $(notdir $(wildcard exported/*)) --format c --out build/c-form
+	$(EDGE) emulate build/c-form/*/int8_only.c --limit 100
+
 instructions: $(READY) data  ## fail when an artifact of exported/ takes over 1 % more instructions than is committed (needs qemu-user, gcc)
 	$(EDGE) emulate exported --limit 1 --out build/emulated --baseline benchmarks/emulated --fail-if-more 1%
 
@@ -164,6 +169,10 @@ aarch64: $(READY) wheel  ## test the wheel for devices and exported/ on the same
 
 microcontroller: $(READY) data  ## cross-compile c-array sources and read them on an emulated Cortex-M (needs gcc-arm-none-eabi, qemu-system-arm)
 	$(BIN)/python -m pytest tests/exporters/test_c_array.py
+
+firmware-sizes: $(READY)  ## print what firmwares with the C form take on each Cortex-M (needs gcc-arm-none-eabi)
+	$(EDGE) export $(SHIPPED) --format c --out build/c-form
+	$(BIN)/python -m fmnist_edge.parity.c_form.firmware_sizes $(SHIPPED:%=build/c-form/%/int8_only.c)
 
 wheel: $(READY)  ## build two wheels in dist/: the whole package, and the runtime alone for devices
 	rm -rf build/lib dist

@@ -28,6 +28,9 @@ HELP = Help(
         set. It compares the answers with those on this machine, and counts the instructions of one inference; the
         counts repeat to 0.1 %. It measures no latency, because an emulator has no clock.
 
+        A folder of C (`export --format c`) is compiled for each core with aarch64-linux-gnu-gcc instead, and its
+        answers are compared with those of the numpy engine on the .tflite file beside it.
+
         Needs Debian 12 with qemu-user and gcc, and a network the first time; it does not need root. What --out
         already holds for the same file and as many images is not done again.
         """,
@@ -35,6 +38,7 @@ HELP = Help(
         ("What is in exported/, on every core", "emulate exported"),
         ("One file on one core, with fewer images",
          "emulate exported/tiny_resnet/int8.tflite --core cortex-a72 --limit 100"),
+        ("A model as C; needs gcc-aarch64-linux-gnu", "emulate exported/tiny_resnet/int8_only.c --core cortex-a76"),
         ("In CI: fail when a file needs over 1 % more instructions",
          "emulate exported --out build/emulated --baseline benchmarks/emulated --fail-if-more 1%"),
     ),
@@ -96,7 +100,8 @@ def run(options: argparse.Namespace) -> None:
     )
     warn(evaluation.notes)
     check_writable(options.out)
-    userland.make(options.userland, lambda line: print(line, file=sys.stderr))
+    if suite.needs_userland(artifacts):
+        userland.make(options.userland, lambda line: print(line, file=sys.stderr))
     choice = suite.Choice(tuple(dict.fromkeys(options.core or CORES)), options.limit, options.again)
     document = options.out / "README.md"
     with locked(options.out):

@@ -3,6 +3,7 @@
 `make emulate` does the same for all artifacts and cores.
 """
 
+import hashlib
 import json
 import shutil
 import sys
@@ -11,13 +12,17 @@ from collections import Counter
 import numpy as np
 import pytest
 from support import ROOT
+from support.c_models import generated
 
 from fmnist_edge.artifact import Artifact
-from fmnist_edge.boards.emulation import guest, ncnn_guest, profile, results, suite, tables, userland
+from fmnist_edge.boards.emulation import guest, host, ncnn_guest, profile, results, suite, tables, userland
+from fmnist_edge.boards.emulation.c_host import CHost
 from fmnist_edge.catalog.boards import CORES
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import ArtifactError, FileError, InputError, UnavailableError, UnknownNameError
 from fmnist_edge.parity.matrix.suite import agreement
+from fmnist_edge.runtime.folder import sha256_of_files
+from fmnist_edge.runtime.manifest import Manifest
 
 COMMITTED = ROOT / "benchmarks/emulated"
 FOLDER = ROOT / "build/emulation"  # kept from run to run
@@ -69,10 +74,10 @@ class TestOneModel:
     def test_scores_are_kept_so_that_an_interrupted_run_continues(self, emulated, monkeypatch, tmp_path):
         images = tmp_path / "images.npy"
         np.save(images, fashion_mnist.load("test").images[:IMAGES])
-        host = suite.Host(Artifact.open(ARTIFACT), images, IMAGES)
-        expected = host.expected
-        monkeypatch.setattr(suite.cell, "run", lambda *_: pytest.fail("emulated again"))
-        np.testing.assert_array_equal(host.emulated(CORES[CORE], FOLDER, again=False), expected)
+        one = host.Host(Artifact.open(ARTIFACT), images, IMAGES)
+        expected = one.expected
+        monkeypatch.setattr(host.cell, "run", lambda *_: pytest.fail("emulated again"))
+        np.testing.assert_array_equal(one.emulated(CORES[CORE], FOLDER, again=False), expected)
 
     def test_a_file_that_is_not_a_model_fails_with_a_reason(self, emulated, tmp_path):
         broken = tmp_path / "broken.tflite"
@@ -143,6 +148,56 @@ class TestUserland:
             CORES["cortex-m4"]
 
 
+@pytest.fixture
+def c_form(tmp_path):
+    """compact_cnn's folder of C with its manifest, and the `.tflite` file beside it."""
+    source, folder = ARTIFACT, tmp_path / "compact_cnn/int8_only.c"
+    manifest = Manifest.read(source)
+    model = generated(source.read_bytes(), folder, manifest.contract, manifest.golden_vectors().images[:1])
+    files = {name: text.encode() for name, text in model.files().items()}
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    sections = {"artifact": folder.name, "sha256": sha256_of_files(files), "files": hashes}
+    folder.with_name("int8_only.c.json").write_text(json.dumps(manifest.with_sections(sections).as_dict()))
+    for suffix in ("", ".json"):
+        shutil.copy(f"{source}{suffix}", folder.with_name(f"int8_only.tflite{suffix}"))
+    return Artifact.open(folder)
+
+
+class TestCForm:
+    """Needs no userland: the program is cross-compiled."""
+
+    @pytest.mark.slow
+    def test_gives_the_numpy_engines_bits_and_counts_repeat(self, c_form, tmp_path):
+        try:
+            profile.plugin(FOLDER)
+            suite.check_tools(suite.TARGETS["cortex-a76"])
+        except UnavailableError as error:
+            pytest.skip(str(error))
+        images = fashion_mnist.load("test").images
+        (cell,) = suite.run([c_form], images, "", suite.Choice(("cortex-a76",), IMAGES), FOLDER, tmp_path)
+        assert cell["status"] == "ok", cell["reason"]
+        assert cell["parity"]["bit_equal"] and cell["parity"]["reference"] == "numpy"
+        assert cell["repeatability"] <= suite.REPEATABLE
+        assert cell["engine_version"].startswith("C for NEON with dot products; ")
+        committed = {it["artifact"]: it for it in results.load(COMMITTED / "cortex-a76.json")["cells"]}
+        expected = committed["compact_cnn/int8_only.c"]["instructions"]
+        assert cell["instructions"] <= 1.02 * expected, "`make emulate-c` writes a new count"
+
+    def test_without_a_cross_compiler_says_what_to_install(self, c_form, tmp_path, monkeypatch):
+        monkeypatch.setattr(shutil, "which", lambda name: None)
+        with pytest.raises(UnavailableError, match="apt-get install gcc-aarch64-linux-gnu"):
+            suite.run([c_form], np.zeros((1, 28, 28), np.uint8), "", suite.Choice(), tmp_path, tmp_path)
+
+    def test_is_compared_with_itself_here_without_the_tflite_file(self, c_form, tmp_path):
+        assert CHost(c_form, tmp_path / "images.npy", 1).reference == "numpy"
+        c_form.path.with_suffix(".tflite").unlink()
+        assert CHost(c_form, tmp_path / "images.npy", 1).reference == "c"
+
+    def test_needs_no_userland(self, c_form):
+        assert not suite.needs_userland([c_form])
+        assert suite.needs_userland([c_form, Artifact.open(ARTIFACT)])
+
+
 def cell_with(**changes):
     scores = np.array([[0.0, 1.0], [1.0, 0.0]], np.float32)
     alike = agreement(scores, changes.pop("scores", scores), 0.999)
@@ -180,8 +235,8 @@ class TestCounting:
             return [Counter({"1f2003d5": next(left)}) for _ in range(2)], {"engine_version": "e 1"}
 
         monkeypatch.setattr(profile, "collect", collect)
-        host = suite.Host(Artifact.open(ROOT / "exported/compact_cnn/int8.tflite"), tmp_path / "images.npy", 1)
-        return suite.count(host, CORES[CORE], tmp_path, tmp_path), len(list(left))
+        one = host.Host(Artifact.open(ROOT / "exported/compact_cnn/int8.tflite"), tmp_path / "images.npy", 1)
+        return suite.count(one, CORES[CORE], tmp_path, tmp_path), len(list(left))
 
     def test_a_repeatable_count_is_done_once(self, tmp_path, monkeypatch):
         found, unused = self.count(tmp_path, monkeypatch, [4_000_000, 4_000_400, 4_000_000, 4_000_000, 9, 9])
@@ -213,12 +268,12 @@ class TestNothingIsLost:
             raise UnavailableError("no plugins")
 
         artifact = Artifact.open(ROOT / "exported/compact_cnn/int8.tflite")
-        host = suite.Host(artifact, tmp_path / "images.npy", 1)
-        host._scores = np.zeros((1, 10), np.float32)
-        monkeypatch.setattr(suite.Host, "emulated", lambda *_: host.expected)
+        one = host.Host(artifact, tmp_path / "images.npy", 1)
+        one._scores = np.zeros((1, 10), np.float32)
+        monkeypatch.setattr(host.Host, "emulated", lambda *_: one.expected)
         monkeypatch.setattr(suite, "count", lacking)
         with pytest.raises(UnavailableError):
-            suite.emulate_cell(host, CORES[CORE], tmp_path, tmp_path, False)
+            suite.emulate_cell(one, CORES[CORE], tmp_path, tmp_path, False)
 
 
 class TestResults:

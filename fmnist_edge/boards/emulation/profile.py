@@ -63,6 +63,8 @@ def collect(task: Any, python: str, library: Path, guest: str = GUEST) -> tuple[
             raise ArtifactError(f"{task.artifact}: counting took more than {TIMEOUT_S} s; count fewer calls")
         if end.status is not Status.DONE:
             check_room()
+            if isinstance(end.error, UnavailableError):
+                raise end.error
             kind = UnavailableError if "plugin" in end.reason.lower() else ArtifactError
             raise kind(f"{task.artifact}: {task.engine} on an emulated core: {end.reason}")
         return read(out.read_text(encoding="ascii")), end.value

@@ -6,7 +6,9 @@ artifact: last folder and file name; sha256, size_bytes: of the file.
 status: "ok", or "failed" with a reason.
 parity: comparison with the same engine on this machine, on the first "images" of "source". "agreement" is the share
     with the same top class, "ties" counts the other images on which the engines share a top class because one scores
-    two classes the same, "bit_equal" says whether all scores are equal bit for bit.
+    two classes the same, "bit_equal" says whether all scores are equal bit for bit. "reference" is the engine on this
+    machine if it is another one: a folder of C is compared with the numpy engine on the `.tflite` file beside it.
+engine_version: for a folder of C its back end, the cross-compiler and its options.
 instructions: of one inference, one thread.
 repeatability: the spread of the counts of two sections in each of two processes, as a share of their mean.
 attempts: how often they were counted, at most three times, until the spread was small enough; missing means once.

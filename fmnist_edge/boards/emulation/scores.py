@@ -11,7 +11,7 @@ from fmnist_edge.artifact import Artifact
 from fmnist_edge.benchmark.remote.scores import MachineScores
 from fmnist_edge.benchmark.suite import save_images
 from fmnist_edge.boards.emulation import userland
-from fmnist_edge.boards.emulation.suite import Host
+from fmnist_edge.boards.emulation.suite import host_of, needs_userland
 from fmnist_edge.catalog.boards import Core
 from fmnist_edge.parity.matrix.suite import name_of
 from fmnist_edge.worker.temporary import temporary_folder
@@ -31,14 +31,15 @@ def emulated_scores(
     `folder`: of the userland, which is made where it is missing. An interrupted run continues. Raises UnavailableError
     without QEMU, and what the engine raises.
     """
-    progress(0, len(artifacts), "making the userland")
-    userland.make(folder)
+    if needs_userland(artifacts):
+        progress(0, len(artifacts), "making the userland")
+        userland.make(folder)
     found = {}
     with temporary_folder("emulation") as temporary:
         file = save_images(temporary / "images.npy", images)
         for number, artifact in enumerate(artifacts):
             progress(number, len(artifacts), name_of(artifact))
-            host = Host(artifact, file, len(images))
+            host = host_of(artifact, file, len(images))
             scores = host.emulated(core, folder, again=False)
             found[artifact.manifest.sha256] = MachineScores(scores, f"{host.engine}, aarch64", f"emulated {core.name}")
     return found

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import math
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,21 +14,20 @@ from fmnist_edge.aliases import JsonObject
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.benchmark.suite import save_images
 from fmnist_edge.boards.emulation import profile, results, userland
+from fmnist_edge.boards.emulation.c_host import CHost, is_c_form
 from fmnist_edge.boards.emulation.cycles import cycles_of
+from fmnist_edge.boards.emulation.host import Host
 from fmnist_edge.catalog.boards import CORES, Core
 from fmnist_edge.catalog.gates import ENGINE_AGREEMENT
 from fmnist_edge.errors import FmnistEdgeError, InputError, TemporaryFileError, UnavailableError, one_line
-from fmnist_edge.files import write_atomic
-from fmnist_edge.parity.matrix import cell
+from fmnist_edge.parity.c_form.run import check_tools
+from fmnist_edge.parity.c_form.targets import TARGETS
 from fmnist_edge.parity.matrix.suite import agreement, name_of
-from fmnist_edge.runtime.engine_catalog import engines_for
 from fmnist_edge.worker.calls import program
 from fmnist_edge.worker.temporary import temporary_folder
 
-__all__ = ["Choice", "failures", "run"]
+__all__ = ["Choice", "failures", "host_of", "needs_userland", "run"]
 
-PIECE = 100  # images; they take some seconds to half a minute
-STALL_S = 290  # enough for a piece in the slowest emulated engine
 CALLS = 4
 REPEATABLE = 1e-3  # largest spread of the counts of a cell, as a share
 ATTEMPTS = 3  # at counting a cell until its counts are repeatable
@@ -78,19 +74,23 @@ def run(
     names = Counter(map(name_of, artifacts))
     if twice := [name for name, times in names.items() if times > 1]:
         raise InputError(f"two artifacts are called {twice[0]}; emulate them one by one, each with its own --out")
-    userland.make(folder)
+    if any(map(is_c_form, artifacts)):
+        for name in choice.cores:
+            check_tools(TARGETS[name])
+    if needs_userland(artifacts):
+        userland.make(folder)
     library = profile.plugin(folder)
     found = []
     with temporary_folder("emulation") as temporary:
         file = save_images(temporary / "images.npy", images[: choice.images])
         for number, artifact in enumerate(artifacts):
-            host = Host(artifact, file, len(images[: choice.images]))
+            host = host_of(artifact, file, len(images[: choice.images]))
             for place, name in enumerate(choice.cores):
                 done = number * len(choice.cores) + place
                 progress(done, len(artifacts) * len(choice.cores), f"{name_of(artifact)} on {name}")
                 result = load_results(out, name)
                 known = results.cell_of(result, artifact.manifest.sha256)
-                if known is None or choice.again or not covers(known, host.count):
+                if known is None or choice.again or not covers(known, host, CORES[name]):
                     known = emulate_cell(host, CORES[name], folder, library, choice.again) | {"source": source}
                 if known.get("cycles") is None:
                     ran = known["status"] == "ok"
@@ -101,48 +101,13 @@ def run(
     return found
 
 
-class Host:
-    """An artifact and its scores on this machine, which are computed once and only if needed."""
+def host_of(artifact: Artifact, images: Path, count: int) -> Host:
+    return (CHost if is_c_form(artifact) else Host)(artifact, images, count)
 
-    def __init__(self, artifact: Artifact, images: Path, count: int) -> None:
-        self.artifact, self.images, self.count = artifact, images, count
-        self.engine = engines_for(artifact.path)[0]
-        self._scores: np.ndarray | None = None
 
-    def scores(self, images: Path, count: int, python: str) -> np.ndarray:
-        """Scores, float32 (count, classes), computed by `python` in a child process.
-
-        Raises FmnistEdgeError with the engine's reason.
-        """
-        answer = images.with_name("scores.npy")
-        answer.unlink(missing_ok=True)
-        task = cell.Task(str(self.artifact.path.resolve()), self.engine, str(images), count, str(answer), 1)
-        reply = cell.run(task, python, lambda done: None, STALL_S)
-        if reply["status"] != "ran":
-            raise FmnistEdgeError(reply["reason"])
-        return np.load(answer, allow_pickle=False)
-
-    @property
-    def expected(self) -> np.ndarray:
-        if self._scores is None:
-            self._scores = self.scores(self.images, self.count, sys.executable)
-        return self._scores
-
-    def emulated(self, core: Core, folder: Path, again: bool) -> np.ndarray:
-        """Scores on a core, float32 (count, classes). Pieces are kept in `folder`, so an interrupted run continues."""
-        images, found = np.load(self.images, mmap_mode="r", allow_pickle=False), []
-        for start in range(0, self.count, PIECE):
-            piece = np.array(images[start : start + PIECE])
-            of = hashlib.sha256(self.artifact.manifest.sha256.encode() + piece.tobytes()).hexdigest()
-            kept = folder / "answers" / core.name / f"{of}.npy"
-            if again or not kept.is_file():
-                file = save_images(self.images.with_name("piece.npy"), piece)
-                scores = self.scores(file, len(piece), userland.interpreter(folder, core))
-                content = io.BytesIO()
-                np.save(content, scores)
-                write_atomic(kept, content.getvalue())
-            found.append(np.load(kept, allow_pickle=False))
-        return np.concatenate(found)
+def needs_userland(artifacts: Sequence[Artifact]) -> bool:
+    """Whether one of the artifacts is run by a Python on the core."""
+    return not all(map(is_c_form, artifacts))
 
 
 def load_results(out: Path, core: str) -> JsonObject:
@@ -166,8 +131,10 @@ def versions() -> JsonObject:
     return {"qemu": reply.split("version ")[-1].split()[0], "packages": dict(lines)}
 
 
-def covers(known: JsonObject, images: int) -> bool:
-    return known["status"] == "ok" and known["parity"]["images"] >= images
+def covers(known: JsonObject, host: Host, core: Core) -> bool:
+    if known["status"] != "ok" or known["parity"]["images"] < host.count:
+        return False
+    return host.version(core) in (None, known["engine_version"])
 
 
 def emulate_cell(host: Host, core: Core, folder: Path, library: Path, again: bool) -> JsonObject:
@@ -191,6 +158,8 @@ def emulate_cell(host: Host, core: Core, folder: Path, library: Path, again: boo
     except FmnistEdgeError as error:
         nothing = dict.fromkeys(("parity", "engine_version", "instructions", "repeatability", "calls"))
         return {**identity, "status": "failed", "reason": one_line(error), **nothing}
+    if host.reference != host.engine:
+        parity["reference"] = host.reference
     return {**identity, "status": "ok", "reason": None, "parity": parity, **counted}
 
 
@@ -199,14 +168,12 @@ def count(host: Host, core: Core, folder: Path, library: Path) -> JsonObject:
 
     They are counted again if they differ too much: on a busy machine, an engine's other threads may run in a section.
     """
-    python = userland.interpreter(folder, core)
-    task = profile.task_for(host.artifact.path, host.engine, host.images, CALLS)
     apart, attempts = math.inf, 0
     while apart > REPEATABLE and attempts < ATTEMPTS:
         attempts += 1
         sections: list[profile.Profile] = []
         for _ in range(2):
-            found, reply = profile.collect(task, python, library)
+            found, reply = host.profiles(core, folder, library, CALLS)
             sections += found
         counts = [profile.instructions(section) / CALLS for section in sections]
         mean = sum(counts) / len(counts)

@@ -20,7 +20,7 @@ PANEL, GROUP = 16, 4  # FE_PANEL output channels and a group of inputs, see kern
 OVERREAD = 64  # bytes that a kernel may read beyond the last panel
 OFFSET = 128  # the largest FE_OFFSET
 INT32 = 1 << 31
-MOST_PIXELS = (8, 6, 2)  # of the back ends, in the order of FE_PICK
+MOST_PIXELS = (8, 6, 4, 2)  # of the back ends, in the order of FE_PICK
 
 
 @dataclass(frozen=True)

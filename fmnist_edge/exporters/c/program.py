@@ -34,6 +34,7 @@ class Program:
     """The whole model. `kernels`: files of `kernels/`, in the order of their use. `arrays`: of constants, by name.
     `guards`: the preprocessor's condition for an array that not every target needs. `scratch_size`: bytes that
     AVX2 needs, behind the activations in the arena.
+    `wide_weights`: whether a convolution has a weight of -128, so that the sum of two products may exceed 16 bits.
     """
 
     graph: Graph
@@ -43,6 +44,7 @@ class Program:
     steps: list[Step] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    wide_weights: bool = False
     guards: dict[str, str] = field(default_factory=dict)
     scratch_size: int = 0
 

@@ -35,6 +35,7 @@ ALIGNED = """
 #define FE_ALIGNED
 #endif
 """
+WIDE_WEIGHTS = "/* A weight is -128: the sum of two products may exceed 16 bits. */\n#define FE_WIDE_WEIGHTS 1\n"
 SLACK = 64  # bytes, to align the arena
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t"}
 
@@ -181,7 +182,7 @@ class CModel:
             template("model.c"),
             NAME=self.name.upper(),
             name=self.name,
-            kernels="\n".join(kernels).strip(),
+            kernels="\n".join([WIDE_WEIGHTS] * self.program.wide_weights + kernels).strip(),
             steps="\n".join(steps).strip(),
             calls="\n  ".join(self.program.calls),
             input=f"at + {source_view.offset}",

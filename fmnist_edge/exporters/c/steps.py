@@ -74,6 +74,7 @@ def convolve(program: Program, node: Node) -> None:
             "in_column_step": across.stride * from_view.column_step, **steps_of("out", to_view),
         }  # fmt: skip
         begin = -down.before * from_view.row_step - across.before * from_view.column_step
+    program.wide_weights |= bool((found.matrix == -128).any())
     packed, groups = linear.pack(found.matrix, by_rows)
     run |= {"run_rows": height, "run_columns": 1 if by_rows else width}
     tiles = [linear.tile_for(grid["rows"] * grid["columns"], most) for most in linear.MOST_PIXELS]
@@ -81,7 +82,7 @@ def convolve(program: Program, node: Node) -> None:
     step = program.step("fe_linear", {
         "weights": program.array("weights", packed), **requantisation(program, found), "groups": groups,
         **run, **grid,
-        "tile": f"FE_PICK({tiles[0]}, {tiles[1]}, {tiles[2]})",
+        "tile": f"FE_PICK({', '.join(map(str, tiles))})",
         "order": order(program, linear.grouped(found.matrix, by_rows), run, grid, from_view.offset + begin),
     })  # fmt: skip
     program.call("fe_convolve", step, program.at(source.number, begin), program.at(out.number))

@@ -15,7 +15,7 @@ from fmnist_edge.parity.c_form.targets import HERE, Target
 from fmnist_edge.worker.calls import program
 from fmnist_edge.worker.temporary import temporary_folder
 
-__all__ = ["Answers", "Sizes", "build", "run", "sizes"]
+__all__ = ["Answers", "Sizes", "build", "check_tools", "execute", "run", "sizes"]
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 COMPILE_S, RUN_S = 300, 900
@@ -42,16 +42,23 @@ def run(target: Target, files: Mapping[str, bytes], name: str, inputs: np.ndarra
 
     Raises UnavailableError without a compiler or an emulator, ArtifactError when compiling or running fails.
     """
-    runner = on_path((target.command[0],), target)
+    check_tools(target)
     with temporary_folder("c-form") as folder:
-        built = build(target, files, name, folder)
-        (folder / "images.bin").write_bytes(np.ascontiguousarray(inputs, np.int8).tobytes())
-        command = [runner, *(part.format(program=built) for part in target.command[1:])]
-        program(command, timeout_s=RUN_S, folder=folder).result(ArtifactError, f"{target.title}: ")
-        scores = np.fromfile(folder / "scores.bin", np.int8)
-        if scores.size != len(inputs) * classes:
-            raise ArtifactError(f"{target.title}: {scores.size} scores; expected {len(inputs) * classes}")
-        return Answers(scores.reshape(len(inputs), classes), (folder / "target.txt").read_text())
+        return execute(target, build(target, files, name, folder), folder, inputs, classes)
+
+
+def execute(
+    target: Target, built: Path, folder: Path, inputs: np.ndarray, classes: int, arguments: Sequence[str] = ()
+) -> Answers:
+    """Run a program that `build` made, in `folder`. Raises what `run` raises."""
+    runner = on_path((target.command[0],), target)
+    (folder / "images.bin").write_bytes(np.ascontiguousarray(inputs, np.int8).tobytes())
+    command = [runner, *(part.format(program=built) for part in target.command[1:]), *arguments]
+    program(command, timeout_s=RUN_S, folder=folder).result(ArtifactError, f"{target.title}: ")
+    scores = np.fromfile(folder / "scores.bin", np.int8)
+    if scores.size != len(inputs) * classes:
+        raise ArtifactError(f"{target.title}: {scores.size} scores; expected {len(inputs) * classes}")
+    return Answers(scores.reshape(len(inputs), classes), (folder / "target.txt").read_text())
 
 
 def build(target: Target, files: Mapping[str, bytes], name: str, folder: Path, options: Sequence[str] = ()) -> Path:
@@ -90,3 +97,9 @@ def on_path(names: Sequence[str], target: Target) -> str:
         if found := shutil.which(name):
             return found
     raise UnavailableError(f"{target.title}: no {names[0]}; run: apt-get install {target.packages}")
+
+
+def check_tools(target: Target) -> str:
+    """The path of the compiler. Raises UnavailableError, with what to install, without it or what runs its programs."""
+    on_path((target.command[0],), target)
+    return on_path(target.compilers, target)

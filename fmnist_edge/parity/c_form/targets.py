@@ -73,7 +73,7 @@ def cortex_a(core: str, back_end: str) -> Target:
         f"cortex-{core}",
         f"C on Cortex-{core.upper()} (qemu-user)",
         ("aarch64-linux-gnu-gcc",),
-        ("-O3", "-static", f"-mcpu=cortex-{core}"),
+        ("-O3", "-static", "-D_XOPEN_SOURCE=500", f"-mcpu=cortex-{core}"),
         "stream.c",
         ("qemu-aarch64", "-cpu", f"cortex-{core}", "{program}"),
         "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user",

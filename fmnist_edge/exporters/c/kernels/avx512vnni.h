@@ -41,8 +41,8 @@ FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_line
    ReLU, sums below zero are zero. Elsewhere floor((sum * factor + add) >> shift) of a negative product is what
    fe_rescale gives with 2^shift - add in place of add. */
 #define FE_FINISH_TILE 1
-FE_INLINE void fe_finish_tile(const int32_t *sums, int32_t stride, const fe_last *last, const fe_linear *op,
-                              int32_t count, int32_t pixels, fe_act *const *to, int32_t at) {
+FE_INLINE void fe_finish_tile(int32_t pixels, const int32_t *sums, int32_t step, const fe_last *last,
+                              const fe_linear *op, int32_t count, fe_act *const *to, int32_t channel) {
   const __m512i bias = _mm512_loadu_si512(last->bias), factor = _mm512_loadu_si512(last->factor);
   const __m512i odd_factor = _mm512_srli_epi64(factor, 32);
   const __m512i even_shift = _mm512_loadu_si512(last->even_shift), odd_shift = _mm512_loadu_si512(last->odd_shift);
@@ -57,18 +57,18 @@ FE_INLINE void fe_finish_tile(const int32_t *sums, int32_t stride, const fe_last
   const __mmask16 kept = (__mmask16)((1u << count) - 1);
   if (op->low == op->zero_point)
     for (int32_t p = 0; p < pixels; p++) {
-      const __m512i sum = _mm512_add_epi32(_mm512_loadu_si512(sums + p * stride), bias);
+      const __m512i sum = _mm512_add_epi32(_mm512_loadu_si512(sums + p * step), bias);
       const __m512i a = _mm512_max_epi32(sum, zero);
       __m512i even = _mm512_add_epi64(_mm512_mul_epu32(a, factor), even_add);
       __m512i odd = _mm512_add_epi64(_mm512_mul_epu32(_mm512_srli_epi64(a, 32), odd_factor), odd_add);
       even = _mm512_srlv_epi64(even, even_shift);
       odd = _mm512_srlv_epi64(odd, odd_shift);
       const __m512i scaled = _mm512_min_epi32(_mm512_mask_shuffle_epi32(even, 0xAAAA, odd, _MM_PERM_CCAA), high);
-      _mm_mask_storeu_epi8(to[p] + at, kept, _mm512_cvtepi32_epi8(scaled));
+      _mm_mask_storeu_epi8(to[p] + channel, kept, _mm512_cvtepi32_epi8(scaled));
     }
   else
     for (int32_t p = 0; p < pixels; p++) {
-      const __m512i a = _mm512_add_epi32(_mm512_loadu_si512(sums + p * stride), bias);
+      const __m512i a = _mm512_add_epi32(_mm512_loadu_si512(sums + p * step), bias);
       __m512i even = _mm512_mul_epi32(a, factor), odd = _mm512_mul_epi32(_mm512_srli_epi64(a, 32), odd_factor);
       even = _mm512_add_epi64(even, _mm512_mask_mov_epi64(even_add, _mm512_cmplt_epi64_mask(even, zero), even_below));
       odd = _mm512_add_epi64(odd, _mm512_mask_mov_epi64(odd_add, _mm512_cmplt_epi64_mask(odd, zero), odd_below));
@@ -76,10 +76,10 @@ FE_INLINE void fe_finish_tile(const int32_t *sums, int32_t stride, const fe_last
       odd = _mm512_srav_epi64(odd, odd_shift);
       __m512i scaled = _mm512_mask_shuffle_epi32(even, 0xAAAA, odd, _MM_PERM_CCAA);
       scaled = _mm512_min_epi32(_mm512_max_epi32(scaled, low), high);
-      _mm_mask_storeu_epi8(to[p] + at, kept, _mm512_cvtepi32_epi8(scaled));
+      _mm_mask_storeu_epi8(to[p] + channel, kept, _mm512_cvtepi32_epi8(scaled));
     }
 }
 
 FE_INLINE void fe_finish(const int32_t *sums, const fe_last *last, const fe_linear *op, int32_t count, fe_act *out) {
-  fe_finish_tile(sums, 0, last, op, count, 1, &out, 0);
+  fe_finish_tile(1, sums, 0, last, op, count, &out, 0);
 }

@@ -8,7 +8,7 @@ FE_FUNCTION int32_t fe_blocks(int32_t pixels) {
   (void)pixels;
   return 2;
 #elif defined(FE_NEON) && defined(__ARM_FEATURE_DOTPROD)
-  return pixels <= 6 ? 2 : 1;
+  return pixels <= 4 ? 2 : 1;
 #else
   (void)pixels;
   return 1;
@@ -33,9 +33,11 @@ FE_FUNCTION void fe_sums(int32_t pixels, int32_t blocks, fe_places places, const
   (void)step;
   switch (pixels * 8 + blocks) {
     FE_CASE(2, 1);
-#if FE_MOST_PIXELS >= 6
+#if FE_MOST_PIXELS >= 4
     FE_CASE(3, 1);
     FE_CASE(4, 1);
+#endif
+#if FE_MOST_PIXELS >= 6
     FE_CASE(5, 1);
     FE_CASE(6, 1);
 #endif
@@ -55,8 +57,6 @@ FE_FUNCTION void fe_sums(int32_t pixels, int32_t blocks, fe_places places, const
     FE_CASE(2, 2);
     FE_CASE(3, 2);
     FE_CASE(4, 2);
-    FE_CASE(5, 2);
-    FE_CASE(6, 2);
 #endif
 #if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI) || defined(FE_AVX2)
     FE_CASE(4, 2);
@@ -79,40 +79,48 @@ FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t block
   const int32_t panel = op->run_rows * op->run_columns * op->groups * 4 * FE_PANEL;
   const int8_t *block_weights[FE_MOST_BLOCKS] = {weights};
   fe_last last[FE_MOST_BLOCKS];
-  for (int32_t b = 0; b < blocks; b++) {
+  int32_t b = 0;
+  do { /* at least one, as compilers see */
     const int32_t from = channel % FE_PANEL + b * FE_BLOCK;
     block_weights[b] = weights + from / FE_PANEL * panel + from % FE_PANEL * 4;
     fe_prepare(op, channel + b * FE_BLOCK, &last[b]);
-  }
+  } while (++b < blocks);
 #if defined(FE_AVX2)
   const fe_places places = fe_panel(op, channel, blocks, in, block_weights);
 #else
   const fe_places places = op;
 #endif
+  const int32_t next_in = op->in_row_step - op->columns * op->in_column_step; /* from behind a row to the next one */
+  const int32_t next_out = op->out_row_step - op->columns * op->out_column_step;
+  const fe_act *x = in;
+  fe_act *y = out + channel;
+  int32_t column = 0;
   for (int32_t tile = 0; tile < pixels; tile += op->tile) {
     const fe_act *from[FE_MOST_PIXELS] = {in};
     fe_act *to[FE_MOST_PIXELS];
     int32_t sums[FE_MOST_PIXELS * FE_MOST_BLOCKS * FE_BLOCK];
-    const int32_t first = tile + op->tile <= pixels ? tile : pixels - op->tile; /* the last tile may overlap */
-    int32_t row = first / op->columns, column = first % op->columns;
+    if (tile + op->tile > pixels) { /* the last tile overlaps the one before it */
+      const int32_t row = (pixels - op->tile) / op->columns;
+      column = (pixels - op->tile) % op->columns;
+      x = in + row * op->in_row_step + column * op->in_column_step;
+      y = out + channel + row * op->out_row_step + column * op->out_column_step;
+    }
     for (int32_t p = 0; p < op->tile; p++) {
-      from[p] = in + row * op->in_row_step + column * op->in_column_step;
-      to[p] = out + row * op->out_row_step + column * op->out_column_step + channel;
+      from[p] = x;
+      to[p] = y;
+      x += op->in_column_step;
+      y += op->out_column_step;
       if (++column == op->columns) {
         column = 0;
-        row++;
+        x += next_in;
+        y += next_out;
       }
     }
     fe_sums(op->tile, blocks, places, from, block_weights, step, sums);
-    for (int32_t b = 0; b < blocks; b++) {
+    for (b = 0; b < blocks; b++) {
       const int32_t left = count - b * FE_BLOCK;
-      const int32_t width = left < FE_BLOCK ? left : FE_BLOCK;
-#if defined(FE_FINISH_TILE)
-      fe_finish_tile(sums + b * FE_BLOCK, blocks * FE_BLOCK, &last[b], op, width, op->tile, to, b * FE_BLOCK);
-#else
-      for (int32_t p = 0; p < op->tile; p++)
-        fe_finish(sums + (p * blocks + b) * FE_BLOCK, &last[b], op, width, to[p] + b * FE_BLOCK);
-#endif
+      fe_finish_tile(op->tile, sums + b * FE_BLOCK, blocks * FE_BLOCK, &last[b], op,
+                     left < FE_BLOCK ? left : FE_BLOCK, to, b * FE_BLOCK);
     }
   }
 }

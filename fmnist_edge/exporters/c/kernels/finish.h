@@ -9,3 +9,12 @@ FE_FUNCTION void fe_finish(const int32_t *sums, const fe_last *last, const fe_li
   }
 }
 #endif
+
+/* A block of channels of all pixels of a tile. `sums` has the sums of a pixel every `step` numbers; the outputs of pixel
+   p go to to[p] + channel. */
+#if !defined(FE_FINISH_TILE)
+FE_FUNCTION void fe_finish_tile(int32_t pixels, const int32_t *sums, int32_t step, const fe_last *last,
+                                const fe_linear *op, int32_t count, fe_act *const *to, int32_t channel) {
+  for (int32_t p = 0; p < pixels; p++) fe_finish(sums + p * step, last, op, count, to[p] + channel);
+}
+#endif

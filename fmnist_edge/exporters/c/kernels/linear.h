@@ -34,9 +34,16 @@ typedef struct {
 typedef struct {
   int32_t bias[FE_BLOCK], factor[FE_BLOCK];
   int64_t even_add[FE_BLOCK / 2], odd_add[FE_BLOCK / 2], even_shift[FE_BLOCK / 2], odd_shift[FE_BLOCK / 2];
+#if defined(FE_NEON)
+  int32_t right[FE_BLOCK]; /* 31 - shift */
+  int32_t twice;           /* whether all results are rounded twice, and none is shifted to the left */
+#endif
 } fe_last;
 
 FE_FUNCTION void fe_prepare(const fe_linear *op, int32_t channel, fe_last *last) {
+#if defined(FE_NEON)
+  last->twice = !op->once;
+#endif
   for (int32_t c = 0; c < FE_BLOCK; c++) {
     const int32_t at = channel + c < op->channels ? channel + c : op->channels - 1;
     last->bias[c] = op->bias[at];
@@ -46,5 +53,9 @@ FE_FUNCTION void fe_prepare(const fe_linear *op, int32_t channel, fe_last *last)
     last->factor[c] = op->factors[at];
     (c % 2 ? last->odd_shift : last->even_shift)[c / 2] = op->shifts[at];
     (c % 2 ? last->odd_add : last->even_add)[c / 2] = fe_rounding(op->shifts[at], op->once);
+#if defined(FE_NEON)
+    last->right[c] = 31 - op->shifts[at];
+    last->twice = last->twice && last->right[c] <= 0 && last->right[c] > -32;
+#endif
   }
 }

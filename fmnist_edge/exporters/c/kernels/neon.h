@@ -1,103 +1,205 @@
-/* Sums and last stages with NEON on 64-bit Arm; SDOT where there is one. A block is half a panel. */
+/* Sums and last stages with NEON on 64-bit Arm; SDOT where there is one. A block is half a panel. A vector of 16
+   activations has four groups, and each is one lane. */
+
+/* GCC would bring more sums into flight than there are registers. The order below is the one to run. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("no-schedule-insns")
+#endif
+
 #if defined(__ARM_FEATURE_DOTPROD)
+/* A vector of 16 activations has four groups, and each is one lane. */
+#define FE_VECTORS 2
+#define FE_AT_ONCE 4
+#define FE_SUMS_OF(sum, half) sum[half]
+/* The products of one group of all pixels. */
+#define FE_GROUP(x, lane)                                               \
+  do {                                                                  \
+    FE_UNROLL                                                           \
+    for (int32_t b = 0; b < blocks; b++) {                              \
+      const int8x16_t low = vld1q_s8(weights[b] + at);                  \
+      const int8x16_t high = vld1q_s8(weights[b] + at + 16);            \
+      FE_UNROLL                                                         \
+      for (int32_t p = 0; p < pixels; p++) {                            \
+        sum[p][b][0] = vdotq_laneq_s32(sum[p][b][0], low, x[p], lane);  \
+        sum[p][b][1] = vdotq_laneq_s32(sum[p][b][1], high, x[p], lane); \
+      }                                                                 \
+    }                                                                   \
+    at += step;                                                         \
+  } while (0)
+#define FE_BEGIN() (void)0
+#define FE_GROUPS()                                                     \
+  do {                                                                  \
+    int8x16_t x[FE_MOST_PIXELS];                                        \
+    FE_UNROLL                                                           \
+    for (int32_t p = 0; p < pixels; p++) x[p] = vld1q_s8(in[p] + run + (ptrdiff_t)4 * group); \
+    FE_GROUP(x, 0);                                                     \
+    FE_GROUP(x, 1);                                                     \
+    FE_GROUP(x, 2);                                                     \
+    FE_GROUP(x, 3);                                                     \
+  } while (0)
+#define FE_LAST_GROUP()                                                 \
+  do {                                                                  \
+    int8x16_t x[FE_MOST_PIXELS];                                        \
+    FE_UNROLL                                                           \
+    for (int32_t p = 0; p < pixels; p++) {                              \
+      int32_t four;                                                     \
+      memcpy(&four, in[p] + run + (ptrdiff_t)4 * group, 4);             \
+      x[p] = vreinterpretq_s8_s32(vdupq_n_s32(four));                   \
+    }                                                                   \
+    FE_GROUP(x, 0);                                                     \
+  } while (0)
+#else
+/* The next four activations in all lanes. */
+FE_INLINE int8x16_t fe_four(const fe_act **from) {
+  int32_t four;
+  memcpy(&four, *from, 4);
+  *from += 4;
+  return vreinterpretq_s8_s32(vdupq_n_s32(four));
+}
+
+/* Products of two channels fill a vector of eight 16-bit numbers: SMULL, then SADALP adds them in pairs. */
+#define FE_VECTORS 4
+#define FE_SUMS_OF(sum, half) vpaddq_s32(sum[2 * (half)], sum[2 * (half) + 1])
+#define FE_BEGIN()                                                      \
+  const fe_act *from[FE_MOST_PIXELS];                                   \
+  FE_UNROLL                                                             \
+  for (int32_t p = 0; p < pixels; p++) from[p] = in[p] + run
+#define FE_MULTIPLY(first_half, second_half, y)                         \
+  int16x8_t i = vmull_s8(vget_low_s8(first_half), vget_low_s8(y));      \
+  int16x8_t j = vmull_high_s8(first_half, y);                           \
+  int16x8_t k = vmull_s8(vget_low_s8(second_half), vget_low_s8(y));     \
+  int16x8_t l = vmull_high_s8(second_half, y)
+#define FE_ADD_PRODUCTS(sum)                                            \
+  sum[0] = vpadalq_s16(sum[0], i);                                      \
+  sum[1] = vpadalq_s16(sum[1], j);                                      \
+  sum[2] = vpadalq_s16(sum[2], k);                                      \
+  sum[3] = vpadalq_s16(sum[3], l)
+#define FE_LAST_GROUP()                                                 \
+  do {                                                                  \
+    const int8x16_t low = vld1q_s8(weights[0] + at);                    \
+    const int8x16_t high = vld1q_s8(weights[0] + at + 16);              \
+    FE_UNROLL                                                           \
+    for (int32_t p = 0; p < pixels; p++) {                              \
+      const int8x16_t y = fe_four(&from[p]);                            \
+      FE_MULTIPLY(low, high, y);                                        \
+      FE_ADD_PRODUCTS(sum[p][0]);                                       \
+    }                                                                   \
+    at += step;                                                         \
+  } while (0)
+#if defined(FE_WIDE_WEIGHTS)
+#define FE_AT_ONCE 1
+#define FE_GROUPS() FE_LAST_GROUP()
+#else
+/* Two products fit 16 bits, because no weight is -128: SMULL, SMLAL, then SADALP. */
+#define FE_AT_ONCE 2
+#define FE_GROUPS()                                                     \
+  do {                                                                  \
+    const int8x16_t low = vld1q_s8(weights[0] + at);                    \
+    const int8x16_t high = vld1q_s8(weights[0] + at + 16);              \
+    const int8x16_t next_low = vld1q_s8(weights[0] + at + step);        \
+    const int8x16_t next_high = vld1q_s8(weights[0] + at + step + 16);  \
+    int8x16_t y[FE_MOST_PIXELS], z[FE_MOST_PIXELS];                     \
+    y[0] = fe_four(&from[0]), z[0] = fe_four(&from[0]);                 \
+    FE_UNROLL                                                           \
+    for (int32_t p = 0; p < pixels; p++) {                              \
+      if (p + 1 < pixels) {                                             \
+        y[p + 1] = fe_four(&from[p + 1]);                               \
+        z[p + 1] = fe_four(&from[p + 1]);                               \
+      }                                                                 \
+      FE_MULTIPLY(low, high, y[p]);                                     \
+      i = vmlal_s8(i, vget_low_s8(next_low), vget_low_s8(z[p]));        \
+      j = vmlal_high_s8(j, next_low, z[p]);                             \
+      k = vmlal_s8(k, vget_low_s8(next_high), vget_low_s8(z[p]));       \
+      l = vmlal_high_s8(l, next_high, z[p]);                            \
+      FE_ADD_PRODUCTS(sum[p][0]);                                       \
+    }                                                                   \
+    at += 2 * step;                                                     \
+  } while (0)
+#endif
+#endif
+
 FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_linear *op, const fe_act *const *in,
                        const int8_t *const *weights, int32_t step, int32_t *sums) {
-  int32x4_t sum[FE_MOST_PIXELS][FE_MOST_BLOCKS][2];
+  int32x4_t sum[FE_MOST_PIXELS][FE_MOST_BLOCKS][FE_VECTORS];
   int32_t at = 0;
   FE_UNROLL
   for (int32_t p = 0; p < pixels; p++) {
     FE_UNROLL
-    for (int32_t b = 0; b < blocks; b++) sum[p][b][0] = sum[p][b][1] = vdupq_n_s32(0);
+    for (int32_t b = 0; b < blocks; b++) {
+      FE_UNROLL
+      for (int32_t i = 0; i < FE_VECTORS; i++) sum[p][b][i] = vdupq_n_s32(0);
+    }
   }
   for (int32_t row = 0; row < op->run_rows; row++)
     for (int32_t column = 0; column < op->run_columns; column++) {
       const int32_t run = row * op->run_row_step + column * op->run_column_step;
-      for (int32_t group = 0; group < op->groups; group++, at += step) {
-        int8x16_t w[FE_MOST_BLOCKS][2];
-        FE_UNROLL
-        for (int32_t b = 0; b < blocks; b++) {
-          w[b][0] = vld1q_s8(weights[b] + at);
-          w[b][1] = vld1q_s8(weights[b] + at + 16);
-        }
-        FE_UNROLL
-        for (int32_t p = 0; p < pixels; p++) {
-          int32_t four;
-          memcpy(&four, in[p] + run + 4 * group, 4);
-          const int8x16_t x = vreinterpretq_s8_s32(vdupq_n_s32(four));
-          FE_UNROLL
-          for (int32_t b = 0; b < blocks; b++) {
-            sum[p][b][0] = vdotq_s32(sum[p][b][0], w[b][0], x);
-            sum[p][b][1] = vdotq_s32(sum[p][b][1], w[b][1], x);
-          }
-        }
-      }
+      int32_t group = 0;
+      FE_BEGIN();
+      for (; group + FE_AT_ONCE <= op->groups; group += FE_AT_ONCE) FE_GROUPS();
+      for (; group < op->groups; group++) FE_LAST_GROUP();
     }
   FE_UNROLL
   for (int32_t p = 0; p < pixels; p++) {
     FE_UNROLL
     for (int32_t b = 0; b < blocks; b++) {
-      vst1q_s32(sums + (p * blocks + b) * FE_BLOCK, sum[p][b][0]);
-      vst1q_s32(sums + (p * blocks + b) * FE_BLOCK + 4, sum[p][b][1]);
+      vst1q_s32(sums + (p * blocks + b) * FE_BLOCK, FE_SUMS_OF(sum[p][b], 0));
+      vst1q_s32(sums + (p * blocks + b) * FE_BLOCK + 4, FE_SUMS_OF(sum[p][b], 1));
     }
   }
 }
-#else
-/* Products of two channels fill a vector of eight 16-bit numbers: SMULL, then SADALP adds them in pairs. */
-FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_linear *op, const fe_act *const *in,
-                       const int8_t *const *weights, int32_t step, int32_t *sums) {
-  int32x4_t sum[FE_MOST_PIXELS][4];
-  int32_t at = 0;
-  (void)blocks; /* always 1 */
-  FE_UNROLL
-  for (int32_t p = 0; p < pixels; p++) {
-    FE_UNROLL
-    for (int32_t i = 0; i < 4; i++) sum[p][i] = vdupq_n_s32(0);
-  }
-  for (int32_t row = 0; row < op->run_rows; row++)
-    for (int32_t column = 0; column < op->run_columns; column++) {
-      const int32_t run = row * op->run_row_step + column * op->run_column_step;
-      for (int32_t group = 0; group < op->groups; group++, at += step) {
-        const int8x16_t low = vld1q_s8(weights[0] + at), high = vld1q_s8(weights[0] + at + 16);
-        FE_UNROLL
-        for (int32_t p = 0; p < pixels; p++) {
-          int32_t four;
-          memcpy(&four, in[p] + run + 4 * group, 4);
-          const int8x16_t x = vreinterpretq_s8_s32(vdupq_n_s32(four));
-          sum[p][0] = vpadalq_s16(sum[p][0], vmull_s8(vget_low_s8(low), vget_low_s8(x)));
-          sum[p][1] = vpadalq_s16(sum[p][1], vmull_high_s8(low, x));
-          sum[p][2] = vpadalq_s16(sum[p][2], vmull_s8(vget_low_s8(high), vget_low_s8(x)));
-          sum[p][3] = vpadalq_s16(sum[p][3], vmull_high_s8(high, x));
-        }
-      }
-    }
-  FE_UNROLL
-  for (int32_t p = 0; p < pixels; p++) {
-    vst1q_s32(sums + p * FE_BLOCK, vpaddq_s32(sum[p][0], sum[p][1]));
-    vst1q_s32(sums + p * FE_BLOCK + 4, vpaddq_s32(sum[p][2], sum[p][3]));
-  }
-}
-#endif
 
-/* A product of 32-bit lanes fills 64 bits, so even and odd lanes are scaled apart. */
+/* The last stage in 64 bits. A product of 32-bit lanes fills 64 bits, so even and odd lanes are scaled apart. */
+FE_FUNCTION int32x4_t fe_scaled(int32x4_t a, const fe_last *last, int32_t i) {
+  const int32x4_t magnitude = vabsq_s32(a), factor = vld1q_s32(last->factor + i), negative = vshrq_n_s32(a, 31);
+  const uint32x4_t m = vreinterpretq_u32_s32(magnitude), f = vreinterpretq_u32_s32(factor);
+  const uint32x4_t m_even = vuzp1q_u32(m, m), f_even = vuzp1q_u32(f, f);
+  const uint32x4_t m_odd = vuzp2q_u32(m, m), f_odd = vuzp2q_u32(f, f);
+  int64x2_t even = vreinterpretq_s64_u64(vmull_u32(vget_low_u32(m_even), vget_low_u32(f_even)));
+  int64x2_t odd = vreinterpretq_s64_u64(vmull_u32(vget_low_u32(m_odd), vget_low_u32(f_odd)));
+  even = vaddw_s32(vaddq_s64(even, vld1q_s64(last->even_add + i / 2)), vget_low_s32(vuzp1q_s32(negative, negative)));
+  odd = vaddw_s32(vaddq_s64(odd, vld1q_s64(last->odd_add + i / 2)), vget_low_s32(vuzp2q_s32(negative, negative)));
+  even = vshlq_s64(even, vnegq_s64(vld1q_s64(last->even_shift + i / 2)));
+  odd = vshlq_s64(odd, vnegq_s64(vld1q_s64(last->odd_shift + i / 2)));
+  const int32x4_t scaled = vtrn1q_s32(vreinterpretq_s32_s64(even), vreinterpretq_s32_s64(odd));
+  return vsubq_s32(veorq_s32(scaled, negative), negative);
+}
+
+/* The same in 32 bits, where TensorFlow Lite rounds twice and shifts to the right by -right: SQRDMULH, then SRSHL. SRSHL
+   rounds half up; TensorFlow Lite rounds half away from zero, so SSRA adds -1 to what is below zero and shifted. */
+FE_INLINE int32x4_t fe_scaled_twice(int32x4_t a, int32x4_t factor, int32x4_t right) {
+  const int32x4_t high = vqrdmulhq_s32(a, factor);
+  return vrshlq_s32(vsraq_n_s32(high, vandq_s32(high, right), 31), right);
+}
+
+/* Numbers beyond 16 bits saturate, which changes nothing: the limits are 8-bit numbers. */
+FE_INLINE int8x8_t fe_narrowed(int32x4_t a, int32x4_t b, const fe_linear *op) {
+  const int16x8_t both = vqmovn_high_s32(vqmovn_s32(a), b);
+  const int8x8_t out = vqmovn_s16(vqaddq_s16(both, vdupq_n_s16((int16_t)op->zero_point)));
+  return vmin_s8(vmax_s8(out, vdup_n_s8((int8_t)op->low)), vdup_n_s8((int8_t)op->high));
+}
+
 FE_FUNCTION void fe_finish(const int32_t *sums, const fe_last *last, const fe_linear *op, int32_t count, fe_act *out) {
-  int32_t values[FE_BLOCK];
-  for (int32_t i = 0; i < FE_BLOCK; i += 4) {
-    const int32x4_t a = vaddq_s32(vld1q_s32(sums + i), vld1q_s32(last->bias + i));
-    const int32x4_t magnitude = vabsq_s32(a), factor = vld1q_s32(last->factor + i), negative = vshrq_n_s32(a, 31);
-    const uint32x4_t m = vreinterpretq_u32_s32(magnitude), f = vreinterpretq_u32_s32(factor);
-    const uint32x4_t m_even = vuzp1q_u32(m, m), f_even = vuzp1q_u32(f, f);
-    const uint32x4_t m_odd = vuzp2q_u32(m, m), f_odd = vuzp2q_u32(f, f);
-    int64x2_t even = vreinterpretq_s64_u64(vmull_u32(vget_low_u32(m_even), vget_low_u32(f_even)));
-    int64x2_t odd = vreinterpretq_s64_u64(vmull_u32(vget_low_u32(m_odd), vget_low_u32(f_odd)));
-    even = vaddw_s32(vaddq_s64(even, vld1q_s64(last->even_add + i / 2)), vget_low_s32(vuzp1q_s32(negative, negative)));
-    odd = vaddw_s32(vaddq_s64(odd, vld1q_s64(last->odd_add + i / 2)), vget_low_s32(vuzp2q_s32(negative, negative)));
-    even = vshlq_s64(even, vnegq_s64(vld1q_s64(last->even_shift + i / 2)));
-    odd = vshlq_s64(odd, vnegq_s64(vld1q_s64(last->odd_shift + i / 2)));
-    int32x4_t scaled = vtrn1q_s32(vreinterpretq_s32_s64(even), vreinterpretq_s32_s64(odd));
-    scaled = vsubq_s32(veorq_s32(scaled, negative), negative);
-    scaled = vaddq_s32(scaled, vdupq_n_s32(op->zero_point));
-    scaled = vminq_s32(vmaxq_s32(scaled, vdupq_n_s32(op->low)), vdupq_n_s32(op->high));
-    vst1q_s32(values + i, scaled);
+  const int32x4_t a = vaddq_s32(vld1q_s32(sums), vld1q_s32(last->bias));
+  const int32x4_t b = vaddq_s32(vld1q_s32(sums + 4), vld1q_s32(last->bias + 4));
+  fe_act values[FE_BLOCK];
+  vst1_s8(values, fe_narrowed(fe_scaled(a, last, 0), fe_scaled(b, last, 4), op));
+  for (int32_t c = 0; c < count; c++) out[c] = values[c];
+}
+
+#define FE_FINISH_TILE 1
+FE_FUNCTION void fe_finish_tile(int32_t pixels, const int32_t *sums, int32_t step, const fe_last *last,
+                                const fe_linear *op, int32_t count, fe_act *const *to, int32_t channel) {
+  if (count < FE_BLOCK || !last->twice) {
+    for (int32_t p = 0; p < pixels; p++) fe_finish(sums + p * step, last, op, count, to[p] + channel);
+    return;
   }
-  for (int32_t c = 0; c < count; c++) out[c] = (fe_act)values[c];
+  const int32x4_t bias = vld1q_s32(last->bias), factor = vld1q_s32(last->factor), right = vld1q_s32(last->right);
+  const int32x4_t next_bias = vld1q_s32(last->bias + 4), next_factor = vld1q_s32(last->factor + 4);
+  const int32x4_t next_right = vld1q_s32(last->right + 4);
+  const fe_linear copy = *op; /* stores cannot change it */
+  for (int32_t p = 0; p < pixels; p++) {
+    const int32x4_t a = fe_scaled_twice(vaddq_s32(vld1q_s32(sums + p * step), bias), factor, right);
+    const int32x4_t b = vaddq_s32(vld1q_s32(sums + p * step + 4), next_bias);
+    vst1_s8(to[p] + channel, fe_narrowed(a, fe_scaled_twice(b, next_factor, next_right), &copy));
+  }
 }

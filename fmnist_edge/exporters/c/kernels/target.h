@@ -35,39 +35,44 @@ typedef int8_t fe_act;
 #define FE_BLOCK 16
 #define FE_MOST_PIXELS 8
 #define FE_MOST_BLOCKS 4
-#define FE_PICK(eight, six, two) (eight)
+#define FE_PICK(eight, six, four, two) (eight)
 #elif defined(FE_AVX2)
 #define FE_BLOCK 8
 #define FE_MOST_PIXELS 6
 #define FE_MOST_BLOCKS 2
-#define FE_PICK(eight, six, two) (six)
+#define FE_PICK(eight, six, four, two) (six)
 #elif defined(FE_AVXVNNI)
 #define FE_BLOCK 8
 #define FE_MOST_PIXELS 6
 #define FE_MOST_BLOCKS 4
-#define FE_PICK(eight, six, two) (six)
+#define FE_PICK(eight, six, four, two) (six)
+#elif defined(FE_NEON) && !defined(__ARM_FEATURE_DOTPROD)
+#define FE_BLOCK 8
+#define FE_MOST_PIXELS 4
+#define FE_MOST_BLOCKS 1
+#define FE_PICK(eight, six, four, two) (four)
 #elif defined(FE_NEON)
 #define FE_BLOCK 8
 #define FE_MOST_PIXELS 8
 #define FE_MOST_BLOCKS 2
-#define FE_PICK(eight, six, two) (eight)
+#define FE_PICK(eight, six, four, two) (eight)
 #elif defined(FE_DSP)
 #define FE_BLOCK 4
 #define FE_MOST_PIXELS 2
 #define FE_MOST_BLOCKS 1
-#define FE_PICK(eight, six, two) (two)
+#define FE_PICK(eight, six, four, two) (two)
 #elif defined(FE_WASM)
 #define FE_PLAIN_FINISH 1
 #define FE_BLOCK 4
 #define FE_MOST_PIXELS 6
 #define FE_MOST_BLOCKS 1
-#define FE_PICK(eight, six, two) (six)
+#define FE_PICK(eight, six, four, two) (six)
 #else
 #define FE_PLAIN_FINISH 1
 #define FE_BLOCK 16
 #define FE_MOST_PIXELS 2
 #define FE_MOST_BLOCKS 1
-#define FE_PICK(eight, six, two) (two)
+#define FE_PICK(eight, six, four, two) (two)
 #endif
 
 #if defined(__clang__)
