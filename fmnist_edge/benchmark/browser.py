@@ -106,7 +106,9 @@ def parity_of(classifier: Classifier, request: Request) -> JsonObject:
         return compare_with_cpu(classifier, request.artifact, images, 1)
     found = classifier.scores(golden.images)
     compared = compare_scores(golden.scores, found, kind_of(request.artifact), classifier.contract)
-    return {"reference": f"the golden vectors ({golden.engine})", **compared}
+    passed = compared["max_abs_delta"] <= golden.tolerance
+    compared.update(reference="the golden vectors", tolerance=golden.tolerance, passed=passed)
+    return compared
 
 
 def timed(engine: BrowserEngine, name: str, seconds: float = 0, runs: int = 1) -> tuple[int, int]:

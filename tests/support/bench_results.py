@@ -44,8 +44,8 @@ def series_of(windows, elapsed_s=1.0):
 def round_of(number, windows, **changes):
     return {
         "round": number, "cold_load_ns": 9_000_000 + number, "load_ns": 2_000_000 + number, "first_ns": 50_000 + number,
-        "first_answer_ns": None, "warm_up": {"runs": 10, "seconds": 0.5}, "engine": series_of(windows), "end_to_end": series_of(windows),
-        "device": None, "during": during(**changes),
+        "first_answer_ns": None, "warm_up": {"runs": 10, "seconds": 0.5},
+        "engine": series_of(windows), "end_to_end": series_of(windows), "device": None, "during": during(**changes),
     }  # fmt: skip
 
 

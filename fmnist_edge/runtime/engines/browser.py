@@ -65,14 +65,15 @@ class BrowserEngine(Engine):
         self.input = single(list(manifest.inputs), "input", path)
         self.output = single(list(manifest.outputs), "output", path)
         check_dtypes(self.input.dtype, self.output.dtype, dtypes, title)
+        self.version = " ".join([title, *list((packages or {}).values())[:1]])
         self._stack = ExitStack()
         try:
-            self._start(title, module, npm, entry or {})
+            self._start(module, npm, entry or {})
         except BaseException:
             self.close()
             raise
 
-    def _start(self, title: str, module: str, npm: Path | None, entry: Mapping[str, str]) -> None:
+    def _start(self, module: str, npm: Path | None, entry: Mapping[str, str]) -> None:
         found = Path(self._path)
         artifact = f"/artifact/{found.name}" + "/" * found.is_dir()
         sources = {"/artifact/": found.parent.resolve(), "/": PAGE}
@@ -91,7 +92,8 @@ class BrowserEngine(Engine):
             "first_answer_ms": started["first_answer_ms"],
             "bytes_loaded": self.server.bytes_below("/artifact/", "/npm/"),
         }
-        self.version = f"{title} {started['version']}, {self.browser.name} {self.browser.version}"
+        where = f"{self.browser.name} {self.browser.version}"
+        self.version = ", ".join(filter(None, (self.version, started["variant"], where)))
 
     def _call(self, expression: str, timeout_s: float) -> Any:
         try:

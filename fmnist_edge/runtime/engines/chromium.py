@@ -40,6 +40,7 @@ os.dup2(write, 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """
 TIMEOUT_S = 120.0  # of a call of the protocol, by default
+CRASHED = ("Inspector.targetCrashed", "Target.targetCrashed")
 EXIT_S = 20
 ERROR_BYTES = 4096  # of what the browser printed, in which the reason is looked for
 
@@ -92,6 +93,8 @@ class Connection:
                     raise BrowserError(f"the browser refuses {method}: {found['error'].get('message')}")
                 result: dict[str, Any] = found["result"]
                 return result
+            if found.get("method") in CRASHED and found.get("sessionId") == session:
+                raise BrowserError("the page crashed")
             self.events.append(found)
 
     def _message(self, deadline: float, method: str) -> dict[str, Any]:
@@ -110,7 +113,9 @@ class Connection:
 class Page:
     """One tab."""
 
-    def __init__(self, connection: Connection, target: str, domains: Sequence[str] = ("Page", "Runtime")) -> None:
+    def __init__(
+        self, connection: Connection, target: str, domains: Sequence[str] = ("Page", "Runtime", "Inspector")
+    ) -> None:
         """`domains`: of the protocol, whose events are kept."""
         self._connection = connection
         self._session = connection.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]

@@ -7,27 +7,20 @@ let loading = null;
 
 self.Module = { locateFile: (name) => WASM + name }; // it would look beside the worker
 
-export async function load({ artifact, tensorShape, prepare }) {
+export async function load({ artifact, tensorShape }) {
   loading ??= loadLiteRt(WASM);
   await loading;
   const content = new Uint8Array(await (await fetch(artifact)).arrayBuffer());
   const model = await loadAndCompile(content, { accelerator: "wasm" });
-  const run = async (values) => {
-    const input = new Tensor(values, tensorShape);
-    const [output] = await model.run(input);
-    const found = await output.data();
-    input.delete();
-    output.delete();
-    return found;
-  };
   return {
-    version: "",
-    run,
-    classify: async (pixels) => largest(await run(prepare(pixels))),
+    async run(values) {
+      const input = new Tensor(values, tensorShape);
+      const [output] = await model.run(input);
+      const found = await output.data();
+      input.delete();
+      output.delete();
+      return found;
+    },
     close: () => model.delete(),
   };
-}
-
-function largest(scores) {
-  return scores.indexOf(Math.max(...scores));
 }

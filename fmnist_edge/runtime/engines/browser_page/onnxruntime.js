@@ -7,21 +7,13 @@ ort.env.wasm.proxy = false;
 ort.env.wasm.wasmPaths = "/npm/onnxruntime-web/dist/";
 ort.env.logLevel = "error";
 
-export async function load({ artifact, tensorShape, dtype, prepare }) {
+export async function load({ artifact, tensorShape, dtype }) {
   const content = new Uint8Array(await (await fetch(artifact)).arrayBuffer());
   const session = await ort.InferenceSession.create(content, { executionProviders: ["wasm"] });
   const [input] = session.inputNames;
   const [output] = session.outputNames;
-  const run = async (values) =>
-    (await session.run({ [input]: new ort.Tensor(dtype, values, tensorShape) }))[output].data;
   return {
-    version: ort.env.versions.web ?? ort.env.versions.common,
-    run,
-    classify: async (pixels) => largest(await run(prepare(pixels))),
+    run: async (values) => (await session.run({ [input]: new ort.Tensor(dtype, values, tensorShape) }))[output].data,
     close: () => session.release(),
   };
-}
-
-function largest(scores) {
-  return scores.indexOf(Math.max(...scores));
 }

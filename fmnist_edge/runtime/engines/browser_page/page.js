@@ -26,8 +26,8 @@ async function start(spec) {
   worker.onerror = (event) => {
     for (const { reject } of waiting.values()) reject(new Error(event.message ?? "the worker did not start"));
   };
-  const version = await ask("load", spec);
+  const variant = await ask("load", spec);
   const loaded = performance.now();
   await ask("first");
-  return { version, load_ms: loaded - begin, first_answer_ms: performance.now() - begin };
+  return { variant, load_ms: loaded - begin, first_answer_ms: performance.now() - begin };
 }

@@ -16,16 +16,16 @@ export async function load({ artifact, shape, classes }) {
   } finally {
     WebAssembly.instantiate = instantiate;
   }
-  const [height, width, channels] = shape;
+  const [height, width] = shape;
   return {
-    version: classify.file,
+    variant: classify.file,
     run(tensor) {
       const { buffer } = wasm.memory;
       new Int8Array(buffer, wasm.input(), tensor.length).set(tensor);
       wasm.run();
       return new Int8Array(buffer, wasm.output(), classes).slice();
     },
-    classify: (data) => classify(channels === 1 ? { data, width, height } : { data, width, height }),
+    classify: (data) => classify({ data, width, height }),
     close() {},
   };
 }

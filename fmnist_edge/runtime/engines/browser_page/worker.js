@@ -1,8 +1,8 @@
 // Runs and times a model. A request is {id, method, args}, the reply {id, value} or {id, error}.
 //
 // It is a classic worker, because LiteRT.js calls importScripts. A runtime is a module with `load(spec)`, which gives
-// {version, run, classify, close}: `run(tensor)` takes and gives a typed array, `classify(pixels)` takes bytes. Either may
-// return a promise.
+// {run, close} and, if it has its own, {classify, variant}: `run(tensor)` takes and gives a typed array, `classify(pixels)`
+// takes the bytes of an image. Either may return a promise.
 
 "use strict";
 
@@ -15,7 +15,10 @@ let images = [];
 let next = 0;
 
 async function load() {
-  model = await runtime.load({ ...spec, prepare: preparer(spec) });
+  const prepare = preparer(spec);
+  const loaded = await runtime.load(spec);
+  const classify = async (pixels) => largest(await loaded.run(prepare(pixels)));
+  model = { classify, ...loaded };
 }
 
 // A function that turns an image's bytes into the model's input, as Python does: by a table of what each byte becomes.
@@ -41,6 +44,10 @@ function preparer({ table, shape, layout, reversed, dtype }) {
   };
 }
 
+function largest(scores) {
+  return scores.indexOf(Math.max(...scores));
+}
+
 function bytesOf(base64) {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }
@@ -63,7 +70,7 @@ const methods = {
     spec = given;
     runtime = await import(spec.module);
     await load();
-    return model.version;
+    return model.variant ?? "";
   },
   async first() {
     const [height, width, channels] = spec.shape;
