@@ -10,7 +10,7 @@ from fmnist_edge.benchmark.results import Cell, Result
 from fmnist_edge.benchmark.validity import VALID, judge_ratio
 from fmnist_edge.runtime.engine_catalog import BROWSER, ENGINES
 
-__all__ = ["HEADER", "notes", "rows"]
+__all__ = ["HEADER", "first_answer_us", "notes", "rows"]
 
 HEADER = [
     "artifact", "in the browser", "loaded kB", "first answer ms", "p50 µs", "end-to-end p50 µs",
@@ -42,16 +42,16 @@ def row(cell: Cell, ours: Cell | None) -> list[str]:
         cell["artifact"],
         cell["engine"],
         f"{browser['bytes_loaded'] / 1000:,.0f}",
-        f"{first_answer_ms(cell):,.0f}",
+        f"{first_answer_us(cell) / 1000:,.0f}",
         f"{summary['engine']['p50']:,.1f}",
         f"{summary['end_to_end']['p50']:,.1f}",
         NONE if ours is None or is_ours(cell) else ratio_text(ours, cell),
     ]
 
 
-def first_answer_ms(cell: Cell) -> float:
-    """The median over the rounds."""
-    return statistics.median((part["first_answer_ns"] or 0) / 1e6 for part in cell["rounds"])
+def first_answer_us(cell: Cell) -> float:
+    """The median over the rounds, of a cell in a browser."""
+    return statistics.median((part["first_answer_ns"] or 0) / 1000 for part in cell["rounds"])
 
 
 def ratio_text(ours: Cell, other: Cell) -> str:

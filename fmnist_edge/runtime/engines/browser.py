@@ -149,14 +149,16 @@ def tensors_of(tensor: TensorSpec, output: TensorSpec, contract: Contract) -> di
     }
 
 
-def npm_folder(packages: Mapping[str, str]) -> Path | None:
-    """The folder whose node_modules has `packages` in these versions: VARIABLE's, or else the working folder.
+def npm_folder(packages: Mapping[str, str], given: Path | None = None) -> Path | None:
+    """The folder whose node_modules has `packages`, name -> version; None without packages.
 
-    Raises UnavailableError, with the command that installs them.
+    It is `given`, or what NPM_VARIABLE names, or else the working folder.
+
+    Raises UnavailableError, with the command that installs them, for a package that is missing or another version.
     """
     if not packages:
         return None
-    folder = Path(os.environ.get(NPM_VARIABLE) or ".").resolve()
+    folder = (given or Path(os.environ.get(NPM_VARIABLE) or ".")).resolve()
     for name, version in packages.items():
         try:
             found = json.loads((folder / "node_modules" / name / "package.json").read_bytes())["version"]

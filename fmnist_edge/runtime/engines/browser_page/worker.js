@@ -92,6 +92,13 @@ const methods = {
     }
     return found;
   },
+  // What an image of each is taken for, through the whole of a call.
+  async label({ url }) {
+    const length = spec.shape.reduce((a, b) => a * b);
+    const answers = [];
+    for (const image of await parts(url, Uint8Array, length)) answers.push(await called(model.classify, image));
+    return answers.map((answer) => answer.index ?? answer);
+  },
   async data() {
     const length = spec.shape.reduce((a, b) => a * b);
     tensors = await parts("/data/tensors", KINDS[spec.dtype], length);
