@@ -260,6 +260,12 @@ ENGINES: Catalog[EngineRecord] = Catalog(
 )
 
 
+def npm_packages() -> list[str]:
+    """What engines need from npm, each as name@version."""
+    needed = [record.settings.get("packages", {}) for record in ENGINES.values()]
+    return [f"{name}@{version}" for packages in needed for name, version in packages.items()]
+
+
 def engines_on(target: str) -> tuple[str, ...]:
     """Names of the engines that run on `target`."""
     return tuple(name for name, record in ENGINES.items() if record.target == target)
