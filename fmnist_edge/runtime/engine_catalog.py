@@ -236,7 +236,7 @@ ENGINES: Catalog[EngineRecord] = Catalog(
             settings={
                 "title": "ONNX Runtime Web",
                 "module": "onnxruntime.js",
-                "packages": ORT_WEB,
+                "npm": ORT_WEB,
                 "entry": {"onnxruntime-web": "dist/ort.wasm.bundle.min.mjs"},
             },
             **IN_BROWSER,
@@ -251,7 +251,7 @@ ENGINES: Catalog[EngineRecord] = Catalog(
                 "title": "LiteRT.js",
                 "module": "litert.js",
                 "dtypes": ("float32", "uint8"),
-                "packages": LITERT_JS,
+                "npm": LITERT_JS,
                 "entry": dict.fromkeys(LITERT_JS, "dist/index.js"),
             },
             **IN_BROWSER,
@@ -262,7 +262,7 @@ ENGINES: Catalog[EngineRecord] = Catalog(
 
 def npm_packages() -> list[str]:
     """What engines need from npm, each as name@version."""
-    needed = [record.settings.get("packages", {}) for record in ENGINES.values()]
+    needed: list[dict[str, str]] = [record.settings.get("npm", {}) for record in ENGINES.values()]
     return [f"{name}@{version}" for packages in needed for name, version in packages.items()]
 
 

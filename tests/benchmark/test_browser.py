@@ -157,7 +157,7 @@ def with_specs(path):
 
 
 def fake_npm(folder):
-    for name, version in ENGINES["onnxruntime-web"].settings["packages"].items():
+    for name, version in ENGINES["onnxruntime-web"].settings["npm"].items():
         package = folder / "npm/node_modules" / name
         package.mkdir(parents=True)
         (package / "package.json").write_text(json.dumps({"version": version}))

@@ -19,7 +19,7 @@ NPM = Path(os.environ.get(NPM_VARIABLE) or ROOT / "build/npm")
 
 def needs_packages_of(engine: str) -> pytest.MarkDecorator:
     try:
-        npm_folder(ENGINES[engine].settings["packages"], NPM)
+        npm_folder(ENGINES[engine].settings["npm"], NPM)
     except UnavailableError as error:
         return pytest.mark.skipif(True, reason=f"{error}, or: make npm")
     return pytest.mark.skipif(False, reason="they are there")

@@ -52,23 +52,23 @@ class BrowserEngine(Engine):
         title: str,
         module: str,
         dtypes: Sequence[str] = DTYPES,
-        packages: Mapping[str, str] | None = None,
+        npm: Mapping[str, str] | None = None,
         entry: Mapping[str, str] | None = None,
     ) -> None:
         """`module`: its file in `browser_page/`. `dtypes`: of the tensors that the library takes.
 
-        `packages`: npm name -> version. `entry`: npm name -> the file to import.
+        `npm`: name of a package -> version. `entry`: name of a package -> the file to import.
         """
-        npm = npm_folder(packages or {})
+        folder = npm_folder(npm or {})
         manifest = Manifest.read(path)
         self._contract, self._path = contract_of(manifest, path), path
         self.input = single(list(manifest.inputs), "input", path)
         self.output = single(list(manifest.outputs), "output", path)
         check_dtypes(self.input.dtype, self.output.dtype, dtypes, title)
-        self.version = " ".join([title, *list((packages or {}).values())[:1]])
+        self.version = " ".join([title, *list((npm or {}).values())[:1]])
         self._stack = ExitStack()
         try:
-            self._start(module, npm, entry or {})
+            self._start(module, folder, entry or {})
         except BaseException:
             self.close()
             raise
