@@ -6,12 +6,14 @@ import urllib.request
 
 import pytest
 from support.bench_results import cell, result, round_of, steady
+from support.report_results import read
 
 from fmnist_edge.benchmark import browser_table, monitor, outcome, results, summary, upgrades
 from fmnist_edge.benchmark.browser import calls_per_sample
 from fmnist_edge.benchmark.cells import cells_for, engines_timed_on
 from fmnist_edge.cli import main
 from fmnist_edge.errors import InputError, UnavailableError
+from fmnist_edge.report import markdown
 from fmnist_edge.runtime.engine_catalog import BROWSER, ENGINES
 from fmnist_edge.runtime.engines.browser import npm_folder
 from fmnist_edge.runtime.engines.chromium import VARIABLE, find_browser
@@ -64,6 +66,16 @@ class TestTable:
         assert notes == [
             "note: Chrome 156.0.1.2, headless; its clock has steps of 100 µs, because the page was not isolated"
         ]
+
+    def test_the_report_has_the_same_table(self, tmp_path):
+        peer = in_browser(400, "onnxruntime-web", browser={**FACTS, "bytes_loaded": 19_100_000})
+        found = read(tmp_path, result(peer, in_browser(100, "web-browser", artifact="linear/int8_only.web"), cell()))
+        lines = markdown.BLOCKS["browser"](found, lambda run: "a-file").splitlines()
+        cells = [[part.strip() for part in line.split("|")[1:-1]] for line in lines[2:4]]
+        assert cells[0][:6] == ["linear", "int8_only.web", "web-browser", "1,294", "302", "100.1"]
+        assert cells[1][:5] == ["linear", "float32.onnx", "onnxruntime-web", "19,100", "302"]
+        assert cells[1][-2:] == ["0.25 \\[0.25, 0.25\\]", "yes"] and cells[0][-2:] == ["–", "–"]
+        assert lines[4] == "" and "a-file" in lines[5]
 
     def test_other_runs_have_neither(self):
         made = result()
