@@ -116,7 +116,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--npm",
         type=Path,
         metavar="DIR",
-        help="With --target browser: where `npm install` put the packages of the peers. Default: the current folder.",
+        help="With --target browser: the folder with the node_modules that has the peers' packages. Default: the current "
+        "folder.",
     )
     arguments.tflite_runtime(what, "A Python that has tflite-runtime, which is then measured too.")
     device = parser.add_argument_group("Measure on a device")

@@ -9,7 +9,16 @@ from fmnist_edge.benchmark.estimates import Estimate, ratio
 from fmnist_edge.benchmark.validity import VALID, judge_ratio
 from fmnist_edge.report.runs import Row, Run
 from fmnist_edge.report.tables import (
-    END_TO_END, ENGINE, FILE, FIRST_ANSWER, LOADED, MODEL, P50, Column, Table, table_of,
+    END_TO_END,
+    ENGINE,
+    FILE,
+    FIRST_ANSWER,
+    LOADED,
+    MODEL,
+    P50,
+    Column,
+    Table,
+    table_of,
 )  # fmt: skip
 from fmnist_edge.runtime.engine_catalog import BROWSER, ENGINES
 
