@@ -116,8 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--npm",
         type=Path,
         metavar="DIR",
-        help="With --target browser: the folder with the node_modules that has the peers' packages. Default: the current "
-        "folder.",
+        help="With --target browser: the folder whose node_modules has the peers' packages. Default: the current one.",
     )
     arguments.tflite_runtime(what, "A Python that has tflite-runtime, which is then measured too.")
     device = parser.add_argument_group("Measure on a device")
