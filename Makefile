@@ -25,11 +25,14 @@ LOCKS := requirements.lock requirements-runtime.lock requirements-tflite-runtime
 INSTALL := -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes
 SERVED := exported/tiny_resnet/int8.tflite
 WEB := build/web
+NPM := build/npm
+IN_BROWSER := build/browser
+BROWSER_MODELS := tiny_resnet_edge compact_cnn
 MODEL ?= tiny_resnet_edge
 PORT ?= 8000
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
 
-.PHONY: help data demo web test test-all test-long sshd torture coverage-table lint types docs bench gpu report exported matrix c-matrix compat aarch64 emulate emulate-c instructions estimate boards npu microcontroller firmware-sizes soak audit licences release lock wheel clean
+.PHONY: help data demo web npm web-bench test test-all test-long sshd torture coverage-table lint types docs bench gpu report exported matrix c-matrix compat aarch64 emulate emulate-c instructions estimate boards npu microcontroller firmware-sizes soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -58,10 +61,21 @@ web: $(READY) data  ## export MODEL as a web page and serve it at http://localho
 	@echo "http://localhost:$(PORT)/ has the page; end with Ctrl-C"
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory $(WEB)/$(MODEL)/int8_only.web
 
+npm: $(READY)  ## install ONNX Runtime Web and LiteRT.js, peers in the browser, into build/npm (185 MB)
+	@npm install --prefix $(NPM) --no-audit --no-fund --ignore-scripts --loglevel=error \
+		$$($(BIN)/python -c 'from fmnist_edge.runtime.engine_catalog import npm_packages; print(*npm_packages())') \
+		|| echo "no npm packages: the tests of peers in the browser will be skipped" >&2
+
+web-bench: $(READY) data npm  ## measure BROWSER_MODELS in a headless Chromium, beside ONNX Runtime Web and LiteRT.js
+	$(EDGE) export $(BROWSER_MODELS) --format web --out $(IN_BROWSER)
+	$(EDGE) export $(BROWSER_MODELS) --format onnx --precision float32 --precision int8 --out $(IN_BROWSER)
+	$(EDGE) export $(BROWSER_MODELS) --format tflite --precision float32 --precision dynamic_int8 --out $(IN_BROWSER)
+	$(EDGE) bench $(IN_BROWSER) --target browser --npm $(NPM) --plan $(PLAN)
+
 test: $(READY) data sshd  ## the tests, without those marked slow
 	$(PYTEST) -m "not slow"
 
-test-all: $(READY) data sshd  ## what CI runs: also torture, soak, fresh environments, real studies
+test-all: $(READY) data sshd npm  ## what CI runs: also torture, soak, fresh environments, real studies
 	$(PYTEST) -m "not long"
 
 test-long: $(READY) data  ## what CI has no time for: all of keras.applications, 10,000 images through each C form

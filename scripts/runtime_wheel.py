@@ -28,6 +28,8 @@ ROOT = Path(__file__).parents[1]
 MODULES = ("__init__.py", "aliases.py", "errors.py", "lookup.py", "py.typed", "runtime", "worker")
 # What only engines need that are left out.
 HELPERS = {
+    "chromium.py": "browser.py",
+    "page_server.py": "browser.py",
     "cuda.py": "onnxruntime_cuda.py",
     "onnx_gpu_session.py": "onnxruntime_cuda.py",
     "vulkan.py": "onnxruntime_webgpu.py",

@@ -84,6 +84,7 @@ def device_series(engine: Engine, tensors: Sequence[np.ndarray], seconds: float,
     return {
         "windows": [encode(np.frombuffer(samples, np.int64))],
         "noise": None,
+        "calls_per_sample": 1,
         "elapsed_ns": perf_counter_ns() - begin,
         "cpu_ns": None,
         "voluntary_switches": None,

@@ -15,7 +15,7 @@ from fmnist_edge.benchmark import results
 from fmnist_edge.benchmark.plan import is_count
 from fmnist_edge.errors import ArtifactError, FileError, InputError, UnknownNameError
 from fmnist_edge.files import sha256_of
-from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, GPU, engines_for, engines_on
+from fmnist_edge.runtime.engine_catalog import BROWSER, CPU, ENGINES, TARGETS, engines_for, engines_on
 from fmnist_edge.runtime.loading import check_hash, read_whole
 from fmnist_edge.runtime.manifest import Manifest
 
@@ -32,7 +32,7 @@ __all__ = [
     "paired_cells",
 ]
 
-ALL = "all"  # in place of engine names: every engine that can run the file, on the CPU unless the target is a GPU
+ALL = "all"  # in place of engine names: every engine that can run the file, on the CPU unless there is another target
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,13 @@ def default_engines() -> tuple[str, ...]:
 
 def engines_timed_on(target: str, named: Sequence[str] | None = None) -> tuple[str, ...]:
     """The `named` engines, or by default those timed on `target`. Raises InputError for an engine of another target."""
-    if target == GPU and ALL in (named or ()):
-        return engines_on(GPU)
+    if target != CPU and ALL in (named or ()):
+        return engines_on(target)
     for name in named or ():
-        if (name != ALL and ENGINES[name].target != target) or (name == ALL and target == GPU):
-            raise InputError(
-                f"{name} does not run on the {target.upper()}; choose from: {', '.join(engines_on(target))}"
-            )
-    return tuple(named or (engines_on(GPU) if target == GPU else default_engines()))
+        if name != ALL and ENGINES[name].target != target:
+            where = "in a browser" if target == BROWSER else f"on the {target.upper()}"
+            raise InputError(f"{name} does not run {where}; choose from: {', '.join(engines_on(target))}")
+    return tuple(named or (default_engines() if target == CPU else engines_on(target)))
 
 
 def cells_for(
@@ -105,8 +104,8 @@ def cells_for(
     cells = [
         Cell(path, engine, count, batch)
         for path in artifacts
-        for engine in (*engines_for(path), *engines_for(path, GPU))
-        for count in threads
+        for engine in (name for target in TARGETS for name in engines_for(path, target))
+        for count in ((1,) if ENGINES[engine].one_thread else threads)
         for batch in batches_of(path, batches)
         if engine in wanted
     ]
@@ -210,6 +209,7 @@ def entry_for(cell: Cell, accuracies: Mapping[str, JsonObject]) -> results.Cell:
         "memory": None,
         "placement": None,
         "parity": None,
+        "browser": None,
         "rounds": [],
         "summary": None,
         "verdict": None,

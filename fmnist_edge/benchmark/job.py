@@ -35,7 +35,9 @@ class Job:
     seed: int = 0
     ab: tuple[Path, Path] | None = None
 
-    def begin(self, out: Path, pythons: Mapping[str, str] | None = None) -> suite.Session:
+    def begin(
+        self, out: Path, pythons: Mapping[str, str] | None = None, variables: Mapping[str, str] | None = None
+    ) -> suite.Session:
         """A session on this machine. "all" threads in the plan means this machine's usable cores. Raises what
         `suite.begin` raises."""
         threads = self.plan.thread_counts(environment.usable_cores())
@@ -44,5 +46,12 @@ class Job:
         else:
             cells = paired_cells(*self.ab, threads, self.engines, self.plan.batches)
         return suite.begin(
-            cells, self.images, self.plan, out, seed=self.seed, accuracies=self.accuracies, pythons=pythons
+            cells,
+            self.images,
+            self.plan,
+            out,
+            seed=self.seed,
+            accuracies=self.accuracies,
+            pythons=pythons,
+            variables=variables,
         )

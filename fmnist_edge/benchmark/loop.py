@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import gc
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from fmnist_edge.benchmark.state import jiffies
 from fmnist_edge.benchmark.tensors import Loaded, groups_of, load
 from fmnist_edge.benchmark.usage import usage
 from fmnist_edge.errors import ArtifactError
+from fmnist_edge.runtime.engine_catalog import BROWSER, ENGINES
 from fmnist_edge.runtime.model import Model
 from fmnist_edge.runtime.runner import Runner, model_input
 
@@ -48,6 +49,7 @@ class Request:
             artifact's golden images.
         seconds, end_to_end_seconds, min_queries: of each series in this round.
         memory: measure memory and count the graph's operations; time nothing.
+        variables: environment variables of the child, which replace ours.
     """
 
     artifact: str
@@ -61,6 +63,7 @@ class Request:
     warm_up_runs: int
     warm_up_seconds: float
     memory: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 def measure(request: Request) -> JsonObject:
@@ -87,6 +90,7 @@ def measure(request: Request) -> JsonObject:
             "cold_load_ns": cold_load_ns,
             "load_ns": load_ns,
             "first_ns": first[0],
+            "first_answer_ns": None,
             "warm_up": {"runs": len(warm_up), "seconds": sum(warm_up) / NS_PER_S},
             "engine": series(run, tensors, request.seconds, least),
             "end_to_end": series(classify, groups, request.end_to_end_seconds, least),
@@ -198,6 +202,7 @@ def series(call: Callable[[T], object], items: Sequence[T], seconds: float, leas
     return {
         "windows": [encode(piece) for piece in pieces],
         "noise": [noise_between(*pair) for pair in zip(marks, marks[1:])],
+        "calls_per_sample": 1,
         "elapsed_ns": elapsed,
         "cpu_ns": int(spent.cpu_seconds * NS_PER_S),
         "voluntary_switches": spent.voluntary_switches,
@@ -286,4 +291,8 @@ def failed(reason: str, status: str = "failed") -> JsonObject:
 def reply_to(request: JsonObject, progress: object) -> JsonObject:
     """The child's task. `request`: a Request's fields."""
     asked = Request(**request)
+    if ENGINES[asked.engine].target == BROWSER:
+        from fmnist_edge.benchmark import browser
+
+        return browser.reply_to(asked)
     return measure_memory(asked) if asked.memory else measure(asked)

@@ -13,7 +13,7 @@ from fmnist_edge.benchmark.results import During
 from fmnist_edge.benchmark.state import Jiffies, frequencies, highest_temperature, jiffies, throttle_count, throttled
 from fmnist_edge.benchmark.usage import usage
 
-__all__ = ["Monitor", "other_cores", "used"]
+__all__ = ["Monitor", "other_cores", "used", "with_own_cpu"]
 
 PERIOD_S = 1.0  # one reading takes less than a millisecond
 
@@ -105,3 +105,17 @@ def other_cores(before: Jiffies, after: Jiffies, own_seconds: float, seconds: fl
 def used(before: float, after: float, seconds: float) -> float:
     """CPU seconds as a number of busy cores."""
     return max(0.0, after - before) / seconds if seconds > 0 else 0.0
+
+
+def with_own_cpu(during: During, seconds: float) -> During:
+    """`during`, with `seconds` of CPU time that was ours, but of processes for which the system does not say so.
+
+    >>> with Monitor() as monitor:
+    ...     pass
+    >>> with_own_cpu(monitor.during, 0.0) == monitor.during
+    True
+    """
+    own, others, length = during["own_cpu_seconds"], during["other_cores"], during["seconds"]
+    if not seconds or own is None or others is None or length <= 0:
+        return during
+    return {**during, "own_cpu_seconds": own + seconds, "other_cores": max(0.0, others - seconds / length)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fmnist_edge.benchmark import sides, tables
+from fmnist_edge.benchmark import browser_table, sides, tables
 from fmnist_edge.benchmark.cells import manifest_of
 from fmnist_edge.benchmark.environment import int8_dot_flags
 from fmnist_edge.benchmark.results import Result
@@ -23,9 +23,12 @@ def text(result: Result) -> str:
     """The table, the lines about unmeasured cells, and the verdict."""
     rows = tables.rows(result)
     parts = [table(tables.HEADER, rows, right=["threads"]) + "\n"] if rows else []
+    if in_browser := browser_table.rows(result):
+        parts.append(table(browser_table.HEADER, in_browser, right=browser_table.HEADER[2:]) + "\n")
     if found := sides.pairs(result):
         parts.append(table(sides.HEADER, sides.rows(found), right=["threads", "rounds"]) + "\n")
-    return "\n".join([*parts, *tables.unmeasured(result), *tables.verdict_lines(result)])
+    notes = browser_table.notes(result)
+    return "\n".join([*parts, *notes, *tables.unmeasured(result), *tables.verdict_lines(result)])
 
 
 def cpu_notes(result: Result, artifacts: Sequence[Path]) -> list[str]:

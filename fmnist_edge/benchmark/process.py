@@ -23,7 +23,13 @@ def run_child(request: Request, python: str | None = None, timeout_s: float | No
     exception raised is TemporaryFileError: when temporary files have no room, no other cell can be measured either.
     """
     timeout_s = timeout_s or timeout_for(request)
-    end = call("fmnist_edge.benchmark.loop:reply_to", asdict(request), python=python, timeout_s=timeout_s)
+    end = call(
+        "fmnist_edge.benchmark.loop:reply_to",
+        asdict(request),
+        python=python,
+        timeout_s=timeout_s,
+        environment=request.variables,
+    )
     if isinstance(end.error, TemporaryFileError):
         raise end.error
     if isinstance(end.error, UnavailableError):

@@ -32,9 +32,10 @@ __all__ = [
 # 3: adds GPUs: gpus before, after and during, placement and parity per cell, device series per round. Still read, with
 #    null for the fields that it lacks.
 # 4: adds what disturbed each window (noise), windows of a quarter of a second instead of a second, and the plan's
-#    precision and budget_seconds; side and pair of a run of two sets of artifacts.
-SCHEMA = 4
-READABLE = (2, 3, SCHEMA)
+#    precision and budget_seconds; side and pair of a run of two sets of artifacts. Still read.
+# 5: adds browsers: the cell's browser, the round's time to the first answer, and the calls in a sample of a series.
+SCHEMA = 5
+READABLE = (2, 3, 4, SCHEMA)
 
 LIST_OF_NUMBERS = re.compile(r"\[\n\s+-?\d[\d.e+-]*(?:,\n\s+-?\d[\d.e+-]*)*\n\s*\]")
 
@@ -84,12 +85,14 @@ class Series(TypedDict):
 
     windows: [[first ns, steps...], [counts...]] for each quarter of a second, in time order; see `series`. noise: for
     each window [wall time in ns, involuntary context switches of the child, ns that the hypervisor took from all cores
-    or null]; null where it was not recorded. The other fields are wall time, and the child's own CPU time and context
+    or null]; null where it was not recorded. calls_per_sample: above 1 where a call is too short for the clock; a
+    sample is then the mean of so many calls. The other fields are wall time, and the child's own CPU time and context
     switches, from the first call to the last.
     """
 
     windows: list[list[list[int]]]
     noise: list[list[int | None]] | None
+    calls_per_sample: int
     elapsed_ns: int | None
     cpu_ns: int | None
     voluntary_switches: int | None
@@ -101,13 +104,15 @@ class Round(TypedDict):
 
     cold_load_ns includes importing the engine; load_ns is a second load. first_ns: the first inference. engine: from
     tensor to tensor, both in the program's memory, also on a GPU. end_to_end: from uint8 image to label. device: by
-    the GPU's own clock, without copies; null on CPUs and where the engine does not report it.
+    the GPU's own clock, without copies; null on CPUs and where the engine does not report it. first_answer_ns: in a
+    browser, from the start of an empty worker to its first answer; null elsewhere.
     """
 
     round: int
     cold_load_ns: int
     load_ns: int
     first_ns: int
+    first_answer_ns: int | None
     warm_up: dict[str, float]
     engine: Series
     end_to_end: Series
@@ -157,12 +162,13 @@ class Cell(TypedDict):
     """One artifact on one engine with one number of threads and one batch size.
 
     artifact: last folder and file name, after "A:" or "B:" in a run of two sets of artifacts; side, pair: see
-    `cells.Cell`. target: "cpu" or "gpu". status: "ok", "partial" (rounds are missing, or some
+    `cells.Cell`. target: "cpu", "gpu" or "browser". status: "ok", "partial" (rounds are missing, or some
     ops ran on the CPU), "unavailable" (the engine is not installed, or there is no GPU) or "failed"; all but "ok" have
     a reason. images: "given", "golden" (the artifact's own), or "noise" if it has none. accuracy: {"accuracy",
     "reference_accuracy", "images", "source", "passed"} from a parity report on a file with the same SHA-256, or null.
     placement: for a cell on a GPU, `runtime.placement.Placement`. parity: what `backend.compare_with_cpu` returned,
-    before anything was timed.
+    before anything was timed. browser: {"name", "version", "clock_ns" (the clock's smallest step), "isolated" (whether
+    the page had the finer clock), "bytes_loaded" (until the first answer)} of a cell in a browser, or null.
     """
 
     artifact: str
@@ -186,6 +192,7 @@ class Cell(TypedDict):
     memory: Memory | None
     placement: JsonObject | None
     parity: JsonObject | None
+    browser: JsonObject | None
     rounds: list[Round]
     summary: JsonObject | None
     verdict: Verdict | None

@@ -20,19 +20,18 @@ from fmnist_edge.benchmark import environment, results, validity
 from fmnist_edge.benchmark.calibration import calibrate
 from fmnist_edge.benchmark.cells import Cell, entry_for, order, size_and_sha256
 from fmnist_edge.benchmark.comparison import machine_differences
+from fmnist_edge.benchmark.entries import MEMORY_PASS, add_entry, add_summaries, cpu_fallback
 from fmnist_edge.benchmark.journal import SUFFIX, Journal, resume_command
 from fmnist_edge.benchmark.loop import Request
-from fmnist_edge.benchmark.monitor import Monitor
+from fmnist_edge.benchmark.monitor import Monitor, with_own_cpu
 from fmnist_edge.benchmark.plan import Plan, from_dict
 from fmnist_edge.benchmark.process import run_child
 from fmnist_edge.benchmark.results import Result, State
 from fmnist_edge.benchmark.rounds import further_round
 from fmnist_edge.benchmark.state import now, state
-from fmnist_edge.benchmark.summary import summarize
 from fmnist_edge.benchmark.validity import THROTTLED_SINCE
 from fmnist_edge.errors import FileError, InputError
 from fmnist_edge.runtime.engine_catalog import GPU
-from fmnist_edge.runtime.placement import Placement
 from fmnist_edge.worker.temporary import temporary_folder, write_temporary
 
 __all__ = ["Session", "begin", "resume", "run"]
@@ -40,7 +39,6 @@ __all__ = ["Session", "begin", "resume", "run"]
 Progress = Callable[[int, int, str], None]
 
 IDLE_S = 1.0
-MEMORY_PASS = -1  # round number of the pass that measures memory; it also finds the cells that cannot run at all
 
 
 @dataclass
@@ -50,6 +48,7 @@ class Session:
     Attributes:
         path: the results file to write.
         pythons: engine -> the interpreter to run it in, if not this one.
+        variables: environment variables of the children, which replace ours.
         entries: (round, cell index) -> journal entry of that measurement. A cell that failed is not measured again.
     """
 
@@ -60,6 +59,7 @@ class Session:
     path: Path
     journal: Journal
     pythons: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
     entries: dict[tuple[int, int], JsonObject] = field(default_factory=dict)
 
     @property
@@ -76,6 +76,7 @@ def begin(
     seed: int = 0,
     accuracies: Mapping[str, JsonObject] | None = None,
     pythons: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
     calibrated: bool = True,
 ) -> Session:
     """Describe the machine, measure its peak, and create the journal below `out`.
@@ -112,9 +113,10 @@ def begin(
     if path.exists():
         raise FileError(f"{path}: exists already, from a run at {created}; check the machine's clock")
     # Only the journal holds the artifacts' paths, because it stays on this machine.
-    where = {"cells": [{**asdict(cell), "artifact": str(cell.artifact)} for cell in cells], "pythons": pythons or {}}
-    journal = Journal.create(partial_path(path), {"result": result, **where})
-    return Session(result, cells, images, plan, path, journal, pythons or {})
+    where = [{**asdict(cell), "artifact": str(cell.artifact)} for cell in cells]
+    pythons, variables = dict(pythons or {}), dict(variables or {})
+    header = {"result": result, "cells": where, "pythons": pythons, "variables": variables}
+    return Session(result, cells, images, plan, path, Journal.create(partial_path(path), header), pythons, variables)
 
 
 def partial_path(path: Path) -> Path:
@@ -152,7 +154,7 @@ def resume(path: Path, images: np.ndarray) -> Session:
     result["sessions"].append(now())
     remove_stale_throttling(result["before"], lines, state()["throttled"])
     target = path.with_name(path.name.removesuffix(SUFFIX) + ".json.gz")
-    return Session(result, cells, images, plan, target, journal, header["pythons"], entries)
+    return Session(result, cells, images, plan, target, journal, header["pythons"], header["variables"], entries)
 
 
 def remove_stale_throttling(before: State, lines: Sequence[JsonObject], bits: int | None) -> None:
@@ -257,10 +259,12 @@ def measure_cell(session: Session, number: int, index: int, images: Path) -> Jso
         warm_up_runs=plan.warm_up_runs,
         warm_up_seconds=plan.warm_up_seconds,
         memory=is_memory,
+        variables=session.variables,
     )
     with Monitor(gpu=cell.target == GPU) as monitor:
         reply = run_child(request, session.pythons.get(cell.engine, sys.executable))
-    return {"round": number, "cell": index, "reply": reply, "during": monitor.during}
+    during = with_own_cpu(monitor.during, reply.pop("uncounted_cpu_seconds", 0.0))
+    return {"round": number, "cell": index, "reply": reply, "during": during}
 
 
 def finish(session: Session) -> None:
@@ -279,32 +283,3 @@ def finish(session: Session) -> None:
     add_summaries(result)
     result["after"], result["finished"] = state(), now()
     result["verdict"] = validity.judge(result)
-
-
-def cpu_fallback(cell: results.Cell) -> str | None:
-    """Which ops of a GPU cell ran on the CPU, one line; None if none did."""
-    return None if cell["placement"] is None else Placement(**cell["placement"]).reason
-
-
-def add_summaries(result: Result) -> None:
-    """Compute the cells' summaries and verdicts from the measurements."""
-    for cell in result["cells"]:
-        cell["summary"] = summarize(cell, result["calibration"])
-        cell["verdict"] = validity.judge_cell(cell, result["plan"])
-
-
-def add_entry(cell: results.Cell, number: int, entry: JsonObject) -> None:
-    """Add one line of the journal to the cell. After a failure the earlier rounds stay."""
-    reply = entry["reply"]
-    cell["placement"] = reply.get("placement") or cell["placement"]
-    cell["parity"] = reply.get("parity") or cell["parity"]
-    if reply["status"] != "measured":
-        cell["status"] = "partial" if cell["rounds"] else reply["status"]
-        cell["reason"] = reply["reason"]
-    elif number == MEMORY_PASS:
-        cell["memory"], cell["complexity"] = reply["memory"], reply["complexity"]
-    else:
-        cell["engine_version"], cell["images"] = reply["engine_version"], reply["images"]
-        keys = ("cold_load_ns", "load_ns", "first_ns", "warm_up", "engine", "end_to_end", "device")
-        values = {key: reply[key] for key in keys}
-        cell["rounds"].append({"round": number, **values, "during": entry["during"]})  # type: ignore[typeddict-item]

@@ -15,6 +15,8 @@ def upgrade(result: JsonObject) -> None:
         upgrade_from_2(result)
     if result["schema"] == 3:
         upgrade_from_3(result)
+    if result["schema"] == 4:
+        upgrade_from_4(result)
 
 
 def upgrade_from_2(result: JsonObject) -> None:
@@ -46,6 +48,19 @@ def upgrade_from_3(result: JsonObject) -> None:
     if isinstance(result.get("plan"), dict):
         result["plan"].update(precision=None, budget_seconds=None)
     result["schema"] = 4
+
+
+def upgrade_from_4(result: JsonObject) -> None:
+    """Convert a result of schema 4 to schema 5."""
+    cells = [cell for cell in as_list(result.get("cells")) if isinstance(cell, dict)]
+    for cell in cells:
+        cell["browser"] = None
+    for part in (part for cell in cells for part in as_list(cell.get("rounds")) if isinstance(part, dict)):
+        part["first_answer_ns"] = None
+        for name in ("engine", "end_to_end", "device"):
+            if isinstance(part.get(name), dict):
+                part[name]["calls_per_sample"] = 1
+    result["schema"] = 5
 
 
 def as_list(value: object) -> list[Any]:

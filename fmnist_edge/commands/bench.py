@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from fmnist_edge.commands.job import add_job, shown
 from fmnist_edge.console import progress_bar, warn
 from fmnist_edge.errors import FileError, InputError
 from fmnist_edge.jobs.bench import images_of_run, job_of, local_job
-from fmnist_edge.runtime.engine_catalog import CPU, ENGINES, GPU, engines_on, shipped
+from fmnist_edge.runtime.engine_catalog import BROWSER, ENGINES, GPU, TARGETS, engines_on, shipped
 
 if TYPE_CHECKING:
     from fmnist_edge.benchmark.suite import Session
@@ -62,6 +63,10 @@ HELP = Help(
         With --target gpu each backend must first give the same answers as the CPU. "partial" means that some ops ran
         on the CPU. A CPU that stands in for a GPU is named, and its times are in no table.
 
+        With --target browser each round starts a headless Chromium with a fresh profile, in which a Web Worker runs
+        the model. `.web` folders are timed beside ONNX Runtime Web on .onnx files and LiteRT.js on .tflite files, once
+        each gives the answers of the export. Bytes loaded and the time to the first answer are measured too.
+
         A file with a budget in its manifest (see `choose`) is held to it by its fastest cell.
 
         With --on the measuring happens on a device, by ssh. Your ssh config, keys and known hosts are used; no
@@ -75,6 +80,8 @@ HELP = Help(
          "bench exported/tiny_resnet --plan standard --threads 1 --threads 4"),
         ("On a Raspberry Pi", "bench exported --on pi@raspberrypi.local"),
         ("On two devices at once", "bench exported --on pi@kitchen --on pi@garage"),
+        ("The web form in a browser, beside ONNX Runtime Web and LiteRT.js",
+         "bench exported build/web --target browser --npm build/npm"),
         ("Two builds of one model, in one interleaved run",
          "bench old/tiny_resnet new/tiny_resnet --ab --fail-if-slower 3%"),
         ("Go on with an interrupted run", "bench --resume benchmarks/results/my-laptop/20260101.partial.jsonl"),
@@ -94,10 +101,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument(
         "--target",
-        choices=[CPU, GPU],
+        choices=TARGETS,
         metavar="TARGET",
         help=f"The part of the machine that computes. With gpu, the engines are {', '.join(engines_on(GPU))}, the plan "
-        "is gpu, and the batches are 1, 8, 32 and 128. Default: cpu.",
+        "is gpu, and the batches are 1, 8, 32 and 128. With browser, a model runs in a headless Chromium, and the "
+        f"engines are {', '.join(engines_on(BROWSER))}. Default: cpu.",
+    )
+    what.add_argument(
+        "--browser",
+        metavar="PATH",
+        help="With --target browser: the Chromium or Chrome. Default: the first on PATH.",
+    )
+    what.add_argument(
+        "--npm",
+        type=Path,
+        metavar="DIR",
+        help="With --target browser: the folder whose node_modules has the peers' packages. Default: the current one.",
     )
     arguments.tflite_runtime(what, "A Python that has tflite-runtime, which is then measured too.")
     device = parser.add_argument_group("Measure on a device")
@@ -178,6 +197,8 @@ def refuse_unused(options: argparse.Namespace) -> None:
     way = next((name for name in USED_WITH if name in given), None)
     if way is None:
         unused, why = [name for name in given if name == "ssh_config"], "without --on"
+        if not unused and options.target != BROWSER:
+            unused, why = [name for name in ("browser", "npm") if name in given], "without --target browser"
         if not unused:
             unused, why = [name for name in ("fail_if_slower",) if getattr(options, name) is not None], "without --ab"
     else:
@@ -202,7 +223,20 @@ def begun(options: argparse.Namespace) -> Session:
     python = arguments.tflite_runtime_python(options)
     job, notes = local_job(options, python)
     warn(notes)
-    return job.begin(options.out, {"tflite-runtime": python} if python else {})
+    return job.begin(options.out, {"tflite-runtime": python} if python else {}, variables_of(options))
+
+
+def variables_of(options: argparse.Namespace) -> dict[str, str]:
+    """Environment variables of the children, which tell them where the browser and the npm packages are."""
+    from fmnist_edge.runtime.engines.browser import NPM_VARIABLE
+    from fmnist_edge.runtime.engines.chromium import VARIABLE
+
+    found = {}
+    if options.browser:  # a bare name is looked up on PATH
+        found[VARIABLE] = str(Path(options.browser).absolute()) if os.sep in options.browser else options.browser
+    if options.npm:
+        found[NPM_VARIABLE] = str(options.npm.absolute())
+    return found
 
 
 def run_on_devices(options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.jobs.project import IMAGES, by_project
-from fmnist_edge.runtime.engine_catalog import GPU
+from fmnist_edge.runtime.engine_catalog import BROWSER, GPU
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.runtime.tasks import TENSOR
 
@@ -64,11 +64,22 @@ def local_job(options: Any, python: str | None = None) -> tuple[Job, tuple[str, 
     """
     from fmnist_edge.benchmark import cells
 
+    if options.target == BROWSER:
+        refuse_more_than_one(options)
     if options.target:
         engines = cells.engines_timed_on(options.target, options.engine)
     else:
         engines = tuple(options.engine or (*cells.default_engines(), *(["tflite-runtime"] if python else [])))
     return job_of(options, engines, "ab" if options.ab else "gpu" if options.target == GPU else "quick")
+
+
+def refuse_more_than_one(options: Any) -> None:
+    """Raises InputError for threads and batches that a browser does not have."""
+    for name, given in (("threads", options.threads), ("batch", options.batch)):
+        if given and set(given) != {1}:
+            raise InputError(
+                f"--{name} {given[0]}: in a browser a model runs in one thread, one image per call; leave --{name} out"
+            )
 
 
 def job_of(options: Any, engines: Sequence[str], plan_name: str = "quick") -> tuple[Job, tuple[str, ...]]:

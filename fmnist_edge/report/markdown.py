@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from fmnist_edge import console
 from fmnist_edge.report import boards, tables
 from fmnist_edge.report.boards import BoardFigures
+from fmnist_edge.report.in_browser import browser_table
 from fmnist_edge.report.runs import Run
 from fmnist_edge.report.tables import Table
 
@@ -66,6 +67,10 @@ def claims_block(runs: Sequence[Run], link: Link) -> str:
     return "\n\n".join(parts)
 
 
+def browser_block(runs: Sequence[Run], link: Link) -> str:
+    return by_run(runs, link, lambda run: [browser_table(run)])
+
+
 def cpu(run: Run) -> str:
     facts = dict(run.machine)
     return ", ".join(text for text in (facts.get("CPU"), facts.get("int8 instructions")) if text) or run.device
@@ -84,6 +89,7 @@ BLOCKS: dict[str, Callable[[Sequence[Run], Link], str]] = {
     "pareto": pareto_block,
     "ratios": ratios_block,
     "claims": claims_block,
+    "browser": browser_block,
     "devices": devices_block,
 }
 

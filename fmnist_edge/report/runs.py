@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fmnist_edge.benchmark import results
+from fmnist_edge.benchmark.browser_table import first_answer_us
 from fmnist_edge.benchmark.estimates import Estimate, Rounds, calm_p50, estimate, p50s_of
 from fmnist_edge.benchmark.results import Cell, Result
 from fmnist_edge.benchmark.tables import unmeasured
@@ -32,8 +33,10 @@ class Row:
 
     Attributes:
         id: unique in the report.
-        target: the part of the machine that computed, "cpu" or "gpu".
+        target: the part of the machine that computed, "cpu", "gpu" or "browser".
         device_us: latency by the GPU's own clock, if the engine reports it.
+        loaded_bytes, first_answer_us: of a cell in a browser, what it loads until its first answer, and how long that
+            takes.
         validity: VALID or INVALID, by the cell's own verdict and by the reasons against its whole run.
         reasons: (rule, text) for each reason why it is INVALID.
         rounds: the p50s of each window, from which ratios are paired; see `benchmark.estimates`.
@@ -83,6 +86,8 @@ class Row:
     unbeaten: bool = False
     curve: tuple[Point, ...] = field(default=(), repr=False)
     passed: bool | None = None
+    loaded_bytes: float | None = None
+    first_answer_us: float | None = None
 
     @property
     def valid(self) -> bool:
@@ -252,6 +257,8 @@ def row_of(id: str, device: str, cell: Cell, against: tuple[tuple[str, str], ...
         share_of_limit=optional_number(roofline.get("share_of_limit")),
         validity=VALID if own is not None and own["status"] == VALID and not against else INVALID,
         reasons=reasons,
+        loaded_bytes=None if cell["browser"] is None else number(cell["browser"]["bytes_loaded"]),
+        first_answer_us=None if cell["browser"] is None else first_answer_us(cell),
         rounds=rounds,
         estimate=estimate(rounds),
         curve=percentile_curve(window for part in cell["rounds"] for window in part["engine"]["windows"]),

@@ -122,6 +122,8 @@ P90 = Column("p90 µs", lambda row: row.p90_us, tenths)
 P99 = Column("p99 µs", lambda row: row.p99_us, tenths)
 END_TO_END = Column("end-to-end µs", lambda row: row.end_to_end_us, tenths)
 DEVICE = Column("GPU alone µs", lambda row: row.device_us, tenths, usual=None)
+LOADED = Column("loaded kB", lambda row: scaled(row.loaded_bytes, 1e3), thousands, usual=None)
+FIRST_ANSWER = Column("first answer ms", lambda row: scaled(row.first_answer_us, 1e3), thousands, usual=None)
 FIRST = Column("first ms", lambda row: row.first_us / 1000, hundredths)
 LOAD = Column("load ms", lambda row: row.load_us / 1000, hundredths)
 RSS = Column("RSS MB", lambda row: scaled(row.peak_rss_bytes, 1e6), thousands)
@@ -136,8 +138,8 @@ VERDICT = Column("verdict", row_verdict)
 KNOWN = Column("calm µs [95 %]", row_interval, latency_interval)
 FRONT = (MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, KNOWN, P99, ACCURACY, SIZE, VALID)
 FULL = (
-    MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, CALM, P50, P90, P99, DEVICE, END_TO_END, FIRST, LOAD, RSS, SIZE,
-    ACCURACY, PEAK, LIMIT, VERDICT,
+    MODEL, FILE, ENGINE, TARGET, THREADS, BATCH, CALM, P50, P90, P99, DEVICE, END_TO_END, FIRST, LOAD,
+    LOADED, FIRST_ANSWER, RSS, SIZE, ACCURACY, PEAK, LIMIT, VERDICT,
 )  # fmt: skip
 PAGE = (
     MODEL,
@@ -145,7 +147,7 @@ PAGE = (
     Column("format", lambda row: row.format),
     ENGINE, TARGET, THREADS, BATCH, CALM, P50, P90, P99, DEVICE, ACCURACY, SIZE,
     Column("kind", lambda row: row.kind),
-    VERDICT, END_TO_END, FIRST, LOAD, RSS,
+    VERDICT, END_TO_END, FIRST, LOAD, LOADED, FIRST_ANSWER, RSS,
     Column("images/s", lambda row: row.images_per_s, thousands),
     PEAK, LIMIT,
     Column("sustained ÷ burst", lambda row: row.sustained_by_burst, hundredths),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fmnist_edge.errors import InputError
 from fmnist_edge.lookup import Catalog
-from fmnist_edge.runtime.engine_record import CPU, GPU, EngineRecord
+from fmnist_edge.runtime.engine_record import BROWSER, CPU, GPU, TARGETS, EngineRecord
 
 __all__ = [
-    "CPU", "ENGINES", "GPU", "EngineRecord", "engines_for", "engines_on", "is_artifact", "is_folder", "shipped",
-    "suffixes",
+    "BROWSER", "CPU", "ENGINES", "GPU", "TARGETS", "EngineRecord", "engines_for", "engines_on", "is_artifact",
+    "is_folder", "shipped", "suffixes",
 ]  # fmt: skip
 
 TFLITE: dict[str, Any] = {"suffixes": (".tflite",), "several": True}
@@ -43,6 +44,16 @@ KERAS: dict[str, Any] = {
     "process_threads": True,
     "several": True,
 }
+
+
+def npm_install(packages: Mapping[str, str]) -> str:
+    """The command that installs npm packages, name -> version, into a folder DIR."""
+    return " ".join(["npm install --prefix DIR", *(f"{name}@{version}" for name, version in packages.items())])
+
+
+IN_BROWSER: dict[str, Any] = {"target": BROWSER, "one_thread": True, "survives_fork": False}
+ORT_WEB = {"onnxruntime-web": "1.30.0"}
+LITERT_JS = {"@litertjs/core": "2.5.3", "@litertjs/wasm-utils": "2.5.3"}
 
 ENGINES: Catalog[EngineRecord] = Catalog(
     "engine",
@@ -206,8 +217,53 @@ ENGINES: Catalog[EngineRecord] = Catalog(
             survives_fork=False,
         ),
         EngineRecord("ncnn-vulkan", "fmnist_edge.runtime.engines.ncnn:NcnnVulkanEngine", **NCNN, target=GPU),
+        EngineRecord(
+            "web-browser",
+            "fmnist_edge.runtime.engines.browser:BrowserEngine",
+            title="Chromium",
+            install="apt-get install chromium",
+            suffixes=(".web",),
+            settings={"title": "fmnist-edge", "module": "web.js"},
+            folders=True,
+            **IN_BROWSER,
+        ),
+        EngineRecord(
+            "onnxruntime-web",
+            "fmnist_edge.runtime.engines.browser:BrowserEngine",
+            title="ONNX Runtime Web",
+            install=npm_install(ORT_WEB),
+            suffixes=(".onnx",),
+            settings={
+                "title": "ONNX Runtime Web",
+                "module": "onnxruntime.js",
+                "npm": ORT_WEB,
+                "entry": {"onnxruntime-web": "dist/ort.wasm.bundle.min.mjs"},
+            },
+            **IN_BROWSER,
+        ),
+        EngineRecord(
+            "litert-web",
+            "fmnist_edge.runtime.engines.browser:BrowserEngine",
+            title="LiteRT.js",
+            install=npm_install(LITERT_JS),
+            suffixes=(".tflite",),
+            settings={
+                "title": "LiteRT.js",
+                "module": "litert.js",
+                "dtypes": ("float32", "uint8"),
+                "npm": LITERT_JS,
+                "entry": dict.fromkeys(LITERT_JS, "dist/index.js"),
+            },
+            **IN_BROWSER,
+        ),
     ),
 )
+
+
+def npm_packages() -> list[str]:
+    """What engines need from npm, each as name@version."""
+    needed: list[dict[str, str]] = [record.settings.get("npm", {}) for record in ENGINES.values()]
+    return [f"{name}@{version}" for packages in needed for name, version in packages.items()]
 
 
 def engines_on(target: str) -> tuple[str, ...]:

@@ -13,9 +13,9 @@ from fmnist_edge.lookup import load
 if TYPE_CHECKING:
     from fmnist_edge.runtime.engine import Engine
 
-__all__ = ["CPU", "GPU", "EngineRecord"]
+__all__ = ["BROWSER", "CPU", "GPU", "TARGETS", "EngineRecord"]
 
-CPU, GPU = "cpu", "gpu"  # targets
+TARGETS = CPU, GPU, BROWSER = "cpu", "gpu", "browser"
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class EngineRecord:
         title, install: the library's usual name, and the command that installs it.
         suffixes: suffixes of the files it runs.
         settings: keyword arguments of the class, besides path and threads.
-        target: CPU or GPU. GPU engines run only when they are named.
+        target: CPU, GPU or BROWSER. Engines of the last two run only when they are named.
         requirement: the pip requirement, with a version range, for devices; None for an engine not installed there.
         shipped: whether it is in a device bundle by default.
         timed, compared: whether `bench` times it, and whether `matrix` runs it, by default.
@@ -37,6 +37,7 @@ class EngineRecord:
         process_threads: whether the number of threads is set for the whole process, not for one engine.
         own_environment: whether it needs packages that conflict with other engines.
         folders: whether its artifacts are folders, see `runtime.folder`.
+        one_thread: whether it has one thread, whatever it is asked for; `bench` then measures it once.
     """
 
     name: str
@@ -56,6 +57,7 @@ class EngineRecord:
     process_threads: bool = False
     own_environment: bool = False
     folders: bool = False
+    one_thread: bool = False
     several: bool = False  # whether it runs models with several inputs or outputs
 
     def load(self, path: str | Path, threads: int | None = None) -> Engine:

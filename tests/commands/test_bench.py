@@ -232,7 +232,7 @@ class TestCompare:
         other = tmp_path / "other.json"
         other.write_text(json.dumps({**result(), "schema": 1}))
         for more in ([], ["--force"]):
-            fails(capsys, ["compare", saved["a"], str(other), *more], 2, "schema is 1, this version reads 2 to 4")
+            fails(capsys, ["compare", saved["a"], str(other), *more], 2, "schema is 1, this version reads 2 to 5")
         fails(capsys, ["compare", saved["a"], "none"], 2, "none: no such file")
 
     @pytest.mark.parametrize("text", ["-1", "ten", "nan%"])

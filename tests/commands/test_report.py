@@ -66,7 +66,7 @@ def test_a_readme_is_written_and_checked(folder, capsys):
         (["none.json.gz"], "none.json.gz: no such file"),
         (["empty"], "empty: no results file (*.json.gz) in this folder"),
         (["README.md"], "README.md: not a results file, or a damaged one"),
-        (["old.json"], "old.json: result schema is 1, this version reads 2 to 4"),
+        (["old.json"], "old.json: result schema is 1, this version reads 2 to 5"),
         (["--check"], "--check needs a README; name it"),
         (["--readme", "none.md"], "none.md: cannot be read"),
         (["--readme", "old.json"], "old.json: has no block from <!-- report:NAME -->"),

@@ -98,8 +98,8 @@ def test_folders_are_searched_and_a_file_counts_once(tmp_path):
     [
         (b"", "not a results file, or a damaged one"),
         (b"\x1f\x8b\x08", "not a results file, or a damaged one"),
-        (b"[]", "result schema is None, this version reads 2 to 4"),
-        (b'{"schema": 1, "cells": []}', "result schema is 1, this version reads 2 to 4"),
+        (b"[]", "result schema is None, this version reads 2 to 5"),
+        (b'{"schema": 1, "cells": []}', "result schema is 1, this version reads 2 to 5"),
         (b'{"schema": 2}', "is missing; the file is damaged"),
     ],
 )

@@ -36,7 +36,7 @@ def during(**changes):
 
 def series_of(windows, elapsed_s=1.0):
     return {
-        "windows": [list(encode(window)) for window in windows], "noise": None,
+        "windows": [list(encode(window)) for window in windows], "noise": None, "calls_per_sample": 1,
         "elapsed_ns": int(elapsed_s * 1e9), "cpu_ns": 1, "voluntary_switches": 0, "involuntary_switches": 0,
     }  # fmt: skip
 
@@ -44,8 +44,8 @@ def series_of(windows, elapsed_s=1.0):
 def round_of(number, windows, **changes):
     return {
         "round": number, "cold_load_ns": 9_000_000 + number, "load_ns": 2_000_000 + number, "first_ns": 50_000 + number,
-        "warm_up": {"runs": 10, "seconds": 0.5}, "engine": series_of(windows), "end_to_end": series_of(windows),
-        "device": None, "during": during(**changes),
+        "first_answer_ns": None, "warm_up": {"runs": 10, "seconds": 0.5},
+        "engine": series_of(windows), "end_to_end": series_of(windows), "device": None, "during": during(**changes),
     }  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def cell(**changes):
         "engine_version": "onnxruntime 1.0", "threads": 1, "batch": 1, "status": "ok", "reason": None,
         "images": "given", "accuracy": None, "complexity": None,
         "memory": {"baseline_rss_bytes": 30_000_000, "peak_rss_bytes": 50_000_000},
-        "placement": None, "parity": None,
+        "placement": None, "parity": None, "browser": None,
         "rounds": steady(), "summary": None, "verdict": None, **changes,
     }  # fmt: skip
 
