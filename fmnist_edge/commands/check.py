@@ -104,12 +104,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge.artifact import collect
+    from fmnist_edge.artifact import collect, collect_usable
     from fmnist_edge.commands.reports import Report
     from fmnist_edge.jobs.check import as_report, checked_groups, merged, record
 
     report = Report.of(options)
-    groups = checked_groups(options, collect(options.artifacts), track, elsewhere_for)
+    if options.on is None:
+        artifacts, left_out = collect_usable(options.artifacts)
+        warn(left_out)
+    else:
+        artifacts = collect(options.artifacts, for_devices=True)
+    groups = checked_groups(options, artifacts, track, elsewhere_for)
     for evaluation, _ in groups:
         warn(evaluation.notes)
     checked = [row for _, rows in groups for row in rows]

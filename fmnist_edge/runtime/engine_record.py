@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,7 @@ class EngineRecord:
         process_threads: whether the number of threads is set for the whole process, not for one engine.
         own_environment: whether it needs packages that conflict with other engines.
         folders: whether its artifacts are folders, see `runtime.folder`.
+        programs: for an engine that is a program, its names, one of which must be on the PATH.
     """
 
     name: str
@@ -57,6 +59,11 @@ class EngineRecord:
     own_environment: bool = False
     folders: bool = False
     several: bool = False  # whether it runs models with several inputs or outputs
+    programs: tuple[str, ...] = ()
+
+    def program_is_here(self) -> bool:
+        """Whether the PATH has one of `programs`; an engine that is no program needs none."""
+        return not self.programs or any(map(shutil.which, self.programs))
 
     def load(self, path: str | Path, threads: int | None = None) -> Engine:
         """Load the model file at `path`; `threads=None` leaves the engine's default.
