@@ -61,6 +61,9 @@ HELP = Help(
         For a file with a fitted confidence (see `confidence`), a second table shows the calibration error without and
         with it, the share of images that is answered, the error among the answered, and which share of images that
         are none of the classes is unknown: noise, gradients, constants. Fewer than 90 % of noise and constants fail.
+
+        A web folder resizes images itself. One line says in how many image files its pixels, scores and classes are
+        not Python's: its golden photos, and up to 100 of --images.
         """,
     examples=(
         ("What is in exported/", "check exported"),
@@ -126,6 +129,9 @@ def run(options: argparse.Namespace) -> None:
             print(f"Parity on {len(evaluation.images):,} images of {evaluation.source}:\n")
             print(table(PARITY_HEADER, [parity_row(row) for row in rows]))
             print(task_tables(rows) + elsewhere_table(rows) + confidence_table(rows), end="")
+            for row in rows:
+                if row.files is not None:
+                    print(f"\n{row.artifact.path}: {row.files.line}")
             open_verdicts = inconclusive(rows)
             if open_verdicts:
                 print(f"\n{open_verdicts}")
