@@ -31,6 +31,7 @@ BROWSER_MODELS := tiny_resnet_edge compact_cnn
 MODEL ?= tiny_resnet_edge
 PORT ?= 8000
 SHIPPED := tiny_resnet tiny_resnet_edge tiny_googlenet tiny_googlenet_edge compact_cnn tuned_cnn
+PAGES := compact_cnn tiny_googlenet tiny_resnet
 
 .PHONY: help data demo web npm web-bench test test-all test-long sshd torture coverage-table lint types docs bench gpu report exported matrix c-matrix compat aarch64 emulate emulate-c instructions estimate boards npu microcontroller firmware-sizes soak audit licences release lock wheel clean
 .DELETE_ON_ERROR:
@@ -125,10 +126,11 @@ report: $(READY)  ## show what is in benchmarks/results, in reports/ and in the 
 	$(EDGE) report
 	grep -l '^<!-- report:' *.md docs/*.md | while read -r page; do $(EDGE) report --readme $$page >/dev/null || exit; done
 
-exported: $(READY) data  ## export again the shipped files in exported/
+exported: $(READY) data  ## export again the shipped files in exported/ (needs clang and lld)
 	$(EDGE) export $(SHIPPED) --format onnx --precision float32
 	$(EDGE) export $(SHIPPED) --format tflite --precision int8
-	$(EDGE) confidence $(SHIPPED:%=exported/%/float32.onnx) $(SHIPPED:%=exported/%/int8.tflite)
+	$(EDGE) export $(PAGES) --format web
+	$(EDGE) confidence $(SHIPPED:%=exported/%/float32.onnx) $(SHIPPED:%=exported/%/int8.tflite) $(PAGES:%=exported/%/int8_only.web)
 
 $(OLD_READY): requirements-tflite-runtime.lock
 	$(PYTHON) -m venv $(OLD)

@@ -15,12 +15,12 @@ from fmnist_edge.errors import ArtifactError
 from fmnist_edge.files import json_text, locked, write_all, write_atomic, writer_of
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec
-from fmnist_edge.runtime.engine_catalog import is_artifact, is_folder, suffixes
+from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for, is_artifact, is_folder, suffixes
 from fmnist_edge.runtime.folder import MANIFEST
 from fmnist_edge.runtime.manifest import Manifest, ModelFile, manifest_path
 from fmnist_edge.runtime.same_file import SECTION, check_exists, other_names
 
-__all__ = ["Artifact", "collect", "collect_readable", "versions_of"]
+__all__ = ["Artifact", "collect", "collect_readable", "collect_usable", "versions_of"]
 
 
 @dataclass(frozen=True)
@@ -137,12 +137,33 @@ class Artifact:
         return cls(path, complete)
 
 
-def collect(paths: Sequence[str | Path]) -> list[Artifact]:
+def collect(paths: Sequence[str | Path], *, for_devices: bool = False) -> list[Artifact]:
     """Open the artifacts at `paths`: artifacts, and folders of them, which are searched recursively in sorted order.
+
+    With `for_devices`, a search leaves out artifacts that are folders of files, because no device's engine runs them.
 
     Raises ArtifactError when a folder holds no artifact, or an artifact cannot be opened.
     """
-    return [Artifact.open(path) for path in found_at(paths)]
+    return [Artifact.open(path) for path in found_at(paths, for_devices)]
+
+
+def collect_usable(paths: Sequence[str | Path]) -> tuple[list[Artifact], list[str]]:
+    """As `collect`, without those in searched folders whose engine is a program that is not here; a line for each.
+
+    Those that `paths` names stay, and all stay if none were left.
+    """
+    named = set(map(Path, paths))
+    found = collect(paths)
+    missing = {item.path: ENGINES[engines_for(item.path)[0]] for item in found if item.path not in named}
+    missing = {path: engine for path, engine in missing.items() if not engine.program_is_here()}
+    usable = [item for item in found if item.path not in missing]
+    if not usable:
+        return found, []
+    lines = [
+        f"left out {path}: there is no {engine.title} to run it; run: {engine.install}"
+        for path, engine in missing.items()
+    ]
+    return usable, lines
 
 
 def collect_readable(paths: Sequence[str | Path]) -> tuple[list[Artifact], list[tuple[Path, ArtifactError]]]:
@@ -157,7 +178,7 @@ def collect_readable(paths: Sequence[str | Path]) -> tuple[list[Artifact], list[
     return opened, damaged
 
 
-def found_at(paths: Sequence[str | Path]) -> list[Path]:
+def found_at(paths: Sequence[str | Path], for_devices: bool = False) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, paths):
         if not path.is_dir() or (is_folder(path) and manifest_path(path).is_file()):
@@ -174,7 +195,8 @@ def found_at(paths: Sequence[str | Path]) -> list[Path]:
             raise ArtifactError(
                 f"{path}: no {', '.join(suffixes())} file in it; `fmnist-edge export MODEL` writes some"
             )
-        found += inside
+        files = [item for item in inside if not is_folder(item)]
+        found += files if files and for_devices else inside
     return found
 
 

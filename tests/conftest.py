@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from fmnist_edge import checkpoints
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.exporters import mnn
 from fmnist_edge.exporters.calibration_images import Calibration
+from fmnist_edge.runtime.manifest import manifest_path
 
 __all__ = ["device_python"]
 
@@ -52,6 +54,21 @@ def calibration():
 @pytest.fixture(scope="module")
 def compact():
     return checkpoints.load("compact_cnn")
+
+
+@pytest.fixture(scope="module")
+def compact_web(tmp_path_factory):
+    """compact_cnn in the web form."""
+    from support.web_models import web_folder
+
+    return web_folder("compact_cnn", tmp_path_factory.mktemp("web"))
+
+
+@pytest.fixture
+def altered_web(compact_web, tmp_path):
+    """A copy of its folder, with its manifest beside it, which a test may alter."""
+    shutil.copy(manifest_path(compact_web.path), tmp_path)
+    return shutil.copytree(compact_web.path, tmp_path / compact_web.path.name)
 
 
 @pytest.fixture(scope="session")

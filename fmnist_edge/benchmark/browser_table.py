@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from fmnist_edge.benchmark.estimates import p50s_of, ratio
+from fmnist_edge.benchmark.estimates import calm_p50, p50s_of, ratio
 from fmnist_edge.benchmark.results import Cell, Result
 from fmnist_edge.benchmark.validity import VALID, judge_ratio
 from fmnist_edge.runtime.engine_catalog import BROWSER, ENGINES
@@ -13,7 +13,7 @@ from fmnist_edge.runtime.engine_catalog import BROWSER, ENGINES
 __all__ = ["HEADER", "first_answer_us", "notes", "rows"]
 
 HEADER = [
-    "artifact", "in the browser", "loaded kB", "first answer ms", "p50 µs", "end-to-end p50 µs",
+    "artifact", "in the browser", "loaded kB", "first answer ms", "calm µs", "p50 µs", "end-to-end p50 µs",
     "our p50 / this [95 %]",
 ]  # fmt: skip
 NONE = "–"
@@ -43,6 +43,7 @@ def row(cell: Cell, ours: Cell | None) -> list[str]:
         cell["engine"],
         f"{browser['bytes_loaded'] / 1000:,.0f}",
         f"{first_answer_us(cell) / 1000:,.0f}",
+        f"{calm_p50(p50s_of(cell)):,.1f}",
         f"{summary['engine']['p50']:,.1f}",
         f"{summary['end_to_end']['p50']:,.1f}",
         NONE if ours is None or is_ours(cell) else ratio_text(ours, cell),
@@ -55,7 +56,7 @@ def first_answer_us(cell: Cell) -> float:
 
 
 def ratio_text(ours: Cell, other: Cell) -> str:
-    """The ratio of the p50s, paired by rounds, and whether it is INVALID."""
+    """The ratio of the calm p50s, paired by rounds, and whether it is INVALID."""
     found = ratio(p50s_of(ours), p50s_of(other))
     if found is None:
         return NONE

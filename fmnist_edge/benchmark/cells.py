@@ -93,22 +93,7 @@ def cells_for(
     alone. It gets no cell when `batches` was given and does not contain that batch. Raises InputError on an unknown
     suffix or engine, on threads or batches below 1, and when no cell is left.
     """
-    for name in engines or ():
-        if name not in ENGINES and name != ALL:
-            known = ", ".join([*ENGINES, ALL])
-            raise UnknownNameError(f"unknown engine {name!r}; choose from: {known}")
-    for kind, numbers in (("threads", threads), ("batches", batches)):
-        if not numbers or not all(map(is_count, numbers)):
-            raise InputError(f"{kind} is {list(numbers)!r}; expected whole numbers of at least 1")
-    wanted = engines_on(CPU) if engines is not None and ALL in engines else engines or default_engines()
-    cells = [
-        Cell(path, engine, count, batch)
-        for path in artifacts
-        for engine in (name for target in TARGETS for name in engines_for(path, target))
-        for count in ((1,) if ENGINES[engine].one_thread else threads)
-        for batch in batches_of(path, batches)
-        if engine in wanted
-    ]
+    cells = possible_cells(artifacts, threads, engines, batches)
     if not cells:
         wished = " or ".join(engines) if engines else "any engine"
         sizes = "" if tuple(batches) == (1,) else f" with a batch of {' or '.join(map(str, batches))}"
@@ -119,6 +104,28 @@ def cells_for(
     if twice := [name for (name, *_), times in names.items() if times > 1]:
         raise InputError(f"two artifacts are called {twice[0]}; measure them in two runs, and `compare` those")
     return cells
+
+
+def possible_cells(
+    artifacts: Sequence[Path], threads: Sequence[int], engines: Sequence[str] | None, batches: Sequence[int]
+) -> list[Cell]:
+    """As `cells_for`, but there may be no cell."""
+    for name in engines or ():
+        if name not in ENGINES and name != ALL:
+            known = ", ".join([*ENGINES, ALL])
+            raise UnknownNameError(f"unknown engine {name!r}; choose from: {known}")
+    for kind, numbers in (("threads", threads), ("batches", batches)):
+        if not numbers or not all(map(is_count, numbers)):
+            raise InputError(f"{kind} is {list(numbers)!r}; expected whole numbers of at least 1")
+    wanted = engines_on(CPU) if engines is not None and ALL in engines else engines or default_engines()
+    return [
+        Cell(path, engine, count, batch)
+        for path in artifacts
+        for engine in (name for target in TARGETS for name in engines_for(path, target))
+        for count in ((1,) if ENGINES[engine].one_thread else threads)
+        for batch in batches_of(path, batches)
+        if engine in wanted
+    ]
 
 
 def paired_cells(
@@ -139,7 +146,10 @@ def paired_cells(
     found = []
     for name in files_a.keys() & files_b.keys():
         of_a, of_b = (
-            {(cell.engine, cell.threads, cell.batch): cell for cell in cells_for([path], threads, engines, batches)}
+            {
+                (cell.engine, cell.threads, cell.batch): cell
+                for cell in possible_cells([path], threads, engines, batches)
+            }
             for path in (files_a[name], files_b[name])
         )
         for key in of_a.keys() & of_b.keys():

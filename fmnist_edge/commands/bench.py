@@ -243,7 +243,7 @@ def run_on_devices(options: argparse.Namespace) -> int:
     from fmnist_edge.files import check_writable
 
     targets = bench_on.targets_of(options.on, options.ssh_config)
-    job, notes = job_of(options, options.engine or shipped())
+    job, notes = job_of(options, options.engine or shipped(), for_devices=True)
     warn(notes)
     check_writable(options.out)
     return bench_on.measure_on(targets, job, options.out)

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
 
     if not options.out.name.endswith(".tar.gz"):
         raise InputError(f"--out is {options.out}; expected a name that ends with .tar.gz")
-    job, notes = job_of(options, options.engine or shipped())
+    job, notes = job_of(options, options.engine or shipped(), for_devices=True)
     warn(notes)
     content = archive(job)
     write_atomic(options.out, content)

@@ -149,7 +149,7 @@ def run(options: argparse.Namespace) -> None:
     refuse_unused(options)
     budget = budget_of(options)
     report = Report.of(options)
-    artifacts = collect(options.artifacts)
+    artifacts = collect(options.artifacts, for_devices=options.on is not None)
     # Each model with its own data, by the project file beside it.
     groups = by_project(options, artifacts, CHECK)
     own = options.images is not None

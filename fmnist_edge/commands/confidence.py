@@ -68,11 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from fmnist_edge.artifact import collect
+    from fmnist_edge.artifact import collect_usable
 
     if not 0.5 < options.coverage < 1:
         raise InputError(f"--coverage is {options.coverage:.0%}; expected a share between 50% and 100%")
-    artifacts = collect(options.artifacts)
+    artifacts, left_out = collect_usable(options.artifacts)
+    warn(left_out)
     for artifact in artifacts:
         if artifact.contract.task != CLASSIFICATION:
             raise InputError(

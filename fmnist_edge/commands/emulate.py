@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> None:
         raise InputError("--fail-if-more needs earlier results to compare with; name their folder: --baseline DIR")
     # Read first: --out may be the same folder, whose results the run replaces.
     earlier = None if options.baseline is None else baseline.read(options.baseline)
-    artifacts = collect(options.artifacts)
+    artifacts = collect(options.artifacts, for_devices=True)
     evaluation = evaluation_for(
         options.images, None, options.limit, options.data, artifacts[0].contract, skip_bad=options.skip_bad
     )

@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
     chosen = [boards.boards()[name] for name in options.board or boards.boards()]
     if options.measured is not None and len(chosen) != 1:
         raise InputError("--measured is about one board; name it: --board pi4 --measured results.json.gz")
-    artifacts = collect(options.artifacts)
+    artifacts = collect(options.artifacts, for_devices=True)
     written = Report.of(options)
     report: JsonObject = {"schema": 1, "kind": "estimated", "measured": None}
     if options.measured is not None:

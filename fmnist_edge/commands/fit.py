@@ -89,8 +89,12 @@ def run(options: argparse.Namespace) -> None:
 
 
 def artifacts_at(paths: Sequence[str]) -> list[Artifact]:
-    """The artifacts at `paths`. A c-array folder is one artifact. Raises ArtifactError for a file that was altered."""
+    """The artifacts at `paths`. A c-array folder is one artifact. A search leaves out folders for browsers.
+
+    Raises ArtifactError for a file that was altered.
+    """
     from fmnist_edge.artifact import Artifact, collect
+    from fmnist_edge.boards.fit.measure import is_web
     from fmnist_edge.runtime.loading import check_hash, read_whole
     from fmnist_edge.runtime.manifest import Manifest, manifest_path
 
@@ -99,7 +103,8 @@ def artifacts_at(paths: Sequence[str]) -> list[Artifact]:
         if path.is_dir() and manifest_path(path).is_file():
             found.append(Artifact(path, Manifest.read(path)))
             continue
-        for artifact in collect([path]):
+        inside = collect([path])
+        for artifact in [item for item in inside if not is_web(item)] or inside:
             check_hash(artifact.path, read_whole(artifact.path), artifact.manifest.sha256)
             found.append(artifact)
     return found

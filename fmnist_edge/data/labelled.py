@@ -44,6 +44,7 @@ class LabelledImages:
             numbers.
         source: what to call the images.
         notes: one line each about what was left out.
+        files: the image file of each image; empty if they come from no image files.
     """
 
     images: np.ndarray
@@ -51,18 +52,19 @@ class LabelledImages:
     names: tuple[str, ...] | None
     source: str
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
 
     def first(self, count: int | None) -> LabelledImages:
         """The first `count` images; where classes have names, the first of each class, then the second of each, ..."""
         if self.names is None or self.labels is None:
             labels = None if self.labels is None else self.labels[:count]
-            return replace(self, images=self.images[:count], labels=labels)
+            return replace(self, images=self.images[:count], labels=labels, files=self.files[:count])
         turn = np.zeros(len(self.labels), int)  # an image is the n-th of its class
         for label in np.unique(self.labels):
-            of_class = self.labels == label
-            turn[of_class] = np.arange(of_class.sum())
+            turn[self.labels == label] = np.arange((self.labels == label).sum())
         chosen = np.lexsort((self.labels, turn))[:count]
-        return replace(self, images=self.images[chosen], labels=self.labels[chosen])
+        files = tuple(self.files[index] for index in chosen if self.files)
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen], files=files)
 
     def classes_in(self, labels: Sequence[str]) -> LabelledImages:
         """The same with `labels` as names: those of a model, in the order of its output.
@@ -219,23 +221,21 @@ def read_class_folders(path: str, form: ImageForm, skip_bad: bool, track: consol
     classes = {file: file.relative_to(root).parts[0] for file in files}
     of_folders = {name for file, name in classes.items() if file.parent != root}
     tables = [file for file in others if file.suffix.lower() == ".csv" and file.parent == root]
+    names: tuple[str, ...] | None = None
     if len(of_folders) > 1 and all(file.parent != root for file in files):
-        names: tuple[str, ...] | None = class_folders(root)
+        names = class_folders(root)
     elif len(tables) == 1:
         classes, others = read_table(tables[0], files), [file for file in others if file != tables[0]]
         names = tuple(sorted(set(classes.values())))
-    else:
-        names = None
     images, kept, notes = read_files(path, files, form, skip_bad, track)
     if others:
         notes.append(f"{path}: left out what is no PNG or JPEG: {listed(others)}")
+    found = LabelledImages(images, None, names, root.name or path, tuple(notes), tuple(kept))
     if names is None:
-        return LabelledImages(images, None, None, root.name or path, tuple(notes))
-    found = replace(LabelledImages(images, None, names, root.name or path), notes=tuple(notes))
+        return found
     if tables and all(re.fullmatch(r"\d+", name) for name in names):  # a table's numbers are indices
         return replace(found, names=None, labels=np.asarray([int(classes[file]) for file in kept]))
-    index = {name: number for number, name in enumerate(names)}
-    return replace(found, labels=np.asarray([index[classes[file]] for file in kept]))
+    return replace(found, labels=np.asarray([names.index(classes[file]) for file in kept]))
 
 
 def read_table(table: Path, files: Sequence[Path]) -> dict[Path, str]:
@@ -275,8 +275,8 @@ def read_files(
                 kept.append(file)
             except FileError as error:
                 bad.append(str(error).removeprefix(f"{path}/"))
-    stretched = Counter(str(warning.message) for warning in noticed)
-    notes = [f"{path}: {count:,} of {len(files):,} images: {message}" for message, count in stretched.items()]
+    stretched = Counter(str(warning.message) for warning in noticed).items()
+    notes = [f"{path}: {count:,} of {len(files):,} images: {message}" for message, count in stretched]
     if not bad:
         return np.stack(images), kept, notes
     some = "; ".join(bad[:NAMED]) + (f"; and {len(bad) - NAMED:,} more" if len(bad) > NAMED else "")

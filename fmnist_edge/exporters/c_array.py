@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,9 @@ class CArrayExporter(TFLiteSourcesExporter):
     title = "a c-array"
     packages = ("tensorflow-cpu", "keras", "ai-edge-litert", "flatbuffers", MICRO_ENGINE)
 
-    def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
+    def sources(
+        self, content: bytes, manifest: Manifest, image: np.ndarray, golden_files: Sequence[Path] = ()
+    ) -> Sources:
         check_takes_pixels(manifest.contract, self.title)
         name = manifest.require_model().name
         with temporary_file("model.tflite", content) as path:

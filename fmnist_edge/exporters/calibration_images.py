@@ -39,6 +39,7 @@ class Calibration:
         notes: one line each about what was left out, and about images that were stretched much.
         labels: class indices (n,), in the model's order; None if they are unknown.
         others: of a model with several inputs, the arrays of the inputs after the first.
+        files: the image file of each image; empty if they come from no image files.
     """
 
     images: np.ndarray
@@ -47,6 +48,7 @@ class Calibration:
     notes: tuple[str, ...] = ()
     labels: np.ndarray | None = None
     others: tuple[np.ndarray, ...] = ()
+    files: tuple[Path, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -55,6 +57,16 @@ class Calibration:
         for array in self.others:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+    def files_of(self, images: np.ndarray) -> list[Path]:
+        """The files of those `images` that are among the calibration images, in the order of `images`."""
+        if not self.files:
+            return []
+        wanted = [hashlib.sha256(image.tobytes()).digest() for image in images]
+        found: dict[bytes, Path] = {}
+        for image, file in zip(self.images, self.files, strict=True):
+            found.setdefault(hashlib.sha256(image.tobytes()).digest(), file)
+        return [found[digest] for digest in wanted if digest in found]
 
     def prepared(self, contract: Contract) -> Samples:
         """The model's inputs, as the contract preprocesses the images."""
@@ -159,12 +171,13 @@ def from_labelled(found: LabelledImages, contract: Contract) -> Calibration:
     """
     found = found.first(None)
     if found.labels is None or not contract.labels:
-        return Calibration(found.images, found.source, notes=found.notes)
+        return Calibration(found.images, found.source, notes=found.notes, files=found.files)
     try:
         found = found.classes_in(contract.labels)
     except InputError as error:
-        return Calibration(found.images, found.source, notes=(*found.notes, f"classes are not used: {error}"))
-    return Calibration(found.images, found.source, None, found.notes, found.labels)
+        notes = (*found.notes, f"classes are not used: {error}")
+        return Calibration(found.images, found.source, notes=notes, files=found.files)
+    return Calibration(found.images, found.source, None, found.notes, found.labels, files=found.files)
 
 
 def several_inputs(given: object, contract: Contract) -> Calibration:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -122,12 +123,15 @@ class Exporter(ABC):
         """
         return None
 
-    def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
+    def sources(
+        self, content: bytes, manifest: Manifest, image: np.ndarray, golden_files: Sequence[Path] = ()
+    ) -> Sources:
         """Generate source files that embed `content`, for a format that `contains` another.
 
         Args:
             manifest: of the export, without the sections that this method adds.
             image: uint8 or float32, one example image that fits the contract.
+            golden_files: the image files that golden vectors' images were read from.
 
         Raises ExportError when the file cannot run from sources.
         """

@@ -114,6 +114,7 @@ def export(
         content = load(format.tool_metadata)(content, contract)
     inputs, outputs = describe_file(content, inside.name)
     golden: Golden | TensorGolden
+    golden_files: list[Path] = []
     if contract.task == TENSOR:
         samples = golden_inputs_for(contract, images_given.prepared(contract) if images_given else None)
         with temporary_file(f"model.{inside.name}", content) as file:
@@ -131,6 +132,8 @@ def export(
             check_strict(checkpoint.name, doubts)
         findings = replace(findings, warnings=(*findings.warnings, *doubts))
         image = images[0]
+        if images_given is not None and format.contains is not None:
+            golden_files = images_given.files_of(images)
     path = out / precision.filename
     sections = {
         "format": precision.format,
@@ -161,7 +164,7 @@ def export(
     manifest = Manifest.of(path.name, sections)
     if format.contains is None:
         return Artifact.write(path, content, manifest)
-    sources = exporter.sources(content, manifest, image)
+    sources = exporter.sources(content, manifest, image, golden_files)
     facts = {"size_bytes": len(content), **sources.facts}
     return Artifact.write_folder(
         path, sources.files, manifest.with_sections(facts), carries_manifest=sources.carries_manifest

@@ -82,8 +82,12 @@ def refuse_more_than_one(options: Any) -> None:
             )
 
 
-def job_of(options: Any, engines: Sequence[str], plan_name: str = "quick") -> tuple[Job, tuple[str, ...]]:
+def job_of(
+    options: Any, engines: Sequence[str], plan_name: str = "quick", *, for_devices: bool = False
+) -> tuple[Job, tuple[str, ...]]:
     """What the options ask for, on `engines`, and notes about the images; `plan_name` where they name no plan.
+
+    `for_devices`: see `artifact.collect`.
 
     Raises ArtifactError for files that are no artifacts, and what reading the plan, the report and the images raises.
     """
@@ -91,7 +95,7 @@ def job_of(options: Any, engines: Sequence[str], plan_name: str = "quick") -> tu
     from fmnist_edge.benchmark import cells, plan
     from fmnist_edge.benchmark.job import Job
 
-    found = collect(options.artifacts or [EXPORTED])
+    found = collect(options.artifacts or [EXPORTED], for_devices=for_devices)
     artifacts = tuple(artifact.path for artifact in found)
     chosen = plan.find(options.plan or plan_name)
     if options.threads:

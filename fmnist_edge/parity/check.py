@@ -21,6 +21,7 @@ from fmnist_edge.parity import Gate, ParityReport, compare, gate_for
 from fmnist_edge.parity.check_tensors import check_tensor_artifact, keras_outputs
 from fmnist_edge.parity.elsewhere import Elsewhere, ElsewhereReport, compare_machines
 from fmnist_edge.parity.evaluation import Evaluation
+from fmnist_edge.parity.image_files import FilesReport, compare_files
 from fmnist_edge.parity.label_order import label_order
 from fmnist_edge.parity.labels import check_labels, compare_labels, health_of_labels
 from fmnist_edge.parity.outside import outside_images
@@ -64,6 +65,7 @@ class CheckedArtifact:
     reference: Reference | None = None
     reliability: Reliability | None = None
     elsewhere: ElsewhereReport | None = None
+    files: FilesReport | None = None
 
     @property
     def unproven(self) -> str | None:
@@ -100,6 +102,7 @@ class CheckedArtifact:
             "reference": None if self.reference is None else self.reference.as_dict(),
             "confidence": None if self.reliability is None else self.reliability.as_dict(),
             "elsewhere": None if self.elsewhere is None else self.elsewhere.as_dict(),
+            **({} if self.files is None else {"image_files": self.files.as_dict()}),
         }
 
 
@@ -159,8 +162,9 @@ def check(
                 machines = compare_machines(scores, there, elsewhere.where, artifact.manifest.kind, artifact.contract)
                 scores, engine = there.scores, there.engine
             worth = reliability_of(artifact, classifier, scores, evaluation)
+            files = compare_files(artifact, classifier, evaluation.files)
         report = compared(artifact, references[key].scores, scores, gate, evaluation)
-        yield CheckedArtifact(artifact, engine, report, references[key], reliability=worth, elsewhere=machines)
+        yield CheckedArtifact(artifact, engine, report, references[key], worth, machines, files)
 
 
 def compared(

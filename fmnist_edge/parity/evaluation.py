@@ -30,6 +30,7 @@ class Evaluation:
         published: whether the zoo's published accuracies refer to these images.
         notes: one line each about what was left out.
         arrays: for a tensor model: name of an input -> uint8 or float (n, *shape); `images` is the first of them.
+        files: the image file of each image; empty if they come from no image files.
     """
 
     images: np.ndarray
@@ -38,6 +39,7 @@ class Evaluation:
     published: bool
     notes: tuple[str, ...] = ()
     arrays: Mapping[str, np.ndarray] | None = None
+    files: tuple[Path, ...] = ()
 
 
 def evaluation_of(
@@ -110,4 +112,4 @@ def evaluation_for(
         track=track,
     )
     found = found.classes_in(contract.labels).first(limit)
-    return Evaluation(found.images, found.labels, found.source, published=False, notes=found.notes)
+    return Evaluation(found.images, found.labels, found.source, published=False, notes=found.notes, files=found.files)

@@ -189,6 +189,7 @@ ENGINES: Catalog[EngineRecord] = Catalog(
             install="apt-get install nodejs",
             suffixes=(".web",),
             folders=True,
+            programs=("node", "nodejs"),
         ),
         EngineRecord("keras-predict", "fmnist_edge.runtime.engines.keras:KerasPredictEngine", **KERAS),
         EngineRecord("keras-call", "fmnist_edge.runtime.engines.keras:KerasCallEngine", **KERAS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ class EngineRecord:
         own_environment: whether it needs packages that conflict with other engines.
         folders: whether its artifacts are folders, see `runtime.folder`.
         one_thread: whether it has one thread, whatever it is asked for; `bench` then measures it once.
+        programs: for an engine that is a program, its names, one of which must be on the PATH.
     """
 
     name: str
@@ -59,6 +61,11 @@ class EngineRecord:
     folders: bool = False
     one_thread: bool = False
     several: bool = False  # whether it runs models with several inputs or outputs
+    programs: tuple[str, ...] = ()
+
+    def program_is_here(self) -> bool:
+        """Whether the PATH has one of `programs`; an engine that is no program needs none."""
+        return not self.programs or any(map(shutil.which, self.programs))
 
     def load(self, path: str | Path, threads: int | None = None) -> Engine:
         """Load the model file at `path`; `threads=None` leaves the engine's default.

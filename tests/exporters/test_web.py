@@ -4,15 +4,13 @@ import ctypes
 import hashlib
 import json
 import re
-import shutil
 import subprocess
 
 import numpy as np
 import pytest
-from PIL import Image
 from support.c_compiler import c_compiler, needs_c_compiler
 from support.installed import needs
-from support.web_models import SHIPPED, needs_node, needs_wasm_compiler, node, tflite_of, web_folder
+from support.web_models import SHIPPED, needs_node, needs_wasm_compiler, node, photo_test, raw, tflite_of, web_folder
 
 from fmnist_edge.artifact import Artifact
 from fmnist_edge.errors import ExportError, UnavailableError
@@ -31,26 +29,9 @@ PIXELS = np.random.default_rng(4).integers(0, 256, (6, 28, 28), np.uint8)
 SOME = "compact_cnn"
 
 
-@pytest.fixture(scope="module")
-def compact(tmp_path_factory):
-    return web_folder(SOME, tmp_path_factory.mktemp("web"))
-
-
-@pytest.fixture
-def altered(compact, tmp_path):
-    """A copy of the folder that a test may alter."""
-    return shutil.copytree(compact.path, tmp_path / "int8_only.web")
-
-
 def python_scores(model, images):
     with Classifier(ENGINES["numpy"].load(tflite_of(model)), Manifest.read(tflite_of(model)).contract) as classifier:
         return classifier.scores(images)
-
-
-def raw(path):
-    """A PNG's pixels, as a browser gives them: RGBA."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGBA"))
 
 
 EACH_IMAGE = """
@@ -60,34 +41,18 @@ for (let at = 0; at < input.length; at += 784)
   scores.push(await classify.scores({ data: input.subarray(at, at + 784), width: 28, height: 28 }));
 return scores;
 """
-PHOTO_TEST = """
-const classify = await load({ simd: args[0] === "simd" });
-const sizes = JSON.parse(args[1]);
-let at = 0;
-return classify.photoTest(() => {
-  const [width, height] = sizes.shift();
-  const data = input.subarray(at, (at += 4 * width * height));
-  return { data, width, height };
-});
-"""
-
-
-def photo_test(artifact, build):
-    photos = [raw(artifact.path / entry["file"]) for entry in artifact.manifest.document["photos"]["images"]]
-    sizes = json.dumps([(photo.shape[1], photo.shape[0]) for photo in photos])
-    return node(artifact.path, PHOTO_TEST, build, sizes, stdin=b"".join(photo.tobytes() for photo in photos))
 
 
 class TestBits:
     @pytest.mark.parametrize("build", ["simd", "plain"])
-    def test_scores_are_pythons(self, compact, build):
-        found = np.asarray(node(compact.path, EACH_IMAGE, build, stdin=PIXELS.tobytes()), np.float32)
+    def test_scores_are_pythons(self, compact_web, build):
+        found = np.asarray(node(compact_web.path, EACH_IMAGE, build, stdin=PIXELS.tobytes()), np.float32)
         assert np.array_equal(found, python_scores(SOME, PIXELS))
         assert len(np.unique(found)) > 20
 
     @pytest.mark.parametrize("build", ["simd", "plain"])
-    def test_golden_photos(self, compact, build):
-        result = photo_test(compact, build)
+    def test_golden_photos(self, compact_web, build):
+        result = photo_test(compact_web, build)
         assert result["passed"] and len(result["photos"]) == 5
         assert {item["max_abs_delta"] for item in result["photos"]} == {0}
 
@@ -103,9 +68,9 @@ class TestBits:
         assert node(made.path, "return (await load()).selfTest();")["passed"]
 
     @needs_c_compiler()
-    def test_golden_photos_in_c(self, compact, tmp_path):
+    def test_golden_photos_in_c(self, compact_web, tmp_path):
         """The C form gives the same pixels and scores from the same decoded photos."""
-        model = c_model(tflite_of(SOME).read_bytes(), "net", compact.contract, PIXELS[:1, ..., None])
+        model = c_model(tflite_of(SOME).read_bytes(), "net", compact_web.contract, PIXELS[:1, ..., None])
         for name, text in model.files().items():
             (tmp_path / name).write_text(text)
         sources = ["net.c", "net_image.c", "net_weights.c"]
@@ -113,8 +78,8 @@ class TestBits:
         subprocess.run(command, cwd=tmp_path, check=True)
         net = ctypes.CDLL(str(tmp_path / "net.so"))
         pixels, scores = (ctypes.c_uint8 * 784)(), (ctypes.c_float * 10)()
-        for entry in compact.manifest.document["photos"]["images"]:
-            photo = raw(compact.path / entry["file"])
+        for entry in compact_web.manifest.document["photos"]["images"]:
+            photo = raw(compact_web.path / entry["file"])
             height, width = photo.shape[:2]
             workspace = ctypes.create_string_buffer(net.net_image_bytes(width, height))
             assert net.net_image(photo.tobytes(), width, height, 4, -1, pixels, workspace) == 0
@@ -124,51 +89,51 @@ class TestBits:
             assert sha256(bytes(pixels)) == entry["pixels_sha256"]
             assert list(scores) == entry["scores"]
 
-    def test_golden_vectors_have_the_golden_tolerance(self, compact):
-        result = node(compact.path, "return (await load()).selfTest();")
-        golden = compact.manifest.golden_vectors()
+    def test_golden_vectors_have_the_golden_tolerance(self, compact_web):
+        result = node(compact_web.path, "return (await load()).selfTest();")
+        golden = compact_web.manifest.golden_vectors()
         assert result["passed"] and len(result["vectors"]) == len(golden.images)
         expected = np.abs(python_scores(SOME, golden.images) - golden.scores).max(axis=1)
         assert [item["max_abs_delta"] for item in result["vectors"]] == expected.tolist()
 
-    def test_a_wrong_golden_score_is_noticed(self, altered):
-        manifest = json.loads((altered / MANIFEST).read_text())
+    def test_a_wrong_golden_score_is_noticed(self, altered_web):
+        manifest = json.loads((altered_web / MANIFEST).read_text())
         manifest["photos"]["images"][2]["scores"][3] += 0.1
         manifest["photos"]["images"][4]["pixels_sha256"] = "0" * 64
-        (altered / MANIFEST).write_text(json.dumps(manifest))
-        result = photo_test(Artifact(altered, Manifest.from_dict(manifest)), "simd")
+        (altered_web / MANIFEST).write_text(json.dumps(manifest))
+        result = photo_test(Artifact(altered_web, Manifest.from_dict(manifest)), "simd")
         assert [item["passed"] for item in result["photos"]] == [True, True, False, True, False]
         assert [item["same_pixels"] for item in result["photos"]] == [True, True, True, True, False]
 
 
 class TestModule:
-    def test_imports_nothing_and_grows_its_own_memory(self, compact):
+    def test_imports_nothing_and_grows_its_own_memory(self, compact_web):
         script = """
         const bytes = readFileSync(args[0]);
         const module = new WebAssembly.Module(bytes);
         return [WebAssembly.Module.imports(module), WebAssembly.Module.exports(module).map((item) => item.name)];
         """
         for name in compiler.BUILDS:
-            imports, exports = node(compact.path, script, compact.path / name)
+            imports, exports = node(compact_web.path, script, compact_web.path / name)
             assert imports == [] and {"memory", "classify", "run", "image_rows"} <= set(exports)
 
-    def test_only_one_build_has_simd(self, compact):
+    def test_only_one_build_has_simd(self, compact_web):
         """By the features that Node can be denied."""
         script = "WebAssembly.compile(require('fs').readFileSync(process.argv[1])).then(() => console.log('ok'))"
         for name in compiler.BUILDS:
-            path = compact.path / name
+            path = compact_web.path / name
             command = ["node", "--no-experimental-wasm-simd", "-e", script, str(path)]
             ended = subprocess.run(command, capture_output=True, text=True, check=False)
             assert ended.returncode in (0, 9)  # a Node without the option says so
-        assert b"\xfd" in (compact.path / "model.simd.wasm").read_bytes()
+        assert b"\xfd" in (compact_web.path / "model.simd.wasm").read_bytes()
 
-    def test_reproducible_byte_for_byte(self, compact, tmp_path):
+    def test_reproducible_byte_for_byte(self, compact_web, tmp_path):
         again = web_folder(SOME, tmp_path)
-        assert again.manifest.sha256 == compact.manifest.sha256
-        assert manifest_path(again.path).read_bytes() == manifest_path(compact.path).read_bytes()
+        assert again.manifest.sha256 == compact_web.manifest.sha256
+        assert manifest_path(again.path).read_bytes() == manifest_path(compact_web.path).read_bytes()
 
-    def test_small(self, compact):
-        assert max((compact.path / name).stat().st_size for name in compiler.BUILDS) < 40_000
+    def test_small(self, compact_web):
+        assert max((compact_web.path / name).stat().st_size for name in compiler.BUILDS) < 40_000
         assert sum(len(text) for text in page_files().values()) < 64_000
 
     @needs("ziglang")
@@ -204,10 +169,10 @@ class TestModule:
 
 
 class TestFolder:
-    def test_it_carries_its_manifest_which_is_no_part_of_its_hash(self, compact):
-        assert (compact.path / MANIFEST).read_bytes() == manifest_path(compact.path).read_bytes()
-        assert hashlib.sha256(read_folder(compact.path)).hexdigest() == compact.manifest.sha256
-        assert set(compact.manifest.files) == {path.name for path in compact.path.iterdir()} - {MANIFEST}
+    def test_it_carries_its_manifest_which_is_no_part_of_its_hash(self, compact_web):
+        assert (compact_web.path / MANIFEST).read_bytes() == manifest_path(compact_web.path).read_bytes()
+        assert hashlib.sha256(read_folder(compact_web.path)).hexdigest() == compact_web.manifest.sha256
+        assert set(compact_web.manifest.files) == {path.name for path in compact_web.path.iterdir()} - {MANIFEST}
 
     def test_what_is_recorded_later_reaches_the_copy(self, tmp_path):
         made = web_folder(SOME, tmp_path)
@@ -258,38 +223,38 @@ class TestAnswers:
         with Classifier(engine, contract, confidence=confidence, abstain=abstain) as classifier:
             return classifier.classify(images)
 
-    def test_classification(self, compact):
-        images = compact.manifest.golden_vectors().images[..., 0]
-        found = node(compact.path, ANSWERS, "{}", stdin=images.tobytes())
-        confidence = compact.manifest.confidence
+    def test_classification(self, compact_web):
+        images = compact_web.manifest.golden_vectors().images[..., 0]
+        found = node(compact_web.path, ANSWERS, "{}", stdin=images.tobytes())
+        confidence = compact_web.manifest.confidence
         assert confidence is not None
-        for one, other in zip(found, self.python_answers(compact.contract, images, confidence), strict=True):
+        for one, other in zip(found, self.python_answers(compact_web.contract, images, confidence), strict=True):
             same_answer(one, other)
 
     @pytest.mark.filterwarnings("ignore::fmnist_edge.runtime.polarity.PolarityWarning")
     @pytest.mark.parametrize("abstain", [True, False])
-    def test_confidence_and_abstention(self, compact, abstain):
-        images = np.concatenate([PIXELS, compact.manifest.golden_vectors().images[..., 0]])
+    def test_confidence_and_abstention(self, compact_web, abstain):
+        images = np.concatenate([PIXELS, compact_web.manifest.golden_vectors().images[..., 0]])
         options = json.dumps({"abstain": abstain})
-        found = node(compact.path, ANSWERS, options, stdin=images.tobytes())
-        expected = self.python_answers(compact.contract, images, compact.manifest.confidence, abstain)
+        found = node(compact_web.path, ANSWERS, options, stdin=images.tobytes())
+        expected = self.python_answers(compact_web.contract, images, compact_web.manifest.confidence, abstain)
         for one, other in zip(found, expected, strict=True):
             same_answer(one, other)
         assert any(answer["label"] is None for answer in found) is abstain
 
-    def test_abstention_without_a_confidence(self, altered):
-        with_manifest(altered, lambda document: document.pop("confidence"))
-        message = node(altered, "return errorOf(() => load({ abstain: true }));")
+    def test_abstention_without_a_confidence(self, altered_web):
+        with_manifest(altered_web, lambda document: document.pop("confidence"))
+        message = node(altered_web, "return errorOf(() => load({ abstain: true }));")
         assert message.startswith("InputError: abstain: true needs a confidence")
 
-    def test_multilabel(self, altered):
+    def test_multilabel(self, altered_web):
         def change(document):
             document["contract"].update(TASKS["multilabel"])
             document.pop("confidence")
 
-        contract = Contract.from_dict(with_manifest(altered, change)["contract"])
+        contract = Contract.from_dict(with_manifest(altered_web, change)["contract"])
         images = Manifest.read(tflite_of(SOME)).golden_vectors().images[..., 0]
-        found = node(altered, ANSWERS, "{}", stdin=images.tobytes())
+        found = node(altered_web, ANSWERS, "{}", stdin=images.tobytes())
         expected = self.python_answers(contract, images)
         for one, other in zip(found, expected, strict=True):
             same_answer(one, other)
@@ -317,32 +282,32 @@ class TestAnswers:
         assert np.allclose([item[0] for item in found], rows, rtol=0, atol=1e-7)
         assert [item[1] for item in found] == decide(rows, contract).tolist() == [0, 0, 0, 1, 1]
 
-    def test_a_tensor_model_is_refused_by_name(self, altered):
-        with_manifest(altered, lambda document: document["contract"].update(TASKS["tensor"]))
-        assert "task is tensor" in node(altered, "return errorOf(() => load());")
+    def test_a_tensor_model_is_refused_by_name(self, altered_web):
+        with_manifest(altered_web, lambda document: document["contract"].update(TASKS["tensor"]))
+        assert "task is tensor" in node(altered_web, "return errorOf(() => load());")
 
-    def test_polarity(self, compact):
-        light = (255 - compact.manifest.golden_vectors().images[3, ..., 0]).tobytes()
+    def test_polarity(self, compact_web):
+        light = (255 - compact_web.manifest.golden_vectors().images[3, ..., 0]).tobytes()
         body = """
         const classify = await load();
         const image = { data: input, width: 28, height: 28 };
         return Promise.all(["never", "auto", "always"].map((invert) => classify(image, { invert })));
         """
-        never, auto, always = node(compact.path, body, stdin=light)
+        never, auto, always = node(compact_web.path, body, stdin=light)
         assert never["looks_inverted"] and not auto["looks_inverted"]
         assert bytes(never["pixels"]) == light and auto["pixels"] == always["pixels"] != never["pixels"]
 
-    def test_calls_at_the_same_time_do_not_mix(self, compact):
+    def test_calls_at_the_same_time_do_not_mix(self, compact_web):
         body = """
         const classify = await load();
         const pixels = [0, 1, 2, 3, 4, 5].map((i) => input.subarray(784 * i, 784 * (i + 1)));
         return Promise.all(pixels.map((data) => classify.scores({ data, width: 28, height: 28 })));
         """
-        found = np.asarray(node(compact.path, body, stdin=PIXELS.tobytes()), np.float32)
+        found = np.asarray(node(compact_web.path, body, stdin=PIXELS.tobytes()), np.float32)
         assert np.array_equal(found, python_scores(SOME, PIXELS))
 
     @pytest.mark.parametrize("kind", ["Float32Array", "Float64Array"])
-    def test_floats_are_rounded_as_in_python(self, compact, kind):
+    def test_floats_are_rounded_as_in_python(self, compact_web, kind):
         dtype = np.float32 if kind == "Float32Array" else np.float64
         image = np.linspace(0, 1, 784).astype(dtype).reshape(28, 28)
         image[:16, :16] = ((np.arange(256).reshape(16, 16) + 0.5) / 255).clip(0, 1)  # in the middle of two levels
@@ -350,11 +315,11 @@ class TestAnswers:
         const data = new {kind}(input.buffer, input.byteOffset, 784);
         return (await (await load())({{ data, width: 28, height: 28 }})).pixels;
         """
-        found = node(compact.path, body, stdin=image.tobytes())
-        with Classifier(ENGINES["numpy"].load(tflite_of(SOME)), compact.contract) as classifier:
+        found = node(compact_web.path, body, stdin=image.tobytes())
+        with Classifier(ENGINES["numpy"].load(tflite_of(SOME)), compact_web.contract) as classifier:
             assert bytes(found) == classifier.fit_image(image).tobytes()
 
-    def test_orders_and_grounds(self, compact):
+    def test_orders_and_grounds(self, compact_web):
         photo = np.random.default_rng(5).integers(0, 256, (40, 31, 4), np.uint8)
         body = """
         const classify = await load();
@@ -365,8 +330,8 @@ class TestAnswers:
         const other = await classify({ data: bgra, ...size }, { ground: [10, 20, 30], order: "BGR" });
         return [one.pixels, other.pixels, await errorOf(() => classify({ data: input, ...size }))];
         """
-        one, other, refused = node(compact.path, body, stdin=photo.tobytes())
-        with Classifier(ENGINES["numpy"].load(tflite_of(SOME)), compact.contract) as classifier:
+        one, other, refused = node(compact_web.path, body, stdin=photo.tobytes())
+        with Classifier(ENGINES["numpy"].load(tflite_of(SOME)), compact_web.contract) as classifier:
             assert bytes(one) == bytes(other) == classifier.fit_image(photo, ground=(10, 20, 30)).tobytes()
         assert refused.startswith("InputError: the image has transparent pixels; say what lies behind them")
 
@@ -388,7 +353,7 @@ IMAGES = {
 
 
 class TestBadInput:
-    def test_images_and_options(self, compact):
+    def test_images_and_options(self, compact_web):
         calls = ", ".join(f"() => classify({image})" for image in IMAGES)
         body = f"""
         const classify = await load();
@@ -397,7 +362,7 @@ class TestBadInput:
         const again = await classify({{ data: new Uint8Array(784), width: 28, height: 28 }});
         return [found, again.index];
         """
-        found, index = node(compact.path, body)
+        found, index = node(compact_web.path, body)
         assert isinstance(index, int)
         for message, expected in zip(found, IMAGES.values(), strict=True):
             assert message.startswith("InputError: ") and expected in message, message
@@ -410,30 +375,32 @@ class TestBadInput:
         ("manifest.json", lambda _: b'{"schema": 1}', "contract is not one of images"),
         ("weights.bin", None, "weights.bin: cannot be read"),
     ])  # fmt: skip
-    def test_files(self, altered, name, change, message):
-        path = altered / name
+    def test_files(self, altered_web, name, change, message):
+        path = altered_web / name
         if change is None:
             path.unlink()
         else:
             path.write_bytes(change(path.read_bytes()))
-        found = node(altered, "return errorOf(() => load());")
+        found = node(altered_web, "return errorOf(() => load());")
         assert re.match(f"ArtifactError: .*{message}", found), found
 
-    def test_a_module_that_is_none_though_its_hash_fits(self, altered):
+    def test_a_module_that_is_none_though_its_hash_fits(self, altered_web):
         content = b"\0asm\1\0\0\0junk"
-        (altered / "model.simd.wasm").write_bytes(content)
-        with_manifest(altered, lambda document: document["files"].update({"model.simd.wasm": sha256(content)}))
-        assert node(altered, "return errorOf(() => load());").startswith("ArtifactError: model.simd.wasm: WebAssembly")
+        (altered_web / "model.simd.wasm").write_bytes(content)
+        with_manifest(altered_web, lambda document: document["files"].update({"model.simd.wasm": sha256(content)}))
+        assert node(altered_web, "return errorOf(() => load());").startswith(
+            "ArtifactError: model.simd.wasm: WebAssembly"
+        )
 
-    def test_a_url_that_is_none(self, compact):
-        assert "InputError: url is" in node(compact.path, 'return errorOf(() => Classifier.load("no url"));')
+    def test_a_url_that_is_none(self, compact_web):
+        assert "InputError: url is" in node(compact_web.path, 'return errorOf(() => Classifier.load("no url"));')
 
-    def test_sha256_without_subtle_crypto(self, compact):
+    def test_sha256_without_subtle_crypto(self, compact_web):
         body = """
         Object.defineProperty(globalThis, "crypto", { value: {} });
         return (await load()).file;
         """
-        assert node(compact.path, body) == "model.simd.wasm"
+        assert node(compact_web.path, body) == "model.simd.wasm"
 
     @pytest.mark.parametrize(("change", "message"), [
         ({"input_shape": [28, 14, 2]}, "web takes greyscale and RGB images"),
@@ -474,6 +441,6 @@ def test_a_model_of_every_op(tmp_path):
         engine.close()
 
 
-def test_the_hash_is_that_of_the_files(compact):
-    files = {path.name: path.read_bytes() for path in compact.path.iterdir() if path.name != MANIFEST}
-    assert sha256_of_files(files) == compact.manifest.sha256
+def test_the_hash_is_that_of_the_files(compact_web):
+    files = {path.name: path.read_bytes() for path in compact_web.path.iterdir() if path.name != MANIFEST}
+    assert sha256_of_files(files) == compact_web.manifest.sha256

@@ -16,6 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from support.browser import browser, needs_browser, served
 from support.web_models import SHIPPED, needs_wasm_compiler, tflite_of, web_folder
+from support.web_page import PROVEN, opened, text
 
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.runtime import Classifier
@@ -30,7 +31,6 @@ SOME = "compact_cnn"
 AXE = "axe-core@4.11.0"
 SHOWN = "!document.getElementById('result').hidden"
 TOLD = "!document.getElementById('message').hidden"
-PROVEN = "document.getElementById('proof').matches('.good, .bad')"
 # A worker as the page's own. `raw` is base64 of images of 28 x 28 grey pixels.
 SCORES = """(async () => {
   const worker = new Worker("worker.js", { type: "module" });
@@ -56,27 +56,6 @@ SCORES = """(async () => {
 def chromium(tmp_path_factory):
     with browser(tmp_path_factory.mktemp("profile")) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def compact(tmp_path_factory):
-    return web_folder(SOME, tmp_path_factory.mktemp("web"))
-
-
-@pytest.fixture
-def altered(compact, tmp_path):
-    return shutil.copytree(compact.path, tmp_path / "int8_only.web")
-
-
-def opened(chromium, url, **form):
-    page = chromium.page(**form)
-    page.open(url)
-    page.wait(PROVEN)
-    return page
-
-
-def text(page, name):
-    return page.run(f"document.getElementById('{name}').textContent")
 
 
 def python_classifier(model):
@@ -112,7 +91,7 @@ class TestBits:
             assert np.array_equal(page_scores(page, images), classifier.scores(images))
 
     @pytest.mark.parametrize("mode", ["L", "RGB", "P", "LA-opaque", "RGB-gamma", "RGB-jpeg"])
-    def test_image_files(self, chromium, compact, tmp_path, mode):
+    def test_image_files(self, chromium, compact_web, tmp_path, mode):
         """A file of each kind that is no photo of the export, decoded by the browser."""
         levels = np.random.default_rng(3).integers(0, 256, (61, 47, 3), np.uint8)
         picture = Image.fromarray(levels).convert(mode.partition("-")[0])
@@ -121,7 +100,7 @@ class TestBits:
         if mode.endswith("gamma"):  # which Pillow leaves to the caller, and browsers apply unless they are told not to
             chunks.add(b"gAMA", (100_000).to_bytes(4, "big"))
         picture.save(path, "JPEG" if mode.endswith("jpeg") else "PNG", pnginfo=chunks)
-        with served(compact.path) as url, python_classifier(SOME) as classifier:
+        with served(compact_web.path) as url, python_classifier(SOME) as classifier:
             page = opened(chromium, url)
             page.choose_file("#file", path)
             page.wait(SHOWN)
@@ -131,15 +110,15 @@ class TestBits:
           const canvas = document.getElementById("seen");
           return [...canvas.getContext("2d").getImageData(0, 0, 28, 28).data].filter((_, i) => i % 4 === 0);
         })()""")
-        pixels = read_image(path, *compact.contract.image_form)[None]
-        assert bytes(seen) == Polarity(compact.contract).apply(pixels, "auto", 1).tobytes()
+        pixels = read_image(path, *compact_web.contract.image_form)[None]
+        assert bytes(seen) == Polarity(compact_web.contract).apply(pixels, "auto", 1).tobytes()
 
 
 class TestPage:
     @pytest.mark.parametrize("dark", [False, True])
     @pytest.mark.parametrize("width", [390, 1440])
-    def test_what_it_shows(self, chromium, compact, width, dark):
-        with served(compact.path) as url:
+    def test_what_it_shows(self, chromium, compact_web, width, dark):
+        with served(compact_web.path) as url:
             page = opened(chromium, url, width=width, dark=dark)
             page.run("document.querySelectorAll('#examples button')[2].click()")
             page.wait(SHOWN)
@@ -153,20 +132,20 @@ class TestPage:
             if pictures:
                 page.picture(Path(pictures) / f"web-{width}-{'dark' if dark else 'light'}.png")
 
-    def test_the_answer_and_its_bars(self, chromium, compact):
-        photo = compact.manifest.document["photos"]["images"][1]
-        with served(compact.path) as url, python_classifier(SOME) as classifier:
+    def test_the_answer_and_its_bars(self, chromium, compact_web):
+        photo = compact_web.manifest.document["photos"]["images"][1]
+        with served(compact_web.path) as url, python_classifier(SOME) as classifier:
             page = opened(chromium, url)
             page.run("document.querySelectorAll('#examples button')[1].click()")
             page.wait(SHOWN)
-            expected = classifier.from_file(compact.path / photo["file"], invert="auto")
+            expected = classifier.from_file(compact_web.path / photo["file"], invert="auto")
             rows = page.run("[...document.querySelectorAll('#bars tr')].map((row) => row.innerText)")
-        labels = compact.contract.labels
+        labels = compact_web.contract.labels
         assert text(page, "label") == expected.label
         assert [row.partition("\t")[0].strip() for row in rows] == [labels[index] for index in expected.top_k(5)]
 
-    def test_the_polarity_can_be_chosen(self, chromium, compact):
-        with served(compact.path) as url:
+    def test_the_polarity_can_be_chosen(self, chromium, compact_web):
+        with served(compact_web.path) as url:
             page = opened(chromium, url)
             page.run("document.querySelectorAll('#examples button')[4].click()")
             page.wait(SHOWN)
@@ -178,8 +157,8 @@ class TestPage:
             })()""")
             page.wait("document.getElementById('seen-text').textContent.includes('looks inverted')")
 
-    def test_paste_and_drop(self, chromium, compact):
-        with served(compact.path) as url:
+    def test_paste_and_drop(self, chromium, compact_web):
+        with served(compact_web.path) as url:
             page = opened(chromium, url)
             for event in ("paste", "drop"):
                 kind, key = {"paste": ("ClipboardEvent", "clipboardData"), "drop": ("DragEvent", "dataTransfer")}[event]
@@ -195,8 +174,8 @@ class TestPage:
             page.wait(TOLD)
             assert text(page, "message") == "There is no image in the clipboard."
 
-    def test_camera(self, chromium, compact):
-        with served(compact.path) as url:
+    def test_camera(self, chromium, compact_web):
+        with served(compact_web.path) as url:
             page = opened(chromium, url)
             page.run("document.getElementById('camera').click()")
             page.wait("!document.getElementById('live').hidden && document.getElementById('video').videoWidth > 0")
@@ -205,8 +184,8 @@ class TestPage:
             assert page.run("document.getElementById('live').hidden && document.activeElement.id === 'camera'")
             assert page.errors == []
 
-    def test_nothing_else_is_loaded_and_nothing_inline_runs(self, chromium, compact):
-        with served(compact.path) as url:
+    def test_nothing_else_is_loaded_and_nothing_inline_runs(self, chromium, compact_web):
+        with served(compact_web.path) as url:
             page = opened(chromium, url)
             page.run("document.querySelectorAll('#examples button')[0].click()")
             page.wait(SHOWN)
@@ -217,12 +196,12 @@ class TestPage:
               document.body.append(script);
             })()""")
             assert page.run("document.title") == SOME
-            with served(compact.path) as other:
+            with served(compact_web.path) as other:
                 outside = f"fetch('{other}', {{ mode: 'no-cors' }}).then(() => 'loaded', (error) => error.name)"
                 assert page.run(outside) == "TypeError"
 
-    def test_it_works_offline_once_loaded(self, chromium, compact):
-        with served(compact.path) as url:
+    def test_it_works_offline_once_loaded(self, chromium, compact_web):
+        with served(compact_web.path) as url:
             page = opened(chromium, url)
             page.run("navigator.serviceWorker.ready.then(() => true)")
             page.wait("navigator.serviceWorker.controller !== null")
@@ -235,7 +214,7 @@ class TestPage:
 
     @pytest.mark.network
     @pytest.mark.parametrize("dark", [False, True])
-    def test_accessibility(self, chromium, compact, tmp_path_factory, dark):
+    def test_accessibility(self, chromium, compact_web, tmp_path_factory, dark):
         """axe-core, which it fetches from npm."""
         folder = tmp_path_factory.getbasetemp() / "axe"
         if not (folder / "package/axe.min.js").is_file():
@@ -246,7 +225,7 @@ class TestPage:
             if packed.returncode:
                 pytest.skip("npm cannot fetch axe-core here")
             subprocess.run(["tar", "xzf", *map(str, folder.glob("axe-core-*.tgz"))], cwd=folder, check=True)
-        with served(compact.path) as url:
+        with served(compact_web.path) as url:
             page = opened(chromium, url, width=390, dark=dark)
             page.run("document.querySelectorAll('#examples button')[1].click()")
             page.wait(SHOWN)
@@ -255,8 +234,8 @@ class TestPage:
             result = page.run("axe.run().then(({ violations, passes }) => ({ violations, passes: passes.length }))")
         assert result["violations"] == [] and result["passes"] > 20
 
-    def test_the_keyboard_reaches_everything_in_order(self, chromium, compact):
-        with served(compact.path) as url:
+    def test_the_keyboard_reaches_everything_in_order(self, chromium, compact_web):
+        with served(compact_web.path) as url:
             page = opened(chromium, url)
             reached = []
             for _ in range(9):
@@ -295,10 +274,10 @@ class TestBadInput:
         (huge_png(10_000, 10_000), "has 10000 x 10000 pixels; expected sides of 1 to 65,535"),
         (jpeg_header(12_000, 9_000), "has 12000 x 9000 pixels"),
     ], ids=["text", "empty", "no pixels", "100 megapixels", "108 megapixels"])  # fmt: skip
-    def test_files_that_are_no_image(self, chromium, compact, tmp_path, content, message):
+    def test_files_that_are_no_image(self, chromium, compact_web, tmp_path, content, message):
         path = tmp_path / "photo.png"
         path.write_bytes(content)
-        with served(compact.path) as url:
+        with served(compact_web.path) as url:
             page = opened(chromium, url)
             page.choose_file("#file", path)
             page.wait(TOLD)
@@ -312,27 +291,27 @@ class TestBadInput:
         ("weights.bin", lambda content: bytes(len(content)), "weights.bin: SHA-256 is"),
         ("manifest.json", lambda content: content[:-30], "manifest.json: not a readable manifest"),
     ])  # fmt: skip
-    def test_altered_files(self, chromium, altered, name, change, message):
-        path = altered / name
+    def test_altered_files(self, chromium, altered_web, name, change, message):
+        path = altered_web / name
         path.write_bytes(change(path.read_bytes()))
-        with served(altered) as url:
+        with served(altered_web) as url:
             page = opened(chromium, url)
             assert text(page, "proof-text") == "The model is not loaded"
             assert text(page, "message").startswith(message)
             assert page.run("document.getElementById('file').disabled")
 
-    def test_another_answer_than_at_export_is_red(self, chromium, altered):
-        document = json.loads((altered / MANIFEST).read_text())
+    def test_another_answer_than_at_export_is_red(self, chromium, altered_web):
+        document = json.loads((altered_web / MANIFEST).read_text())
         document["photos"]["images"][0]["scores"][0] += 1
         document["golden"]["tolerance"] = 0.0
-        (altered / MANIFEST).write_text(json.dumps(document))
-        with served(altered) as url:
+        (altered_web / MANIFEST).write_text(json.dumps(document))
+        with served(altered_web) as url:
             page = opened(chromium, url)
             assert page.run("document.getElementById('proof').className") == "proof bad"
             assert text(page, "proof-text").startswith("Answers otherwise than at export (1")
 
-    def test_opened_as_a_file_it_says_what_to_do(self, chromium, compact):
+    def test_opened_as_a_file_it_says_what_to_do(self, chromium, compact_web):
         page = chromium.page()
-        page.open((compact.path / "index.html").as_uri())
+        page.open((compact_web.path / "index.html").as_uri())
         time.sleep(0.5)
         assert "python3 -m http.server" in text(page, "proof-text")

@@ -62,7 +62,7 @@ def run(monkeypatch, tmp_path, rows: list[CheckedArtifact], *, strict: bool = Fa
     images = rows[0].report.images
     evaluation = Evaluation(np.zeros((images, 2, 2, 1)), None, "a test", published=False)
     monkeypatch.setattr(evaluations, "evaluation_for", lambda *_, **__: evaluation)
-    monkeypatch.setattr("fmnist_edge.artifact.collect", lambda _: [row.artifact for row in rows])
+    monkeypatch.setattr("fmnist_edge.artifact.collect_usable", lambda _: ([row.artifact for row in rows], []))
     monkeypatch.setattr(checks, "check", lambda *_, **__: iter(rows))
     monkeypatch.setattr(Artifact, "size_bytes", 1000)
     names = ("artifacts", "images", "labels", "limit", "data", "trained", "reference", "on")

@@ -53,3 +53,13 @@ def refused(path, *said, error=ArtifactError, **options):
     assert "\n" not in str(refusal.value)
     for part in said:
         assert part in str(refusal.value)
+
+
+def refuses_other_inputs(classify: Classifier) -> None:
+    """An int8 engine of 28 x 28 images refuses another shape, another type, and any input once it is closed."""
+    for wrong in (np.zeros((1, 27, 28, 1), np.int8), np.zeros((1, 28, 28, 1), np.uint8)):
+        with pytest.raises(ArtifactError, match="expected int8"):
+            classify.engine.run(wrong)
+    classify.close()
+    with pytest.raises(ArtifactError, match="closed"):
+        classify.engine.run(np.zeros((1, 28, 28, 1), np.int8))

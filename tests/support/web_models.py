@@ -6,10 +6,11 @@ import functools
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fmnist_edge.artifact import Artifact
@@ -19,7 +20,7 @@ from fmnist_edge.exporters.web.exporter import EXPORTER
 from fmnist_edge.runtime.manifest import Manifest
 from support import ROOT
 
-__all__ = ["SHIPPED", "needs_node", "needs_wasm_compiler", "node", "tflite_of", "web_folder"]
+__all__ = ["SHIPPED", "needs_node", "needs_wasm_compiler", "node", "photo_test", "raw", "tflite_of", "web_folder"]
 
 SHIPPED = sorted(path.parent.name for path in (ROOT / "exported").glob("*/int8.tflite"))
 
@@ -45,13 +46,15 @@ def tflite_of(model: str) -> Path:
     return ROOT / "exported" / model / "int8.tflite"
 
 
-def web_folder(model: str, out: Path, sections: Mapping[str, object] | None = None) -> Artifact:
+def web_folder(
+    model: str, out: Path, sections: Mapping[str, object] | None = None, golden_files: Sequence[Path] = ()
+) -> Artifact:
     """`out/<model>/int8_only.web` with its manifest; `sections` replace those of the model's own manifest."""
     path = out / model / "int8_only.web"
     manifest = Manifest.read(tflite_of(model)).with_sections(sections or {})
     golden = manifest.golden_vectors()
     assert golden is not None
-    sources = EXPORTER.sources(tflite_of(model).read_bytes(), manifest, golden.images[0])
+    sources = EXPORTER.sources(tflite_of(model).read_bytes(), manifest, golden.images[0], golden_files)
     names = {"artifact": path.name, "format": "web", "precision": "int8_only"}
     complete = manifest.with_sections({**names, **sources.facts})
     return Artifact.write_folder(path, sources.files, complete, carries_manifest=True)
@@ -78,3 +81,30 @@ console.log(JSON.stringify(found, (_, value) => (ArrayBuffer.isView(value) ? [..
     )
     assert ended.returncode == 0, ended.stderr.decode()[-3000:]
     return json.loads(ended.stdout)
+
+
+def raw(path: Path) -> np.ndarray:
+    """A PNG's pixels, as a browser gives them: RGBA, upright."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
+
+
+PHOTO_TEST = """
+const classify = await load({ simd: args[0] === "simd" });
+const sizes = JSON.parse(args[1]);
+let at = 0;
+return classify.photoTest(() => {
+  const [width, height] = sizes.shift();
+  const data = input.subarray(at, (at += 4 * width * height));
+  return { data, width, height };
+});
+"""
+
+
+def photo_test(artifact: Artifact, build: str) -> Any:
+    """What the module says of the golden photos. `build`: "simd" or "plain"."""
+    photos = [raw(artifact.path / entry["file"]) for entry in artifact.manifest.document["photos"]["images"]]
+    sizes = json.dumps([(photo.shape[1], photo.shape[0]) for photo in photos])
+    return node(artifact.path, PHOTO_TEST, build, sizes, stdin=b"".join(photo.tobytes() for photo in photos))

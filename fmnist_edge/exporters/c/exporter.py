@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
 from fmnist_edge.exporters.c.make import checked_model
@@ -17,7 +20,9 @@ class CExporter(TFLiteSourcesExporter):
     title = "C"
     packages = ("tensorflow-cpu", "keras", "ai-edge-litert", "flatbuffers")
 
-    def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
+    def sources(
+        self, content: bytes, manifest: Manifest, image: np.ndarray, golden_files: Sequence[Path] = ()
+    ) -> Sources:
         made = checked_model(content, manifest, image, self.title)
         files = made.files()
         facts = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -34,7 +35,9 @@ class WebExporter(TFLiteSourcesExporter):
     title = "web"
     packages = ("tensorflow-cpu", "keras", "ai-edge-litert", "flatbuffers", "pillow")
 
-    def sources(self, content: bytes, manifest: Manifest, image: np.ndarray) -> Sources:
+    def sources(
+        self, content: bytes, manifest: Manifest, image: np.ndarray, golden_files: Sequence[Path] = ()
+    ) -> Sources:
         compiler = find_compiler()
         contract = manifest.contract
         model = checked_model(content, manifest, image, self.title)
@@ -46,7 +49,7 @@ class WebExporter(TFLiteSourcesExporter):
             raise ExportError("web chooses among classes, and the model has one; export it with --task binary")
         golden = in_bytes(manifest.golden_vectors(), content, manifest)
         with temporary_file("model.tflite", content) as path:
-            photos, section = golden_photos(path, golden.images, contract, ORACLE)
+            photos, section = golden_photos(path, golden.images, contract, ORACLE, golden_files)
         built = modules(model, compiler)
         check_module(built, model)
         files = {**{name: text.encode() for name, text in page_files().items()}, **built, **photos}

@@ -1,6 +1,7 @@
 """Golden photos: image files with the pixels and the scores that Python gives from the file.
 
-They prove the whole way, decoder and resize included. They are made of the golden vectors' images, enlarged to sizes
+They prove the whole way, decoder and resize included. Where the golden vectors' images come from image files, most
+photos are copies of those files, see `own_photos`. The others are made of the golden vectors' images, enlarged to sizes
 that need each branch of the resize, in greyscale and in colour; one of them has the other polarity.
 """
 
@@ -9,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from fmnist_edge.aliases import JsonObject
 from fmnist_edge.errors import UnavailableError, one_line
+from fmnist_edge.exporters.web.own_photos import LARGEST_SIDE, own_photos
 from fmnist_edge.runtime.classifier import Classifier
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine_catalog import ENGINES
@@ -24,7 +26,7 @@ from fmnist_edge.runtime.polarity import Polarity
 
 __all__ = ["golden_photos"]
 
-LARGEST_SIDE = 320  # pixels
+MOST_OWN = 4  # of the photos
 # Height and width relative to the model's, greyscale, inverted: as it is, a photo, tall, wide, on another ground.
 FORMS = ((1, 1, True, False), (3.1, 3.4, False, False), (4.7, 1.3, False, False), (1.2, 4.3, True, False),
          (2.6, 2.2, False, True))  # fmt: skip
@@ -32,7 +34,7 @@ TINT = ((1.0, 0.9, 0.75), (0.8, 1.0, 0.85), (0.7, 0.85, 1.0))  # of greyscale im
 
 
 def golden_photos(
-    model: Path, images: np.ndarray, contract: Contract, engine: str
+    model: Path, images: np.ndarray, contract: Contract, engine: str, files: Sequence[Path] = ()
 ) -> tuple[dict[str, bytes], JsonObject]:
     """Files, and the manifest's section "photos".
 
@@ -40,36 +42,40 @@ def golden_photos(
         model: the `.tflite` file.
         images: uint8 (n, *input_shape), the golden vectors' images.
         engine: gives the scores.
+        files: those that some of the images were read from.
 
     Raises UnavailableError without Pillow.
     """
     polarity = Polarity(contract)
-    files: dict[str, bytes] = {}
+    photos: dict[str, bytes] = {}
     entries = []
     with Classifier(ENGINES[engine].load(model), contract) as classifier, warnings.catch_warnings():
         warnings.simplefilter("ignore", AspectWarning)
-        for number, content in enumerate(pngs(images)):
+        for number, (content, facts) in enumerate(pngs(images, files)):
             name = f"photo-{number + 1}.png"
             pixels = polarity.apply(read_image(io.BytesIO(content), *contract.image_form)[None], "auto", 1)
-            files[name] = content
+            photos[name] = content
             entries.append({
                 "file": name,
                 "pixels_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
                 "scores": [float(score) for score in classifier.scores(pixels)[0]],
+                "made_from": facts,
             })  # fmt: skip
         version = classifier.engine.version
-    return files, {"engine": f"{engine} ({version})", "invert": "auto", "images": entries}
+    return photos, {"engine": f"{engine} ({version})", "invert": "auto", "images": entries}
 
 
-def pngs(images: np.ndarray) -> Iterator[bytes]:
-    """One PNG for each of FORMS."""
+def pngs(images: np.ndarray, files: Sequence[Path]) -> Iterator[tuple[bytes, JsonObject | str]]:
+    """As many PNGs as FORMS, and what each is made from: up to MOST_OWN of the files, then images in the last FORMS."""
     try:
         from PIL import Image
     except ImportError as error:
         raise UnavailableError(
             f"web export makes golden photos with Pillow ({one_line(error, 100)}); run: pip install pillow"
         ) from None
-    for index, (down, across, grey, inverted) in enumerate(FORMS):
+    own = own_photos(files, MOST_OWN)
+    yield from own
+    for index, (down, across, grey, inverted) in list(enumerate(FORMS))[len(own) :]:
         pixels = images[index * len(images) // len(FORMS)]
         height, width, channels = pixels.shape
         size = (min(round(width * across), LARGEST_SIDE), min(round(height * down), LARGEST_SIDE))
@@ -82,4 +88,4 @@ def pngs(images: np.ndarray) -> Iterator[bytes]:
             picture = picture.resize(size, Image.Resampling.BICUBIC)
         content = io.BytesIO()
         picture.save(content, "PNG", optimize=True)
-        yield content.getvalue()
+        yield content.getvalue(), "a golden vector's image"
