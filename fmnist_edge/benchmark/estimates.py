@@ -8,7 +8,7 @@ is from Chen and Revels 2016, "Robust benchmarking in noisy environments". They 
 of the windows moves less from run to run.
 
 A bootstrap draws whole rounds, because windows of one process are alike. If few rounds had calm windows, some draws
-have none, and the interval is wide. A ratio is paired: each draw takes the same rounds of both cells. The file keeps
+have none, and the interval is wide. A ratio is paired: each draw takes the same rounds of the run for both cells. The file keeps
 every sample, and the summary the p50 of all of them.
 """
 
@@ -99,16 +99,22 @@ def estimate(rounds: Rounds) -> Estimate | None:
 
 
 def ratio(a: Rounds, b: Rounds) -> Estimate | None:
-    """a's calm p50 divided by b's, over the rounds that both have. None below LEAST_ROUNDS.
+    """a's calm p50 divided by b's, of one run. None below LEAST_ROUNDS that both have.
+
+    A draw of the bootstrap takes rounds of the run, and of each cell those that it has: a cell that was known sooner has
+    fewer.
 
     >>> ratio({i: [(20.0, 1)] for i in range(5)}, {i: [(10.0, 1)] for i in range(5)})
     Estimate(value=2.0, lower=2.0, upper=2.0, rounds=5)
     """
-    both = sorted(a.keys() & b.keys())
-    a, b = ({number: side[number] for number in both} for side in (a, b))
-    if len(both) < LEAST_ROUNDS or not calm_p50(a) or not calm_p50(b):
+    if len(a.keys() & b.keys()) < LEAST_ROUNDS or not calm_p50(a) or not calm_p50(b):
         return None
-    return interval(calm_p50(a) / calm_p50(b), replicates(a) / replicates(b), len(both))
+    every = sorted(a.keys() | b.keys())
+    times = drawn(len(every), 0)
+    above, below = (times[:, [every.index(number) for number in side]] for side in (a, b))
+    both = (above.sum(axis=1) > 0) & (below.sum(axis=1) > 0)
+    draws = calm(a, above[both]) / calm(b, below[both])
+    return interval(calm_p50(a) / calm_p50(b), draws, min(len(a), len(b)))
 
 
 def ratio_of_runs(a: Rounds, b: Rounds) -> Estimate:

@@ -45,6 +45,8 @@ def claim_text(claim: Claim) -> str:
         case "twin":
             return f"{above.model} ÷ {below.model}, {below.precision}, {below.engine}"
         case "engine":
+            if above.precision != below.precision:
+                return f"{above.engine} {above.precision} ÷ {below.engine} {below.precision}"
             return f"{above.engine} ÷ {below.engine}, {below.precision}"
     return f"{above.precision} ÷ {below.precision}, {below.engine}"
 

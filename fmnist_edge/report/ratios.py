@@ -101,12 +101,7 @@ def claims(rows: Sequence[Row]) -> list[Claim]:
         for base in ours
         if base.precision == BASE_PRECISION != row.precision and alike(row, base, "format", "engine")
     ]
-    found += [
-        Claim("engine", row, base)
-        for row in ours
-        for base in ours
-        if base.engine == base_engine(row, ours) != row.engine and alike(row, base, "precision")
-    ]
+    found += [Claim("engine", row, base) for row in ours for base in on_base_engine(row, ours)]
     return sorted(found, key=lambda claim: KINDS.index(claim.kind))
 
 
@@ -116,10 +111,20 @@ def alike(a: Row, b: Row, *fields: str) -> bool:
     return all(getattr(a, name) == getattr(b, name) for name in same)
 
 
-def base_engine(row: Row, rows: Sequence[Row]) -> str:
-    """The engine that others are compared with: the first that ships among those that ran this model and precision."""
-    ran = {item.engine for item in rows if alike(item, row, "precision")}
-    return next((name for name in shipped() if name in ran), min(ran))
+def on_base_engine(row: Row, rows: Sequence[Row]) -> list[Row]:
+    """The rows of the same numbers on the engine that others are compared with: the first that ships among those that
+    ran them. Where one has the same precision, only that: int8 and int8_only differ in their inputs and outputs."""
+    same_numbers = [item for item in rows if alike(item, row) and numbers_of(item) == numbers_of(row)]
+    ran = {item.engine for item in same_numbers}
+    engine = next((name for name in shipped() if name in ran), min(ran))
+    found = [item for item in same_numbers if item.engine == engine != row.engine]
+    return [item for item in found if item.precision == row.precision] or found
+
+
+def numbers_of(row: Row) -> tuple[str | None, ...]:
+    """The types of the row's weights and activations; its precision if that is in no catalogue."""
+    precision = find_precision(row.format, row.precision)
+    return (row.precision,) if precision is None else (precision.weights, precision.activations)
 
 
 def by_precision(rows: Sequence[Row]) -> list[Trio]:

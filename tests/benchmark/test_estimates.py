@@ -42,9 +42,15 @@ def test_a_ratio_pairs_the_rounds():
     pace = [1.0] * 2 + [2.0] * 8
     a, b = rounds(*[[30 * p] for p in pace]), rounds(*[[10 * p] for p in pace])
     assert ratio(a, b) == Estimate(3, 3, 3, 10)
-    assert ratio(a, {number + 5: value for number, value in b.items()}).rounds == 5
+    assert ratio(a, {number + 6: value for number, value in b.items()}) is None  # four rounds in common
     apart = ratio_of_runs(a, b)
     assert apart.value == 3 and apart.lower < 2 and apart.upper > 5
+
+
+def test_a_cell_that_was_known_sooner_lends_all_that_is_known_to_a_ratio():
+    """a was calm in all of its ten rounds, and b only after them."""
+    a, b = rounds(*[[30]] * 10), rounds(*[[16]] * 10, *[[10]] * 10)
+    assert ratio(a, b) == Estimate(3, 3, 3, 10)
 
 
 def test_an_estimate_needs_five_rounds():

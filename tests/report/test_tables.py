@@ -93,6 +93,16 @@ def test_cells_that_differ_in_one_thing_have_a_ratio(tmp_path):
     ]  # fmt: skip
 
 
+def test_the_c_form_is_compared_with_the_same_numbers_on_an_engine_that_ships(tmp_path):
+    folder = {"artifact": "tiny_resnet/int8_only.c", "format": "c", "engine": "c"}
+    whole = [entry(us=100, precision="int8"), entry(us=80, precision="int8_only", **folder)]
+    (run,) = read(tmp_path, result(*whole))
+    assert [tables.claim_text(claim) for claim in claims(run.rows)] == ["c int8_only ÷ litert int8"]
+    (tmp_path / "more").mkdir()
+    (run,) = read(tmp_path / "more", result(*whole, entry(us=90, precision="int8_only")))
+    assert [tables.claim_text(claim) for claim in claims(run.rows)] == ["c ÷ litert, int8_only"]
+
+
 def test_every_figure_is_in_the_full_table(run):
     made = tables.latencies(run)
     row = dict(zip(made.header, made.rows[1], strict=True))
