@@ -8,8 +8,8 @@ is from Chen and Revels 2016, "Robust benchmarking in noisy environments". They 
 of the windows moves less from run to run.
 
 A bootstrap draws whole rounds, because windows of one process are alike. If few rounds had calm windows, some draws
-have none, and the interval is wide. A ratio is paired: each draw takes the same rounds of the run for both cells. The file keeps
-every sample, and the summary the p50 of all of them.
+have none, and the interval is wide. A ratio is paired: each draw takes the same rounds of the run for both cells. The
+file keeps every sample, and the summary the p50 of all of them.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ def estimate(rounds: Rounds) -> Estimate | None:
 def ratio(a: Rounds, b: Rounds) -> Estimate | None:
     """a's calm p50 divided by b's, of one run. None below LEAST_ROUNDS that both have.
 
-    A draw of the bootstrap takes rounds of the run, and of each cell those that it has: a cell that was known sooner has
-    fewer.
+    A draw of the bootstrap takes rounds of the run, and of each cell those that it has: a cell that was known sooner
+    has fewer.
 
     >>> ratio({i: [(20.0, 1)] for i in range(5)}, {i: [(10.0, 1)] for i in range(5)})
     Estimate(value=2.0, lower=2.0, upper=2.0, rounds=5)

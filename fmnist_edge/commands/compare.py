@@ -28,7 +28,7 @@ HELP = Help(
         Divides the calm p50 and the p90 of B by those of A, for each cell that both measured. Each ratio has a 95 %
         interval of two parts: what varies within a run, by a bootstrap, and what varies between
         runs of the same thing. The second comes from --repeats, if there are three runs or more, and else from the
-        repeatability that the runs state, which is at least 5 %. So a change of less than 5 % between two single runs
+        repeatability that the runs state, which is at least 8 %. So a change of less than 8 % between two single runs
         is never found; `bench A B --ab` finds it. The finding is "slower" or "faster" where the interval does not
         contain 1. Cells that are INVALID in a result are not judged.
 

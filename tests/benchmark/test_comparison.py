@@ -30,9 +30,9 @@ def test_the_ratio_is_bs_time_by_as_and_the_other_way_its_inverse(a, b):
     assert there.ratio == pytest.approx(b / a, rel=0.01)
     assert there.ratio * back.ratio == pytest.approx(1)
     assert there.lower <= there.ratio * 1.001 and there.ratio <= there.upper * 1.001
-    # Between two runs, 5 % is nothing. Medians of steady rounds differ by some tenth of a microsecond.
-    if abs(b / a - 1) < 0.045 or abs(b / a - 1) > 0.055:
-        assert there.finding == ("same" if abs(b / a - 1) < 0.045 else "slower" if b > a else "faster")
+    # Between two runs, 8 % is nothing. Medians of steady rounds differ by some tenth of a microsecond.
+    if abs(b / a - 1) < 0.07 or abs(b / a - 1) > 0.09:
+        assert there.finding == ("same" if abs(b / a - 1) < 0.07 else "slower" if b > a else "faster")
 
 
 def test_a_result_compared_with_itself_is_the_same():
@@ -54,7 +54,7 @@ def test_the_interval_holds_the_true_ratio_about_as_often_as_it_says(monkeypatch
 def test_rounds_decide_how_sure_it_is_not_the_number_of_samples():
     quiet, wild = (ratio_of(noisy(100, 1, spread=s), noisy(100, 2, spread=s)) for s in (0.001, 0.05))
     assert wild.within[1] - wild.within[0] > 5 * (quiet.within[1] - quiet.within[0])
-    assert wild.between > 0.05 and quiet.between == 0.05
+    assert wild.between > 0.08 and quiet.between == 0.08
 
 
 def test_the_same_seed_gives_the_same_interval():
@@ -114,8 +114,8 @@ def test_a_row_shows_the_interval():
     (found,) = compare(result(), result(cell(rounds=steady(200))))
     row = dict(zip(tables.COMPARISON_HEADER, tables.comparison_rows([found])[0], strict=True))
     assert row["A calm p50 µs"] == "100.1" and row["B calm p50 µs"] == "200.1" and row["finding"] == "slower"
-    assert row["B/A p50 [95 %]"] == "1.999 [1.904, 2.099]"
-    assert row["between runs"] == "5.0%"
+    assert row["B/A p50 [95 %]"] == "1.999 [1.851, 2.159]"
+    assert row["between runs"] == "8.0%"
 
 
 def runs_of(*times_us, **changes):
@@ -127,8 +127,8 @@ def runs_of(*times_us, **changes):
 
 
 def test_two_runs_are_held_to_the_repeatability_that_they_state():
-    """A run's own rounds do not show what differs between two runs, so 4 % between steady runs is nothing."""
-    for us, finding in [(104, "same"), (107, "slower"), (94, "faster"), (96, "same")]:
+    """A run's own rounds do not show what differs between two runs, so 7 % between steady runs is nothing."""
+    for us, finding in [(107, "same"), (110, "slower"), (91, "faster"), (94, "same")]:
         (found,) = compare(*runs_of(100, us))
         assert (found.finding(), found.repeats) == (finding, 0)
         assert found.ratios["engine"]["p50"].within == pytest.approx((us / 100, us / 100), rel=0.01)
