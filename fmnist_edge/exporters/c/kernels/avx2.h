@@ -141,32 +141,61 @@ FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const int32_t
 }
 #endif
 
-/* A product of 32-bit lanes fills 64 bits, so even and odd lanes are scaled apart. */
-FE_INLINE void fe_finish(const int32_t *sums, const fe_last *last, const fe_linear *op, int32_t count, fe_act *out) {
-  const __m256i a = _mm256_add_epi32(_mm256_loadu_si256((const __m256i *)sums),
-                                     _mm256_loadu_si256((const __m256i *)last->bias));
-  const __m256i factor = _mm256_loadu_si256((const __m256i *)last->factor);
-  const __m256i magnitude = _mm256_abs_epi32(a), negative = _mm256_srai_epi32(a, 31);
-  const __m256i sign = _mm256_srli_epi32(a, 31);
-  __m256i even = _mm256_mul_epu32(magnitude, factor);
-  __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(magnitude, 32), _mm256_srli_epi64(factor, 32));
-  even = _mm256_add_epi64(even, _mm256_loadu_si256((const __m256i *)last->even_add));
-  odd = _mm256_add_epi64(odd, _mm256_loadu_si256((const __m256i *)last->odd_add));
-  even = _mm256_sub_epi64(even, _mm256_blend_epi32(_mm256_setzero_si256(), sign, 0x55));
-  odd = _mm256_sub_epi64(odd, _mm256_srli_epi64(sign, 32));
-  even = _mm256_srlv_epi64(even, _mm256_loadu_si256((const __m256i *)last->even_shift));
-  odd = _mm256_srlv_epi64(odd, _mm256_loadu_si256((const __m256i *)last->odd_shift));
-  __m256i scaled = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
-  scaled = _mm256_sub_epi32(_mm256_xor_si256(scaled, negative), negative);
-  scaled = _mm256_add_epi32(scaled, _mm256_set1_epi32(op->zero_point + FE_OFFSET));
-  scaled = _mm256_max_epi32(scaled, _mm256_set1_epi32(op->low + FE_OFFSET));
-  scaled = _mm256_min_epi32(scaled, _mm256_set1_epi32(op->high + FE_OFFSET));
-  const __m128i narrow =
-      _mm_packs_epi32(_mm256_castsi256_si128(scaled), _mm256_extracti128_si256(scaled, 1));
-  fe_act values[FE_BLOCK];
-  _mm_storel_epi64((__m128i *)values, _mm_packus_epi16(narrow, narrow));
+FE_INLINE __m256i fe_load256(const void *from) { return _mm256_loadu_si256((const __m256i *)from); }
+
+FE_INLINE void fe_store_bytes(__m256i values, int32_t count, fe_act *out) {
+  const __m128i narrow = _mm_packs_epi32(_mm256_castsi256_si128(values), _mm256_extracti128_si256(values, 1));
+  fe_act bytes[FE_BLOCK];
+  _mm_storel_epi64((__m128i *)bytes, _mm_packus_epi16(narrow, narrow));
   if (count == FE_BLOCK)
-    memcpy(out, values, sizeof values);
+    memcpy(out, bytes, sizeof bytes);
   else
-    memcpy(out, values, (size_t)count * sizeof(fe_act));
+    memcpy(out, bytes, (size_t)count * sizeof(fe_act));
+}
+
+/* The last stage of a block of channels for all pixels of a tile. A product of 32-bit lanes fills 64 bits, so even and odd
+   lanes are scaled apart. Where no result below the zero point is kept, as with ReLU, sums below zero are zero, and the
+   zero point is added before the shift. */
+#define FE_FINISH_TILE 1
+FE_INLINE void fe_finish_tile(int32_t pixels, const int32_t *sums, int32_t step, const fe_last *last,
+                              const fe_linear *op, int32_t count, fe_act *const *to, int32_t channel) {
+  const __m256i bias = fe_load256(last->bias), factor = fe_load256(last->factor);
+  const __m256i odd_factor = _mm256_srli_epi64(factor, 32), zero = _mm256_setzero_si256();
+  const __m256i even_shift = fe_load256(last->even_shift), odd_shift = fe_load256(last->odd_shift);
+  const __m256i even_add = fe_load256(last->even_add), odd_add = fe_load256(last->odd_add);
+  const __m256i low = _mm256_set1_epi32(op->low + FE_OFFSET), high = _mm256_set1_epi32(op->high + FE_OFFSET);
+  if (op->low == op->zero_point) {
+    const __m256i zero_point = _mm256_set1_epi64x(op->zero_point + FE_OFFSET);
+    const __m256i even_both = _mm256_add_epi64(even_add, _mm256_sllv_epi64(zero_point, even_shift));
+    const __m256i odd_both = _mm256_add_epi64(odd_add, _mm256_sllv_epi64(zero_point, odd_shift));
+    for (int32_t p = 0; p < pixels; p++) {
+      const __m256i a = _mm256_max_epi32(_mm256_add_epi32(fe_load256(sums + p * step), bias), zero);
+      __m256i even = _mm256_add_epi64(_mm256_mul_epu32(a, factor), even_both);
+      __m256i odd = _mm256_add_epi64(_mm256_mul_epu32(_mm256_srli_epi64(a, 32), odd_factor), odd_both);
+      even = _mm256_srlv_epi64(even, even_shift);
+      odd = _mm256_srlv_epi64(odd, odd_shift);
+      const __m256i scaled = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
+      fe_store_bytes(_mm256_min_epi32(scaled, high), count, to[p] + channel);
+    }
+    return;
+  }
+  const __m256i zero_point = _mm256_set1_epi32(op->zero_point + FE_OFFSET);
+  for (int32_t p = 0; p < pixels; p++) {
+    const __m256i a = _mm256_add_epi32(fe_load256(sums + p * step), bias);
+    const __m256i magnitude = _mm256_abs_epi32(a), negative = _mm256_srai_epi32(a, 31);
+    const __m256i sign = _mm256_srli_epi32(a, 31);
+    __m256i even = _mm256_add_epi64(_mm256_mul_epu32(magnitude, factor), even_add);
+    __m256i odd = _mm256_add_epi64(_mm256_mul_epu32(_mm256_srli_epi64(magnitude, 32), odd_factor), odd_add);
+    even = _mm256_sub_epi64(even, _mm256_blend_epi32(zero, sign, 0x55));
+    odd = _mm256_sub_epi64(odd, _mm256_srli_epi64(sign, 32));
+    even = _mm256_srlv_epi64(even, even_shift);
+    odd = _mm256_srlv_epi64(odd, odd_shift);
+    __m256i scaled = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
+    scaled = _mm256_add_epi32(_mm256_sub_epi32(_mm256_xor_si256(scaled, negative), negative), zero_point);
+    fe_store_bytes(_mm256_min_epi32(_mm256_max_epi32(scaled, low), high), count, to[p] + channel);
+  }
+}
+
+FE_INLINE void fe_finish(const int32_t *sums, const fe_last *last, const fe_linear *op, int32_t count, fe_act *out) {
+  fe_finish_tile(1, sums, 0, last, op, count, &out, 0);
 }
