@@ -100,6 +100,12 @@ class TestEvidence:
         assert list(found) == [("ab", "onnxruntime", 1)]
         assert found["ab", "onnxruntime", 1].p50.value == pytest.approx(200, abs=0.1)
 
+    def test_an_older_valid_latency_rather_than_a_newer_invalid_one(self):
+        new, old = self.run(cell(rounds=steady(200, other_cores=3)), day=3), self.run(cell())
+        oldest = self.run(cell(rounds=steady(300)), day=1)
+        (found,) = latencies([new, old, oldest], {"ab"}).values()
+        assert (found.valid, found.p50.value) == (True, pytest.approx(100, abs=0.1))
+
     def test_what_does_not_count(self):
         cells = [
             cell(engine_version="onnxruntime 0.9"),

@@ -142,7 +142,7 @@ def runs_of_machine(runs: Sequence[Run], machine: JsonObject | None) -> list[Run
 
 
 def latencies(runs: Sequence[Run], sha256s: set[str], packages: JsonObject | None = None) -> dict[Key, Latency]:
-    """The newest latency of each cell on a CPU, from runs that are sorted by age, the newest first.
+    """The newest latency of each cell on a CPU, or the newest VALID one, from runs that are sorted by age, the newest first.
 
     packages: package -> the installed version; a cell of another version of its engine is left out. None: any.
 
@@ -155,7 +155,7 @@ def latencies(runs: Sequence[Run], sha256s: set[str], packages: JsonObject | Non
                 key = (str(cell["sha256"]), str(cell["engine"]), cell["threads"])
                 wanted = cell["sha256"] in sha256s and cell["target"] == CPU and not is_outdated(cell, packages or {})
                 latency = latency_of(run.result, cell) if wanted else None
-                if latency is not None and (key not in found or is_smaller_batch(latency, found[key])):
+                if latency is not None and (key not in found or is_better(latency, found[key])):
                     found[key] = latency
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             reason = f"damaged ({type(error).__name__}: {error})"
@@ -169,9 +169,10 @@ def is_outdated(cell: Cell, packages: JsonObject) -> bool:
     return packages.get(package) not in (None, version)
 
 
-def is_smaller_batch(new: Latency, known: Latency) -> bool:
-    """Whether `new` is of the same run with fewer images a call."""
-    return new.measured == known.measured and new.batch < known.batch
+def is_better(other: Latency, known: Latency) -> bool:
+    """Whether `other`, of an older run or of the same, says more: it is VALID and `known` is not, or it is of the same
+    run with fewer images a call."""
+    return other.valid > known.valid or (other.measured == known.measured and other.batch < known.batch)
 
 
 def latency_of(result: Result, cell: Cell) -> Latency | None:
