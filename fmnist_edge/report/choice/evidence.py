@@ -142,7 +142,7 @@ def runs_of_machine(runs: Sequence[Run], machine: JsonObject | None) -> list[Run
 
 
 def latencies(runs: Sequence[Run], sha256s: set[str], packages: JsonObject | None = None) -> dict[Key, Latency]:
-    """The newest latency of each cell on a CPU, or the newest VALID one, from runs that are sorted by age, the newest first.
+    """The newest VALID latency of each cell on a CPU, else the newest; the runs are sorted by age, the newest first.
 
     packages: package -> the installed version; a cell of another version of its engine is left out. None: any.
 
