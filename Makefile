@@ -64,7 +64,7 @@ web: $(READY) data  ## export MODEL as a web page and serve it at http://localho
 
 npm: $(READY)  ## install ONNX Runtime Web and LiteRT.js, peers in the browser, into build/npm (185 MB)
 	@npm install --prefix $(NPM) --no-audit --no-fund --ignore-scripts --loglevel=error \
-		$$($(BIN)/python -c 'from fmnist_edge.runtime.engine_catalog import npm_packages; print(*npm_packages())') \
+		$$($(BIN)/python -c 'from fmnist_edge.runtime.engines.browser import npm_packages; print(npm_packages())') \
 		|| echo "no npm packages: the tests of peers in the browser will be skipped" >&2
 
 web-bench: $(READY) data npm  ## measure BROWSER_MODELS in a headless Chromium, beside ONNX Runtime Web and LiteRT.js

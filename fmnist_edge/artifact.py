@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from fmnist_edge.errors import ArtifactError
 from fmnist_edge.files import json_text, locked, write_all, write_atomic, writer_of
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec
-from fmnist_edge.runtime.engine_catalog import ENGINES, engines_for, is_artifact, is_folder, suffixes
+from fmnist_edge.runtime.engine_catalog import ENGINES, EngineRecord, engines_for, is_artifact, is_folder, suffixes
 from fmnist_edge.runtime.folder import MANIFEST
 from fmnist_edge.runtime.manifest import Manifest, ModelFile, manifest_path
 from fmnist_edge.runtime.same_file import SECTION, check_exists, other_names
@@ -155,7 +156,7 @@ def collect_usable(paths: Sequence[str | Path]) -> tuple[list[Artifact], list[st
     named = set(map(Path, paths))
     found = collect(paths)
     missing = {item.path: ENGINES[engines_for(item.path)[0]] for item in found if item.path not in named}
-    missing = {path: engine for path, engine in missing.items() if not engine.program_is_here()}
+    missing = {path: engine for path, engine in missing.items() if not program_is_here(engine)}
     usable = [item for item in found if item.path not in missing]
     if not usable:
         return found, []
@@ -213,3 +214,8 @@ def versions_of(packages: Sequence[str]) -> dict[str, str | None]:
         except metadata.PackageNotFoundError:
             versions[package] = None
     return versions
+
+
+def program_is_here(engine: EngineRecord) -> bool:
+    """Whether the PATH has one of the engine's programs; an engine that is no program needs none."""
+    return not engine.programs or any(map(shutil.which, engine.programs))

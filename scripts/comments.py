@@ -1,4 +1,4 @@
-"""Take the comments and the internal docstrings out of a module, and leave its code and its line numbers as they are.
+"""Take comments, internal docstrings and an internal `__all__` out of a module, and leave its code and its lines.
 
 The wheel for devices is made of such modules (`runtime_wheel.py`). What goes becomes empty lines, so that a traceback
 names the lines of the repository.
@@ -18,8 +18,9 @@ Documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def code(source: str) -> str:
-    """The syntax tree as text, without docstrings: what must not change."""
+    """The syntax tree as text, without docstrings and `__all__`: what must not change."""
     tree = ast.parse(source)
+    tree.body = [node for node in tree.body if not is_list_of_names(node)]
     for node in ast.walk(tree):
         if isinstance(node, Documented) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
@@ -28,12 +29,12 @@ def code(source: str) -> str:
 
 def exported(tree: ast.Module) -> set[str]:
     """The names in `__all__`."""
-    lists = (
-        node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "__all__" for target in node.targets)
-    )
+    lists = (node.value for node in tree.body if isinstance(node, ast.Assign) and is_list_of_names(node))
     return {name for value in lists for name in ast.literal_eval(value)}
+
+
+def is_list_of_names(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "__all__" for target in node.targets)
 
 
 def internal_docstrings(tree: ast.Module, public: Collection[str]) -> list[ast.stmt]:
@@ -59,14 +60,19 @@ def internal_docstrings(tree: ast.Module, public: Collection[str]) -> list[ast.s
 
 
 def without_comments(source: str, public: Collection[str] = ()) -> str:
-    """`source` without comments, and without docstrings except those of what `public` names."""
+    """`source` without comments, and without docstrings except those of what `public` names. A module that has none of
+    these names loses its `__all__`."""
     lines = source.splitlines(keepends=True)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip() + "\n"
-    for docstring in internal_docstrings(ast.parse(source), public):
-        for row in range(docstring.lineno, (docstring.end_lineno or docstring.lineno) + 1):
+    tree = ast.parse(source)
+    needless = internal_docstrings(tree, public)
+    if set(public).isdisjoint(exported(tree)):
+        needless += filter(is_list_of_names, tree.body)
+    for statement in needless:
+        for row in range(statement.lineno, (statement.end_lineno or statement.lineno) + 1):
             lines[row - 1] = "\n"
     lean = "".join(lines)
     if code(lean) != code(source):

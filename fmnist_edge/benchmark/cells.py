@@ -122,7 +122,7 @@ def possible_cells(
         Cell(path, engine, count, batch)
         for path in artifacts
         for engine in (name for target in TARGETS for name in engines_for(path, target))
-        for count in ((1,) if ENGINES[engine].one_thread else threads)
+        for count in ((1,) if ENGINES[engine].target == BROWSER else threads)
         for batch in batches_of(path, batches)
         if engine in wanted
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +45,13 @@ KERAS: dict[str, Any] = {
 }
 
 
-def npm_install(packages: Mapping[str, str]) -> str:
-    """The command that installs npm packages, name -> version, into a folder DIR."""
-    return " ".join(["npm install --prefix DIR", *(f"{name}@{version}" for name, version in packages.items())])
-
-
-IN_BROWSER: dict[str, Any] = {"target": BROWSER, "one_thread": True, "survives_fork": False}
-ORT_WEB = {"onnxruntime-web": "1.30.0"}
-LITERT_JS = {"@litertjs/core": "2.5.3", "@litertjs/wasm-utils": "2.5.3"}
+BROWSER_ENGINE: dict[str, Any] = {
+    "implementation": "fmnist_edge.runtime.engines.browser:BrowserEngine",
+    "target": BROWSER,
+    "survives_fork": False,
+}
+NPM = "npm install --prefix DIR "
+ORT_WEB, LITERT_JS = "onnxruntime-web@1.30.0", "@litertjs/core@2.5.3 @litertjs/wasm-utils@2.5.3"
 
 ENGINES: Catalog[EngineRecord] = Catalog(
     "engine",
@@ -220,51 +218,31 @@ ENGINES: Catalog[EngineRecord] = Catalog(
         EngineRecord("ncnn-vulkan", "fmnist_edge.runtime.engines.ncnn:NcnnVulkanEngine", **NCNN, target=GPU),
         EngineRecord(
             "web-browser",
-            "fmnist_edge.runtime.engines.browser:BrowserEngine",
             title="Chromium",
             install="apt-get install chromium",
             suffixes=(".web",),
-            settings={"title": "fmnist-edge", "module": "web.js"},
+            settings={"module": "web"},
             folders=True,
-            **IN_BROWSER,
+            **BROWSER_ENGINE,
         ),
         EngineRecord(
             "onnxruntime-web",
-            "fmnist_edge.runtime.engines.browser:BrowserEngine",
             title="ONNX Runtime Web",
-            install=npm_install(ORT_WEB),
+            install=NPM + ORT_WEB,
             suffixes=(".onnx",),
-            settings={
-                "title": "ONNX Runtime Web",
-                "module": "onnxruntime.js",
-                "npm": ORT_WEB,
-                "entry": {"onnxruntime-web": "dist/ort.wasm.bundle.min.mjs"},
-            },
-            **IN_BROWSER,
+            settings={"module": "onnxruntime", "npm": ORT_WEB},
+            **BROWSER_ENGINE,
         ),
         EngineRecord(
             "litert-web",
-            "fmnist_edge.runtime.engines.browser:BrowserEngine",
             title="LiteRT.js",
-            install=npm_install(LITERT_JS),
+            install=NPM + LITERT_JS,
             suffixes=(".tflite",),
-            settings={
-                "title": "LiteRT.js",
-                "module": "litert.js",
-                "dtypes": ("float32", "uint8"),
-                "npm": LITERT_JS,
-                "entry": dict.fromkeys(LITERT_JS, "dist/index.js"),
-            },
-            **IN_BROWSER,
+            settings={"module": "litert", "npm": LITERT_JS},
+            **BROWSER_ENGINE,
         ),
     ),
 )
-
-
-def npm_packages() -> list[str]:
-    """What engines need from npm, each as name@version."""
-    needed: list[dict[str, str]] = [record.settings.get("npm", {}) for record in ENGINES.values()]
-    return [f"{name}@{version}" for packages in needed for name, version in packages.items()]
 
 
 def engines_on(target: str) -> tuple[str, ...]:

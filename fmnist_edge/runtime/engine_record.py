@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +27,8 @@ class EngineRecord:
         title, install: the library's usual name, and the command that installs it.
         suffixes: suffixes of the files it runs.
         settings: keyword arguments of the class, besides path and threads.
-        target: CPU, GPU or BROWSER. Engines of the last two run only when they are named.
+        target: CPU, GPU or BROWSER. Engines of the last two run only when they are named; in a
+            browser there is one thread.
         requirement: the pip requirement, with a version range, for devices; None for an engine not installed there.
         shipped: whether it is in a device bundle by default.
         timed, compared: whether `bench` times it, and whether `matrix` runs it, by default.
@@ -38,7 +38,6 @@ class EngineRecord:
         process_threads: whether the number of threads is set for the whole process, not for one engine.
         own_environment: whether it needs packages that conflict with other engines.
         folders: whether its artifacts are folders, see `runtime.folder`.
-        one_thread: whether it has one thread, whatever it is asked for; `bench` then measures it once.
         programs: for an engine that is a program, its names, one of which must be on the PATH.
     """
 
@@ -59,13 +58,8 @@ class EngineRecord:
     process_threads: bool = False
     own_environment: bool = False
     folders: bool = False
-    one_thread: bool = False
     several: bool = False  # whether it runs models with several inputs or outputs
     programs: tuple[str, ...] = ()
-
-    def program_is_here(self) -> bool:
-        """Whether the PATH has one of `programs`; an engine that is no program needs none."""
-        return not self.programs or any(map(shutil.which, self.programs))
 
     def load(self, path: str | Path, threads: int | None = None) -> Engine:
         """Load the model file at `path`; `threads=None` leaves the engine's default.

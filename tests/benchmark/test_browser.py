@@ -20,7 +20,7 @@ from fmnist_edge.errors import ArtifactError
 from fmnist_edge.report import runs
 from fmnist_edge.runtime import Classifier
 from fmnist_edge.runtime.engine_catalog import ENGINES
-from fmnist_edge.runtime.engines.browser import NPM_VARIABLE
+from fmnist_edge.runtime.engines.browser import NPM_VARIABLE, versions_of
 from fmnist_edge.runtime.manifest import Manifest, manifest_path
 
 pytestmark = [pytest.mark.slow, needs_browser()]
@@ -157,7 +157,7 @@ def with_specs(path):
 
 
 def fake_npm(folder):
-    for name, version in ENGINES["onnxruntime-web"].settings["npm"].items():
+    for name, version in versions_of(ENGINES["onnxruntime-web"].settings["npm"]).items():
         package = folder / "npm/node_modules" / name
         package.mkdir(parents=True)
         (package / "package.json").write_text(json.dumps({"version": version}))

@@ -184,7 +184,7 @@ class TestOptions:
     def test_the_engines_of_a_browser(self):
         named = {"web-browser", "onnxruntime-web", "litert-web"}
         assert set(engines_timed_on("browser")) == named == set(engines_timed_on("browser", ["all"]))
-        assert all(ENGINES[name].target == BROWSER and ENGINES[name].one_thread for name in named)
+        assert all(ENGINES[name].target == BROWSER for name in named)
         with pytest.raises(InputError, match="onnxruntime does not run in a browser; choose from: web-browser"):
             engines_timed_on("browser", ["onnxruntime"])
 

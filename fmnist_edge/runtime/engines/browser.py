@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,51 @@ import numpy as np
 from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import Engine, TensorSpec, single
+from fmnist_edge.runtime.engine_catalog import ENGINES
 from fmnist_edge.runtime.engines.chromium import TIMEOUT_S, BrowserError, Page, launched
 from fmnist_edge.runtime.engines.page_server import served
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.runtime.runner import PixelTable
 from fmnist_edge.worker.temporary import temporary_folder
 
-__all__ = ["NPM_VARIABLE", "BrowserEngine"]
+__all__ = ["NPM_VARIABLE", "BrowserEngine", "npm_folder", "npm_packages", "versions_of"]
 
 NPM_VARIABLE = "FMNIST_EDGE_NPM"  # the folder in which `npm install` was run
 PAGE = Path(__file__).with_name("browser_page")
 LOAD_S = 300.0
 DTYPES = ("float32", "int8", "uint8")
+
+
+@dataclass(frozen=True)
+class Library:
+    """What runs a model: `browser_page/MODULE.js` uses it.
+
+    Attributes:
+        dtypes: of the tensors that it takes.
+        entries: npm package -> the file to import.
+    """
+
+    title: str
+    dtypes: tuple[str, ...] = DTYPES
+    entries: Mapping[str, str] = field(default_factory=dict)
+
+
+LIBRARIES = {
+    "web": Library("fmnist-edge"),
+    "onnxruntime": Library("ONNX Runtime Web", entries={"onnxruntime-web": "dist/ort.wasm.bundle.min.mjs"}),
+    "litert": Library(
+        "LiteRT.js",
+        ("float32", "uint8"),
+        {"@litertjs/core": "dist/index.js", "@litertjs/wasm-utils": "dist/index.js"},
+    ),
+}
 # No name leads anywhere, so the browser sends nothing to another host.
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+
+
+def npm_packages() -> str:
+    """What engines need from npm: name@version, with spaces between them."""
+    return " ".join(filter(None, (record.settings.get("npm") for record in ENGINES.values())))
 
 
 class BrowserEngine(Engine):
@@ -49,43 +81,38 @@ class BrowserEngine(Engine):
         path: str,
         threads: int | None = None,
         *,
-        title: str,
         module: str,
-        dtypes: Sequence[str] = DTYPES,
-        npm: Mapping[str, str] | None = None,
-        entry: Mapping[str, str] | None = None,
+        npm: str = "",
     ) -> None:
-        """`module`: its file in `browser_page/`. `dtypes`: of the tensors that the library takes.
-
-        `npm`: name of a package -> version. `entry`: name of a package -> the file to import.
-        """
-        folder = npm_folder(npm or {})
+        """`module`: a key of LIBRARIES. `npm`: packages as name@version, with spaces between them."""
+        packages, library = versions_of(npm), LIBRARIES[module]
+        folder = npm_folder(packages)
         manifest = Manifest.read(path)
         self._contract, self._path = contract_of(manifest, path), path
         self.input = single(list(manifest.inputs), "input", path)
         self.output = single(list(manifest.outputs), "output", path)
-        check_dtypes(self.input.dtype, self.output.dtype, dtypes, title)
-        self.version = " ".join([title, *list((npm or {}).values())[:1]])
+        check_dtypes(self.input.dtype, self.output.dtype, library.dtypes, library.title)
+        self.version = " ".join([library.title, *list(packages.values())[:1]])
         self._stack = ExitStack()
         try:
-            self._start(module, folder, entry or {})
+            self._start(module, folder)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, module: str, npm: Path | None, entry: Mapping[str, str]) -> None:
+    def _start(self, module: str, npm: Path | None) -> None:
         found = Path(self._path)
         artifact = f"/artifact/{found.name}" + "/" * found.is_dir()
         sources = {"/artifact/": found.parent.resolve(), "/": PAGE}
         if npm is not None:
             sources = {"/npm/": npm / "node_modules", **sources}
-        modules = {name: f"/npm/{name}/{file}" for name, file in entry.items()}
+        modules = {name: f"/npm/{name}/{file}" for name, file in LIBRARIES[module].entries.items()}
         self.server = self._stack.enter_context(served(sources, modules))
         profile = self._stack.enter_context(temporary_folder("browser"))
         self.browser = self._stack.enter_context(launched(profile, flags=[OFFLINE]))
         self._page = Page(self.browser.connection, self.browser.new_target())
         self._page.open(f"{self.server.url}index.html")
-        spec = {"module": f"./{module}", "artifact": artifact, **tensors_of(self.input, self.output, self._contract)}
+        spec = {"module": f"./{module}.js", "artifact": artifact, **tensors_of(self.input, self.output, self._contract)}
         started = self._call(f"start({json.dumps(spec)})", LOAD_S)
         self.cold = {
             "load_ms": started["load_ms"],
@@ -147,6 +174,11 @@ def tensors_of(tensor: TensorSpec, output: TensorSpec, contract: Contract) -> di
         "tensorShape": [1, *tensor.shape[1:]],
         "table": base64.b64encode(PixelTable(tensor, contract).values.tobytes()).decode(),
     }
+
+
+def versions_of(packages: str) -> dict[str, str]:
+    """Name -> version of packages like "@litertjs/core@2.5.3", with spaces between them."""
+    return dict(item.rsplit("@", 1) for item in packages.split())
 
 
 def npm_folder(packages: Mapping[str, str], given: Path | None = None) -> Path | None:
