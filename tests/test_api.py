@@ -248,6 +248,7 @@ OWN = {
     "export": {"models", "json"},
     "check": {"artifacts", "report", "default_report", "record", "strict", "on", "ssh_config", "userland"},
     "bench": {
+        "browser", "npm",
         "on", "ssh_config", "fail_if_slower", "out", "resume", "check_overhead", "check_cost", "tflite_runtime",
     },
 }  # fmt: skip

@@ -177,7 +177,7 @@ class TestCompare:
     def test_ratios_are_printed_and_written(self, saved, tmp_path, capsys):
         assert main(["compare", saved["a"], saved["slower"]]) == 0
         out = capsys.readouterr().out
-        assert "1.200 [1.143, 1.260]" in out and "1 cells in both: 1 slower" in out and "slower" in out
+        assert "1.200 [1.111, 1.296]" in out and "1 cells in both: 1 slower" in out and "slower" in out
         report = json.loads((tmp_path / "reports/compare.json").read_text())
         assert report["cells"][0]["ratios"]["engine"]["p50"]["ratio"] == pytest.approx(1.2, rel=0.01)
         assert (report["a"], report["b"], report["unlike"]) == ("a.json.gz", "slower.json.gz", [])

@@ -93,8 +93,8 @@ def served(sources: Mapping[str, Path], modules: Mapping[str, str] | None = None
             self.send_header("Content-Type", TYPES.get(Path(path).suffix, "application/octet-stream"))
             self.send_header("Content-Length", str(len(content or b"")))
             self.end_headers()
+            server.count(path, len(content or b""))  # first: who has read the answer may ask for the count
             self.wfile.write(content or b"")
-            server.count(path, len(content or b""))
 
         def log_message(self, *_: object) -> None:
             pass

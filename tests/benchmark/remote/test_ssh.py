@@ -152,7 +152,7 @@ class TestWhatInterferes:
         # Ctrl-C here is nothing to it.
         with monkeypatch.context() as patch:
             patch.setattr(SshTarget, "measure", interfered(SshTarget.measure, once(1, interrupt)))
-            patch.setattr("fmnist_edge.commands.bench.job_of", lambda options, engines: (job(SLOW), ()))
+            patch.setattr("fmnist_edge.commands.bench.job_of", lambda options, engines, **_: (job(SLOW), ()))
             command = ["bench", "--on", "board", "--ssh-config", str(board.config), "--out", str(tmp_path / "out")]
             assert main(command) == 130
         assert "the same command picks it up" in capsys.readouterr().err

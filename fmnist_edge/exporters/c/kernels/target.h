@@ -77,11 +77,11 @@ typedef int8_t fe_act;
 
 #if defined(__clang__)
 #define FE_UNROLL _Pragma("clang loop unroll(full)")
-#define FE_INLINE static inline __attribute__((always_inline))
+#define FE_INLINE static inline __attribute__((always_inline, unused))
 #define FE_FUNCTION static __attribute__((unused))
 #elif defined(__GNUC__)
 #define FE_UNROLL _Pragma("GCC unroll 16")
-#define FE_INLINE static inline __attribute__((always_inline))
+#define FE_INLINE static inline __attribute__((always_inline, unused))
 #define FE_FUNCTION static __attribute__((unused))
 #else
 #define FE_UNROLL
