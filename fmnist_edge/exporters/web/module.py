@@ -20,9 +20,11 @@ MEMORY = f"unsigned char fe_weights[%d] __attribute__((aligned({ALIGNMENT})));\n
 
 def modules(model: CModel, compiler: Compiler) -> dict[str, bytes]:
     """File name -> content: `model.wasm`, `model.simd.wasm` and `weights.bin`."""
-    places, weights = packed(model.program.arrays)
+    program = model.program
+    arrays = {name: values for name, values in program.arrays.items() if name not in program.guards}  # not those of x86
+    places, weights = packed(arrays)
     header = [
-        f"#define {name} ((const {C_TYPES[model.program.arrays[name].dtype.name]} *)(fe_weights + {place}))"
+        f"#define {name} ((const {C_TYPES[arrays[name].dtype.name]} *)(fe_weights + {place}))"
         for name, place in places.items()
     ]
     name = model.name
