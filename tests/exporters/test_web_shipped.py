@@ -31,6 +31,10 @@ class TestFolder:
     def test_modules_are_small(self, model):
         assert max((shipped(model).path / name).stat().st_size for name in BUILDS) <= LARGEST_MODULE
 
+    def test_the_weights_are_little_more_than_those_of_the_tflite_file(self, model):
+        """They hold no table that only another back end reads."""
+        assert (shipped(model).path / "weights.bin").stat().st_size <= tflite_of(model).stat().st_size
+
     def test_it_is_of_the_tflite_file_beside_it(self, model):
         document = shipped(model).manifest.document
         assert document["tflite_sha256"] == sha256_of(tflite_of(model))
