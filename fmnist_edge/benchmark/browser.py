@@ -24,9 +24,9 @@ from fmnist_edge.benchmark.loop import (
     Request,
     disagreement,
     failed,
+    stolen_ns,
 )
 from fmnist_edge.benchmark.series import encode
-from fmnist_edge.benchmark.state import jiffies
 from fmnist_edge.benchmark.usage import usage
 from fmnist_edge.errors import ArtifactError
 from fmnist_edge.runtime.classifier import Classifier
@@ -158,11 +158,6 @@ def series(engine: BrowserEngine, name: str, each: int, seconds: float, least: i
 
 def difference(before: int | None, after: int | None) -> int | None:
     return None if before is None or after is None else after - before
-
-
-def stolen_ns() -> int | None:
-    found = jiffies()
-    return None if found is None else int(found[1] * NS_PER_S)
 
 
 def renderer(engine: BrowserEngine) -> int | None:

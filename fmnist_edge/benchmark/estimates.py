@@ -107,14 +107,17 @@ def ratio(a: Rounds, b: Rounds) -> Estimate | None:
     >>> ratio({i: [(20.0, 1)] for i in range(5)}, {i: [(10.0, 1)] for i in range(5)})
     Estimate(value=2.0, lower=2.0, upper=2.0, rounds=5)
     """
-    if len(a.keys() & b.keys()) < LEAST_ROUNDS or not calm_p50(a) or not calm_p50(b):
+    if len(a.keys() & b.keys()) < LEAST_ROUNDS:
+        return None
+    a_us, b_us = calm_p50(a), calm_p50(b)
+    if not a_us or not b_us:
         return None
     every = sorted(a.keys() | b.keys())
     times = drawn(len(every), 0)
     above, below = (times[:, [every.index(number) for number in side]] for side in (a, b))
     both = (above.sum(axis=1) > 0) & (below.sum(axis=1) > 0)
     draws = calm(a, above[both]) / calm(b, below[both])
-    return interval(calm_p50(a) / calm_p50(b), draws, min(len(a), len(b)))
+    return interval(a_us / b_us, draws, min(len(a), len(b)))
 
 
 def ratio_of_runs(a: Rounds, b: Rounds) -> Estimate:

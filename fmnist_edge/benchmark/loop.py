@@ -215,9 +215,14 @@ Mark = tuple[int, int, "int | None"]  # wall clock in ns, involuntary context sw
 
 def disturbance() -> Mark:
     """What has disturbed this process so far. Takes about 0.1 ms, so it is read between calls, once in a window."""
+    steal, switches = stolen_ns(), usage().involuntary_switches or 0
+    return perf_counter_ns(), switches, steal
+
+
+def stolen_ns() -> int | None:
+    """What the hypervisor took from all cores since boot, in ns; None where the system does not tell."""
     found = jiffies()
-    switches = usage().involuntary_switches or 0
-    return perf_counter_ns(), switches, None if found is None else int(found[1] * NS_PER_S)
+    return None if found is None else int(found[1] * NS_PER_S)
 
 
 def noise_between(before: Mark, after: Mark) -> list[int | None]:

@@ -14,7 +14,7 @@ from fmnist_edge.benchmark.summary import repeatability
 __all__ = ["LEAST_REPEATS", "Key", "between_runs", "key_of", "repeats_of"]
 
 LEAST_REPEATS = 3
-# Two runs on one shared host, half an hour apart, differed by 2 to 6 % in all cells: such as by another clock.
+# Two runs on a shared host, half an hour apart, differed by 2 to 6 % in all cells.
 LEAST_BETWEEN = 0.08
 Key = tuple[str, str, str, int, int]
 

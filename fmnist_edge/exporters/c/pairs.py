@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from fmnist_edge.exporters.c.linear import PANEL
+
 __all__ = ["CHOICES", "COPIES", "EVEN", "HALVES", "PANEL", "ZERO", "ordered_bytes", "orders", "panel_order"]
 
-PANEL = 16  # output channels
 COPIES = ((0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2))  # the inputs of a group, in each copy; as FE_CHOSEN in avx2.h
 ZERO = 4
 HALVES = ((0, ZERO, 2, ZERO), (ZERO, 1, ZERO, 3))

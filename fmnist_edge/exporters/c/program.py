@@ -31,10 +31,14 @@ class Step:
 
 @dataclass
 class Program:
-    """The whole model. `kernels`: files of `kernels/`, in the order of their use. `arrays`: of constants, by name.
-    `guards`: the preprocessor's condition for an array that not every target needs. `scratch_size`: bytes that
-    AVX2 needs, behind the activations in the arena.
-    `wide_weights`: whether a convolution has a weight of -128, so that the sum of two products may exceed 16 bits.
+    """The whole model.
+
+    Attributes:
+        kernels: files of `kernels/`, in the order of their use.
+        arrays: of constants, by name.
+        wide_weights: whether a convolution has a weight of -128, so that the sum of two products may exceed 16 bits.
+        guards: the preprocessor's condition for an array that not every target needs.
+        scratch_size: bytes that AVX2 needs, behind the activations in the arena.
     """
 
     graph: Graph

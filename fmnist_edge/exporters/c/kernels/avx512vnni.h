@@ -38,8 +38,8 @@ FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_line
 
 /* The last stage of a block of channels for all pixels of a tile. A product of 32-bit lanes fills 64 bits, so even and odd
    lanes are scaled apart. The zero point is added before the shift. Where no result below the zero point is kept, as with
-   ReLU, sums below zero are zero. Elsewhere floor((sum * factor + add) >> shift) of a negative product is what
-   fe_rescale gives with 2^shift - add in place of add. */
+   ReLU, sums below zero are zero. Elsewhere a negative product takes 2^shift - add in place of add: the shift, which
+   rounds down, then gives what fe_rescale gives. */
 #define FE_FINISH_TILE 1
 FE_INLINE void fe_finish_tile(int32_t pixels, const int32_t *sums, int32_t step, const fe_last *last,
                               const fe_linear *op, int32_t count, fe_act *const *to, int32_t channel) {
