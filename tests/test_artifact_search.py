@@ -5,15 +5,15 @@ import shutil
 import pytest
 from support import ROOT
 
+from fmnist_edge import artifact
 from fmnist_edge.artifact import collect, collect_usable
-from fmnist_edge.runtime import engine_record
 
 SHIPPED = ROOT / "exported/compact_cnn"
 
 
 @pytest.fixture
 def without_node(monkeypatch):
-    monkeypatch.setattr(engine_record.shutil, "which", lambda _: None)
+    monkeypatch.setattr(artifact.shutil, "which", lambda _: None)
 
 
 @pytest.fixture
@@ -52,5 +52,5 @@ def test_what_is_named_stays(folder, without_node):
 
 
 def test_with_the_program_nothing_is_left_out(folder, monkeypatch):
-    monkeypatch.setattr(engine_record.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(artifact.shutil, "which", lambda name: f"/usr/bin/{name}")
     assert collect_usable([folder]) == (collect([folder]), [])

@@ -87,13 +87,13 @@ def served(sources: Mapping[str, Path], modules: Mapping[str, str] | None = None
         def do_GET(self) -> None:
             path = unquote(urlsplit(self.path).path)
             content = server.content(path)
+            server.count(path, len(content or b""))  # first: who has the answer may ask for the count
             self.send_response(404 if content is None else 200)
             for name, value in {**HEADERS, "Content-Security-Policy": POLICY}.items():
                 self.send_header(name, value)
             self.send_header("Content-Type", TYPES.get(Path(path).suffix, "application/octet-stream"))
             self.send_header("Content-Length", str(len(content or b"")))
             self.end_headers()
-            server.count(path, len(content or b""))  # first: who has read the answer may ask for the count
             self.wfile.write(content or b"")
 
         def log_message(self, *_: object) -> None:
