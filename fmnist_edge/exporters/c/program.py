@@ -13,9 +13,15 @@ from fmnist_edge.exporters.c.files import KERNELS
 from fmnist_edge.exporters.c.graph import Graph, Value
 from fmnist_edge.exporters.c.memory import Memory, View
 
-__all__ = ["X86", "Fields", "Program", "Step"]
+__all__ = ["AVX2", "NOT_AVX2", "X86", "Fields", "Program", "Step"]
 
 X86 = "defined(__x86_64__) || defined(__i386__) || defined(_M_X64) || defined(_M_IX86)"  # where AVX2 may be
+# Whether target.h chooses AVX2.
+AVX2 = (
+    "defined(__AVX2__) && !defined(__AVXVNNI__) && !defined(FE_PORTABLE) && "
+    "!(defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__))"
+)
+NOT_AVX2 = f"!({AVX2})"
 
 Fields = Mapping[str, "int | str"]
 
@@ -70,6 +76,10 @@ class Program:
         if guard:
             self.guards[name] = guard
         return name
+
+    def arrays_but(self, guard: str) -> dict[str, np.ndarray]:
+        """The arrays without those that only targets with this condition have."""
+        return {name: values for name, values in self.arrays.items() if self.guards.get(name) != guard}
 
     def step(self, kind: str, fields: Fields) -> str:
         """The address of a new structure."""

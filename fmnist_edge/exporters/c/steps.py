@@ -11,8 +11,8 @@ from fmnist_edge.exporters.c.elementwise import binary, table, window
 from fmnist_edge.exporters.c.fields import flat, size_of, steps_of
 from fmnist_edge.exporters.c.graph import Graph, Node, Value, reduced_axes, windows
 from fmnist_edge.exporters.c.memory import Memory, View
-from fmnist_edge.exporters.c.pairs import COPIES, ordered_bytes, orders
-from fmnist_edge.exporters.c.program import X86, Program
+from fmnist_edge.exporters.c.pairs import COPIES, orders
+from fmnist_edge.exporters.c.program import AVX2, NOT_AVX2, Program
 from fmnist_edge.runtime.engines.numpy.fixed_point import multiplier
 from fmnist_edge.runtime.engines.numpy.nonlinear import softmax_powers
 from fmnist_edge.runtime.engines.numpy.quantization import quantization_of, quantized_range
@@ -79,17 +79,20 @@ def convolve(program: Program, node: Node) -> None:
     run |= {"run_rows": height, "run_columns": 1 if by_rows else width}
     tiles = [linear.tile_for(grid["rows"] * grid["columns"], most) for most in linear.MOST_PIXELS]
     program.need("linear.h", "back_end", "convolve.h")
+    lanes = linear.grouped(found.matrix, by_rows)
+    order, ordered = in_order(program, lanes, run, grid, from_view.offset + begin)
     step = program.step("fe_linear", {
-        "weights": program.array("weights", packed), **requantisation(program, found), "groups": groups,
-        **run, **grid,
-        "tile": f"FE_PICK({', '.join(map(str, tiles))})",
-        "order": order(program, linear.grouped(found.matrix, by_rows), run, grid, from_view.offset + begin),
+        "weights": f"FE_WEIGHTS({program.array('weights', packed, NOT_AVX2)}, {ordered})",
+        **requantisation(program, found), "groups": groups, **run, **grid,
+        "tile": f"FE_PICK({', '.join(map(str, tiles))})", "order": order,
     })  # fmt: skip
     program.call("fe_convolve", step, program.at(source.number, begin), program.at(out.number))
 
 
-def order(program: Program, lanes: np.ndarray, run: dict[str, int], grid: dict[str, int], begin: int) -> str:
-    """The order of a layer's groups for AVX2. `begin`: the first activation that it reads."""
+def in_order(
+    program: Program, lanes: np.ndarray, run: dict[str, int], grid: dict[str, int], begin: int
+) -> tuple[str, str]:
+    """The order of a layer's groups for AVX2, and its weights in it. `begin`: the first activation that it reads."""
     rows, columns = np.arange(run["run_rows"]), np.arange(run["run_columns"])
     groups = np.arange(len(lanes) // (len(rows) * len(columns)))
     runs = rows[:, None] * run["run_row_step"] + columns * run["run_column_step"]
@@ -100,11 +103,11 @@ def order(program: Program, lanes: np.ndarray, run: dict[str, int], grid: dict[s
     length = -(-(last + int(offsets.max()) + linear.GROUP) // AT_ONCE) * AT_ONCE
     scratch = program.memory.size - begin
     shifts = np.array([0, scratch, scratch + length][:copies])
-    panels = orders(lanes, shifts[:, None] + offsets)
-    is_pixel = grid["rows"] * grid["columns"] == 1  # whose weights are read as they lie
-    program.need_scratch((copies - 1) * length + (0 if is_pixel else ordered_bytes(panels)))
-    name = program.array("order", panels.reshape(-1), X86)
-    return f"FE_ORDER({name}, {panels.shape[1]}, {copies}, {length}, {scratch})"
+    blocks, weights = orders(lanes, shifts[:, None] + offsets)
+    program.need_scratch((copies - 1) * length)
+    name = program.array("order", blocks.reshape(-1), AVX2)
+    text = f"FE_ORDER({name}, {blocks.shape[1]}, {copies}, {length}, {scratch})"
+    return text, program.array("ordered_weights", weights.reshape(-1), AVX2)
 
 
 def requantisation(program: Program, found: linear.Weights) -> dict[str, int | str]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from fmnist_edge.exporters.c.files import fill
 from fmnist_edge.exporters.c.image import takes_any_size
+from fmnist_edge.exporters.c.program import AVX2
 from fmnist_edge.exporters.c.source import C_TYPES, CModel
 from fmnist_edge.exporters.web.compiler import BUILDS, Compiler
 from fmnist_edge.exporters.web.files import template
@@ -21,7 +22,7 @@ MEMORY = f"unsigned char fe_weights[%d] __attribute__((aligned({ALIGNMENT})));\n
 def modules(model: CModel, compiler: Compiler) -> dict[str, bytes]:
     """File name -> content: `model.wasm`, `model.simd.wasm` and `weights.bin`."""
     program = model.program
-    arrays = {name: values for name, values in program.arrays.items() if name not in program.guards}  # not those of x86
+    arrays = program.arrays_but(AVX2)
     places, weights = packed(arrays)
     header = [
         f"#define {name} ((const {C_TYPES[arrays[name].dtype.name]} *)(fe_weights + {place}))"

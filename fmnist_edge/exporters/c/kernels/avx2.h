@@ -35,59 +35,20 @@ FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_line
   }
 }
 #else
-/* For VPSHUFB: which byte of a group of four comes first, second, third and fourth; FE_NO for a zero. */
-#define FE_NO (-128)
+/* For VPSHUFB: which byte of a group of four comes first, second, third and fourth. */
 #define FE_FOUR(a, b, c, d, at) (a) + (at), (b) + (at), (c) + (at), (d) + (at)
 #define FE_HALF(a, b, c, d) FE_FOUR(a, b, c, d, 0), FE_FOUR(a, b, c, d, 4), FE_FOUR(a, b, c, d, 8), FE_FOUR(a, b, c, d, 12)
 #define FE_BYTES(a, b, c, d) _mm256_setr_epi8(FE_HALF(a, b, c, d), FE_HALF(a, b, c, d))
 
-/* A group in the activations and in two copies of them; then its even inputs alone, and its odd ones. */
-#define FE_CHOSEN                                                                                                      \
-  {FE_BYTES(0, 1, 2, 3), FE_BYTES(0, 2, 1, 3), FE_BYTES(0, 3, 1, 2), FE_BYTES(0, FE_NO, 2, FE_NO),                     \
-   FE_BYTES(FE_NO, 1, FE_NO, 3)}
-
-FE_INLINE __m256i fe_choose(const void *from, __m256i chosen) {
-  return _mm256_shuffle_epi8(_mm256_loadu_si256((const __m256i *)from), chosen);
-}
-
 /* Write the copies that the order of a layer refers to. `in`: what its first window reads first. */
 FE_FUNCTION void fe_copy_groups(const fe_linear *op, const fe_act *in) {
-  const __m256i chosen[] = FE_CHOSEN;
+  const __m256i chosen[] = {FE_BYTES(0, 1, 2, 3), FE_BYTES(0, 2, 1, 3), FE_BYTES(0, 3, 1, 2)};
   fe_act *to = (fe_act *)in + op->order.scratch;
   for (int32_t copy = 1; copy < op->order.copies; copy++)
-    for (int32_t i = 0; i < op->order.length; i += 32, to += 32)
-      _mm256_storeu_si256((__m256i *)to, fe_choose(in + i, chosen[copy]));
-}
-
-/* Bring a panel's weights into the order of use, behind the copies. */
-FE_INLINE void fe_in_order(const int32_t blocks, const int32_t *panel, const int8_t *const *weights, int8_t *to) {
-  const __m256i chosen[] = FE_CHOSEN;
-  const int32_t count = 2 * panel[0] + panel[1], *group = panel + 2 + count;
-  for (int32_t i = 0; i < count; i++, to += 32 * blocks) {
-    FE_UNROLL
-    for (int32_t b = 0; b < blocks; b++)
-      _mm256_storeu_si256((__m256i *)(to + 32 * b), fe_choose(weights[b] + (group[i] >> 3), chosen[group[i] & 7]));
-  }
-}
-
-FE_FUNCTION const int32_t *fe_panel(const fe_linear *op, int32_t channel, int32_t blocks, const fe_act *in,
-                                    const int8_t **weights) {
-  const int32_t *panel = op->order.panels + channel / FE_PANEL * op->order.stride;
-  int8_t *to = (int8_t *)in + op->order.scratch + (op->order.copies - 1) * op->order.length;
-  if (op->tile == 1) return panel; /* weights that are used once are read as they lie */
-  if (blocks == 2)
-    fe_in_order(2, panel, weights, to);
-  else
-    fe_in_order(1, panel, weights, to);
-  weights[0] = to;
-  return panel;
-}
-
-/* The weights of block `b` in slot `i` of a panel, which fe_in_order has brought into its order if there are more pixels. */
-FE_INLINE __m256i fe_slot(const int32_t pixels, const int32_t blocks, const int8_t *const *weights, const int32_t *group,
-                          const __m256i *chosen, int32_t i, int32_t b) {
-  if (pixels == 1) return fe_choose(weights[b] + (group[i] >> 3), chosen[group[i] & 7]);
-  return _mm256_loadu_si256((const __m256i *)(weights[0] + 32 * (i * blocks + b)));
+    for (int32_t i = 0; i < op->order.length; i += 32, to += 32) {
+      const __m256i groups = _mm256_loadu_si256((const __m256i *)(in + i));
+      _mm256_storeu_si256((__m256i *)to, _mm256_shuffle_epi8(groups, chosen[copy]));
+    }
 }
 
 FE_INLINE __m256i fe_four(const fe_act *from) {
@@ -97,47 +58,33 @@ FE_INLINE __m256i fe_four(const fe_act *from) {
 }
 
 /* VPMADDUBSW adds two products in 16 bits. No such sum exceeds them in this order, nor a sum of two groups that are added
-   before they are widened: exporters/c/pairs.py proves it. `place`: what fe_panel returns. */
-FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const int32_t *place, const fe_act *const *in,
-                       const int8_t *const *weights, int32_t *sums) {
-  const int32_t pairs = 2 * place[0], count = pairs + place[1], *group = place + 2 + count;
-  const __m256i chosen[] = FE_CHOSEN, ones = _mm256_set1_epi16(1);
-  __m256i sum[FE_MOST_PIXELS][FE_MOST_BLOCKS];
+   before they are widened: exporters/c/pairs.py proves it. `order`: of the block, as fe_order_t has it. */
+FE_INLINE void fe_tile(const int32_t pixels, const int32_t *order, const fe_act *const *in, const int8_t *weights,
+                       int32_t *sums) {
+  const __m256i ones = _mm256_set1_epi16(1), *w = (const __m256i *)weights;
+  const int32_t *place = order + 3;
+  __m256i sum[FE_MOST_PIXELS];
   FE_UNROLL
-  for (int32_t p = 0; p < pixels; p++) {
-    FE_UNROLL
-    for (int32_t b = 0; b < blocks; b++) sum[p][b] = _mm256_setzero_si256();
-  }
-  place += 2;
-  for (int32_t i = 0; i < pairs; i += 2) {
+  for (int32_t p = 0; p < pixels; p++) sum[p] = _mm256_setzero_si256();
+  for (int32_t i = 0; i < order[0]; i++, w += 2, place += 2) {
+    const __m256i w0 = _mm256_loadu_si256(w), w1 = _mm256_loadu_si256(w + 1);
     FE_UNROLL
     for (int32_t p = 0; p < pixels; p++) {
-      const __m256i x = fe_four(in[p] + place[i]), y = fe_four(in[p] + place[i + 1]);
-      FE_UNROLL
-      for (int32_t b = 0; b < blocks; b++) {
-        const __m256i one = _mm256_maddubs_epi16(x, fe_slot(pixels, blocks, weights, group, chosen, i, b));
-        const __m256i two = _mm256_maddubs_epi16(y, fe_slot(pixels, blocks, weights, group, chosen, i + 1, b));
-        sum[p][b] = _mm256_add_epi32(sum[p][b], _mm256_madd_epi16(_mm256_add_epi16(one, two), ones));
-      }
+      const __m256i one = _mm256_maddubs_epi16(fe_four(in[p] + place[0]), w0);
+      const __m256i two = _mm256_maddubs_epi16(fe_four(in[p] + place[1]), w1);
+      sum[p] = _mm256_add_epi32(sum[p], _mm256_madd_epi16(_mm256_add_epi16(one, two), ones));
     }
   }
-  for (int32_t i = pairs; i < count; i++) {
+  for (int32_t i = 0; i < order[1]; i++, w++, place++) {
+    const __m256i w0 = _mm256_loadu_si256(w);
     FE_UNROLL
     for (int32_t p = 0; p < pixels; p++) {
-      const __m256i x = fe_four(in[p] + place[i]);
-      FE_UNROLL
-      for (int32_t b = 0; b < blocks; b++) {
-        const __m256i one = _mm256_maddubs_epi16(x, fe_slot(pixels, blocks, weights, group, chosen, i, b));
-        sum[p][b] = _mm256_add_epi32(sum[p][b], _mm256_madd_epi16(one, ones));
-      }
+      const __m256i one = _mm256_maddubs_epi16(fe_four(in[p] + place[0]), w0);
+      sum[p] = _mm256_add_epi32(sum[p], _mm256_madd_epi16(one, ones));
     }
   }
   FE_UNROLL
-  for (int32_t p = 0; p < pixels; p++) {
-    FE_UNROLL
-    for (int32_t b = 0; b < blocks; b++)
-      _mm256_storeu_si256((__m256i *)(sums + (p * blocks + b) * FE_BLOCK), sum[p][b]);
-  }
+  for (int32_t p = 0; p < pixels; p++) _mm256_storeu_si256((__m256i *)(sums + p * FE_BLOCK), sum[p]);
 }
 #endif
 
@@ -145,12 +92,21 @@ FE_INLINE __m256i fe_load256(const void *from) { return _mm256_loadu_si256((cons
 
 FE_INLINE void fe_store_bytes(__m256i values, int32_t count, fe_act *out) {
   const __m128i narrow = _mm_packs_epi32(_mm256_castsi256_si128(values), _mm256_extracti128_si256(values, 1));
-  fe_act bytes[FE_BLOCK];
-  _mm_storel_epi64((__m128i *)bytes, _mm_packus_epi16(narrow, narrow));
-  if (count == FE_BLOCK)
-    memcpy(out, bytes, sizeof bytes);
-  else
-    memcpy(out, bytes, (size_t)count * sizeof(fe_act));
+  const __m128i bytes = _mm_packus_epi16(narrow, narrow);
+  if (count == FE_BLOCK) {
+    _mm_storel_epi64((__m128i *)out, bytes);
+    return;
+  }
+  uint32_t rest = (uint32_t)_mm_cvtsi128_si32(bytes);
+  if (count & 4) {
+    memcpy(out, &rest, 4);
+    rest = (uint32_t)_mm_cvtsi128_si32(_mm_srli_si128(bytes, 4));
+  }
+  if (count & 2) {
+    memcpy(out + (count & 4), &rest, 2);
+    rest >>= 16;
+  }
+  if (count & 1) out[count - 1] = (fe_act)rest;
 }
 
 /* The last stage of a block of channels for all pixels of a tile. A product of 32-bit lanes fills 64 bits, so even and odd

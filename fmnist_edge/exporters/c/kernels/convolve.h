@@ -4,9 +4,6 @@
 FE_FUNCTION int32_t fe_blocks(int32_t pixels) {
 #if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
   return pixels == 1 ? 4 : 2;
-#elif defined(FE_AVX2)
-  (void)pixels;
-  return 2;
 #elif defined(FE_NEON) && defined(__ARM_FEATURE_DOTPROD)
   return pixels <= 4 ? 2 : 1;
 #else
@@ -18,7 +15,7 @@ FE_FUNCTION int32_t fe_blocks(int32_t pixels) {
 /* How a tile finds its weights and inputs. */
 #if defined(FE_AVX2)
 typedef const int32_t *fe_places;
-#define FE_TILE(pixels, blocks) fe_tile((pixels), (blocks), places, in, weights, sums)
+#define FE_TILE(pixels, blocks) fe_tile((pixels), places, in, weights[0], sums)
 #else
 typedef const fe_linear *fe_places;
 #define FE_TILE(pixels, blocks) fe_tile((pixels), (blocks), places, in, weights, step, sums)
@@ -48,7 +45,7 @@ FE_FUNCTION void fe_sums(int32_t pixels, int32_t blocks, fe_places places, const
 #if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
     FE_CASE(1, 4);
 #endif
-#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI) || defined(FE_AVX2)
+#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
     FE_CASE(1, 2);
     FE_CASE(2, 2);
     FE_CASE(3, 2);
@@ -58,7 +55,7 @@ FE_FUNCTION void fe_sums(int32_t pixels, int32_t blocks, fe_places places, const
     FE_CASE(3, 2);
     FE_CASE(4, 2);
 #endif
-#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI) || defined(FE_AVX2)
+#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
     FE_CASE(4, 2);
     FE_CASE(5, 2);
     FE_CASE(6, 2);
@@ -72,24 +69,26 @@ FE_FUNCTION void fe_sums(int32_t pixels, int32_t blocks, fe_places places, const
   }
 }
 
-/* All pixels of `count` output channels, in `blocks` blocks, from `channel` on. `weights`: of the first block. */
-FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t blocks, int32_t count, const int8_t *weights,
-                        int32_t step, const fe_act *in, fe_act *out) {
+/* All pixels of `blocks` blocks of output channels from `channel` on. `step`: from a group's weights to the next one's. */
+FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t blocks, int32_t step, const fe_act *in,
+                             fe_act *out) {
   const int32_t pixels = op->rows * op->columns;
-  const int32_t panel = op->run_rows * op->run_columns * op->groups * 4 * FE_PANEL;
-  const int8_t *block_weights[FE_MOST_BLOCKS] = {weights};
+  const int8_t *weights[FE_MOST_BLOCKS] = {op->weights};
   fe_last last[FE_MOST_BLOCKS];
-  int32_t b = 0;
-  do { /* at least one, as compilers see */
-    const int32_t from = channel % FE_PANEL + b * FE_BLOCK;
-    block_weights[b] = weights + from / FE_PANEL * panel + from % FE_PANEL * 4;
-    fe_prepare(op, channel + b * FE_BLOCK, &last[b]);
-  } while (++b < blocks);
 #if defined(FE_AVX2)
-  const fe_places places = fe_panel(op, channel, blocks, in, block_weights);
+  const fe_places places = op->order.blocks + channel / FE_BLOCK * op->order.stride;
+  weights[0] += places[2];
 #else
   const fe_places places = op;
+  const int32_t panel = op->run_rows * op->run_columns * op->groups * 4 * FE_PANEL;
+  for (int32_t b = 0; b < blocks; b++) {
+    const int32_t from = channel + b * FE_BLOCK;
+    weights[b] = op->weights + from / FE_PANEL * panel + from % FE_PANEL * 4;
+  }
 #endif
+  int32_t b = 0;
+  do fe_prepare(op, channel + b * FE_BLOCK, &last[b]); /* at least one, as compilers see */
+  while (++b < blocks);
   const int32_t next_in = op->in_row_step - op->columns * op->in_column_step; /* from behind a row to the next one */
   const int32_t next_out = op->out_row_step - op->columns * op->out_column_step;
   const fe_act *x = in;
@@ -116,9 +115,9 @@ FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t block
         y += next_out;
       }
     }
-    fe_sums(op->tile, blocks, places, from, block_weights, step, sums);
+    fe_sums(op->tile, blocks, places, from, weights, step, sums);
     for (b = 0; b < blocks; b++) {
-      const int32_t left = count - b * FE_BLOCK;
+      const int32_t left = op->channels - channel - b * FE_BLOCK;
       fe_finish_tile(op->tile, sums + b * FE_BLOCK, blocks * FE_BLOCK, &last[b], op,
                      left < FE_BLOCK ? left : FE_BLOCK, to, b * FE_BLOCK);
     }
@@ -126,7 +125,6 @@ FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t block
 }
 
 FE_FUNCTION void fe_convolve(const fe_linear *op, const fe_act *in, fe_act *out) {
-  const int32_t panel = op->run_rows * op->run_columns * op->groups * 4 * FE_PANEL;
   const int32_t full = op->channels / FE_PANEL * FE_PANEL, most = fe_blocks(op->tile);
   const int32_t narrow = (op->channels - full + 3) / 4 * 4; /* width of the last panel */
   int32_t channel = 0;
@@ -136,12 +134,8 @@ FE_FUNCTION void fe_convolve(const fe_linear *op, const fe_act *in, fe_act *out)
   while (channel < full) {
     int32_t blocks = most;
     while (channel + blocks * FE_BLOCK > full) blocks /= 2;
-    fe_channels(op, channel, blocks, blocks * FE_BLOCK, op->weights + channel / FE_PANEL * panel, 4 * FE_PANEL, in, out);
+    fe_channels(op, channel, blocks, 4 * FE_PANEL, in, out);
     channel += blocks * FE_BLOCK;
   }
-  for (; channel < op->channels; channel += FE_BLOCK) {
-    const int32_t left = op->channels - channel;
-    fe_channels(op, channel, 1, left < FE_BLOCK ? left : FE_BLOCK, op->weights + full / FE_PANEL * panel, 4 * narrow, in,
-                out);
-  }
+  for (; channel < op->channels; channel += FE_BLOCK) fe_channels(op, channel, 1, 4 * narrow, in, out);
 }

@@ -2,11 +2,11 @@
    is `groups` groups of four. Weights are packed in panels of FE_PANEL output channels, the last one narrower (a
    multiple of four): for each group of inputs four weights of the first channel, four of the second, and so on. */
 #if defined(FE_AVX2)
-/* How weights and inputs are read, see exporters/c/pairs.py. A panel has the number of pairs of groups and of groups
-   alone; for each group, where its inputs are; for each, 8 * where its weights are + how they are chosen. */
+/* How weights and inputs are read, see exporters/c/pairs.py. A block has the number of pairs of groups, of groups alone,
+   where its weights begin, and where the inputs of each group are. */
 typedef struct {
-  const int32_t *panels;
-  int32_t stride;         /* of panels */
+  const int32_t *blocks;
+  int32_t stride;         /* of blocks */
   int32_t copies, length; /* of the activations, themselves included */
   int32_t scratch;        /* from the first activation that is read */
 } fe_order_t;

@@ -38,9 +38,9 @@ typedef int8_t fe_act;
 #define FE_PICK(eight, six, four, two) (eight)
 #elif defined(FE_AVX2)
 #define FE_BLOCK 8
-#define FE_MOST_PIXELS 6
-#define FE_MOST_BLOCKS 2
-#define FE_PICK(eight, six, four, two) (six)
+#define FE_MOST_PIXELS 8
+#define FE_MOST_BLOCKS 1
+#define FE_PICK(eight, six, four, two) (eight)
 #elif defined(FE_AVXVNNI)
 #define FE_BLOCK 8
 #define FE_MOST_PIXELS 6

@@ -23,9 +23,11 @@
 #endif
 
 #if defined(FE_AVX2)
-#define FE_ORDER(panels, stride, copies, length, scratch) {panels, stride, copies, length, scratch}
+#define FE_ORDER(blocks, stride, copies, length, scratch) {blocks, stride, copies, length, scratch}
+#define FE_WEIGHTS(packed, ordered) ordered
 #else
-#define FE_ORDER(panels, stride, copies, length, scratch)
+#define FE_ORDER(blocks, stride, copies, length, scratch)
+#define FE_WEIGHTS(packed, ordered) packed
 #endif
 
 @steps@
