@@ -192,6 +192,10 @@ def found_at(paths: Sequence[str | Path], for_devices: bool = False) -> list[Pat
             and is_artifact(item)
             and not any(map(is_folder, item.relative_to(path).parents))
         ]
+        if not inside and is_folder(path):
+            raise ArtifactError(
+                f"{path}: no manifest {manifest_path(path).name} beside it; copy both that `fmnist-edge export` wrote"
+            )
         if not inside:
             raise ArtifactError(
                 f"{path}: no {', '.join(suffixes())} file in it; `fmnist-edge export MODEL` writes some"
