@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fmnist_edge import __version__
 from fmnist_edge.aliases import JsonObject
-from fmnist_edge.errors import ArtifactError
+from fmnist_edge.errors import ArtifactError, FileError
 from fmnist_edge.files import json_text, locked, write_all, write_atomic, writer_of
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine import TensorSpec
@@ -124,17 +124,30 @@ class Artifact:
 
         Files of an earlier export that are not among `files` are removed. `carries_manifest`: see `runtime.folder`.
         """
+        left: list[Path] = []
         with suppress(ArtifactError):
-            for name in Manifest.read(path).files:
-                if name not in files and name == Path(name).name:
-                    (path / name).unlink(missing_ok=True)
+            left = [path / name for name in Manifest.read(path).files if name not in files and name == Path(name).name]
         contents = {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
         complete = manifest.with_sections({"files": hashes})
         writers = {path / name: writer_of(content) for name, content in contents.items()}
         text = writer_of(json_text(complete.as_dict()))
         copy = {path / MANIFEST: text} if carries_manifest else {}
-        write_all({**writers, **copy, manifest_path(path): text})
+        is_new = not path.exists()
+        try:
+            write_all({**writers, **copy, manifest_path(path): text})
+        except FileError:
+            if is_new:
+                with suppress(OSError):
+                    path.rmdir()
+            raise
+        for file in left:
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                raise FileError(
+                    f"{file}: a file of the old export cannot be removed ({error.strerror}); remove it"
+                ) from None
         return cls(path, complete)
 
 
@@ -192,6 +205,10 @@ def found_at(paths: Sequence[str | Path], for_devices: bool = False) -> list[Pat
             and is_artifact(item)
             and not any(map(is_folder, item.relative_to(path).parents))
         ]
+        if not inside and is_folder(path):
+            raise ArtifactError(
+                f"{path}: no manifest {manifest_path(path).name} beside it; copy both that `fmnist-edge export` wrote"
+            )
         if not inside:
             raise ArtifactError(
                 f"{path}: no {', '.join(suffixes())} file in it; `fmnist-edge export MODEL` writes some"

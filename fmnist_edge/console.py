@@ -16,6 +16,7 @@ __all__ = ["Track", "progress_bar", "silence_native_stderr", "table", "track", "
 T = TypeVar("T")
 Track = Callable[[Sequence[Any], str], Iterator[Any]]  # `track`, or one of the caller's
 
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")  # would break a row, or move a terminal's cursor
 PLAIN = r"[-+]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?(e[-+]?\d+)?( ?(%|pp|[µm]?s|min|[kMG]?B|[kMG]?Hz|dB|°C|W|×))?"
 NUMBER = re.compile(
     rf"(≈ ?)?{PLAIN}"
@@ -33,7 +34,8 @@ def table(
 ) -> str:
     """A Markdown table that also reads well in a terminal. A column of numbers is aligned right.
 
-    `left`, `right`: headings of columns with a fixed alignment. A hash, for example, may look like a number.
+    `left`, `right`: headings of columns with a fixed alignment. A hash, for example, may look like a number. Control
+    characters in cells become U+FFFD.
 
     >>> print(table(["model", "size", "sha256"], [["a", "10", "12e4"], ["bb", "9", "5678"]], left=["sha256"]))
     | model | size | sha256 |
@@ -41,7 +43,7 @@ def table(
     | a     |   10 | 12e4   |
     | bb    |    9 | 5678   |
     """
-    lines = [list(header), *[list(row) for row in rows]]
+    lines = [[CONTROL.sub("\N{REPLACEMENT CHARACTER}", cell) for cell in row] for row in (header, *rows)]
     widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(header))]
     numeric = [
         heading in right or (heading not in left and bool(rows) and all(is_number(row[column]) for row in rows))

@@ -4,49 +4,89 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from fmnist_edge.benchmark.estimates import calm_p50, p50s_of, ratio
+from fmnist_edge.benchmark.estimates import Rounds, calm_p50, p50s_of, ratio
 from fmnist_edge.benchmark.results import Cell, Result
 from fmnist_edge.benchmark.validity import VALID, judge_ratio
 from fmnist_edge.runtime.engine_catalog import BROWSER, ENGINES
 
-__all__ = ["HEADER", "first_answer_us", "notes", "rows"]
+__all__ = ["HEADER", "MEASURED", "Measured", "first_answer_us", "notes", "rows", "texts"]
 
-HEADER = [
-    "artifact", "in the browser", "loaded kB", "first answer ms", "calm µs", "p50 µs", "end-to-end p50 µs",
-    "our p50 / this [95 %]",
-]  # fmt: skip
+# What was measured of a cell, in the tables of `bench` and of the report.
+MEASURED = ("loaded kB", "first answer ms", "calm µs", "p50 µs", "end-to-end p50 µs", "our p50 / this [95 %]")
+HEADER = ["artifact", "in the browser", *MEASURED]
 NONE = "–"
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a cell in a browser.
+
+    Attributes:
+        group: cells of one group are compared: those of one model.
+        rounds: the p50s of each window, see `estimates`.
+    """
+
+    group: tuple[str, ...]
+    engine: str
+    loaded_bytes: float
+    first_answer_us: float
+    p50_us: float
+    end_to_end_us: float
+    rounds: Rounds
+
+    @classmethod
+    def of(cls, cell: Cell) -> Measured:
+        browser, summary = cell["browser"] or {}, cell["summary"] or {}
+        return cls(
+            (cell["model"] or "", cell["side"] or ""),
+            cell["engine"],
+            browser["bytes_loaded"],
+            first_answer_us(cell),
+            summary["engine"]["p50"],
+            summary["end_to_end"]["p50"],
+            p50s_of(cell),
+        )
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is the web form, which needs no runtime of others."""
+        return self.engine in ENGINES and ENGINES[self.engine].folders
+
+    def texts(self, ours: Measured | None) -> list[str]:
+        """Its texts in the columns MEASURED. `ours`: the web form of the same model, if there is one."""
+        return [
+            f"{self.loaded_bytes / 1000:,.0f}",
+            f"{self.first_answer_us / 1000:,.0f}",
+            f"{calm_p50(self.rounds) if self.rounds else self.p50_us:,.1f}",
+            f"{self.p50_us:,.1f}",
+            f"{self.end_to_end_us:,.1f}",
+            NONE if ours is None or self.is_ours else ratio_text(ours.rounds, self.rounds),
+        ]
+
+
 def measured(result: Result) -> list[Cell]:
-    return [cell for cell in result["cells"] if cell["browser"] is not None and cell["summary"] is not None]
+    return [
+        cell
+        for cell in result["cells"]
+        if cell["target"] == BROWSER and cell["browser"] is not None and cell["summary"] is not None
+    ]
 
 
-def is_ours(cell: Cell) -> bool:
-    """Whether it is the web form, which needs no runtime of others."""
-    return cell["target"] == BROWSER and ENGINES[cell["engine"]].folders
+def texts(cells: Sequence[Measured]) -> list[tuple[int, list[str]]]:
+    """(place among `cells`, texts in the columns MEASURED), by groups, our web form first in each."""
+    ours = {cell.group: cell for cell in cells if cell.is_ours}
+    order = sorted(range(len(cells)), key=lambda place: (cells[place].group, not cells[place].is_ours))
+    return [(place, cells[place].texts(ours.get(cells[place].group))) for place in order]
 
 
 def rows(result: Result) -> list[list[str]]:
-    """A row per measured cell, in HEADER's columns; our web form first, then the others by the model."""
+    """A row per measured cell, in HEADER's columns."""
     cells = measured(result)
-    ours = {(cell["model"], cell["side"]): cell for cell in cells if is_ours(cell)}
-    ordered = sorted(cells, key=lambda cell: (cell["model"] or "", cell["side"] or "", not is_ours(cell)))
-    return [row(cell, ours.get((cell["model"], cell["side"]))) for cell in ordered]
-
-
-def row(cell: Cell, ours: Cell | None) -> list[str]:
-    browser, summary = cell["browser"] or {}, cell["summary"] or {}
     return [
-        cell["artifact"],
-        cell["engine"],
-        f"{browser['bytes_loaded'] / 1000:,.0f}",
-        f"{first_answer_us(cell) / 1000:,.0f}",
-        f"{calm_p50(p50s_of(cell)):,.1f}",
-        f"{summary['engine']['p50']:,.1f}",
-        f"{summary['end_to_end']['p50']:,.1f}",
-        NONE if ours is None or is_ours(cell) else ratio_text(ours, cell),
+        [cells[place]["artifact"], cells[place]["engine"], *found]
+        for place, found in texts(list(map(Measured.of, cells)))
     ]
 
 
@@ -55,9 +95,9 @@ def first_answer_us(cell: Cell) -> float:
     return statistics.median((part["first_answer_ns"] or 0) / 1000 for part in cell["rounds"])
 
 
-def ratio_text(ours: Cell, other: Cell) -> str:
+def ratio_text(ours: Rounds, other: Rounds) -> str:
     """The ratio of the calm p50s, paired by rounds, and whether it is INVALID."""
-    found = ratio(p50s_of(ours), p50s_of(other))
+    found = ratio(ours, other)
     if found is None:
         return NONE
     doubt = "" if judge_ratio(found)["status"] == VALID else " INVALID"

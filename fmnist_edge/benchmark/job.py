@@ -24,6 +24,7 @@ class Job:
         images: uint8 (n, height, width, ...), cycled; n is 0 for each artifact's golden images.
         engines: names; each artifact is measured on those that can run it.
         ab: two artifacts, or two folders of them, to measure pair by pair in place of `artifacts`.
+        but: pairs of artifact and engine that `begin` leaves out, because they are known.
         accuracies: SHA-256 of an artifact -> its accuracy, see `cells.accuracies_of`.
     """
 
@@ -34,6 +35,7 @@ class Job:
     accuracies: Mapping[str, JsonObject] = field(default_factory=dict)
     seed: int = 0
     ab: tuple[Path, Path] | None = None
+    but: frozenset[tuple[Path, str]] = frozenset()
 
     def begin(
         self, out: Path, pythons: Mapping[str, str] | None = None, variables: Mapping[str, str] | None = None
@@ -42,7 +44,8 @@ class Job:
         `suite.begin` raises."""
         threads = self.plan.thread_counts(environment.usable_cores())
         if self.ab is None:
-            cells = cells_for(self.artifacts, threads, self.engines, self.plan.batches)
+            possible = cells_for(self.artifacts, threads, self.engines, self.plan.batches)
+            cells = [cell for cell in possible if (cell.artifact, cell.engine) not in self.but]
         else:
             cells = paired_cells(*self.ab, threads, self.engines, self.plan.batches)
         return suite.begin(

@@ -22,6 +22,7 @@ from fmnist_edge.errors import (
     UnknownNameError,
     one_line,
 )
+from fmnist_edge.runtime.engines.tflite_file import IDENTIFIER
 
 if TYPE_CHECKING:
     import keras
@@ -156,6 +157,8 @@ def reader_of(content: bytes) -> Callable[[bytes], Contents]:
         return keras_zip.read
     if content.startswith(hdf5.SIGNATURE):
         return hdf5.read
+    if content[4:8] == IDENTIFIER:
+        raise CheckpointError("is a .tflite file; expected the .keras, .h5 or SavedModel that it was converted from")
     received = f"starts with {content[:8].hex(' ')}" if content else "is empty"
     raise CheckpointError(
         f"{received}, so it is neither .keras (zip) nor .h5 (HDF5); save it again with model.save('model.keras')"

@@ -19,6 +19,7 @@ from fmnist_edge.conversion.suspects import crashing_layer
 from fmnist_edge.errors import CheckpointError, ExportError, FmnistEdgeError
 from fmnist_edge.exporters.findings import Findings
 from fmnist_edge.files import locked
+from fmnist_edge.runtime.contract import is_plain
 from fmnist_edge.runtime.manifest import Manifest
 from fmnist_edge.worker.calls import call
 from fmnist_edge.worker.endings import Ending, Status
@@ -41,6 +42,7 @@ def export_model(job: Job, progress: Progress = lambda done, total, text: None) 
     Raises what loading the model raises, FileError when a file cannot be written, CheckpointError when loading crashes.
     If one child of several fails in such a way, its precisions are refused with that error.
     """
+    check_name(job)
     with temporary_folder("export") as scratch, ExitStack() as locks:  # a child that is killed leaves files behind
         formats = list(dict.fromkeys(format for format, _ in job.precisions))
         shared = Shared(job, progress, {"TMPDIR": str(scratch)}, locks)
@@ -54,6 +56,15 @@ def export_model(job: Job, progress: Progress = lambda done, total, text: None) 
             raise (internal or raised)[0]
         found = {index: outcome for part in parts for index, outcome in part.results()}
         return [found[index] for index in sorted(found)]
+
+
+def check_name(job: Job) -> None:
+    """Raises CheckpointError for a model whose file has a name that a manifest cannot have, and what `find` raises."""
+    name, path = find(job.model, Path(job.trained))
+    if not is_plain(name):
+        raise CheckpointError(
+            f"{str(path)!r}: its name has control characters, or is not UTF-8, and manifests have the name; rename it"
+        )
 
 
 def indices_of(job: Job, format: str) -> list[int]:

@@ -2,71 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fmnist_edge.benchmark.estimates import Estimate, ratio
-from fmnist_edge.benchmark.validity import VALID, judge_ratio
+from fmnist_edge.benchmark.browser_table import MEASURED, Measured, texts
 from fmnist_edge.report.runs import Row, Run
-from fmnist_edge.report.tables import (
-    END_TO_END,
-    ENGINE,
-    FILE,
-    FIRST_ANSWER,
-    LOADED,
-    MODEL,
-    P50,
-    Column,
-    Table,
-    table_of,
-)  # fmt: skip
-from fmnist_edge.runtime.engine_catalog import BROWSER, ENGINES
+from fmnist_edge.report.tables import ENGINE, FILE, MODEL, Column, Table, table_of
+from fmnist_edge.runtime.engine_catalog import BROWSER
 
 __all__ = ["browser_table"]
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A row, and the ratio of our web form's p50 to its own; None for the web form, and without one of this model."""
+class Line:
+    """A row, and its texts in the columns MEASURED."""
 
     row: Row
-    ratio: Estimate | None
-
-    @property
-    def text(self) -> str | None:
-        found = self.ratio
-        return None if found is None else f"{found.value:.2f} [{found.lower:.2f}, {found.upper:.2f}]"
-
-    @property
-    def valid(self) -> str | None:
-        return None if self.ratio is None else "yes" if judge_ratio(self.ratio)["status"] == VALID else "no"
+    texts: list[str]
 
 
 def of_row(column: Column) -> Column:
-    return Column(column.heading, lambda pair: column.value(pair.row), column.write)
+    return Column(column.heading, lambda line: column.value(line.row), column.write)
 
 
-COLUMNS = (
-    *map(of_row, (MODEL, FILE, ENGINE, LOADED, FIRST_ANSWER, P50, END_TO_END)),
-    Column("our p50 / this [95 %]", lambda pair: pair.text),
-    Column("ratio valid", lambda pair: pair.valid),
-)
+def of_text(place: int) -> Column:
+    return Column(MEASURED[place], lambda line: line.texts[place])
 
 
-def is_ours(row: Row) -> bool:
-    return row.engine in ENGINES and ENGINES[row.engine].folders
+COLUMNS = (*map(of_row, (MODEL, FILE, ENGINE)), *map(of_text, range(len(MEASURED))))
 
 
 def browser_table(run: Run) -> Table:
     """A row per cell in a browser, our web form of a model before its peers; empty for other runs."""
     rows = [row for row in run.rows if row.target == BROWSER and row.loaded_bytes is not None]
-    ours = {row.group: row for row in rows if is_ours(row)}
-    ordered = sorted(rows, key=lambda row: (row.group, not is_ours(row)))
-    return table_of("In the browser", COLUMNS, pairs_of(ordered, ours))
+    found = texts([measured(row) for row in rows])
+    return table_of("In the browser", COLUMNS, [Line(rows[place], line) for place, line in found])
 
 
-def pairs_of(rows: Sequence[Row], ours: dict[str, Row]) -> list[Pair]:
-    return [
-        Pair(row, None if is_ours(row) or row.group not in ours else ratio(ours[row.group].rounds, row.rounds))
-        for row in rows
-    ]
+def measured(row: Row) -> Measured:
+    return Measured(
+        (row.group,),
+        row.engine,
+        row.loaded_bytes or 0,
+        row.first_answer_us or 0,
+        row.p50_us,
+        row.end_to_end_us,
+        row.rounds,
+    )

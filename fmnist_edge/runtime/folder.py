@@ -60,10 +60,15 @@ def altered_files(content: bytes, expected: Mapping[str, str]) -> str:
     import hashlib  # imported here, because it loads OpenSSL
 
     found = {name: hashlib.sha256(text).hexdigest() for name, text in unpack(content).items()}
-    changes = [f"{name} was added" for name in found if name not in expected]
-    changes += [f"{name} is missing" for name in expected if name not in found]
-    changes += [f"{name} was altered" for name in found if found[name] != expected.get(name, found[name])]
+    changes = [f"{shown(name)} was added" for name in found if name not in expected]
+    changes += [f"{shown(name)} is missing" for name in expected if name not in found]
+    changes += [f"{shown(name)} was altered" for name in found if found[name] != expected.get(name, found[name])]
     return ", ".join(changes[:3])
+
+
+def shown(name: str) -> str:
+    """A file's name for a message; one with line breaks or other control characters in quotes."""
+    return name if name.isprintable() else repr(name)
 
 
 def read_folder(path: str | Path) -> bytes:
@@ -80,7 +85,8 @@ def read_folder(path: str | Path) -> bytes:
         for entry in entries:
             if not stat.S_ISREG(entry.lstat().st_mode):
                 raise ArtifactError(
-                    f"{entry}: not a plain file; an exported folder holds nothing else, export it again"
+                    f"{path}: {shown(entry.name)} is not a plain file; an exported folder holds nothing else, "
+                    "export it again"
                 )
             if entry.name == MANIFEST:
                 continue

@@ -121,6 +121,16 @@ class TestChoose:
         assert main(["choose", INT8, *arguments]) == 0
         assert json.loads(capsys.readouterr().out)["files"] == first["files"], "the second time it is known"
 
+    def test_only_the_engine_that_lacks_is_measured(self, place, capsys):
+        arguments = ("--max-latency", "10s", "--plan", "tiny.toml")
+        assert main(["choose", INT8, *arguments, "--engine", "litert"]) == 0
+        (first,) = place.glob("benchmarks/results/*/*.json.gz")
+        assert main(["choose", INT8, FLOAT, *arguments, "--engine", "litert", "--engine", "numpy"]) == 0
+        (second,) = set(place.glob("benchmarks/results/*/*.json.gz")) - {first}
+        found = [(item["artifact"], item["engine"]) for item in results.load(second)["cells"]]
+        assert found == [("compact_cnn/int8.tflite", "numpy")]
+        assert "compact_cnn/int8.tflite | litert" in capsys.readouterr().out, "as measured before"
+
     @pytest.mark.slow
     def test_latencies_of_a_board_are_measured_there(self, place, capsys, device_python):
         sshd()

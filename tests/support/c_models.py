@@ -12,13 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fmnist_edge.artifact import Artifact
+from fmnist_edge.exporters.c.exporter import EXPORTER
 from fmnist_edge.exporters.c.make import c_model
 from fmnist_edge.exporters.c.source import CModel
 from fmnist_edge.runtime import Contract
 from fmnist_edge.runtime.engine_catalog import ENGINES
+from fmnist_edge.runtime.manifest import Manifest
 from support.c_compiler import c_compiler
 
-__all__ = ["STRICT", "TARGETS", "compiled", "generated", "numpy_answers", "runs_here"]
+__all__ = ["STRICT", "TARGETS", "c_folder", "compiled", "generated", "numpy_answers", "runs_here"]
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 # Options of every back end for x86-64, with what the CPU must have.
@@ -36,6 +39,17 @@ def runs_here(flag: str) -> bool:
         return flag in Path("/proc/cpuinfo").read_text()
     except OSError:
         return not flag
+
+
+def c_folder(tflite: Path, out: Path) -> Artifact:
+    """`out/<model>/int8_only.c` of an exported `.tflite` file, with its manifest, as `export` writes it."""
+    path = out / tflite.parent.name / "int8_only.c"
+    manifest = Manifest.read(tflite)
+    golden = manifest.golden_vectors()
+    assert golden is not None
+    sources = EXPORTER.sources(tflite.read_bytes(), manifest, golden.images[0])
+    names = {"artifact": path.name, "format": "c", "precision": "int8_only"}
+    return Artifact.write_folder(path, sources.files, manifest.with_sections({**names, **sources.facts}))
 
 
 def generated(content: bytes, folder: Path, contract: Contract, images: np.ndarray) -> CModel:

@@ -29,7 +29,8 @@ def commands_for(case: Case, bases: Path, file: Path, root: Path) -> dict[str, l
     images = ["--images", str(bases / "calibration.npy")]
     sound, reference = str(bases / NAME / "int8.tflite"), str(bases / f"{NAME}.keras")
     if case.format in ("keras", "h5", "saved_model"):
-        precision = ["--precision", "float32", "--format", "tflite" if case.number % 2 else "onnx"]
+        form, name = (("onnx", "float32"), ("tflite", "float32"), ("c", "int8_only"))[case.number % 3]
+        precision = ["--precision", name, "--format", form]
         return {
             "export": ["export", str(file), *precision, *calibration, "--out", "out"],
             "check": ["check", sound, "--reference", str(file), *images, "--limit", str(IMAGES)],

@@ -5,7 +5,7 @@ Size comes first, then accuracy, then latency: a file that falls by what is know
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -161,7 +161,7 @@ def with_latencies(choice: Choice, candidates: list[Candidate], there: list[Run]
     lacking = [place for place in timed if wanted(choice, choice.artifacts[place]) - known.keys()]
     reasons: dict[str, str] = {}
     if lacking and choice.results is None:
-        result = measured(choice, [candidates[place] for place in lacking])
+        result = measured(choice, [candidates[place] for place in lacking], known.keys())
         run = Run(Path(), result)
         used, there = [run, *used], [run, *there]
         known |= latencies([run], {item.sha256 for item in candidates})
@@ -195,15 +195,24 @@ def chosen(choice: Choice, item: Candidate, known: dict[tuple[str, str, int], La
     )
 
 
-def measured(choice: Choice, candidates: Sequence[Candidate]) -> Result:
-    """Time the candidates by the plan, here or on the device."""
-    known = {item.sha256: item.accuracy for item in candidates if item.accuracy is not None}
+def measured(choice: Choice, candidates: Sequence[Candidate], known: Collection[tuple[str, str, int]]) -> Result:
+    """Time the candidates by the plan, here or on the device, but for what is `known`: see `wanted`.
+
+    On a device nothing is known.
+    """
+    accuracy = {item.sha256: item.accuracy for item in candidates if item.accuracy is not None}
     job = Job(
         tuple(Path(item.artifact) for item in candidates),
         replace(choice.plan, threads=(choice.threads,)),
         choice.bench_images(),
         choice.engines,
-        as_entries(known),
+        as_entries(accuracy),
+        but=frozenset(
+            (Path(item.artifact), engine)
+            for item in candidates
+            for sha256, engine, threads in known
+            if (sha256, threads) == (item.sha256, choice.threads)
+        ),
     )
     if choice.target is not None:
         with progress_bar("measuring there") as progress:

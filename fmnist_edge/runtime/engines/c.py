@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import math
 import os
 import platform
 import re
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_edge.errors import ArtifactError, UnavailableError
+from fmnist_edge.errors import ArtifactError, UnavailableError, one_line
 from fmnist_edge.runtime.engine import Engine, TensorSpec
 from fmnist_edge.runtime.folder import read_folder, unpack
 from fmnist_edge.runtime.manifest import Manifest
@@ -50,20 +51,21 @@ class CEngine(Engine):
 
     def __init__(self, path: str, threads: int | None = None) -> None:
         content = read_folder(path)
-        check_manifest(path, content)
+        least_arena = check_manifest(path, content)
         files = unpack(content)
-        self._name = name_of(path, files)
-        library = ctypes.CDLL(str(compiled(path, self._name, files, content)))
+        name = name_of(path, files)
+        library = opened(path, compiled(path, name, files, content), name)
         sizes = (ctypes.c_int * SIZES).in_dll(library, "fe_sizes")
         scales = (ctypes.c_float * SCALES).in_dll(library, "fe_scales")
+        check_sizes(path, list(sizes), list(scales), least_arena)
         height, width, channels, classes, input_zero, output_zero, arena = sizes
         self.input = TensorSpec("input", (1, height, width, channels), "int8", scales[0], input_zero)
         self.output = TensorSpec("output", (1, classes), "int8", scales[1], output_zero)
         self._classes = classes
         self._arena: Any = ctypes.create_string_buffer(arena)
-        self._run: Any = getattr(library, f"{self._name}_run")
+        self._run: Any = getattr(library, f"{name}_run")
         self._run.argtypes, self._run.restype = [ctypes.c_void_p] * 3, None
-        target = getattr(library, f"{self._name}_target")
+        target = getattr(library, f"{name}_target")
         target.restype = ctypes.c_char_p
         self.version = f"C for {target().decode('ascii', 'replace')}"
 
@@ -83,20 +85,54 @@ class CEngine(Engine):
         self._run = self._arena = None
 
 
-def check_manifest(path: str, content: bytes) -> None:
-    """Raises ArtifactError unless the folder's hash is its manifest's, or the user compiles any."""
+def check_manifest(path: str, content: bytes) -> int:
+    """The bytes of memory that the manifest says a call needs at least; 0 where the user compiles any folder.
+
+    Raises ArtifactError unless the folder's hash is its manifest's, or the user compiles any.
+    """
     variable, value = UNVERIFIED
     if os.environ.get(variable) == value:
-        return
+        return 0
     advice = f"export it again, or set {variable}={value} if you trust these sources"
     try:
-        expected = Manifest.read(path).sha256
+        manifest = Manifest.read(path)
     except ArtifactError as error:
         raise ArtifactError(
             f"{path}: its sources are not compiled without a sound manifest ({error}); {advice}"
         ) from None
-    if hashlib.sha256(content).hexdigest() != expected:
+    if hashlib.sha256(content).hexdigest() != manifest.sha256:
         raise ArtifactError(f"{path}: it differs from what its manifest describes, so it is not compiled; {advice}")
+    return manifest.arena_bytes or 0
+
+
+def opened(path: str, library: Path, name: str) -> ctypes.CDLL:
+    """The compiled library. Raises ArtifactError when it lacks a function of the model `name`."""
+    wanted = [f"{name}_run", f"{name}_target"]
+    try:
+        found = ctypes.CDLL(str(library))
+        missing = [function for function in wanted if not hasattr(found, function)]
+    except OSError as error:  # a symbol that is needed and nowhere defined
+        reason = one_line(error).removeprefix(f"{library}: ")
+        raise ArtifactError(
+            f"{path}: the compiled sources cannot be loaded ({reason}); export the model again"
+        ) from None
+    if missing:
+        raise ArtifactError(f"{path}: its sources do not define {' and '.join(missing)}; export the model again")
+    return found
+
+
+def check_sizes(path: str, sizes: list[int], scales: list[float], least_arena: int) -> None:
+    """Raises ArtifactError for what no model has in its header. C would write beyond the end of a smaller arena."""
+    *shape, input_zero, output_zero, arena = sizes
+    faults = {
+        f"a size of {min(shape)}": min(shape) < 1,
+        f"zero points {input_zero} and {output_zero}": not {input_zero, output_zero} <= set(range(-128, 128)),
+        f"scales {scales[0]:g} and {scales[1]:g}": not all(0 < scale < math.inf for scale in scales),
+        f"an arena of {arena:,} bytes, and the manifest {least_arena:,}": arena < max(1, least_arena),
+    }
+    for fault, found in faults.items():
+        if found:
+            raise ArtifactError(f"{path}: its header has {fault}; export the model again")
 
 
 def name_of(path: str, files: dict[str, bytes]) -> str:

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from support import ROOT
 from support.c_compiler import needs_c_compiler
+from support.c_models import c_folder
 from support.engines import refuses_other_inputs
 
 from fmnist_edge.artifact import Artifact, collect
 from fmnist_edge.errors import ArtifactError, InputError, UnavailableError
-from fmnist_edge.exporters.c.exporter import EXPORTER
 from fmnist_edge.runtime import Classifier
 from fmnist_edge.runtime.folder import pack, read_folder, unpack
-from fmnist_edge.runtime.manifest import Manifest, manifest_path
+from fmnist_edge.runtime.manifest import manifest_path
 
 TFLITE = ROOT / "exported/compact_cnn/int8.tflite"
 IMAGES = np.random.default_rng(2).integers(0, 256, (5, 28, 28, 1), np.uint8)
@@ -23,11 +23,7 @@ IMAGES = np.random.default_rng(2).integers(0, 256, (5, 28, 28, 1), np.uint8)
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """compact_cnn as C, with a manifest, as `export` writes it."""
-    path = tmp_path_factory.mktemp("c") / "compact_cnn" / "int8_only.c"
-    manifest = Manifest.read(TFLITE)
-    sources = EXPORTER.sources(TFLITE.read_bytes(), manifest, IMAGES[0])
-    renamed = manifest.with_sections({"artifact": path.name, "format": "c", "precision": "int8_only", **sources.facts})
-    return Artifact.write_folder(path, sources.files, renamed)
+    return c_folder(TFLITE, tmp_path_factory.mktemp("c"))
 
 
 @pytest.fixture
