@@ -75,8 +75,8 @@ FE_FUNCTION void fe_finish_plainly(const int32_t *sums, const fe_last *last, con
    sum a that is not negative, and (a * factor + 2^shift - add) >> shift for one that is: 2^31 less if it is rounded twice,
    the same if it is rounded once. */
 #define FE_FINISH_TILE 1
-FE_INLINE void fe_finish_tile(int32_t pixels, const int32_t *sums, int32_t step, const fe_last *last, const fe_linear *op,
-                              int32_t count, fe_act *const *to, int32_t channel) {
+FE_FUNCTION void fe_finish_tile(int32_t pixels, const int32_t *sums, int32_t step, const fe_last *last,
+                                const fe_linear *op, int32_t count, fe_act *const *to, int32_t channel) {
   const v128_t bias = wasm_v128_load(last->bias), factor = wasm_v128_load(last->factor);
   const v128_t least = wasm_v128_load(last->least), most = wasm_v128_load(last->most);
   const v128_t scale = wasm_v128_load(last->scale);
