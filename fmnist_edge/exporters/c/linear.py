@@ -14,12 +14,13 @@ from fmnist_edge.runtime.engines.numpy.model import Op
 from fmnist_edge.runtime.engines.numpy.quantization import quantization_of, quantized_range
 from fmnist_edge.runtime.flatbuffer import RefusedError
 
-__all__ = ["GROUP", "PANEL", "Weights", "grouped", "pack", "tile_for", "weights_of"]
+__all__ = ["GROUP", "MOST_SHIFT", "PANEL", "Weights", "grouped", "of_zeros", "pack", "tile_for", "weights_of"]
 
 PANEL, GROUP = 16, 4  # FE_PANEL output channels and a group of inputs, see kernels/linear.h
 OVERREAD = 64  # bytes that a kernel may read beyond the last panel
 OFFSET = 128  # the largest FE_OFFSET
 INT32 = 1 << 31
+MOST_SHIFT = 54  # kernels add a zero point of 8 bits before they shift, and a product has 62 bits
 MOST_PIXELS = (8, 6, 4, 2)  # of the back ends, in the order of FE_PICK
 
 
@@ -72,10 +73,28 @@ def weights_of(op: Op) -> Weights:
         raise RefusedError(f"{op.kind} {op.output.name!r}: its sums may exceed 32 bits")
     if shifts.min() < 1 or (largest * factors.astype(np.float64) / 2.0**shifts).max() >= INT32 - 256:
         raise RefusedError(f"{op.kind} {op.output.name!r}: its scaled sums may exceed 32 bits")
+    scaling = of_zeros(factors, shifts, largest)
+    if scaling is None:
+        raise RefusedError(
+            f"{op.kind} {op.output.name!r} has a scale below 2^-{MOST_SHIFT - 30}, and sums above 2^{MOST_SHIFT - 31}"
+        )
+    factors, shifts = scaling
     low, high = quantized_range(op, found.activation)
     zero_point = quantization_of(op, op.output).zero_point
     once = op.kind == "FULLY_CONNECTED"
     return Weights(matrix.astype(np.int8), bias, sums, factors, shifts, once, zero_point, low, high)
+
+
+def of_zeros(factors: np.ndarray, shifts: np.ndarray, largest: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Factors and shifts without those above MOST_SHIFT, which scale every sum to 0: their factor is 0 then.
+
+    None when one of them scales a sum to more. `largest`: the most that the channel's sums can be.
+    """
+    large = shifts > MOST_SHIFT
+    halves = np.left_shift(1, np.where(large, shifts.astype(np.int64) - 1, 0))
+    if (large & (largest.astype(np.int64) * factors >= halves)).any():
+        return None
+    return np.where(large, 0, factors), np.where(large, 31, shifts)
 
 
 def pack(matrix: np.ndarray, by_rows: bool) -> tuple[np.ndarray, int]:

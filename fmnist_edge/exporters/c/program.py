@@ -45,6 +45,7 @@ class Program:
         wide_weights: whether a convolution has a weight of -128, so that the sum of two products may exceed 16 bits.
         guards: the preprocessor's condition for an array that not every target needs.
         scratch_size: bytes that AVX2 needs, behind the activations in the arena.
+        wide_scratch_size: activations that WebAssembly needs there, for winograd.h.
     """
 
     graph: Graph
@@ -57,6 +58,7 @@ class Program:
     wide_weights: bool = False
     guards: dict[str, str] = field(default_factory=dict)
     scratch_size: int = 0
+    wide_scratch_size: int = 0
 
     def need_scratch(self, size: int) -> None:
         """`size`: bytes for one layer."""

@@ -89,7 +89,7 @@ class CModel:
     @property
     def wasm_arena_bytes(self) -> int:
         """In WebAssembly, where activations have two bytes."""
-        return 2 * self.program.memory.size + SLACK
+        return 2 * (self.program.memory.size + self.program.wide_scratch_size) + SLACK
 
     @property
     def board_arena_bytes(self) -> int:
@@ -137,6 +137,7 @@ class CModel:
             x86=X86,
             arena=self.program.memory.size,
             scratch=self.program.scratch_size,
+            wide_scratch=self.program.wide_scratch_size,
             slack=SLACK,
             shape=" x ".join(map(str, shape)),
             height=shape[0],

@@ -13,6 +13,7 @@ from fmnist_edge.exporters.c.graph import Graph, Node, Value, reduced_axes, wind
 from fmnist_edge.exporters.c.memory import Memory, View
 from fmnist_edge.exporters.c.pairs import COPIES, orders
 from fmnist_edge.exporters.c.program import AVX2, NOT_AVX2, Program
+from fmnist_edge.exporters.c.winograd import winograd_scratch
 from fmnist_edge.runtime.engines.numpy.fixed_point import multiplier
 from fmnist_edge.runtime.engines.numpy.nonlinear import softmax_powers
 from fmnist_edge.runtime.engines.numpy.quantization import quantization_of, quantized_range
@@ -86,7 +87,16 @@ def convolve(program: Program, node: Node) -> None:
         **requantisation(program, found), "groups": groups, **run, **grid,
         "tile": f"FE_PICK({', '.join(map(str, tiles))})", "order": order,
     })  # fmt: skip
-    program.call("fe_convolve", step, program.at(source.number, begin), program.at(out.number))
+    addresses = program.at(source.number, begin), program.at(out.number)
+    scratch = None
+    if node.op.kind == "CONV_2D" and by_rows and (down.stride, across.stride, down.dilation) == (1, 1, 1):
+        scratch = winograd_scratch(found.matrix.shape[:3], (out.rows, out.columns))
+    if scratch is None:
+        program.call("fe_convolve", step, *addresses)
+        return
+    program.need("winograd.h")
+    program.wide_scratch_size = max(program.wide_scratch_size, scratch)
+    program.call("fe_convolve_3x3", step, *addresses, f"at + {program.memory.size}")
 
 
 def in_order(

@@ -24,7 +24,13 @@ FE_FUNCTION int32_t fe_product_of(const fe_binary *op, int32_t a, int32_t b) {
   return fe_clamp((high + (low >> FE_LOW_BITS)) >> op->shift, op->low, op->high);
 }
 
-#define FE_BINARY(name, function)                                                             \
+FE_FUNCTION int32_t fe_no_vectors(const fe_binary *op, const fe_act *a, const fe_act *b, fe_act *out) {
+  (void)op, (void)a, (void)b, (void)out;
+  return 0;
+}
+
+/* `vectors` computes as many channels as its instructions can, and returns how many. */
+#define FE_BINARY(name, function, vectors)                                                    \
   FE_FUNCTION void name(const fe_binary *op, const fe_act *a, const fe_act *b, fe_act *out) {      \
     const int32_t az = op->a_zero_point + FE_OFFSET, bz = op->b_zero_point + FE_OFFSET;       \
     const fe_binary p = *op;                                                                  \
@@ -34,7 +40,7 @@ FE_FUNCTION int32_t fe_product_of(const fe_binary *op, int32_t a, int32_t b) {
         const fe_act *y = b + row * p.b_row_step + column * p.b_column_step;                  \
         fe_act *to = out + row * p.out_row_step + column * p.out_column_step;                 \
         if (p.a_step == 1 && p.b_step == 1)                                                   \
-          for (int32_t c = 0; c < p.channels; c++)                                            \
+          for (int32_t c = vectors(&p, x, y, to); c < p.channels; c++)                        \
             to[c] = fe_stored(function(&p, x[c] - az, y[c] - bz));                            \
         else                                                                                  \
           for (int32_t c = 0; c < p.channels; c++)                                            \

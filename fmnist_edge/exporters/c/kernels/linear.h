@@ -30,7 +30,8 @@ typedef struct {
 #endif
 } fe_linear;
 
-/* The last stage of a block of channels, with 64-bit numbers of even and of odd channels. */
+/* The last stage of a block of channels, with 64-bit numbers of even and of odd channels; wasm.h has one of its own. */
+#if !defined(FE_WASM)
 typedef struct {
   int32_t bias[FE_BLOCK], factor[FE_BLOCK];
   int64_t even_add[FE_BLOCK / 2], odd_add[FE_BLOCK / 2], even_shift[FE_BLOCK / 2], odd_shift[FE_BLOCK / 2];
@@ -59,3 +60,4 @@ FE_FUNCTION void fe_prepare(const fe_linear *op, int32_t channel, fe_last *last)
 #endif
   }
 }
+#endif

@@ -1,1 +1,1 @@
-FE_BINARY(fe_multiply, fe_product_of)
+FE_BINARY(fe_multiply, fe_product_of, fe_no_vectors)

@@ -62,7 +62,6 @@ typedef int8_t fe_act;
 #define FE_MOST_BLOCKS 1
 #define FE_PICK(eight, six, four, two) (two)
 #elif defined(FE_WASM)
-#define FE_PLAIN_FINISH 1
 #define FE_BLOCK 4
 #define FE_MOST_PIXELS 6
 #define FE_MOST_BLOCKS 1

@@ -16,7 +16,7 @@ extern "C" {
 
 /* Bytes of memory that a call needs, with any alignment. Nothing in it must be kept between calls. */
 #if @wide@
-#define @NAME@_ARENA_BYTES (2 * @arena@ + @slack@)
+#define @NAME@_ARENA_BYTES (2 * (@arena@ + @wide_scratch@) + @slack@)
 #elif @x86@
 #define @NAME@_ARENA_BYTES (@arena@ + @scratch@ + @slack@)
 #else
