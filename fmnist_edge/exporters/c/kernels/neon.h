@@ -3,67 +3,58 @@
 
 /* GCC would bring more sums into flight than there are registers. The order below is the one to run. */
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("no-schedule-insns")
+#pragma GCC optimize("no-schedule-insns", "no-auto-inc-dec")
+#endif
+
+/* Compilers would address all pixels by one index, and cores take longer for that than for a pointer of its own. */
+#if defined(__GNUC__)
+#define FE_KEEP(pointer) __asm__("" : "+r"(pointer))
+#else
+#define FE_KEEP(pointer) (void)0
 #endif
 
 #if defined(__ARM_FEATURE_DOTPROD)
 /* A vector of 16 activations has four groups, and each is one lane. */
 #define FE_VECTORS 2
 #define FE_AT_ONCE 4
+#define FE_FIRST_SUM(bias, i) vld1q_s32((bias) + 4 * (i))
 #define FE_SUMS_OF(sum, half) sum[half]
-/* The products of one group of all pixels. */
-#define FE_GROUP(x, lane)                                               \
+/* The products of one group of all pixels. `next` makes a pixel's vector. */
+#define FE_GROUP(next, lane)                                            \
   do {                                                                  \
     FE_UNROLL                                                           \
     for (int32_t b = 0; b < blocks; b++) {                              \
-      const int8x16_t low = vld1q_s8(weights[b] + at);                  \
-      const int8x16_t high = vld1q_s8(weights[b] + at + 16);            \
       FE_UNROLL                                                         \
-      for (int32_t p = 0; p < pixels; p++) {                            \
-        sum[p][b][0] = vdotq_laneq_s32(sum[p][b][0], low, x[p], lane);  \
-        sum[p][b][1] = vdotq_laneq_s32(sum[p][b][1], high, x[p], lane); \
-      }                                                                 \
+      for (int32_t i = 0; i < 2; i++) {                                 \
+        const int8x16_t these = vld1q_s8(w + b * 4 * FE_BLOCK + 16 * i);\
+        FE_UNROLL                                                       \
+        for (int32_t p = 0; p < pixels; p++) {                          \
+          if (b == 0 && i == 0) next;                                   \
+          sum[p][b][i] = vdotq_laneq_s32(sum[p][b][i], these, x[p], lane);  \
+        }                                                                 \
+      } \
     }                                                                   \
-    at += step;                                                         \
+    w += step;                                                          \
+    FE_KEEP(w);                                                         \
   } while (0)
-#define FE_BEGIN() (void)0
 #define FE_GROUPS()                                                     \
   do {                                                                  \
     int8x16_t x[FE_MOST_PIXELS];                                        \
-    FE_UNROLL                                                           \
-    for (int32_t p = 0; p < pixels; p++) x[p] = vld1q_s8(in[p] + run + (ptrdiff_t)4 * group); \
-    FE_GROUP(x, 0);                                                     \
-    FE_GROUP(x, 1);                                                     \
-    FE_GROUP(x, 2);                                                     \
-    FE_GROUP(x, 3);                                                     \
+    FE_GROUP(x[p] = fe_sixteen(&from[p]), 0);                           \
+    FE_GROUP((void)0, 1);                                               \
+    FE_GROUP((void)0, 2);                                               \
+    FE_GROUP((void)0, 3);                                               \
   } while (0)
 #define FE_LAST_GROUP()                                                 \
   do {                                                                  \
     int8x16_t x[FE_MOST_PIXELS];                                        \
-    FE_UNROLL                                                           \
-    for (int32_t p = 0; p < pixels; p++) {                              \
-      int32_t four;                                                     \
-      memcpy(&four, in[p] + run + (ptrdiff_t)4 * group, 4);             \
-      x[p] = vreinterpretq_s8_s32(vdupq_n_s32(four));                   \
-    }                                                                   \
-    FE_GROUP(x, 0);                                                     \
+    FE_GROUP(x[p] = fe_four(&from[p]), 0);                              \
   } while (0)
 #else
-/* The next four activations in all lanes. */
-FE_INLINE int8x16_t fe_four(const fe_act **from) {
-  int32_t four;
-  memcpy(&four, *from, 4);
-  *from += 4;
-  return vreinterpretq_s8_s32(vdupq_n_s32(four));
-}
-
 /* Products of two channels fill a vector of eight 16-bit numbers: SMULL, then SADALP adds them in pairs. */
 #define FE_VECTORS 4
+#define FE_FIRST_SUM(bias, i) vld1q_s32((bias) + 4 * (i))
 #define FE_SUMS_OF(sum, half) vpaddq_s32(sum[2 * (half)], sum[2 * (half) + 1])
-#define FE_BEGIN()                                                      \
-  const fe_act *from[FE_MOST_PIXELS];                                   \
-  FE_UNROLL                                                             \
-  for (int32_t p = 0; p < pixels; p++) from[p] = in[p] + run
 #define FE_MULTIPLY(first_half, second_half, y)                         \
   int16x8_t i = vmull_s8(vget_low_s8(first_half), vget_low_s8(y));      \
   int16x8_t j = vmull_high_s8(first_half, y);                           \
@@ -76,15 +67,14 @@ FE_INLINE int8x16_t fe_four(const fe_act **from) {
   sum[3] = vpadalq_s16(sum[3], l)
 #define FE_LAST_GROUP()                                                 \
   do {                                                                  \
-    const int8x16_t low = vld1q_s8(weights[0] + at);                    \
-    const int8x16_t high = vld1q_s8(weights[0] + at + 16);              \
+    const int8x16_t low = vld1q_s8(w), high = vld1q_s8(w + 16);         \
     FE_UNROLL                                                           \
     for (int32_t p = 0; p < pixels; p++) {                              \
       const int8x16_t y = fe_four(&from[p]);                            \
       FE_MULTIPLY(low, high, y);                                        \
       FE_ADD_PRODUCTS(sum[p][0]);                                       \
     }                                                                   \
-    at += step;                                                         \
+    w += step;                                                          \
   } while (0)
 #if defined(FE_WIDE_WEIGHTS)
 #define FE_AT_ONCE 1
@@ -94,10 +84,9 @@ FE_INLINE int8x16_t fe_four(const fe_act **from) {
 #define FE_AT_ONCE 2
 #define FE_GROUPS()                                                     \
   do {                                                                  \
-    const int8x16_t low = vld1q_s8(weights[0] + at);                    \
-    const int8x16_t high = vld1q_s8(weights[0] + at + 16);              \
-    const int8x16_t next_low = vld1q_s8(weights[0] + at + step);        \
-    const int8x16_t next_high = vld1q_s8(weights[0] + at + step + 16);  \
+    const int8x16_t low = vld1q_s8(w), high = vld1q_s8(w + 16);         \
+    const int8x16_t next_low = vld1q_s8(w + step);                      \
+    const int8x16_t next_high = vld1q_s8(w + step + 16);                \
     int8x16_t y[FE_MOST_PIXELS], z[FE_MOST_PIXELS];                     \
     y[0] = fe_four(&from[0]), z[0] = fe_four(&from[0]);                 \
     FE_UNROLL                                                           \
@@ -113,15 +102,31 @@ FE_INLINE int8x16_t fe_four(const fe_act **from) {
       l = vmlal_high_s8(l, next_high, z[p]);                            \
       FE_ADD_PRODUCTS(sum[p][0]);                                       \
     }                                                                   \
-    at += 2 * step;                                                     \
+    w += 2 * step;                                                      \
   } while (0)
 #endif
 #endif
 
+/* The next four activations in all lanes. */
+FE_INLINE int8x16_t fe_four(const fe_act **from) {
+  int32_t four;
+  memcpy(&four, *from, 4);
+  *from += 4;
+  return vreinterpretq_s8_s32(vdupq_n_s32(four));
+}
+
+/* The next sixteen. */
+FE_INLINE int8x16_t fe_sixteen(const fe_act **from) {
+  const int8x16_t found = vld1q_s8(*from);
+  *from += 16;
+  FE_KEEP(*from);
+  return found;
+}
+
 FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_linear *op, const fe_act *const *in,
                        const int8_t *const *weights, int32_t step, int32_t *sums) {
   int32x4_t sum[FE_MOST_PIXELS][FE_MOST_BLOCKS][FE_VECTORS];
-  int32_t at = 0;
+  const int8_t *w = weights[0]; /* two blocks are the halves of a panel */
   FE_UNROLL
   for (int32_t p = 0; p < pixels; p++) {
     FE_UNROLL
@@ -133,8 +138,10 @@ FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_line
   for (int32_t row = 0; row < op->run_rows; row++)
     for (int32_t column = 0; column < op->run_columns; column++) {
       const int32_t run = row * op->run_row_step + column * op->run_column_step;
+      const fe_act *from[FE_MOST_PIXELS];
       int32_t group = 0;
-      FE_BEGIN();
+      FE_UNROLL
+      for (int32_t p = 0; p < pixels; p++) from[p] = in[p] + run;
       for (; group + FE_AT_ONCE <= op->groups; group += FE_AT_ONCE) FE_GROUPS();
       for (; group < op->groups; group++) FE_LAST_GROUP();
     }
