@@ -19,6 +19,9 @@ FE_FUNCTION int32_t fe_blocks(int32_t pixels) {
 #if defined(FE_AVX2)
 typedef const int32_t *fe_places;
 #define FE_TILE(pixels, blocks) fe_tile((pixels), (blocks), places, in, weights, sums)
+#elif defined(FE_NEON)
+typedef const fe_outputs *fe_places;
+#define FE_TILE(pixels, blocks) fe_tile((pixels), (blocks), places, in, weights, step, sums)
 #else
 typedef const fe_linear *fe_places;
 #define FE_TILE(pixels, blocks) fe_tile((pixels), (blocks), places, in, weights, step, sums)
@@ -79,6 +82,7 @@ FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t block
   const int32_t panel = op->run_rows * op->run_columns * op->groups * 4 * FE_PANEL;
   const int8_t *block_weights[FE_MOST_BLOCKS] = {weights};
   fe_last last[FE_MOST_BLOCKS];
+  fe_act *to[FE_MOST_PIXELS];
   int32_t b = 0;
   do { /* at least one, as compilers see */
     const int32_t from = channel % FE_PANEL + b * FE_BLOCK;
@@ -87,6 +91,9 @@ FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t block
   } while (++b < blocks);
 #if defined(FE_AVX2)
   const fe_places places = fe_panel(op, channel, blocks, in, block_weights);
+#elif defined(FE_NEON)
+  const fe_outputs outputs = {op, last, to, fe_ends(last, blocks) && count == blocks * FE_BLOCK};
+  const fe_places places = &outputs;
 #else
   const fe_places places = op;
 #endif
@@ -97,7 +104,6 @@ FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t block
   int32_t column = 0;
   for (int32_t tile = 0; tile < pixels; tile += op->tile) {
     const fe_act *from[FE_MOST_PIXELS] = {in};
-    fe_act *to[FE_MOST_PIXELS];
     int32_t sums[FE_MOST_PIXELS * FE_MOST_BLOCKS * FE_BLOCK];
     if (tile + op->tile > pixels) { /* the last tile overlaps the one before it */
       const int32_t row = (pixels - op->tile) / op->columns;
@@ -117,6 +123,9 @@ FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t block
       }
     }
     fe_sums(op->tile, blocks, places, from, block_weights, step, sums);
+#if defined(FE_NEON)
+    if (outputs.ends) continue;
+#endif
     for (b = 0; b < blocks; b++) {
       const int32_t left = count - b * FE_BLOCK;
       fe_finish_tile(op->tile, sums + b * FE_BLOCK, blocks * FE_BLOCK, &last[b], op,

@@ -17,7 +17,7 @@
 /* A vector of 16 activations has four groups, and each is one lane. */
 #define FE_VECTORS 2
 #define FE_AT_ONCE 4
-#define FE_FIRST_SUM(bias, i) vld1q_s32((bias) + 4 * (i))
+#define FE_FIRST(bias, i) (bias)[i]
 #define FE_SUMS_OF(sum, half) sum[half]
 /* The products of one group of all pixels. `next` makes a pixel's vector. */
 #define FE_GROUP(next, lane)                                            \
@@ -53,7 +53,7 @@
 #else
 /* Products of two channels fill a vector of eight 16-bit numbers: SMULL, then SADALP adds them in pairs. */
 #define FE_VECTORS 4
-#define FE_FIRST_SUM(bias, i) vld1q_s32((bias) + 4 * (i))
+#define FE_FIRST(bias, i) fe_apart((bias)[(i) / 2], (i) % 2)
 #define FE_SUMS_OF(sum, half) vpaddq_s32(sum[2 * (half)], sum[2 * (half) + 1])
 #define FE_MULTIPLY(first_half, second_half, y)                         \
   int16x8_t i = vmull_s8(vget_low_s8(first_half), vget_low_s8(y));      \
@@ -123,16 +123,71 @@ FE_INLINE int8x16_t fe_sixteen(const fe_act **from) {
   return found;
 }
 
-FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_linear *op, const fe_act *const *in,
+/* The same in 32 bits, where TensorFlow Lite rounds twice and shifts to the right by -right: SQRDMULH, then SRSHL. SRSHL
+   rounds half up; TensorFlow Lite rounds half away from zero, so SSRA adds -1 to what is below zero and shifted. */
+FE_INLINE int32x4_t fe_scaled_twice(int32x4_t a, int32x4_t factor, int32x4_t right) {
+  const int32x4_t high = vqrdmulhq_s32(a, factor);
+  return vrshlq_s32(vsraq_n_s32(high, vandq_s32(high, right), 31), right);
+}
+
+/* The same where all are shifted. */
+FE_INLINE int32x4_t fe_scaled_shifted(int32x4_t a, int32x4_t factor, int32x4_t right) {
+  const int32x4_t high = vqrdmulhq_s32(a, factor);
+  return vrshlq_s32(vsraq_n_s32(high, high, 31), right);
+}
+
+typedef struct {
+  int16x8_t zero_point;
+  int8x8_t low, high;
+} fe_limits;
+
+FE_INLINE fe_limits fe_limits_of(const fe_linear *op) {
+  const fe_limits limits = {vdupq_n_s16((int16_t)op->zero_point), vdup_n_s8((int8_t)op->low),
+                            vdup_n_s8((int8_t)op->high)};
+  return limits;
+}
+
+/* Numbers beyond 16 bits saturate, which changes nothing: the limits are 8-bit numbers. */
+FE_INLINE int8x8_t fe_narrowed(int32x4_t a, int32x4_t b, fe_limits limits) {
+  const int16x8_t both = vqmovn_high_s32(vqmovn_s32(a), b);
+  const int8x8_t out = vqmovn_s16(vqaddq_s16(both, limits.zero_point));
+  return vmin_s8(vmax_s8(out, limits.low), limits.high);
+}
+
+FE_FUNCTION int32_t fe_ends(const fe_last *last, int32_t blocks) {
+  int32_t found = 1;
+  for (int32_t b = 0; b < blocks; b++) found = found && last[b].shifted;
+  return found;
+}
+
+/* What a tile needs to compute its outputs. */
+typedef struct {
+  const fe_linear *op;
+  const fe_last *last; /* of each block */
+  fe_act *const *to;   /* of each pixel */
+  int32_t ends;        /* whether it does; if not, it leaves sums */
+} fe_outputs;
+
+#if !defined(__ARM_FEATURE_DOTPROD)
+/* Two of four numbers, each followed by a zero. */
+FE_INLINE int32x4_t fe_apart(int32x4_t a, int32_t second) {
+  const uint32x4_t numbers = vreinterpretq_u32_s32(a);
+  return vreinterpretq_s32_u64(second ? vmovl_high_u32(numbers) : vmovl_u32(vget_low_u32(numbers)));
+}
+#endif
+
+FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_outputs *outputs, const fe_act *const *in,
                        const int8_t *const *weights, int32_t step, int32_t *sums) {
   int32x4_t sum[FE_MOST_PIXELS][FE_MOST_BLOCKS][FE_VECTORS];
+  const fe_linear *op = outputs->op;
   const int8_t *w = weights[0]; /* two blocks are the halves of a panel */
   FE_UNROLL
-  for (int32_t p = 0; p < pixels; p++) {
+  for (int32_t b = 0; b < blocks; b++) {
+    const int32x4_t bias[2] = {vld1q_s32(outputs->last[b].bias), vld1q_s32(outputs->last[b].bias + 4)};
     FE_UNROLL
-    for (int32_t b = 0; b < blocks; b++) {
+    for (int32_t p = 0; p < pixels; p++) {
       FE_UNROLL
-      for (int32_t i = 0; i < FE_VECTORS; i++) sum[p][b][i] = vdupq_n_s32(0);
+      for (int32_t i = 0; i < FE_VECTORS; i++) sum[p][b][i] = FE_FIRST(bias, i);
     }
   }
   for (int32_t row = 0; row < op->run_rows; row++)
@@ -145,12 +200,32 @@ FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_line
       for (; group + FE_AT_ONCE <= op->groups; group += FE_AT_ONCE) FE_GROUPS();
       for (; group < op->groups; group++) FE_LAST_GROUP();
     }
-  FE_UNROLL
-  for (int32_t p = 0; p < pixels; p++) {
+  if (!outputs->ends) {
     FE_UNROLL
     for (int32_t b = 0; b < blocks; b++) {
-      vst1q_s32(sums + (p * blocks + b) * FE_BLOCK, FE_SUMS_OF(sum[p][b], 0));
-      vst1q_s32(sums + (p * blocks + b) * FE_BLOCK + 4, FE_SUMS_OF(sum[p][b], 1));
+      const int32_t *bias = outputs->last[b].bias;
+      FE_UNROLL
+      for (int32_t p = 0; p < pixels; p++) {
+        vst1q_s32(sums + (p * blocks + b) * FE_BLOCK, vsubq_s32(FE_SUMS_OF(sum[p][b], 0), vld1q_s32(bias)));
+        vst1q_s32(sums + (p * blocks + b) * FE_BLOCK + 4, vsubq_s32(FE_SUMS_OF(sum[p][b], 1), vld1q_s32(bias + 4)));
+      }
+    }
+    return;
+  }
+  const fe_limits limits = fe_limits_of(op);
+  fe_act *to[FE_MOST_PIXELS];
+  FE_UNROLL
+  for (int32_t p = 0; p < pixels; p++) to[p] = outputs->to[p];
+  FE_UNROLL
+  for (int32_t b = 0; b < blocks; b++) {
+    const fe_last *last = &outputs->last[b];
+    const int32x4_t factor = vld1q_s32(last->factor), next_factor = vld1q_s32(last->factor + 4);
+    const int32x4_t right = vld1q_s32(last->right), next_right = vld1q_s32(last->right + 4);
+    FE_UNROLL
+    for (int32_t p = 0; p < pixels; p++) {
+      const int32x4_t first = fe_scaled_shifted(FE_SUMS_OF(sum[p][b], 0), factor, right);
+      const int32x4_t second = fe_scaled_shifted(FE_SUMS_OF(sum[p][b], 1), next_factor, next_right);
+      vst1_s8(to[p] + b * FE_BLOCK, fe_narrowed(first, second, limits));
     }
   }
 }
@@ -171,25 +246,11 @@ FE_FUNCTION int32x4_t fe_scaled(int32x4_t a, const fe_last *last, int32_t i) {
   return vsubq_s32(veorq_s32(scaled, negative), negative);
 }
 
-/* The same in 32 bits, where TensorFlow Lite rounds twice and shifts to the right by -right: SQRDMULH, then SRSHL. SRSHL
-   rounds half up; TensorFlow Lite rounds half away from zero, so SSRA adds -1 to what is below zero and shifted. */
-FE_INLINE int32x4_t fe_scaled_twice(int32x4_t a, int32x4_t factor, int32x4_t right) {
-  const int32x4_t high = vqrdmulhq_s32(a, factor);
-  return vrshlq_s32(vsraq_n_s32(high, vandq_s32(high, right), 31), right);
-}
-
-/* Numbers beyond 16 bits saturate, which changes nothing: the limits are 8-bit numbers. */
-FE_INLINE int8x8_t fe_narrowed(int32x4_t a, int32x4_t b, const fe_linear *op) {
-  const int16x8_t both = vqmovn_high_s32(vqmovn_s32(a), b);
-  const int8x8_t out = vqmovn_s16(vqaddq_s16(both, vdupq_n_s16((int16_t)op->zero_point)));
-  return vmin_s8(vmax_s8(out, vdup_n_s8((int8_t)op->low)), vdup_n_s8((int8_t)op->high));
-}
-
 FE_FUNCTION void fe_finish(const int32_t *sums, const fe_last *last, const fe_linear *op, int32_t count, fe_act *out) {
   const int32x4_t a = vaddq_s32(vld1q_s32(sums), vld1q_s32(last->bias));
   const int32x4_t b = vaddq_s32(vld1q_s32(sums + 4), vld1q_s32(last->bias + 4));
   fe_act values[FE_BLOCK];
-  vst1_s8(values, fe_narrowed(fe_scaled(a, last, 0), fe_scaled(b, last, 4), op));
+  vst1_s8(values, fe_narrowed(fe_scaled(a, last, 0), fe_scaled(b, last, 4), fe_limits_of(op)));
   for (int32_t c = 0; c < count; c++) out[c] = values[c];
 }
 
@@ -203,10 +264,10 @@ FE_FUNCTION void fe_finish_tile(int32_t pixels, const int32_t *sums, int32_t ste
   const int32x4_t bias = vld1q_s32(last->bias), factor = vld1q_s32(last->factor), right = vld1q_s32(last->right);
   const int32x4_t next_bias = vld1q_s32(last->bias + 4), next_factor = vld1q_s32(last->factor + 4);
   const int32x4_t next_right = vld1q_s32(last->right + 4);
-  const fe_linear copy = *op; /* stores cannot change it */
+  const fe_limits limits = fe_limits_of(op);
   for (int32_t p = 0; p < pixels; p++) {
     const int32x4_t a = fe_scaled_twice(vaddq_s32(vld1q_s32(sums + p * step), bias), factor, right);
     const int32x4_t b = vaddq_s32(vld1q_s32(sums + p * step + 4), next_bias);
-    vst1_s8(to[p] + channel, fe_narrowed(a, fe_scaled_twice(b, next_factor, next_right), &copy));
+    vst1_s8(to[p] + channel, fe_narrowed(a, fe_scaled_twice(b, next_factor, next_right), limits));
   }
 }
