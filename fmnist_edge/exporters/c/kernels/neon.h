@@ -112,6 +112,7 @@ FE_INLINE int8x16_t fe_four(const fe_act **from) {
   int32_t four;
   memcpy(&four, *from, 4);
   *from += 4;
+  FE_KEEP(*from);
   return vreinterpretq_s8_s32(vdupq_n_s32(four));
 }
 
