@@ -55,27 +55,22 @@
 #define FE_VECTORS 4
 #define FE_FIRST(bias, i) fe_apart((bias)[(i) / 2], (i) % 2)
 #define FE_SUMS_OF(sum, half) vpaddq_s32(sum[2 * (half)], sum[2 * (half) + 1])
-#define FE_MULTIPLY(first_half, second_half, y)                         \
-  int16x8_t i = vmull_s8(vget_low_s8(first_half), vget_low_s8(y));      \
-  int16x8_t j = vmull_high_s8(first_half, y);                           \
-  int16x8_t k = vmull_s8(vget_low_s8(second_half), vget_low_s8(y));     \
-  int16x8_t l = vmull_high_s8(second_half, y)
-#define FE_ADD_PRODUCTS(sum)                                            \
-  sum[0] = vpadalq_s16(sum[0], i);                                      \
-  sum[1] = vpadalq_s16(sum[1], j);                                      \
-  sum[2] = vpadalq_s16(sum[2], k);                                      \
-  sum[3] = vpadalq_s16(sum[3], l)
 #define FE_LAST_GROUP()                                                 \
   do {                                                                  \
-    const int8x16_t low = vld1q_s8(w), high = vld1q_s8(w + 16);         \
+    int8x16_t y[FE_MOST_PIXELS];                                        \
     FE_UNROLL                                                           \
-    for (int32_t p = 0; p < pixels; p++) {                              \
-      const int8x16_t y = fe_four(&from[p]);                            \
-      FE_MULTIPLY(low, high, y);                                        \
-      FE_ADD_PRODUCTS(sum[p][0]);                                       \
+    for (int32_t half = 0; half < 2; half++) {                          \
+      const int8x16_t these = vld1q_s8(w + 16 * half);                  \
+      FE_UNROLL                                                         \
+      for (int32_t p = 0; p < pixels; p++) {                            \
+        if (half == 0) y[p] = fe_four(&from[p]);                        \
+        FE_ADD(sum[p][0][2 * half], vmull_s8(vget_low_s8(these), vget_low_s8(y[p]))); \
+        FE_ADD(sum[p][0][2 * half + 1], vmull_high_s8(these, y[p]));    \
+      }                                                                 \
     }                                                                   \
     w += step;                                                          \
   } while (0)
+#define FE_ADD(sum, products) sum = vpadalq_s16(sum, products)
 #if defined(FE_WIDE_WEIGHTS)
 #define FE_AT_ONCE 1
 #define FE_GROUPS() FE_LAST_GROUP()
@@ -84,23 +79,33 @@
 #define FE_AT_ONCE 2
 #define FE_GROUPS()                                                     \
   do {                                                                  \
-    const int8x16_t low = vld1q_s8(w), high = vld1q_s8(w + 16);         \
-    const int8x16_t next_low = vld1q_s8(w + step);                      \
-    const int8x16_t next_high = vld1q_s8(w + step + 16);                \
     int8x16_t y[FE_MOST_PIXELS], z[FE_MOST_PIXELS];                     \
-    y[0] = fe_four(&from[0]), z[0] = fe_four(&from[0]);                 \
     FE_UNROLL                                                           \
-    for (int32_t p = 0; p < pixels; p++) {                              \
-      if (p + 1 < pixels) {                                             \
-        y[p + 1] = fe_four(&from[p + 1]);                               \
-        z[p + 1] = fe_four(&from[p + 1]);                               \
+    for (int32_t half = 0; half < 2; half++) {                          \
+      const int8x16_t these = vld1q_s8(w + 16 * half);                  \
+      const int8x16_t next = vld1q_s8(w + step + 16 * half);            \
+      FE_UNROLL                                                         \
+      for (int32_t p = 0; p < pixels; p += 2) {                         \
+        const int32_t both = p + 1 < pixels ? 2 : 1;                    \
+        int16x8_t i[2], j[2];                                           \
+        FE_UNROLL                                                       \
+        for (int32_t q = 0; q < both; q++) {                            \
+          if (half == 0) y[p + q] = fe_four(&from[p + q]);              \
+          if (half == 0) z[p + q] = fe_four(&from[p + q]);              \
+          i[q] = vmull_s8(vget_low_s8(these), vget_low_s8(y[p + q]));   \
+          j[q] = vmull_high_s8(these, y[p + q]);                        \
+        }                                                               \
+        FE_UNROLL                                                       \
+        for (int32_t q = 0; q < both; q++) {                            \
+          i[q] = vmlal_s8(i[q], vget_low_s8(next), vget_low_s8(z[p + q])); \
+          j[q] = vmlal_high_s8(j[q], next, z[p + q]);                   \
+        }                                                               \
+        FE_UNROLL                                                       \
+        for (int32_t q = 0; q < both; q++) {                            \
+          FE_ADD(sum[p + q][0][2 * half], i[q]);                        \
+          FE_ADD(sum[p + q][0][2 * half + 1], j[q]);                    \
+        }                                                               \
       }                                                                 \
-      FE_MULTIPLY(low, high, y[p]);                                     \
-      i = vmlal_s8(i, vget_low_s8(next_low), vget_low_s8(z[p]));        \
-      j = vmlal_high_s8(j, next_low, z[p]);                             \
-      k = vmlal_s8(k, vget_low_s8(next_high), vget_low_s8(z[p]));       \
-      l = vmlal_high_s8(l, next_high, z[p]);                            \
-      FE_ADD_PRODUCTS(sum[p][0]);                                       \
     }                                                                   \
     w += 2 * step;                                                      \
   } while (0)
@@ -182,9 +187,11 @@ FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_outp
   int32x4_t sum[FE_MOST_PIXELS][FE_MOST_BLOCKS][FE_VECTORS];
   const fe_linear *op = outputs->op;
   const int8_t *w = weights[0]; /* two blocks are the halves of a panel */
+  const fe_last *last = outputs->last;
+  FE_KEEP(last); /* its numbers leave the registers to the sums */
   FE_UNROLL
   for (int32_t b = 0; b < blocks; b++) {
-    const int32x4_t bias[2] = {vld1q_s32(outputs->last[b].bias), vld1q_s32(outputs->last[b].bias + 4)};
+    const int32x4_t bias[2] = {vld1q_s32(last[b].bias), vld1q_s32(last[b].bias + 4)};
     FE_UNROLL
     for (int32_t p = 0; p < pixels; p++) {
       FE_UNROLL
@@ -204,7 +211,7 @@ FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_outp
   if (!outputs->ends) {
     FE_UNROLL
     for (int32_t b = 0; b < blocks; b++) {
-      const int32_t *bias = outputs->last[b].bias;
+      const int32_t *bias = last[b].bias;
       FE_UNROLL
       for (int32_t p = 0; p < pixels; p++) {
         vst1q_s32(sums + (p * blocks + b) * FE_BLOCK, vsubq_s32(FE_SUMS_OF(sum[p][b], 0), vld1q_s32(bias)));
@@ -219,9 +226,8 @@ FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_outp
   for (int32_t p = 0; p < pixels; p++) to[p] = outputs->to[p];
   FE_UNROLL
   for (int32_t b = 0; b < blocks; b++) {
-    const fe_last *last = &outputs->last[b];
-    const int32x4_t factor = vld1q_s32(last->factor), next_factor = vld1q_s32(last->factor + 4);
-    const int32x4_t right = vld1q_s32(last->right), next_right = vld1q_s32(last->right + 4);
+    const int32x4_t factor = vld1q_s32(last[b].factor), next_factor = vld1q_s32(last[b].factor + 4);
+    const int32x4_t right = vld1q_s32(last[b].right), next_right = vld1q_s32(last[b].right + 4);
     FE_UNROLL
     for (int32_t p = 0; p < pixels; p++) {
       const int32x4_t first = fe_scaled_shifted(FE_SUMS_OF(sum[p][b], 0), factor, right);
