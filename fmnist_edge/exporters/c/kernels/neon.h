@@ -198,15 +198,19 @@ FE_INLINE void fe_tile(const int32_t pixels, const int32_t blocks, const fe_outp
       for (int32_t i = 0; i < FE_VECTORS; i++) sum[p][b][i] = FE_FIRST(bias, i);
     }
   }
-  for (int32_t row = 0; row < op->run_rows; row++)
-    for (int32_t column = 0; column < op->run_columns; column++) {
-      const int32_t run = row * op->run_row_step + column * op->run_column_step;
-      const fe_act *from[FE_MOST_PIXELS];
+  const fe_act *from[FE_MOST_PIXELS];
+  const int32_t groups = op->groups, next_column = op->run_column_step - 4 * groups;
+  const int32_t next_row = op->run_row_step - op->run_columns * op->run_column_step + next_column;
+  FE_UNROLL
+  for (int32_t p = 0; p < pixels; p++) from[p] = in[p];
+  for (int32_t row = op->run_rows; row > 0; row--)
+    for (int32_t column = op->run_columns; column > 0; column--) {
+      const int32_t next = column > 1 ? next_column : next_row; /* from behind a run to the next one */
       int32_t group = 0;
+      for (; group + FE_AT_ONCE <= groups; group += FE_AT_ONCE) FE_GROUPS();
+      for (; group < groups; group++) FE_LAST_GROUP();
       FE_UNROLL
-      for (int32_t p = 0; p < pixels; p++) from[p] = in[p] + run;
-      for (; group + FE_AT_ONCE <= op->groups; group += FE_AT_ONCE) FE_GROUPS();
-      for (; group < op->groups; group++) FE_LAST_GROUP();
+      for (int32_t p = 0; p < pixels; p++) from[p] += next;
     }
   if (!outputs->ends) {
     FE_UNROLL
