@@ -82,6 +82,7 @@ FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t block
   const int32_t panel = op->run_rows * op->run_columns * op->groups * 4 * FE_PANEL;
   const int8_t *block_weights[FE_MOST_BLOCKS] = {weights};
   fe_last last[FE_MOST_BLOCKS];
+  const fe_act *from[FE_MOST_PIXELS] = {in};
   fe_act *to[FE_MOST_PIXELS];
   int32_t b = 0;
   do { /* at least one, as compilers see */
@@ -103,7 +104,6 @@ FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t block
   fe_act *y = out + channel;
   int32_t column = 0;
   for (int32_t tile = 0; tile < pixels; tile += op->tile) {
-    const fe_act *from[FE_MOST_PIXELS] = {in};
     int32_t sums[FE_MOST_PIXELS * FE_MOST_BLOCKS * FE_BLOCK];
     if (tile + op->tile > pixels) { /* the last tile overlaps the one before it */
       const int32_t row = (pixels - op->tile) / op->columns;
