@@ -93,7 +93,7 @@ FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t block
 #if defined(FE_AVX2)
   const fe_places places = fe_panel(op, channel, blocks, in, block_weights);
 #elif defined(FE_NEON)
-  const fe_outputs outputs = {op, last, to, fe_ends(last, blocks) && count == blocks * FE_BLOCK};
+  const fe_outputs outputs = fe_outputs_of(op, last, to, blocks, count);
   const fe_places places = &outputs;
 #else
   const fe_places places = op;
