@@ -31,7 +31,13 @@ typedef const fe_linear *fe_places;
     FE_TILE(pixels, blocks);    \
     break
 
-FE_FUNCTION void fe_sums(int32_t pixels, int32_t blocks, fe_places places, const fe_act *const *in,
+/* Where there are few cases, they are compiled with a layer's constants. */
+#if defined(FE_NEON) && !defined(__ARM_FEATURE_DOTPROD)
+#define FE_CASES FE_INLINE
+#else
+#define FE_CASES FE_FUNCTION
+#endif
+FE_CASES void fe_sums(int32_t pixels, int32_t blocks, fe_places places, const fe_act *const *in,
                     const int8_t *const *weights, int32_t step, int32_t *sums) {
   (void)step;
   switch (pixels * 8 + blocks) {
