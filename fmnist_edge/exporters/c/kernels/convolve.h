@@ -16,6 +16,9 @@ FE_FUNCTION int32_t fe_blocks(int32_t pixels) {
 #if defined(FE_AVX2)
 typedef const int32_t *fe_places;
 #define FE_TILE(pixels, blocks) fe_tile((pixels), places, in, weights[0], sums)
+#elif defined(FE_NEON)
+typedef const fe_outputs *fe_places;
+#define FE_TILE(pixels, blocks) fe_tile((pixels), (blocks), places, in, weights, step, sums)
 #else
 typedef const fe_linear *fe_places;
 #define FE_TILE(pixels, blocks) fe_tile((pixels), (blocks), places, in, weights, step, sums)
@@ -25,7 +28,13 @@ typedef const fe_linear *fe_places;
     FE_TILE(pixels, blocks);    \
     break
 
-FE_FUNCTION void fe_sums(int32_t pixels, int32_t blocks, fe_places places, const fe_act *const *in,
+/* Where there are few cases, they are compiled with a layer's constants. */
+#if defined(FE_NEON) && !defined(__ARM_FEATURE_DOTPROD)
+#define FE_CASES FE_INLINE
+#else
+#define FE_CASES FE_FUNCTION
+#endif
+FE_CASES void fe_sums(int32_t pixels, int32_t blocks, fe_places places, const fe_act *const *in,
                     const int8_t *const *weights, int32_t step, int32_t *sums) {
   (void)step;
   switch (pixels * 8 + blocks) {
@@ -44,21 +53,17 @@ FE_FUNCTION void fe_sums(int32_t pixels, int32_t blocks, fe_places places, const
 #endif
 #if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
     FE_CASE(1, 4);
-#endif
-#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
     FE_CASE(1, 2);
     FE_CASE(2, 2);
     FE_CASE(3, 2);
+    FE_CASE(4, 2);
+    FE_CASE(5, 2);
+    FE_CASE(6, 2);
 #elif defined(FE_NEON) && defined(__ARM_FEATURE_DOTPROD)
     FE_CASE(1, 2);
     FE_CASE(2, 2);
     FE_CASE(3, 2);
     FE_CASE(4, 2);
-#endif
-#if defined(FE_AVX512VNNI) || defined(FE_AVXVNNI)
-    FE_CASE(4, 2);
-    FE_CASE(5, 2);
-    FE_CASE(6, 2);
 #endif
 #if defined(FE_AVX512VNNI)
     FE_CASE(7, 2);
@@ -72,31 +77,36 @@ FE_FUNCTION void fe_sums(int32_t pixels, int32_t blocks, fe_places places, const
 /* All pixels of `blocks` blocks of output channels from `channel` on. `step`: from a group's weights to the next one's. */
 FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t blocks, int32_t step, const fe_act *in,
                              fe_act *out) {
-  const int32_t pixels = op->rows * op->columns;
+  const int32_t pixels = op->rows * op->columns, left = op->channels - channel;
   const int8_t *weights[FE_MOST_BLOCKS] = {op->weights};
   fe_last last[FE_MOST_BLOCKS];
+  const fe_act *from[FE_MOST_PIXELS] = {in};
+  fe_act *to[FE_MOST_PIXELS];
+  int32_t b = 0;
+  do fe_prepare(op, channel + b * FE_BLOCK, &last[b]); /* at least one, as compilers see */
+  while (++b < blocks);
 #if defined(FE_AVX2)
   const fe_places places = op->order.blocks + channel / FE_BLOCK * op->order.stride;
   weights[0] += places[2];
 #else
-  const fe_places places = op;
   const int32_t panel = op->run_rows * op->run_columns * op->groups * 4 * FE_PANEL;
-  for (int32_t b = 0; b < blocks; b++) {
-    const int32_t from = channel + b * FE_BLOCK;
-    weights[b] = op->weights + from / FE_PANEL * panel + from % FE_PANEL * 4;
+  for (b = 0; b < blocks; b++) {
+    const int32_t first = channel + b * FE_BLOCK;
+    weights[b] = op->weights + first / FE_PANEL * panel + first % FE_PANEL * 4;
   }
+#if defined(FE_NEON)
+  const fe_outputs outputs = fe_outputs_of(op, last, to, blocks, left);
+  const fe_places places = &outputs;
+#else
+  const fe_places places = op;
 #endif
-  int32_t b = 0;
-  do fe_prepare(op, channel + b * FE_BLOCK, &last[b]); /* at least one, as compilers see */
-  while (++b < blocks);
+#endif
   const int32_t next_in = op->in_row_step - op->columns * op->in_column_step; /* from behind a row to the next one */
   const int32_t next_out = op->out_row_step - op->columns * op->out_column_step;
   const fe_act *x = in;
   fe_act *y = out + channel;
   int32_t column = 0;
   for (int32_t tile = 0; tile < pixels; tile += op->tile) {
-    const fe_act *from[FE_MOST_PIXELS] = {in};
-    fe_act *to[FE_MOST_PIXELS];
     int32_t sums[FE_MOST_PIXELS * FE_MOST_BLOCKS * FE_BLOCK];
     if (tile + op->tile > pixels) { /* the last tile overlaps the one before it */
       const int32_t row = (pixels - op->tile) / op->columns;
@@ -116,10 +126,12 @@ FE_FUNCTION void fe_channels(const fe_linear *op, int32_t channel, int32_t block
       }
     }
     fe_sums(op->tile, blocks, places, from, weights, step, sums);
+#if defined(FE_NEON)
+    if (outputs.ends) continue;
+#endif
     for (b = 0; b < blocks; b++) {
-      const int32_t left = op->channels - channel - b * FE_BLOCK;
-      fe_finish_tile(op->tile, sums + b * FE_BLOCK, blocks * FE_BLOCK, &last[b], op,
-                     left < FE_BLOCK ? left : FE_BLOCK, to, b * FE_BLOCK);
+      const int32_t count = left - b * FE_BLOCK < FE_BLOCK ? left - b * FE_BLOCK : FE_BLOCK;
+      fe_finish_tile(op->tile, sums + b * FE_BLOCK, blocks * FE_BLOCK, &last[b], op, count, to, b * FE_BLOCK);
     }
   }
 }

@@ -38,12 +38,30 @@ typedef struct {
 #if defined(FE_NEON)
   int32_t right[FE_BLOCK]; /* 31 - shift */
   int32_t twice;           /* whether all results are rounded twice, and none is shifted to the left */
+  int32_t shifted;         /* whether all are shifted to the right too */
 #endif
 } fe_last;
 
+#if defined(FE_NEON)
+/* The same without the 64-bit numbers, for a whole block. Returns whether it ends without them. */
+FE_FUNCTION int32_t fe_prepare_shifted(const fe_linear *op, int32_t channel, fe_last *last) {
+  const int16x8_t right = vsubw_s8(vdupq_n_s16(31), vld1_s8(op->shifts + channel));
+  vst1q_s32(last->bias, vld1q_s32(op->bias + channel));
+  vst1q_s32(last->bias + 4, vld1q_s32(op->bias + channel + 4));
+  vst1q_s32(last->factor, vld1q_s32(op->factors + channel));
+  vst1q_s32(last->factor + 4, vld1q_s32(op->factors + channel + 4));
+  vst1q_s32(last->right, vmovl_s16(vget_low_s16(right)));
+  vst1q_s32(last->right + 4, vmovl_high_s16(right));
+  last->shifted = last->twice = vmaxvq_s16(right) < 0 && vminvq_s16(right) > -32;
+  return last->shifted;
+}
+#endif
+
 FE_FUNCTION void fe_prepare(const fe_linear *op, int32_t channel, fe_last *last) {
 #if defined(FE_NEON)
+  if (!op->once && channel + FE_BLOCK <= op->channels && fe_prepare_shifted(op, channel, last)) return;
   last->twice = !op->once;
+  last->shifted = 0;
 #endif
   for (int32_t c = 0; c < FE_BLOCK; c++) {
     const int32_t at = channel + c < op->channels ? channel + c : op->channels - 1;
