@@ -3,5 +3,6 @@
 `graph` reads the file with the numpy engine's parser and checks, `tables` joins chains of elementwise ops,
 `window_sums` joins ops that depend on one sum of neighbouring channels, `memory` plans the arena, `linear` packs
 weights, `winograd` chooses convolutions that WebAssembly computes with fewer multiplications, `binary` finds short
-formulas for sums and products, `steps` describes each op to its kernel, and `source` writes the files. The kernels are real C in `kernels/`. They compute what the numpy engine computes, bit for bit.
+formulas for sums and products, `steps` describes each op to its kernel, and `source` writes the files. The kernels are
+real C in `kernels/`. They compute what the numpy engine computes, bit for bit.
 """
