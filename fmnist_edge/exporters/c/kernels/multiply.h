@@ -1,1 +1,1 @@
-FE_BINARY(fe_multiply, fe_product_of, fe_no_vectors)
+FE_BINARY(fe_multiply, fe_product_of, fe_product_of_eight)
