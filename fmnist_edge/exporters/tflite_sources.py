@@ -16,9 +16,10 @@ from fmnist_edge.runtime.tasks import BINARY, MULTILABEL, TENSOR
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["TFLiteSourcesExporter", "check_takes_pixels", "meaning_of"]
+__all__ = ["EXPORTED_FROM", "TFLiteSourcesExporter", "check_takes_pixels", "meaning_of"]
 
 INNER_FORMAT = "tflite"
+EXPORTED_FROM = "exported_from"  # section of a manifest: the finished `.tflite` file that the sources were made of
 
 
 def check_takes_pixels(contract: Contract, title: str) -> None:
