@@ -14,6 +14,7 @@ from fmnist_edge.exporters.label_names import binary_names, class_names
 from fmnist_edge.exporters.model_input import UNITS
 from fmnist_edge.exporters.tasks import check_fits, one_score, thresholds_for
 from fmnist_edge.exporters.tflite_input import ELSEWHERE, TFLiteInput, head_of
+from fmnist_edge.exporters.tflite_sources import check_finite
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.images import Fill, ImageForm, check_fill
 from fmnist_edge.runtime.preprocess import Levels
@@ -63,8 +64,11 @@ def image_form_of(file: TFLiteInput, options: ContractOptions) -> ImageForm:
 def preprocessing_of(file: TFLiteInput, options: ContractOptions) -> Decision:
     """Decide how pixels become the input: as the user says, else by the known contract, else pixels / 255.
 
-    Raises InputError for options that contradict each other or the file.
+    Raises InputError for options that contradict each other or the file, and for a known contract that is not the
+    file's; ExportError for one that C cannot have.
     """
+    if file.contract is not None:
+        check_known(file, file.contract)
     order = options.channel_order
     given = given_preprocessing(options.preprocess, order, options.scale, options.mean, options.std, file.shape)
     if given is not None:
@@ -87,8 +91,22 @@ def preprocessing_of(file: TFLiteInput, options: ContractOptions) -> Decision:
         ordered = replace(decision.preprocessing, order=order)
         decision = replace(decision, preprocessing=ordered, reason=f"{decision.reason}; channels are {order}")
     decision.preprocessing.check_channels(file.shape)
+    check_finite(decision.preprocessing, "C")
     doubt = None if decision.source == "contract" else range_doubt(file, decision)
     return decision if doubt is None else replace(decision, warnings=(doubt,))
+
+
+def check_known(file: TFLiteInput, known: Contract) -> None:
+    if known.task == TENSOR or known.dtype != "uint8" or known.layout != "NHWC":
+        raise ExportError(
+            f"{file.path}: C and web take pixels (height, width, channels) and have labels; the contract {file.source} "
+            f"says task {known.task}, {known.dtype}, {known.layout}; {ELSEWHERE}"
+        )
+    if (known.input_shape, known.score_count) != (file.shape, file.scores):
+        raise InputError(
+            f"{file.path} takes {file.shape} and answers with {file.scores} scores, but the contract {file.source} "
+            f"says {known.input_shape} and {known.score_count}; it is not this file's"
+        )
 
 
 def range_doubt(file: TFLiteInput, decision: Decision) -> str | None:
@@ -143,20 +161,10 @@ def contract_of(
 ) -> Contract:
     """Build the contract: what the known one says and the options do not.
 
-    Raises FileError for an unreadable labels file, InputError for options that do not fit the file, ExportError for a
-    contract that C cannot have, ArtifactError for one that is not the file's.
+    Raises FileError for an unreadable labels file, InputError for options that do not fit the file, ArtifactError for
+    labels that no contract can have.
     """
     known = file.contract
-    if known is not None and (known.dtype != "uint8" or known.layout != "NHWC"):
-        raise ExportError(
-            f"{file.path}: C and web take images (height, width, channels), and the contract {file.source} says "
-            f"{known.dtype} {known.layout}; {ELSEWHERE}"
-        )
-    if known is not None and (known.input_shape, known.score_count) != (file.shape, file.scores):
-        raise InputError(
-            f"{file.path} takes {file.shape} and answers with {file.scores} scores, but the contract {file.source} "
-            f"says {known.input_shape} and {known.score_count}; it is not this file's"
-        )
     task = task_of_file(file, options.task)
     labels = labels_of(file, task, options, folders)
     shape, resize, fit, fill = image_form_of(file, options)

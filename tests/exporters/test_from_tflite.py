@@ -1,7 +1,9 @@
 """`export FILE.tflite --format c`: contract, names, options and refusals. The bits are in test_c.py."""
 
 import hashlib
+import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 from support import ROOT
 from support.c_compiler import c_compiler, needs_c_compiler
 from support.c_models import STRICT, c_folder
+from support.installed import needs
 from support.web_models import needs_wasm_compiler
 
 import fmnist_edge
@@ -340,6 +343,16 @@ class TestRefusals:
         with pytest.raises(ExportError) as refusal, tflite_input.refused_as_one(Path("x.tflite"), "C"):
             raise RefusedError(reason)
         assert str(refusal.value).startswith("x.tflite: cannot be exported as C: ") and said in str(refusal.value)
+
+    @needs("ai_edge_litert")
+    def test_the_numbers_of_ops_are_the_schemas(self):
+        """Read as text: importing the package would load its libraries."""
+        folder = Path(importlib.util.find_spec("ai_edge_litert").submodule_search_locations[0])
+        text = (folder / "schema_py_generated.py").read_text()
+        listed = re.search(r"^class BuiltinOperator\b.*?^class ", text, re.DOTALL | re.MULTILINE)[0]
+        numbers = {int(number): name for name, number in re.findall(r"^ +(\w+) = (\d+)$", listed, re.MULTILINE)}
+        for number, name in tflite_input.OTHER_OPS.items():
+            assert numbers[number] == name
 
     def test_what_is_a_tflite_file(self, tmp_path):
         contents = {"a.tflite": b"\x1c\0\0\0TFL3", "b.bin": b"\x1c\0\0\0TFL3", "c.tflite": b"", "d.tflite": b"PK\3\4",

@@ -230,6 +230,29 @@ def test_manifests_that_are_none(tmp_path, manifest):
     assert made_of(path, tmp_path / "out") is None
 
 
+LIES = {
+    "scale beyond float32": {"preprocessing": {"scale": 1e300, "mean": 0.0, "std": 1.0}},
+    "mean beyond float32": {"preprocessing": {"scale": 1.0, "mean": -1e39, "std": 1.0}},
+    "std that is 0 in float32": {"preprocessing": {"scale": 1.0, "mean": 0.0, "std": 1e-300}},
+    "many means": {"preprocessing": {"scale": 1.0, "mean": [0.0] * 5, "std": 1.0}},
+    "numbers": {"dtype": "float32", "preprocessing": {"scale": 1.0, "mean": 0.0, "std": 1.0, "shape": None}},
+    "other axes": {"layout": "NCHW"},
+    "another shape": {"input_shape": [28, 28, 3]},
+    "another number of labels": {"labels": ["a", "b"]},
+    "a task of one score": {"task": "binary", "labels": ["a", "b"], "thresholds": [0.5]},
+    "bars of no letterbox": {"fill": 9},
+    "labels with newlines": {"labels": ["a\nb"] * 10},
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_contracts_that_are_not_the_files(tmp_path, lie):
+    manifest = json.loads(manifest_path(SHIPPED).read_text())
+    manifest["contract"].update(LIES[lie])
+    key, content = b"fmnist_edge.contract", SHIPPED.read_bytes()
+    assert made_of(put(tmp_path / "in", content.replace(key, key.upper()), manifest), tmp_path / "out") is None
+
+
 @pytest.mark.parametrize("name", ["two\nlines", "\x1b[31m", "\udcff"])
 def test_names_of_tflite_files_that_no_manifest_can_have(tmp_path, name, capfd):
     path = tmp_path / f"{name}.tflite"

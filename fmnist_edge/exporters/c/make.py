@@ -13,7 +13,7 @@ from fmnist_edge.exporters.c.source import CModel, c_name
 from fmnist_edge.exporters.c.steps import program_of
 from fmnist_edge.exporters.c.tables import with_tables
 from fmnist_edge.exporters.c.window_sums import with_window_sums
-from fmnist_edge.exporters.tflite_sources import EXPORTED_FROM, check_takes_pixels
+from fmnist_edge.exporters.tflite_sources import EXPORTED_FROM, check_finite, check_takes_pixels
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine_catalog import ENGINES
 from fmnist_edge.runtime.flatbuffer import RefusedError
@@ -32,6 +32,7 @@ def checked_model(content: bytes, manifest: Manifest, image: np.ndarray, title: 
     Raises ExportError, which says what to do instead, for a model that C cannot compute.
     """
     check_takes_pixels(manifest.contract, title)
+    check_finite(manifest.contract.preprocessing, title)
     model = manifest.require_model().name
     instead = instead_of(manifest)
     missing = [kind for kind in manifest.op_census if kind not in KINDS]
