@@ -47,7 +47,8 @@ class ContractOptions:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ContractOptions:
         """From the fields, after a way through JSON, which makes lists of tuples."""
-        return cls(**{name: tuple(item) if isinstance(item, list) else item for name, item in value.items()})
+        fields: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in value.items()}
+        return cls(**fields)
 
 
 def image_form_of(file: TFLiteInput, options: ContractOptions) -> ImageForm:

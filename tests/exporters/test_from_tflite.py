@@ -124,7 +124,9 @@ class TestArtifact:
         assert main(["doctor", str(folder), *report]) == 0
         assert main(["classify", str(folder), str(ROOT / "examples/images/0002-trouser.png")]) == 0
         assert "label 1" in capsys.readouterr().out
-        for command in (["check", str(folder)], ["reproduce", str(folder)]):
+        np.save(tmp_path / "images.npy", np.zeros((4, 28, 28, 1), np.uint8))
+        check = ["check", str(folder), "--images", str(tmp_path / "images.npy")]
+        for command in (check, ["reproduce", str(folder)]):
             assert main([*command, "--report", str(tmp_path / "report.json")]) == 2
             said = capsys.readouterr().err
             assert "made of a .tflite file" in said and said.count("\n") == 1
