@@ -140,7 +140,7 @@ def requests(options: ExportOptions, models: Sequence[str]) -> list[Request]:
         Request(model, finished_job(given, model), None)
         if keras is None or is_finished
         else Request(model, job_for(given, model, *keras), facts_for(given, model))
-        for (model, given), is_finished in zip(found, finished, strict=True)
+        for (model, given), is_finished in zip(found, finished)
     ]
 
 
