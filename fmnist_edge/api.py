@@ -38,7 +38,7 @@ def export(
 
     Args:
         model: a Keras model, the path of a `.keras`, `.h5` or SavedModel, a name of the zoo, or the path of a project
-            file (`.toml`).
+            file (`.toml`); for the formats c and web, also the path of a `.tflite` file.
         images: calibration images, which integer precisions need: a path, as `--calibration` takes it; an array, uint8
             or float (n, *shape), before any scaling; a pair of arrays (images, class indices); for several inputs
             {name: array}; an iterable of images, batches or pairs, of which the first 500 images count. Default: for
@@ -46,7 +46,8 @@ def export(
         precision: names such as "int8", or "all". Default: float32 and int8.
         labels: names of the classes in the order of the output, or the path of a file with one per line.
         out: the folder.
-        name: of a model in memory, and of the folder of its files. Default: `model.name`.
+        name: of a model in memory or a `.tflite` file, and of the folder of its files. Default: `model.name`, or the
+            name in the manifest, or of the file.
         progress: True for a progress bar on stderr, or a function that is called with (done, total, what is next); it
             is called from several threads, one at a time.
         options: those of `fmnist-edge export`, with `_` for `-`: format, batch (None leaves it open), task, positive,
@@ -67,10 +68,12 @@ def export(
     from fmnist_edge.worker.temporary import temporary_folder
 
     names = (precision,) if isinstance(precision, str) else precision
-    told = with_options(job.ExportOptions(precision=names, out=Path(out)), options, "export")
+    finished = given.is_tflite_path(model)
+    name_of_file = name if finished else None
+    told = with_options(job.ExportOptions(precision=names, out=Path(out), name=name_of_file), options, "export")
     told.check_choices()
     with temporary_folder("python") as scratch:
-        path = given.as_model(model, scratch, name)
+        path = given.as_model(model, scratch, None if finished else name)
         shape = shape_of(model, path, told.trained) if given.is_iterable(images) else None
         told = replace(
             told,
@@ -216,8 +219,12 @@ def paths_of(artifacts: Any) -> list[str | Path]:
 def shape_of(model: Any, path: str, trained: str | Path) -> tuple[int, ...]:
     """Shape of an image of the model, without the batch axis. Raises what loading the file raises."""
     from fmnist_edge import checkpoints
-    from fmnist_edge.jobs.given import is_keras_model
+    from fmnist_edge.jobs.given import is_keras_model, is_tflite_path
 
+    if is_tflite_path(model):
+        from fmnist_edge.exporters.tflite_input import TFLiteInput
+
+        return TFLiteInput.read(Path(path), "C").shape
     loaded = model if is_keras_model(model) else checkpoints.load(path, folder=Path(trained)).model
     return tuple(loaded.inputs[0].shape)[1:]
 

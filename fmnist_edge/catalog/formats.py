@@ -31,6 +31,7 @@ class Format:
         selective_uncalibrated: whether its converter can keep single layers in float without calibration. TensorFlow's
             converter cannot.
         contains: for a folder of sources, the format of the file inside it; None for any other format.
+        takes_tflite: whether `export` also makes it of a finished `.tflite` file.
         interfaces: activations of a calibrated precision -> the number types that its input and output can have.
         one_scale: whether its converter can give a weight tensor one scale for all channels.
         opsets: the versions of its ops that can be asked for; empty if there is no choice.
@@ -45,6 +46,7 @@ class Format:
     by_default: bool = False
     selective_uncalibrated: bool = False
     contains: str | None = None
+    takes_tflite: bool = False
     interfaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     one_scale: bool = False
     opsets: range = range(0)
@@ -97,6 +99,7 @@ FORMATS: Catalog[Format] = Catalog(
             "fmnist_edge.exporters.c.exporter:EXPORTER",
             confidence="fmnist_edge.exporters.c.confidence:with_confidence",
             contains="tflite",
+            takes_tflite=True,
             interfaces={"int8": ("int8",)},
             one_scale=True,
         ),
@@ -104,6 +107,7 @@ FORMATS: Catalog[Format] = Catalog(
             "web",
             "fmnist_edge.exporters.web.exporter:EXPORTER",
             contains="tflite",
+            takes_tflite=True,
             interfaces={"int8": ("int8",)},
             one_scale=True,
         ),

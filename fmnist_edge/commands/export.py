@@ -29,6 +29,11 @@ HELP = Help(
         A model is one of the zoo, or a .keras, .h5 or SavedModel of your own. Nothing from the model file is
         executed. A model that is not for Fashion-MNIST needs --calibration for integer precisions.
 
+        A finished .tflite file, from wherever it is, can become C or a web page if it is int8 throughout: with --format
+        c or web. Its contract is the one in the manifest beside it, or inside it; what the options say wins. Without
+        either, labels are numbered and pixels are divided by 255, unless the options say otherwise. --calibration, or
+        --data for Fashion-MNIST, gives images for the golden vectors alone.
+
         How devices must feed the model is read from its first layers: one that begins with Rescaling(1/255), or with a
         Normalization of pixels, takes pixels as they are; others get pixels / 255. --preprocess, or --scale, --mean and
         --std, say otherwise: what a model of keras.applications needs has a name, such as imagenet. What is doubtful
@@ -52,6 +57,8 @@ HELP = Help(
          "export my.keras --format tflite --precision int8 --calibration images.npy --labels labels.txt"),
         ("A ResNet of keras.applications that was trained on cropped photos",
          "export my.keras --preprocess caffe --fit crop --calibration photos"),
+        ("C of a finished .tflite file",
+         "export model.tflite --format c --labels labels.txt --preprocess tf --calibration images.npy"),
         ("A camera's pixels as input, for an old runtime",
          "export tiny_resnet --format tflite --precision int8 --io uint8 --oldest tflite-runtime-2.7"),
         ("Lose at most 0.2 percentage points of accuracy",
@@ -76,6 +83,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "replaced; the manifest says which options it has.",
     )
     output.add_argument(
+        "--name",
+        metavar="NAME",
+        help="Of the model in a .tflite file, and of its folder in DIR. Default: the one in the manifest beside the "
+        "file, else the file's.",
+    )
+    output.add_argument(
         "--strict",
         action="store_true",
         help="Write nothing of a model with a warning about its contract or its calibration images.",
@@ -88,7 +101,8 @@ def add_what(what: arguments.Arguments) -> None:
         "models",
         nargs="+",
         metavar="MODEL",
-        help="A model of the zoo, the path of a .keras, .h5 or SavedModel, or a project file (.toml) that names one.",
+        help="A model of the zoo, the path of a .keras, .h5 or SavedModel, or a project file (.toml) that names one; "
+        "with --format c or web also the path of a .tflite file.",
     )
     arguments.trained(what)
     what.add_argument(

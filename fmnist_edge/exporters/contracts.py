@@ -12,6 +12,7 @@ from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.checkpoints import Checkpoint
 from fmnist_edge.data import fashion_mnist
 from fmnist_edge.errors import InputError
+from fmnist_edge.exporters.given_preprocessing import given_preprocessing
 from fmnist_edge.exporters.label_names import binary_names, class_names
 from fmnist_edge.exporters.model_input import LEAST_DEVIATION, UNITS, ModelInput, Unit, model_input
 from fmnist_edge.exporters.tasks import TaskOptions, is_image, task_of, tensors_of, thresholds_for
@@ -22,7 +23,7 @@ from fmnist_edge.runtime.preprocess import Levels, Preprocessing
 from fmnist_edge.runtime.presets import MODEL, PRESETS
 from fmnist_edge.runtime.tasks import BINARY, TENSOR
 
-__all__ = ["Decision", "contract_for", "contradiction", "preprocessing_for"]
+__all__ = ["Decision", "contract_for", "contradiction", "ends", "formula", "preprocessing_for"]
 
 TOLERANCE = 0.02  # of the unit's range: pixels are also divided by 256
 
@@ -74,15 +75,9 @@ def preprocessing_for(
             option = "--channel-order" if preset is None else f"--preprocess {preset}"
             raise InputError(f"{option} is for images, and the model's input is none; say --input image if it is one")
         return numbers_for(checkpoint, scale, mean, std, input)
-    given = {name: value for name, value in (("scale", scale), ("mean", mean), ("std", std)) if value is not None}
-    if preset is not None and given:
-        numbers = " and ".join(f"--{name}" for name in given)
-        raise InputError(f"--preprocess {preset} says scale, mean and std itself; leave it out, or leave out {numbers}")
-    if preset not in (None, MODEL):
-        return given_by(from_preset(preset, order, shape_of(checkpoint)), f"--preprocess {preset}", checkpoint)
-    if given:
-        made = Preprocessing(**given, order=order or "RGB")  # type: ignore[arg-type]
-        return given_by(made, ", ".join(f"--{name}" for name in given), checkpoint)
+    given = given_preprocessing(preset, order, scale, mean, std, shape_of(checkpoint))
+    if given is not None:
+        return given_by(*given, checkpoint)
     decision = read_from(checkpoint, preset == MODEL)
     if order in (None, "RGB"):
         return decision
@@ -100,27 +95,6 @@ def given_by(preprocessing: Preprocessing, options: str, checkpoint: Checkpoint)
     doubt = contradiction(preprocessing, checkpoint)
     reason = f"input is {formula(preprocessing)}, given by {options}"
     return Decision(preprocessing, "options", reason, () if doubt is None else (doubt,))
-
-
-def from_preset(name: str | None, order: str | None, shape: tuple[int, ...]) -> Preprocessing:
-    """Raises InputError for a name that there is not, and for a preset of RGB images for a model of others."""
-    found = PRESETS.get(str(name))
-    if found is None:
-        raise InputError(f"--preprocess {name}: no such preprocessing; choose from: {', '.join([*PRESETS, MODEL])}")
-    if found.channels is not None and (len(shape) != 3 or shape[-1] != found.channels):
-        others = ", ".join(item for item in PRESETS if PRESETS[item].channels is None)
-        raise InputError(
-            f"--preprocess {name} is for images of {found.channels} channels, and the model's input is {shape}; say "
-            f"--preprocess {others}, or --scale, --mean and --std"
-        )
-    if order is None or order == found.order:
-        return found
-    if found.channels is not None:
-        raise InputError(
-            f"--preprocess {name} is for {found.order}, and its mean is in that order; leave out --channel-order, or "
-            "give --scale, --mean and --std instead"
-        )
-    return replace(found, order=order)
 
 
 def read_from(checkpoint: Checkpoint, needed: bool) -> Decision:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import floor, log10
 from pathlib import Path
 
@@ -30,12 +31,13 @@ def golden_images_for(contract: Contract, images: np.ndarray | None) -> np.ndarr
     return chosen if chosen.dtype == np.uint8 else chosen.astype(np.float32)
 
 
-def golden_for(path: Path, contract: Contract, images: np.ndarray) -> Golden:
+def golden_for(path: Path, contract: Contract, images: np.ndarray, engines: Sequence[str] = ()) -> Golden:
     """The golden vectors of the file at `path`.
 
     The tolerance follows from the engines that are witnesses, without those that are not installed or refuse the file.
+    `engines`: those to ask; the first gives the scores. Default: all that run such a file.
     """
-    default, *others = engines_for(path)
+    default, *others = engines or engines_for(path)
     expected, version = scores_of(path, contract, images, default)
     spread = 0.0
     for name in others:

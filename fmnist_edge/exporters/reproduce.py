@@ -22,6 +22,7 @@ from fmnist_edge.exporters.pipeline import export
 from fmnist_edge.exporters.recipe import precision_of
 from fmnist_edge.exporters.recovery.ladder import LADDER, Candidate, RecoveryData
 from fmnist_edge.exporters.sections import bytes_line, differences
+from fmnist_edge.exporters.tflite_sources import EXPORTED_FROM
 from fmnist_edge.files import sha256_of
 from fmnist_edge.lookup import load
 from fmnist_edge.runtime.golden import Golden
@@ -64,6 +65,11 @@ class Recipe:
         artifact = path.with_name(path.name.removesuffix(".json"))
         manifest = Manifest.read(artifact)
         try:
+            if EXPORTED_FROM in manifest:
+                raise ArtifactError(
+                    "it was made of a .tflite file, and `reproduce` starts from a Keras model; export the .tflite file "
+                    "again, which gives the same folder"
+                )
             manifest.require("batch", "keep_float", "calibration")
             if manifest.batch is not None and manifest.batch > MAX_BATCH:
                 raise ArtifactError(f"a batch of {reprlib.repr(manifest.batch)}; expected at most {MAX_BATCH:,}")

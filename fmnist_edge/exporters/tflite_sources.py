@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fmnist_edge.catalog.formats import FORMATS
 from fmnist_edge.catalog.precisions import Precision
 from fmnist_edge.errors import ExportError
 from fmnist_edge.exporters.exporter import Census, Exporter
 from fmnist_edge.exporters.several import Samples
 from fmnist_edge.runtime.contract import Contract
+from fmnist_edge.runtime.preprocess import Preprocessing
 from fmnist_edge.runtime.tasks import BINARY, MULTILABEL, TENSOR
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["TFLiteSourcesExporter", "check_takes_pixels", "meaning_of"]
+__all__ = ["EXPORTED_FROM", "TFLiteSourcesExporter", "check_finite", "check_takes_pixels", "meaning_of"]
 
 INNER_FORMAT = "tflite"
+EXPORTED_FROM = "exported_from"  # section of a manifest: the finished `.tflite` file that the sources were made of
 
 
 def check_takes_pixels(contract: Contract, title: str) -> None:
@@ -29,6 +33,18 @@ def check_takes_pixels(contract: Contract, title: str) -> None:
         found = f"numbers of shape {contract.input_shape}" if contract.dtype != "uint8" else f"{contract.input_shape}"
         raise ExportError(
             f"{title} takes images (height, width, channels), and the model takes {found}; export tflite int8"
+        )
+
+
+def check_finite(preprocessing: Preprocessing, title: str) -> None:
+    """Raises ExportError for numbers, or inputs made with them, that no float32 holds: C has them as literals."""
+    used = preprocessing
+    with np.errstate(all="ignore"):
+        numbers = np.hstack([used.scale, used.mean, used.std]).astype(np.float32)
+        finite = np.isfinite(numbers).all() and np.isfinite(used.levels()).all()
+    if not finite:
+        raise ExportError(
+            f"{title} has float32 numbers, and {used} makes inputs beyond them; say --scale, --mean, --std"
         )
 
 

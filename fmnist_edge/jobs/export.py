@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.catalog.formats import FORMATS
+from fmnist_edge.catalog.models import MODELS
 from fmnist_edge.data.project import KEYS
 from fmnist_edge.errors import FmnistEdgeError, InputError, UnknownNameError
+from fmnist_edge.jobs.from_tflite import tflite_job
 from fmnist_edge.jobs.project import facts_for, of_model
 
 if TYPE_CHECKING:
     from fmnist_edge.catalog.precisions import Precision
+    from fmnist_edge.conversion.from_tflite import TFLiteJob
     from fmnist_edge.conversion.job import Job, Outcome
     from fmnist_edge.data.project import Project
     from fmnist_edge.exporters.options import Options
@@ -64,6 +67,7 @@ class ExportOptions:
     test: str | None = None
     test_labels: str | None = None
     out: Path = Path("exported")
+    name: str | None = None
     strict: bool = False
 
     def check_choices(self) -> None:
@@ -97,11 +101,11 @@ class Request:
 
     Attributes:
         model: as it was named.
-        facts: what to keep for other commands beside the files; None for a model of the zoo.
+        facts: what to keep for other commands beside the files; None for a model of the zoo and for a `.tflite` file.
     """
 
     model: str
-    job: Job
+    job: Job | TFLiteJob
     facts: Project | None
 
     def without(self, scratch: Path) -> Request:
@@ -122,19 +126,38 @@ class Request:
 def requests(options: ExportOptions, models: Sequence[str]) -> list[Request]:
     """What to run for each model: a name of the zoo, a path, or a project file.
 
-    Raises InputError for options that contradict each other, UnknownNameError for a precision that there is not, and
-    what reading a project file raises.
+    Raises InputError for options that contradict each other or cannot apply to a `.tflite` file, UnknownNameError for a
+    precision that there is not, and what reading a project file raises.
     """
+    from fmnist_edge.exporters.tflite_input import is_tflite
+
+    found = [of_model(options, model) for model in models]
+    finished = [model not in MODELS and is_tflite(model) for model, _ in found]
+    if options.name is not None and finished != [True]:
+        raise InputError("--name is for one .tflite file; another model has the name of its file, so rename that")
+    keras = None if all(finished) else checked(options)
+    return [
+        Request(model, finished_job(given, model), None)
+        if keras is None or is_finished
+        else Request(model, job_for(given, model, *keras), facts_for(given, model))
+        for (model, given), is_finished in zip(found, finished)
+    ]
+
+
+def checked(options: ExportOptions) -> tuple[Sequence[Precision], Options]:
+    """The precisions and settings for Keras models. Raises as `requests` says."""
     from fmnist_edge.catalog.precisions import by_default, select
 
     precisions = select(options.format, options.precision) if options.precision else by_default(options.format)
     check_tuning(options, precisions)
     settings = settings_of(options)
     settings.check(precisions)
-    found = [of_model(options, model) for model in models]
-    return [
-        Request(model, job_for(given, model, precisions, settings), facts_for(given, model)) for model, given in found
-    ]
+    return precisions, settings
+
+
+def finished_job(options: ExportOptions, path: str) -> TFLiteJob:
+    fill = None if options.fill is None else as_colour(options.fill)
+    return tflite_job(options, ExportOptions(), path, several(options.threshold), fill)
 
 
 def run(request: Request, progress: Progress = lambda done, total, text: None) -> list[Outcome]:
@@ -142,10 +165,13 @@ def run(request: Request, progress: Progress = lambda done, total, text: None) -
 
     `progress(done, total, text)` is called from several threads, one at a time.
     """
+    from fmnist_edge.conversion.from_tflite import TFLiteJob, export_file
     from fmnist_edge.conversion.job import Outcome
     from fmnist_edge.conversion.parent import export_model
 
     try:
+        if isinstance(request.job, TFLiteJob):
+            return export_file(request.job, progress)
         return export_model(request.job, progress)
     except FmnistEdgeError as error:
         return [Outcome(Path(request.job.model), error=error, whole_model=True)]

@@ -13,7 +13,7 @@ from typing import Any
 from fmnist_edge.errors import FmnistEdgeError, InputError, one_line
 from fmnist_edge.worker.temporary import write_temporary
 
-__all__ = ["as_images", "as_labels", "as_model", "as_names", "is_iterable", "is_keras_model"]
+__all__ = ["as_images", "as_labels", "as_model", "as_names", "is_iterable", "is_keras_model", "is_tflite_path"]
 
 SAVED = "2000-01-01@00:00:00"  # in place of the time: the same model gives the same file, and so the same SHA-256
 TEXTS = (str, Path)
@@ -22,6 +22,13 @@ TEXTS = (str, Path)
 def is_keras_model(value: Any) -> bool:
     """Whether this is a Keras model in memory; no import of Keras is needed to tell."""
     return not isinstance(value, TEXTS) and all(hasattr(value, name) for name in ("save", "inputs", "layers"))
+
+
+def is_tflite_path(model: Any) -> bool:
+    """Whether this is the path of a `.tflite` file."""
+    from fmnist_edge.exporters.tflite_input import is_tflite
+
+    return isinstance(model, TEXTS) and is_tflite(model)
 
 
 def as_model(model: Any, folder: Path, name: str | None = None) -> str:

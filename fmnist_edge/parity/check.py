@@ -17,6 +17,7 @@ from fmnist_edge.console import Track
 from fmnist_edge.errors import ArtifactError, InputError
 from fmnist_edge.exporters.contracts import contradiction
 from fmnist_edge.exporters.first_layer import first_layer_warning
+from fmnist_edge.exporters.tflite_sources import EXPORTED_FROM
 from fmnist_edge.parity import Gate, ParityReport, compare, gate_for
 from fmnist_edge.parity.check_tensors import check_tensor_artifact, keras_outputs
 from fmnist_edge.parity.elsewhere import Elsewhere, ElsewhereReport, compare_machines
@@ -131,6 +132,7 @@ def check(
     gates = [gate_for(artifact.precision) for artifact in artifacts]
     outputs: dict[str, dict[str, np.ndarray]] = {}  # of tensor models
     for artifact in artifacts:
+        check_has_keras(artifact)
         check_labels(evaluation.labels, artifact.contract)
         check_loads(artifact)
     references: dict[tuple[object, ...], Reference] = {}
@@ -242,6 +244,16 @@ def reference_scores(checkpoint: Checkpoint, contract: Contract, images: np.ndar
 
 def chunks(images: np.ndarray) -> list[np.ndarray]:
     return [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
+
+
+def check_has_keras(artifact: Artifact) -> None:
+    """Raises ArtifactError for sources that were made of a `.tflite` file of which no Keras model is known."""
+    source = artifact.manifest.document.get(EXPORTED_FROM)
+    if isinstance(source, dict) and source.get("sha256") == artifact.model_sha256:
+        raise ArtifactError(
+            f"{artifact.path}: made of a .tflite file, and `check` compares with the Keras model, which its manifest "
+            "does not name; `doctor` replays that file's answers"
+        )
 
 
 def check_origin(artifact: Artifact, checkpoint: Checkpoint) -> None:

@@ -37,10 +37,11 @@ def commands_for(case: Case, bases: Path, file: Path, root: Path) -> dict[str, l
             "explain": ["explain", sound, "--reference", str(file), *images, "--limit", str(IMAGES)],
         }
     against = ["--reference", reference]
+    form = ["--format", "c"] if case.format == "tflite" else ["--precision", "float32"]
     return {
         "classify alone": ["classify", str(file.with_name(f"alone.{case.format}")), picture],
         "classify": ["classify", str(file), picture],
-        "export": ["export", str(file), "--precision", "float32", "--out", "out"],
+        "export": ["export", str(file), *form, "--out", "out"],
         "check": ["check", str(file), *against, *images, "--limit", str(IMAGES)],
         "doctor": ["doctor", str(file)],
         "explain": ["explain", str(file), *against, *images, "--limit", str(IMAGES)],

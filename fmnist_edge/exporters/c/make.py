@@ -13,7 +13,7 @@ from fmnist_edge.exporters.c.source import CModel, c_name
 from fmnist_edge.exporters.c.steps import program_of
 from fmnist_edge.exporters.c.tables import with_tables
 from fmnist_edge.exporters.c.window_sums import with_window_sums
-from fmnist_edge.exporters.tflite_sources import check_takes_pixels
+from fmnist_edge.exporters.tflite_sources import EXPORTED_FROM, check_finite, check_takes_pixels
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.engine_catalog import ENGINES
 from fmnist_edge.runtime.flatbuffer import RefusedError
@@ -32,12 +32,14 @@ def checked_model(content: bytes, manifest: Manifest, image: np.ndarray, title: 
     Raises ExportError, which says what to do instead, for a model that C cannot compute.
     """
     check_takes_pixels(manifest.contract, title)
+    check_finite(manifest.contract.preprocessing, title)
     model = manifest.require_model().name
+    instead = instead_of(manifest)
     missing = [kind for kind in manifest.op_census if kind not in KINDS]
     if missing:
         raise ExportError(
             f"{model} cannot be exported as {title}: there is no C kernel for {', '.join(missing)}; replace them, "
-            "or export tflite int8_only for a device with LiteRT or TensorFlow Lite Micro"
+            f"or {instead}"
         )
     golden = manifest.golden_vectors()
     images = image[None] if golden is None else golden.images[:MOST_GOLDEN]
@@ -45,9 +47,15 @@ def checked_model(content: bytes, manifest: Manifest, image: np.ndarray, title: 
         return c_model(content, c_name(model), manifest.contract, images)
     except (RefusedError, ArtifactError) as reason:
         raise ExportError(
-            f"{model} cannot be exported as {title}: {reason}; replace that layer, or export tflite int8_only for a "
-            "device with LiteRT or TensorFlow Lite Micro"
+            f"{model} cannot be exported as {title}: {reason}; replace that layer, or {instead}"
         ) from None
+
+
+def instead_of(manifest: Manifest) -> str:
+    """What to do with a model that C cannot compute."""
+    if EXPORTED_FROM in manifest:
+        return "run the .tflite file with LiteRT or TensorFlow Lite Micro"
+    return "export tflite int8_only for a device with LiteRT or TensorFlow Lite Micro"
 
 
 def c_model(content: bytes, name: str, contract: Contract, images: np.ndarray) -> CModel:
