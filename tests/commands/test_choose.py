@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from dataclasses import asdict
 
 import pytest
@@ -125,6 +126,7 @@ class TestChoose:
         arguments = ("--max-latency", "10s", "--plan", "tiny.toml")
         assert main(["choose", INT8, *arguments, "--engine", "litert"]) == 0
         (first,) = place.glob("benchmarks/results/*/*.json.gz")
+        time.sleep(1)  # a result is named after the second in which its run began
         assert main(["choose", INT8, FLOAT, *arguments, "--engine", "litert", "--engine", "numpy"]) == 0
         (second,) = set(place.glob("benchmarks/results/*/*.json.gz")) - {first}
         found = [(item["artifact"], item["engine"]) for item in results.load(second)["cells"]]
