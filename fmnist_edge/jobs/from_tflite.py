@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,21 +55,10 @@ def tflite_job(options: Any, defaults: Any, model: str, thresholds: tuple[float,
         )
     if options.name is not None:
         check_folder_name(options.name, Path(model))
-    contract = ContractOptions(
-        labels=None if options.labels is None else str(options.labels),
-        task=options.task,
-        positive=options.positive,
-        thresholds=thresholds,
-        polarity=options.polarity,
-        resize=options.resize,
-        fit=options.fit,
-        fill=fill,
-        preprocess=options.preprocess,
-        scale=options.scale,
-        mean=options.mean,
-        std=options.std,
-        channel_order=options.channel_order,
-    )
+    labels = None if options.labels is None else str(options.labels)
+    other: dict[str, Any] = {"labels": labels, "thresholds": thresholds, "fill": fill}
+    same = {item.name: getattr(options, item.name) for item in fields(ContractOptions) if item.name not in other}
+    contract = ContractOptions(**same, **other)
     golden = GoldenOptions(options.calibration, options.data, options.skip_bad)
     return TFLiteJob(model, str(options.out), options.format, options.name, options.strict, contract, golden)
 

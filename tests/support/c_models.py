@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -18,10 +19,10 @@ from fmnist_edge.exporters.c.make import c_model
 from fmnist_edge.exporters.c.source import CModel
 from fmnist_edge.runtime import Contract
 from fmnist_edge.runtime.engine_catalog import ENGINES
-from fmnist_edge.runtime.manifest import Manifest
+from fmnist_edge.runtime.manifest import Manifest, manifest_path
 from support.c_compiler import c_compiler
 
-__all__ = ["STRICT", "TARGETS", "c_folder", "compiled", "generated", "numpy_answers", "runs_here"]
+__all__ = ["STRICT", "TARGETS", "altered_copy", "c_folder", "compiled", "generated", "numpy_answers", "runs_here"]
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 # Options of every back end for x86-64, with what the CPU must have.
@@ -50,6 +51,13 @@ def c_folder(tflite: Path, out: Path) -> Artifact:
     sources = EXPORTER.sources(tflite.read_bytes(), manifest, golden.images[0])
     names = {"artifact": path.name, "format": "c", "precision": "int8_only"}
     return Artifact.write_folder(path, sources.files, manifest.with_sections({**names, **sources.facts}))
+
+
+def altered_copy(made: Artifact, to: Path) -> Path:
+    """A copy of a folder of C with its manifest, that a test may alter."""
+    shutil.copytree(made.path, to / made.path.name)
+    shutil.copy(manifest_path(made.path), to)
+    return to / made.path.name
 
 
 def generated(content: bytes, folder: Path, contract: Contract, images: np.ndarray) -> CModel:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import random
 import struct
 
 import numpy as np
 
-__all__ = ["ATTACKS", "WORDS"]
+__all__ = ["ATTACKS", "WORDS", "nine_bits"]
 
 WORDS = (0, 1, 2, 4, 255, 1 << 15, 1 << 16, 1 << 27, (1 << 31) - 1, 1 << 31, (1 << 32) - 4, (1 << 32) - 1, 0x7FC00000)
 Random = np.random.Generator
+
+
+def nine_bits(content: bytes, rng: random.Random, first: int = 0) -> bytes:
+    """Nine bits turned over, from byte `first` on."""
+    changed = bytearray(content)
+    for _ in range(9):
+        changed[rng.randrange(first, len(changed))] ^= 1 << rng.randrange(8)
+    return bytes(changed)
 
 
 def flipped(content: bytes, rng: Random) -> bytes:

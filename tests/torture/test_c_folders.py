@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from support import ROOT
 from support.c_compiler import c_compiler, needs_c_compiler
-from support.c_models import c_folder
+from support.c_models import altered_copy, c_folder
 from support.plans import tiny_plan
 
 from fmnist_edge.cli import main
 from fmnist_edge.runtime.folder import sha256_of_files
 from fmnist_edge.runtime.manifest import manifest_path
+from torture.bytes_attacks import nine_bits
 
 PICTURE = str(ROOT / "examples/images/0003-trouser.png")
 TFLITE = ROOT / "exported/compact_cnn/int8.tflite"
@@ -30,10 +31,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def folder(made, tmp_path):
-    """A copy that a test may alter."""
-    shutil.copytree(made.path, tmp_path / "int8_only.c")
-    shutil.copy(manifest_path(made.path), tmp_path)
-    return tmp_path / "int8_only.c"
+    return altered_copy(made, tmp_path)
 
 
 @pytest.fixture
@@ -54,13 +52,6 @@ def edit(name, change):
         path.write_bytes(change(path.read_bytes(), rng))
 
     return attack
-
-
-def bits(content, rng):
-    found = bytearray(content)
-    for _ in range(9):
-        found[rng.randrange(len(found))] ^= 1 << rng.randrange(8)
-    return bytes(found)
 
 
 def defined(macro, value):
@@ -107,8 +98,8 @@ def link(target):
 PLAIN = {
     "truncated source": edit(CODE, lambda content, rng: content[: rng.randrange(len(content))]),
     "empty source": edit(CODE, lambda content, rng: b""),
-    "bits of the source": edit(CODE, bits),
-    "bits of the weights": edit(WEIGHTS, bits),
+    "bits of the source": edit(CODE, nine_bits),
+    "bits of the weights": edit(WEIGHTS, nine_bits),
     "another weight": edit(WEIGHTS, weight),
     "an include of a secret": edit(CODE, lambda content, rng: b'#include "/etc/passwd"\n' + content),
     "no functions": edit(CODE, lambda content, rng: b"int x;\n"),

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -18,11 +19,13 @@ from fmnist_edge.exporters.web.exporter import EXPORTER
 from fmnist_edge.runtime import Classifier
 from fmnist_edge.runtime.folder import MANIFEST, sha256_of_files
 from fmnist_edge.runtime.manifest import Manifest, manifest_path
+from torture.bytes_attacks import nine_bits
 from torture.tflite_attacks import ATTACKS
 
 pytestmark = [needs_wasm_compiler(), needs_node()]
 PICTURE = str(ROOT / "examples/images/0003-trouser.png")
 WASM = ("model.simd.wasm", "model.wasm")
+behind_header = partial(nine_bits, first=8)
 
 
 def changed(names, change):
@@ -34,13 +37,6 @@ def changed(names, change):
             path.write_bytes(change(path.read_bytes(), rng))
 
     return attack
-
-
-def bits(content, rng):
-    found = bytearray(content)
-    for _ in range(9):
-        found[rng.randrange(8, len(found))] ^= 1 << rng.randrange(8)
-    return bytes(found)
 
 
 def lie(**sections):
@@ -60,11 +56,11 @@ MAY_ANSWER = ("bits of the module", "bits of the weights", "photos lie")
 ATTACKS_ON_FOLDERS = {
     "truncated module": changed(WASM, lambda content, rng: content[: rng.randrange(len(content))]),
     "empty module": changed(WASM, lambda content, rng: b""),
-    "bits of the module": changed(WASM, bits),
+    "bits of the module": changed(WASM, behind_header),
     "another file as module": changed(WASM, lambda content, rng: b"\x7fELF" + content),
     "truncated weights": changed(("weights.bin",), lambda content, rng: content[:-100]),
     "more weights": changed(("weights.bin",), lambda content, rng: content * 9),
-    "bits of the weights": changed(("weights.bin",), bits),
+    "bits of the weights": changed(("weights.bin",), behind_header),
     "another shape": lie(contract={"input_shape": [14, 56, 1]}),
     "a shape of terabytes": lie(contract={"input_shape": [1 << 20, 1 << 20, 1]}),
     "other classes": lie(contract={"labels": ["a", "b", "c"]}),

@@ -1,13 +1,12 @@
 """The engine `c`: which folders it compiles, what it answers, and its cache."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support import ROOT
 from support.c_compiler import needs_c_compiler
-from support.c_models import c_folder
+from support.c_models import altered_copy, c_folder
 from support.engines import refuses_other_inputs
 
 from fmnist_edge.artifact import Artifact, collect
@@ -28,10 +27,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def folder(made, tmp_path):
-    """A copy that a test may alter."""
-    shutil.copytree(made.path, tmp_path / "int8_only.c")
-    shutil.copy(manifest_path(made.path), tmp_path)
-    return tmp_path / "int8_only.c"
+    return altered_copy(made, tmp_path)
 
 
 @pytest.fixture(autouse=True)
