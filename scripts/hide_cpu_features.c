@@ -1,22 +1,28 @@
-/* Hide AVX-512, AMX and the VNNI instructions from a program on an Intel CPU that has them, so that its libraries choose
-   the kernels for a CPU with AVX2. `without_vnni.py` compiles and preloads this.
+/* Hide AVX-512, AMX and the VNNI instructions from a program on a CPU that has them, so that its libraries choose the
+   kernels for a CPU with AVX2. `without_vnni.py` compiles and preloads this.
 
-   The instructions still work. A program learns of them by the instruction CPUID, and Linux can make CPUID a fault
-   ("CPUID faulting", arch_prctl(2)). The handler below answers in its place, with the bits of these features cleared.
-   exec resets the fault, and LD_PRELOAD sets it again; threads and forks inherit it.
+   The instructions still work. A program learns of them by the instruction CPUID. On Intel CPUs, Linux can make CPUID a
+   fault ("CPUID faulting", arch_prctl(2)): exec resets it, and LD_PRELOAD sets it again; threads and forks inherit it. On
+   other CPUs, the CPUIDs of the libraries that PLACES lists are replaced by a trap when they are loaded. The handlers
+   below answer in place of the CPU, with the bits of these features cleared.
 
-   Not covered: statically linked programs, and the dynamic loader, which has read CPUID before. */
+   Not covered: statically linked programs, and the dynamic loader, which has read CPUID before. Without CPUID faulting:
+   libraries that are not listed, and those that read CPUID while they are loaded. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <link.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #define ARCH_SET_CPUID 0x1012
 #define LABEL "FMNIST_EDGE_HIDDEN_CPU_FEATURES"
+#define PLACES "FMNIST_EDGE_CPUID_PLACES" /* a file with "BASENAME ADDRESS" of each CPUID of a library, as in its ELF */
 #define FAILED 125
 #define BIT(n) ((uint32_t)1 << (n))
 #define PUBLIC __attribute__((visibility("default")))
@@ -26,8 +32,13 @@ typedef int (*mask_function)(int, const sigset_t *, sigset_t *);
 
 static struct sigaction program_action; /* what the program wants to happen at SIGSEGV */
 
+static int has_faulting;
+static const char *places;
+
 /* The state of CPUID faulting is the calling thread's. */
-static long allow_cpuid(long allowed) { return syscall(SYS_arch_prctl, ARCH_SET_CPUID, allowed); }
+static long allow_cpuid(long allowed) {
+  return has_faulting ? syscall(SYS_arch_prctl, ARCH_SET_CPUID, allowed) : 0;
+}
 
 static void hide(uint32_t leaf, uint32_t subleaf, uint32_t *eax, uint32_t *ebx, uint32_t *ecx, uint32_t *edx) {
   if (leaf == 7 && subleaf == 0) {
@@ -64,8 +75,9 @@ static int real_sigaction(int number, const struct sigaction *wanted, struct sig
   return function(number, wanted, before);
 }
 
+static const unsigned char cpuid[] = {0x0f, 0xa2}, trap[] = {0xcc, 0x90}; /* INT3, NOP */
+
 static void at_segv(int number, siginfo_t *info, void *context) {
-  static const unsigned char cpuid[] = {0x0f, 0xa2};
   greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
   /* SI_KERNEL: a general protection fault, at an instruction that was read already. */
   if (info->si_code == SI_KERNEL && !memcmp((const void *)registers[REG_RIP], cpuid, sizeof cpuid)) {
@@ -79,6 +91,40 @@ static void at_segv(int number, siginfo_t *info, void *context) {
     real_sigaction(SIGSEGV, &nothing, NULL);
     if (info->si_code <= 0) raise(SIGSEGV); /* sent by a program: it does not come again by itself */
   }
+}
+
+static void at_trap(int number, siginfo_t *info, void *context) {
+  greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+  (void)number, (void)info;
+  registers[REG_RIP]--; /* from the NOP to the INT3 */
+  emulate(registers);
+}
+
+/* Replace the CPUIDs of a library by traps. */
+static int replace(struct dl_phdr_info *library, size_t size, void *unused) {
+  const char *slash = strrchr(library->dlpi_name, '/');
+  char name[256];
+  unsigned long address;
+  FILE *file = slash ? fopen(places, "r") : NULL;
+  (void)size, (void)unused;
+  while (file && fscanf(file, "%255s %lx", name, &address) == 2) {
+    unsigned char *at = (unsigned char *)(library->dlpi_addr + address);
+    void *page = (void *)((uintptr_t)at & ~(uintptr_t)4095);
+    if (strcmp(name, slash + 1) || memcmp(at, cpuid, sizeof cpuid)) continue;
+    mprotect(page, 8192, PROT_READ | PROT_WRITE | PROT_EXEC);
+    memcpy(at, trap, sizeof trap);
+    mprotect(page, 8192, PROT_READ | PROT_EXEC);
+  }
+  if (file) fclose(file);
+  return 0;
+}
+
+PUBLIC void *dlopen(const char *path, int flags) {
+  static void *(*function)(const char *, int);
+  if (!function) function = (void *(*)(const char *, int))dlsym(RTLD_NEXT, "dlopen");
+  void *library = function(path, flags);
+  if (library && !has_faulting) dl_iterate_phdr(replace, NULL);
+  return library;
 }
 
 /* The program's own handler, such as Python's faulthandler, runs for whatever is no CPUID. */
@@ -114,11 +160,12 @@ PUBLIC int pthread_sigmask(int how, const sigset_t *wanted, sigset_t *before) {
   return mask("pthread_sigmask", how, wanted, before);
 }
 
-/* Results name the hidden features by this variable, so there is no run without it. */
-static int is_labelled(char **environment) {
+/* Before libc has one of its own: getenv finds nothing yet. */
+static const char *value_of(char **environment, const char *name) {
+  const size_t length = strlen(name);
   for (; *environment; environment++)
-    if (!strncmp(*environment, LABEL "=", sizeof LABEL)) return 1;
-  return 0;
+    if (!strncmp(*environment, name, length) && (*environment)[length] == '=') return *environment + length + 1;
+  return NULL;
 }
 
 static void fail(const char *reason) {
@@ -131,7 +178,15 @@ __attribute__((constructor)) static void start(int count, char **arguments, char
   struct sigaction action = {.sa_sigaction = at_segv, .sa_flags = SA_SIGINFO};
   (void)count, (void)arguments;
   sigfillset(&action.sa_mask); /* another handler must not meet the real CPUID */
-  if (!is_labelled(environment)) fail("hide_cpu_features: " LABEL " is not set; run without_vnni.py\n");
-  if (real_sigaction(SIGSEGV, &action, &program_action) || allow_cpuid(0))
-    fail("hide_cpu_features: this CPU or kernel has no CPUID faulting\n");
+  /* Results name the hidden features by this variable, so there is no run without it. */
+  if (!value_of(environment, LABEL)) fail("hide_cpu_features: " LABEL " is not set; run without_vnni.py\n");
+  has_faulting = !syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0L);
+  if (!has_faulting) {
+    action.sa_sigaction = at_trap;
+    places = value_of(environment, PLACES);
+    if (!places || real_sigaction(SIGTRAP, &action, NULL))
+      fail("hide_cpu_features: this CPU or kernel has no CPUID faulting, and " PLACES " is not set\n");
+  } else if (real_sigaction(SIGSEGV, &action, &program_action)) {
+    fail("hide_cpu_features: no handler for SIGSEGV\n");
+  }
 }

@@ -1,39 +1,63 @@
-"""Run a command as on a CPU with AVX2 and no VNNI, on an Intel CPU under Linux that has AVX-512, VNNI or AMX.
+"""Run a command as on a CPU with AVX2 and no VNNI, on an x86-64 CPU under Linux that has AVX-512, VNNI or AMX.
 
 python scripts/without_vnni.py COMMAND...    for example: fmnist-edge bench exported
 
 `hide_cpu_features.c` hides the features from the command and its children. Results name the CPU accordingly, so that
-`compare` does not take it for the whole CPU.
+`compare` does not take it for the whole CPU. A CPU without CPUID faulting, such as AMD's, hides them from the engines of
+this Python alone, whose libraries objdump reads first, and from the C that `cc` makes of a model.
 """
 
 import os
+import re
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("hide_cpu_features.c")
+LIBRARY = "hide_cpu_features.so"
 OPTIONS = ["-O2", "-Wall", "-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-z,initfirst"]
 HIDDEN = "avx512* avx_vnni* amx*"  # as in /proc/cpuinfo
+ENGINES = ("ai_edge_litert", "onnxruntime", "openvino")  # packages, whose libraries choose kernels by CPUID
+CPUID = b"\x0f\xa2"
+NATIVE = "-O3 -march=native -mno-avx512f -mno-avxvnni"  # for the engine c: GCC's own CPUID is not hidden
 TUNABLES = "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW"  # libc's memcpy was chosen before
 
 
-def environment(library):
+def places():
+    """The address of every CPUID in the engines' libraries, a line each."""
+    found = []
+    for package in ENGINES:
+        for library in sorted(Path(sysconfig.get_path("platlib"), package).rglob("*.so*")):
+            if CPUID in library.read_bytes():
+                command = ["objdump", "-d", "--no-show-raw-insn", str(library)]
+                listing = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+                addresses = re.findall(r"^ *([0-9a-f]+):\tcpuid", listing, re.MULTILINE)
+                found += [f"{library.name} {address}\n" for address in addresses]
+    return "".join(found)
+
+
+def environment(folder):
     joined = {
-        "LD_PRELOAD": " ".join(filter(None, (str(library), os.environ.get("LD_PRELOAD")))),
+        "LD_PRELOAD": " ".join(filter(None, (str(folder / LIBRARY), os.environ.get("LD_PRELOAD")))),
         "GLIBC_TUNABLES": ":".join(filter(None, (os.environ.get("GLIBC_TUNABLES"), TUNABLES))),
     }
+    if not re.search(r"\bcpuid_fault\b", Path("/proc/cpuinfo").read_text()):
+        (folder / "places").write_text(places())
+        joined["FMNIST_EDGE_CPUID_PLACES"] = str(folder / "places")
+        joined["FMNIST_EDGE_CFLAGS"] = os.environ.get("FMNIST_EDGE_CFLAGS", NATIVE)
     return {**os.environ, **joined, "FMNIST_EDGE_HIDDEN_CPU_FEATURES": HIDDEN}
 
 
 def main(command):
     if not command:
         raise SystemExit(__doc__)
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "hide_cpu_features.so"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         compiler = os.environ.get("CC", "cc")
-        subprocess.run([*compiler.split(), *OPTIONS, str(SOURCE), "-o", str(library), "-ldl"], check=True)
-        return subprocess.run(command, env=environment(library), check=False).returncode
+        subprocess.run([*compiler.split(), *OPTIONS, str(SOURCE), "-o", str(folder / LIBRARY), "-ldl"], check=True)
+        return subprocess.run(command, env=environment(folder), check=False).returncode
 
 
 if __name__ == "__main__":

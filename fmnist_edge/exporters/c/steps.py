@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fmnist_edge.exporters.c import linear
+from fmnist_edge.exporters.c import linear, winograd
 from fmnist_edge.exporters.c.elementwise import binary, table, window
 from fmnist_edge.exporters.c.fields import flat, size_of, steps_of
 from fmnist_edge.exporters.c.graph import Graph, Node, Value, reduced_axes, windows
@@ -22,6 +22,7 @@ from fmnist_edge.runtime.flatbuffer import RefusedError
 __all__ = ["program_of"]
 
 AT_ONCE = 32  # bytes that AVX2 copies
+NO_ORDER = "FE_ORDER(NULL, 0, 0, 0, 0)"
 
 
 def program_of(graph: Graph, memory: Memory, prefix: str) -> Program:
@@ -80,22 +81,29 @@ def convolve(program: Program, node: Node) -> None:
     run |= {"run_rows": height, "run_columns": 1 if by_rows else width}
     tiles = [linear.tile_for(grid["rows"] * grid["columns"], most) for most in linear.MOST_PIXELS]
     program.need("linear.h", "back_end", "convolve.h")
-    lanes = linear.grouped(found.matrix, by_rows)
-    order, ordered = in_order(program, lanes, run, grid, from_view.offset + begin)
+    wasm = avx2 = None
+    if node.op.kind == "CONV_2D" and by_rows and (down.stride, across.stride, down.dilation) == (1, 1, 1):
+        wasm, avx2 = (
+            winograd_scratch(kernel, found.matrix.shape[:3], (out.rows, out.columns))
+            for kernel in (winograd.WASM, winograd.AVX2)
+        )
+    if avx2 is None:
+        lanes = linear.grouped(found.matrix, by_rows)
+        order, ordered = in_order(program, lanes, run, grid, from_view.offset + begin)
+        weights = f"FE_WEIGHTS({program.array('weights', packed, NOT_AVX2)}, {ordered})"
+    else:
+        order, weights = NO_ORDER, program.array("weights", packed)
+        program.need_scratch(2 * avx2)
     step = program.step("fe_linear", {
-        "weights": f"FE_WEIGHTS({program.array('weights', packed, NOT_AVX2)}, {ordered})",
-        **requantisation(program, found), "groups": groups, **run, **grid,
+        "weights": weights, **requantisation(program, found), "groups": groups, **run, **grid,
         "tile": f"FE_PICK({', '.join(map(str, tiles))})", "order": order,
     })  # fmt: skip
     addresses = program.at(source.number, begin), program.at(out.number)
-    scratch = None
-    if node.op.kind == "CONV_2D" and by_rows and (down.stride, across.stride, down.dilation) == (1, 1, 1):
-        scratch = winograd_scratch(found.matrix.shape[:3], (out.rows, out.columns))
-    if scratch is None:
+    if wasm is None:
         program.call("fe_convolve", step, *addresses)
         return
     program.need("winograd.h")
-    program.wide_scratch_size = max(program.wide_scratch_size, scratch)
+    program.wide_scratch_size = max(program.wide_scratch_size, wasm)
     program.call("fe_convolve_3x3", step, *addresses, f"at + {program.memory.size}")
 
 
@@ -142,7 +150,7 @@ def depthwise(program: Program, node: Node) -> None:
         "run_rows": down.size, "run_columns": across.size, "run_row_step": down.dilation * from_view.row_step,
         "run_column_step": across.dilation * from_view.column_step, "rows": out.rows, "columns": out.columns,
         "in_row_step": down.stride * from_view.row_step, "in_column_step": across.stride * from_view.column_step,
-        **steps_of("out", to_view), "tile": 1, "order": "FE_ORDER(NULL, 0, 0, 0, 0)",
+        **steps_of("out", to_view), "tile": 1, "order": NO_ORDER,
     })  # fmt: skip
     begin = -down.before * from_view.row_step - across.before * from_view.column_step
     multiplier_ = out.channels // source.channels
