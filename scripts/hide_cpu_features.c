@@ -127,9 +127,9 @@ PUBLIC void *dlopen(const char *path, int flags) {
   return library;
 }
 
-/* The program's own handler, such as Python's faulthandler, runs for whatever is no CPUID. */
+/* With CPUID faulting, the program's own handler, such as Python's faulthandler, runs for whatever is no CPUID. */
 PUBLIC int sigaction(int number, const struct sigaction *wanted, struct sigaction *before) {
-  if (number != SIGSEGV) return real_sigaction(number, wanted, before);
+  if (number != SIGSEGV || !has_faulting) return real_sigaction(number, wanted, before);
   const struct sigaction old = program_action;
   if (wanted) program_action = *wanted;
   if (before) *before = old;
@@ -141,12 +141,13 @@ PUBLIC sighandler_t signal(int number, sighandler_t handler) {
   return sigaction(number, &wanted, &before) ? SIG_ERR : before.sa_handler;
 }
 
-/* A fault whose signal is blocked kills the program: SIGSEGV stays unblocked. */
+/* A fault whose signal is blocked kills the program: SIGSEGV and SIGTRAP stay unblocked. */
 static int mask(const char *name, int how, const sigset_t *wanted, sigset_t *before) {
   sigset_t open;
   if (wanted && how != SIG_UNBLOCK) {
     open = *wanted;
     sigdelset(&open, SIGSEGV);
+    sigdelset(&open, SIGTRAP);
     wanted = &open;
   }
   return ((mask_function)dlsym(RTLD_NEXT, name))(how, wanted, before);

@@ -3,15 +3,15 @@
 python scripts/without_vnni.py COMMAND...    for example: fmnist-edge bench exported
 
 `hide_cpu_features.c` hides the features from the command and its children. Results name the CPU accordingly, so that
-`compare` does not take it for the whole CPU. A CPU without CPUID faulting, such as AMD's, hides them from the engines of
-this Python alone, whose libraries objdump reads first, and from the C that `cc` makes of a model.
+`compare` does not take it for the whole CPU. A CPU without CPUID faulting, such as AMD's, hides them from this Python's
+engines alone, whose libraries objdump reads first, and from the C that `cc` makes of a model.
 """
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -29,7 +29,9 @@ def places():
     """The address of every CPUID in the engines' libraries, a line each."""
     found = []
     for package in ENGINES:
-        for library in sorted(Path(sysconfig.get_path("platlib"), package).rglob("*.so*")):
+        spec = importlib.util.find_spec(package)
+        folders = spec.submodule_search_locations if spec else None
+        for library in sorted(path for folder in folders or () for path in Path(folder).rglob("*.so*")):
             if CPUID in library.read_bytes():
                 command = ["objdump", "-d", "--no-show-raw-insn", str(library)]
                 listing = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -44,6 +46,7 @@ def environment(folder):
         "GLIBC_TUNABLES": ":".join(filter(None, (os.environ.get("GLIBC_TUNABLES"), TUNABLES))),
     }
     if not re.search(r"\bcpuid_fault\b", Path("/proc/cpuinfo").read_text()):
+        print("without_vnni: reading the engines' libraries", file=sys.stderr)
         (folder / "places").write_text(places())
         joined["FMNIST_EDGE_CPUID_PLACES"] = str(folder / "places")
         joined["FMNIST_EDGE_CFLAGS"] = os.environ.get("FMNIST_EDGE_CFLAGS", NATIVE)

@@ -58,10 +58,11 @@ static void convolve_plainly(const fe_linear *op, const fe_act *from, fe_act *to
     for (int32_t pixel = 0; pixel < op->rows * op->columns; pixel++) {
       const int32_t row = pixel / op->columns, column = pixel % op->columns;
       int32_t found[FE_BLOCK] = {0};
-      for (int32_t c = 0; c < count; c++)
-        for (int32_t r = 0; r < 3; r++)
-          for (int32_t i = 0; i < 3 * op->in_column_step; i++)
-            found[c] += from[(row + r) * op->in_row_step + column * op->in_column_step + i] * weight(op, r, i, channel + c);
+      for (int32_t r = 0; r < 3; r++) {
+        const fe_act *run = from + (row + r) * op->in_row_step + column * op->in_column_step;
+        for (int32_t i = 0; i < 3 * op->in_column_step; i++)
+          for (int32_t c = 0; c < count; c++) found[c] += run[i] * weight(op, r, i, channel + c);
+      }
       fe_finish(found, &last, op, count, to + row * op->out_row_step + column * op->out_column_step + channel);
     }
   }
