@@ -111,7 +111,7 @@ def begin(
     }
     path = results.path_for(result, out)
     if path.exists():
-        raise FileError(f"{path}: exists already, from a run at {created}; check the machine's clock")
+        raise FileError(f"{path}: exists already: another run began in the same second; start this one again")
     # Only the journal holds the artifacts' paths, because it stays on this machine.
     where = [{**asdict(cell), "artifact": str(cell.artifact)} for cell in cells]
     pythons, variables = dict(pythons or {}), dict(variables or {})

@@ -157,6 +157,13 @@ class TestRun:
         assert [path.name for path in session.path.parent.iterdir()] == [session.path.name]  # no journal is left
         assert len(tables.rows(result)) == 2
 
+    def test_a_run_that_began_in_the_same_second_keeps_its_file(self, models, tmp_path, monkeypatch):
+        monkeypatch.setattr(suite, "now", lambda: "2026-11-29T12:00:00+00:00")
+        session = begun([models["onnx"]], TINY, tmp_path)
+        session.path.touch()
+        with pytest.raises(FileError, match="began in the same second; start this one again"):
+            begun([models["onnx"]], TINY, tmp_path)
+
     def test_a_broken_file_costs_no_other_cell(self, models, tmp_path):
         damaged = tmp_path / "damaged.onnx"
         damaged.write_bytes(models["onnx"].read_bytes()[:-50])
