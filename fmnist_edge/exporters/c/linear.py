@@ -97,24 +97,22 @@ def of_zeros(factors: np.ndarray, shifts: np.ndarray, largest: np.ndarray) -> tu
     return np.where(large, 0, factors), np.where(large, 31, shifts)
 
 
-def pack(matrix: np.ndarray, by_rows: bool) -> tuple[np.ndarray, int]:
-    """(int8 weights in panels of PANEL output channels, groups in a run). A run is a row of the window, or one pixel.
-
-    Runs are filled up with zeros to whole groups, and the last panel to a multiple of GROUP channels.
-    """
-    lanes = grouped(matrix, by_rows)
-    groups = len(lanes) // (matrix.shape[0] if by_rows else matrix.shape[0] * matrix.shape[1])
-    panels = [lanes[:, start : start + PANEL].reshape(-1) for start in range(0, lanes.shape[1], PANEL)]
-    return np.concatenate([*panels, np.zeros(OVERREAD, np.int8)]), groups
-
-
 def grouped(matrix: np.ndarray, by_rows: bool) -> np.ndarray:
-    """int8 (groups of all runs, output channels, GROUP), filled up with zeros as `pack` does."""
+    """int8 (groups of all runs, output channels, GROUP). A run is a row of the window, or one pixel.
+
+    Runs are filled up with zeros to whole groups, and output channels to a multiple of GROUP.
+    """
     rows, columns, inputs, channels = matrix.shape
     runs, length = (rows, columns * inputs) if by_rows else (rows * columns, inputs)
     padded = np.zeros((runs, -(-length // GROUP) * GROUP, -(-channels // GROUP) * GROUP), np.int8)
     padded[:, :length, :channels] = matrix.reshape(runs, length, channels)
     return padded.reshape(-1, GROUP, padded.shape[2]).transpose(0, 2, 1)
+
+
+def pack(lanes: np.ndarray) -> np.ndarray:
+    """int8 (bytes,): what `grouped` gives, in panels of PANEL output channels, the last one narrower."""
+    panels = [lanes[:, start : start + PANEL].reshape(-1) for start in range(0, lanes.shape[1], PANEL)]
+    return np.concatenate([*panels, np.zeros(OVERREAD, np.int8)])
 
 
 def tile_for(pixels: int, most: int) -> int:

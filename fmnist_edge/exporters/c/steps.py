@@ -77,8 +77,10 @@ def convolve(program: Program, node: Node) -> None:
         }  # fmt: skip
         begin = -down.before * from_view.row_step - across.before * from_view.column_step
     program.wide_weights |= bool((found.matrix == -128).any())
-    packed, groups = linear.pack(found.matrix, by_rows)
+    lanes = linear.grouped(found.matrix, by_rows)
+    packed = linear.pack(lanes)
     run |= {"run_rows": height, "run_columns": 1 if by_rows else width}
+    groups = len(lanes) // (run["run_rows"] * run["run_columns"])
     tiles = [linear.tile_for(grid["rows"] * grid["columns"], most) for most in linear.MOST_PIXELS]
     program.need("linear.h", "back_end", "convolve.h")
     wasm = avx2 = None
@@ -88,7 +90,6 @@ def convolve(program: Program, node: Node) -> None:
             for kernel in (winograd.WASM, winograd.AVX2)
         )
     if avx2 is None:
-        lanes = linear.grouped(found.matrix, by_rows)
         order, ordered = in_order(program, lanes, run, grid, from_view.offset + begin)
         weights = f"FE_WEIGHTS({program.array('weights', packed, NOT_AVX2)}, {ordered})"
     else:
