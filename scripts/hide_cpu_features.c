@@ -31,9 +31,8 @@ typedef int (*sigaction_function)(int, const struct sigaction *, struct sigactio
 typedef int (*mask_function)(int, const sigset_t *, sigset_t *);
 
 static struct sigaction program_action; /* what the program wants to happen at SIGSEGV */
-
 static int has_faulting;
-static const char *places;
+static const char *places; /* the value of PLACES */
 
 /* The state of CPUID faulting is the calling thread's. */
 static long allow_cpuid(long allowed) {
@@ -110,10 +109,11 @@ static int replace(struct dl_phdr_info *library, size_t size, void *unused) {
   while (file && fscanf(file, "%255s %lx", name, &address) == 2) {
     unsigned char *at = (unsigned char *)(library->dlpi_addr + address);
     void *page = (void *)((uintptr_t)at & ~(uintptr_t)4095);
+    const size_t length = (size_t)(at + sizeof trap - (unsigned char *)page);
     if (strcmp(name, slash + 1) || memcmp(at, cpuid, sizeof cpuid)) continue;
-    mprotect(page, 8192, PROT_READ | PROT_WRITE | PROT_EXEC);
+    mprotect(page, length, PROT_READ | PROT_WRITE | PROT_EXEC);
     memcpy(at, trap, sizeof trap);
-    mprotect(page, 8192, PROT_READ | PROT_EXEC);
+    mprotect(page, length, PROT_READ | PROT_EXEC);
   }
   if (file) fclose(file);
   return 0;
