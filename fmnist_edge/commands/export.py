@@ -29,10 +29,10 @@ HELP = Help(
         A model is one of the zoo, or a .keras, .h5 or SavedModel of your own. Nothing from the model file is
         executed. A model that is not for Fashion-MNIST needs --calibration for integer precisions.
 
-        A finished .tflite file, from wherever it is, can become C or a web page if it is int8 throughout: with --format
-        c or web. Its contract is the one in the manifest beside it, or inside it; what the options say wins. Without
-        either, labels are numbered and pixels are divided by 255, unless the options say otherwise. --calibration, or
-        --data for Fashion-MNIST, gives images for the golden vectors alone.
+        A finished .tflite file, from wherever it is, can become C or a web page if it is int8 (its ends may be float32
+        or uint8): with --format c or web. Its contract is the one in the manifest beside it, or inside it; what the
+        options say wins. Without either, labels are numbered and pixels are divided by 255, unless the options say
+        otherwise. --calibration, or --data for Fashion-MNIST, gives images for the golden vectors alone.
 
         How devices must feed the model is read from its first layers: one that begins with Rescaling(1/255), or with a
         Normalization of pixels, takes pixels as they are; others get pixels / 255. --preprocess, or --scale, --mean and

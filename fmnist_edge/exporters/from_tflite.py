@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,16 +154,15 @@ def sections_of(
     golden: Golden,
 ) -> JsonObject:
     """The manifest's. The model is the Keras model of the file's manifest, else the file itself."""
-    sha256 = hashlib.sha256(file.content).hexdigest()
     document = {} if file.manifest is None else file.manifest.document
     known = document.get("model")
-    model = {**known, "name": name} if isinstance(known, dict) else {"name": name, "sha256": sha256}
+    model = {**known, "name": name} if isinstance(known, dict) else {"name": name, "sha256": file.sha256}
     return {
         "format": precision.format,
         "precision": precision.name,
-        "sha256": sha256,
+        "sha256": file.sha256,
         "model": model,
-        EXPORTED_FROM: {"format": "tflite", "file": file.path.name, "sha256": sha256},
+        EXPORTED_FROM: {"format": "tflite", "file": file.path.name, "sha256": file.sha256},
         "batch": 1,
         "inputs": tensors[:1],
         "outputs": tensors[1:],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import numpy as np
 from fmnist_edge.checkpoints import hdf5, keras_zip
 from fmnist_edge.errors import ArtifactError, ExportError
 from fmnist_edge.exporters.c.graph import KINDS, read_graph
+from fmnist_edge.exporters.tflite_ends import with_int8_ends
 from fmnist_edge.runtime.contract import Contract
 from fmnist_edge.runtime.embedded import embedded_contract
 from fmnist_edge.runtime.engines.numpy.model import Model, Tensor, read_model
@@ -37,9 +39,9 @@ OTHER_OPS = {
 HEADS = {"SOFTMAX": "softmax", "LOGISTIC": "sigmoid", "RELU": "relu", "RELU6": "relu6"}  # op -> activation
 UNCHANGED = ("QUANTIZE", "RESHAPE", "SQUEEZE")  # ops after which the scores mean the same
 ELSEWHERE = "run the file with LiteRT or TensorFlow Lite Micro"
-INT8_IO = (
-    "convert the model again with inference_input_type and inference_output_type tf.int8 (`fmnist-edge export "
-    "--precision int8_only`)"
+INT8_ENDS = (
+    "expected int8, or float32 or uint8 that is only converted to it; convert the model again to int8 (`fmnist-edge "
+    "export --precision int8_only`)"
 )
 
 
@@ -48,6 +50,8 @@ class TFLiteInput:
     """A `.tflite` file that C can compute.
 
     Attributes:
+        content: of the file with int8 ends, see `tflite_ends`.
+        sha256: of the file as it is.
         manifest: the one beside it, which names its SHA-256; None without.
         contract: the manifest's, or the one inside the file; None without.
         source: where the contract is from; "" for none.
@@ -55,6 +59,7 @@ class TFLiteInput:
 
     path: Path
     content: bytes
+    sha256: str
     model: Model
     manifest: Manifest | None
     contract: Contract | None
@@ -75,18 +80,20 @@ class TFLiteInput:
         if manifest is not None:
             check_hash(path, content, manifest.sha256)
         with refused_as_one(path, title):
-            model = read_model(content)
+            inner = with_int8_ends(content)
+            model = read_model(inner)
             check_interface(model)
             missing = dict.fromkeys(op.kind for op in model.ops if op.kind not in KINDS)
             if missing:
                 raise RefusedError(f"there is no C kernel for {', '.join(missing)}")
-            read_graph(content)
+            read_graph(inner)
         inside = embedded_contract(path.with_suffix(".tflite"), content)
         contract, source = (inside, "inside the file") if manifest is None else (manifest.contract, f"of {beside.name}")
         different = [] if inside is None or contract is None else contract.differences(inside)
         if different:
             raise ArtifactError(f"{path}: {beside.name} and the contract inside it differ in {'; '.join(different)}")
-        return cls(path, content, model, manifest, contract, source if contract else "")
+        digest = hashlib.sha256(content).hexdigest()
+        return cls(path, inner, digest, model, manifest, contract, source if contract else "")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -148,7 +155,7 @@ def check_interface(model: Model) -> None:
         ("output", model.output, 2, "scores (1, n)"),
     ):
         if tensor.dtype != "int8":
-            raise RefusedError(f"its {kind} is {tensor.dtype}, expected int8; {INT8_IO}, or {ELSEWHERE}")
+            raise RefusedError(f"its {kind} is {tensor.dtype}, {INT8_ENDS}, or {ELSEWHERE}")
         if len(tensor.shape) != axes or tensor.shape[0] != 1:
             raise RefusedError(f"its {kind} has the shape {tensor.shape}; expected {expected}")
         check_scale(kind, tensor)

@@ -56,7 +56,7 @@ class Table:
         self._vtable = position - integer_at(content, position, "int32")
         self._fields = max(0, integer_at(content, self._vtable, "uint16") // 2 - 2)
 
-    def _find(self, field: int) -> int | None:
+    def place(self, field: int) -> int | None:
         """Position of a field's content; None when it is absent."""
         if field >= self._fields:
             return None
@@ -64,7 +64,7 @@ class Table:
         return self.position + offset if offset else None
 
     def has(self, field: int) -> bool:
-        return self._find(field) is not None
+        return self.place(field) is not None
 
     def present(self) -> list[int]:
         """Numbers of the fields that are present."""
@@ -72,19 +72,19 @@ class Table:
 
     def target(self, field: int) -> int | None:
         """The position that a field's offset points to, unchecked; None when it is absent."""
-        at = self._find(field)
+        at = self.place(field)
         return None if at is None else offset_at(self._content, at)
 
     def integer(self, field: int, kind: str, default: int = 0) -> int:
-        at = self._find(field)
+        at = self.place(field)
         return default if at is None else integer_at(self._content, at, kind)
 
     def real(self, field: int, default: float = 0.0) -> float:
-        at = self._find(field)
+        at = self.place(field)
         return default if at is None else float(scalar_at(self._content, at, "float32"))
 
     def table(self, field: int) -> Table | None:
-        at = self._find(field)
+        at = self.place(field)
         return None if at is None else Table(self._content, offset_at(self._content, at))
 
     def array(self, field: int, dtype: str) -> np.ndarray | None:
@@ -117,7 +117,7 @@ class Table:
 
     def _vector(self, field: int, itemsize: int) -> tuple[int, int] | None:
         """(position of the first item, number of items). Raises RefusedError unless all items are inside the file."""
-        at = self._find(field)
+        at = self.place(field)
         if at is None:
             return None
         at = offset_at(self._content, at)

@@ -67,7 +67,8 @@ def activations() -> Any:
     return keras.Model(image, layers.Dense(7, kernel_initializer=lively)(layers.Flatten()(x)))
 
 
-def converted(name: str, precision: str) -> bytes:
+def converted(name: str, precision: str, ends: str = "int8") -> bytes:
+    """`ends`: the type of input and output of int8_only."""
     import keras
     import tensorflow as tf
 
@@ -85,7 +86,7 @@ def converted(name: str, precision: str) -> bytes:
         sets = tf.lite.OpsSet
         wide = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS_INT8 if precision == "int8_only" else wide]
-        converter.inference_input_type = tf.int8 if precision == "int8_only" else tf.int16
+        converter.inference_input_type = tf.as_dtype(ends) if precision == "int8_only" else tf.int16
         converter.inference_output_type = converter.inference_input_type
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow's own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -44,11 +45,13 @@ def checked_model(content: bytes, manifest: Manifest, image: np.ndarray, title: 
     golden = manifest.golden_vectors()
     images = image[None] if golden is None else golden.images[:MOST_GOLDEN]
     try:
-        return c_model(content, c_name(model), manifest.contract, images)
+        made = c_model(content, c_name(model), manifest.contract, images)
     except (RefusedError, ArtifactError) as reason:
         raise ExportError(
             f"{model} cannot be exported as {title}: {reason}; replace that layer, or {instead}"
         ) from None
+    source = manifest.document.get(EXPORTED_FROM)
+    return replace(made, sha256=source["sha256"]) if isinstance(source, dict) else made
 
 
 def instead_of(manifest: Manifest) -> str:
