@@ -152,7 +152,9 @@ class Contract:
     def from_dict(cls, value: Any) -> Contract:
         """Read what `as_dict` writes; missing newer fields get their default. Raises ArtifactError for other values."""
         try:
-            kind = Numbers if isinstance(value, dict) and value.get("dtype") == "float32" else Preprocessing
+            if not isinstance(value, dict):
+                raise InputError("there is none" if value is None else f"{type(value).__name__}, expected an object")
+            kind = Numbers if value.get("dtype") == "float32" else Preprocessing
             return cls(
                 input_shape=sequence(value["input_shape"]),
                 output=value["output"],
@@ -169,7 +171,8 @@ class Contract:
         except InputError as error:
             raise ArtifactError(f"contract: {error}; it is damaged, export the model again") from None
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            reason = f"{type(error).__name__} at {one_line(error, 80)}"
+            what = "there is no" if isinstance(error, KeyError) else f"{type(error).__name__} at"
+            reason = f"{what} {one_line(error, 80)}"
             raise ArtifactError(f"contract: {reason}; it is damaged, export the model again") from None
 
     def differences(self, other: Contract) -> list[str]:

@@ -316,3 +316,12 @@ def test_classify_shows_the_answer_by_the_threshold(folder, capsys, tmp_path):
         assert entry["label"] == answer.label and entry.get("labels", []) == list(answer.labels) * (name == "several")
         assert cli.main(["classify", path, str(tmp_path / "one.png")]) == 0
         assert ", ".join(answer.labels) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(None, "there is none"), ([], "list, expected an object"), ({"output": "logits"}, "there is no 'input_shape'")],
+)
+def test_a_contract_that_is_missing_or_no_object_says_so(value, words):
+    with pytest.raises(ArtifactError, match=f"^contract: {words}; it is damaged, export the model again$"):
+        Contract.from_dict(value)
