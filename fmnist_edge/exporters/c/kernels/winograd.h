@@ -31,7 +31,7 @@ FE_INLINE void fe_put_groups(int16_t *to, int32_t step, fe_wide a) {
 /* Four output channels of `count` tiles at one position. */
 FE_INLINE void fe_products(const int32_t count, int32_t groups, int32_t tiles, const int16_t *in, const int16_t *weights,
                            int32_t *out) {
-  v128_t sum[FE_MOST_PIXELS][2];
+  v128_t sum[FE_MOST_TILES][2];
   FE_UNROLL
   for (int32_t t = 0; t < count; t++) sum[t][0] = sum[t][1] = wasm_i32x4_const(0, 0, 0, 0);
   FE_SHORT
