@@ -5,6 +5,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from fmnist_edge.data import fashion_mnist
 from fmnist_edge.exporters.c.binary import LOW_BITS, formula_for
 from fmnist_edge.exporters.c.files import KERNELS
 from fmnist_edge.exporters.c.graph import pair_function, read_graph
-from fmnist_edge.exporters.c.linear import pack, tile_for
+from fmnist_edge.exporters.c.linear import grouped, pack, tile_for
 from fmnist_edge.exporters.c.make import c_model
 from fmnist_edge.exporters.c.memory import plan
 from fmnist_edge.exporters.c.source import c_name, long_text
@@ -58,6 +59,17 @@ def op_models(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """The same of a model with a larger image."""
+    folder = tmp_path_factory.mktemp("photos")
+    path = folder / "net.tflite"
+    path.write_bytes(converted("photos", "int8_only"))
+    contract = replace(CONTRACT, input_shape=(40, 40, 3))
+    pixels = np.random.default_rng(3).integers(0, 256, (3, 40, 40, 3), np.uint8)
+    return path, folder, generated(path.read_bytes(), folder, contract, pixels)
+
+
+@pytest.fixture(scope="module")
 def compact(tmp_path_factory):
     """compact_cnn: (its .tflite file, its folder of C, the CModel)."""
     folder = tmp_path_factory.mktemp("compact")
@@ -84,6 +96,17 @@ class TestBits:
         found = compiled(model, folder, "-O1", *flags.split())(batch)
         assert np.array_equal(found, numpy_answers(path, batch))
         assert len(np.unique(found)) > 20
+
+    @needs_c_compiler()
+    @pytest.mark.parametrize("target", TARGETS)
+    def test_a_larger_image_at_the_highest_level_without_a_warning(self, photos, target):
+        flags, needed = TARGETS[target]
+        if not runs_here(needed):
+            pytest.skip(f"this CPU has no {target}")
+        path, folder, model = photos
+        batch = quantized(path, images(6, (40, 40, 3)))
+        found = compiled(model, folder, "-O3", *flags.split())(batch)
+        assert np.array_equal(found, numpy_answers(path, batch)) and len(np.unique(found)) > 20
 
     @pytest.mark.slow
     @needs_c_compiler()
@@ -257,8 +280,9 @@ class TestMemory:
 @pytest.mark.parametrize(("channels", "width"), [(16, 16), (34, 4), (10, 12), (3, 4), (32, 16)])
 def test_packed_weights(channels, width):
     matrix = np.random.default_rng(1).integers(-127, 128, (3, 3, 5, channels)).astype(np.int8)
-    packed, groups = pack(matrix, by_rows=True)
-    assert groups == 4  # 15 inputs in a run
+    lanes, groups = grouped(matrix, by_rows=True), 4  # 15 inputs in a run
+    assert len(lanes) == 3 * groups
+    packed = pack(lanes)
     channel = channels - 1
     panel = channel // 16
     last = packed[panel * 3 * groups * 64 :]

@@ -104,7 +104,8 @@ console.log(JSON.stringify(cases.map((values) => instance.exports.differences(..
 """
 SHAPES = (  # rows, columns, inputs, outputs
     (3, 3, 8, 4), (4, 4, 16, 1), (7, 7, 24, 18), (5, 8, 8, 16), (9, 2, 40, 7), (14, 14, 32, 36), (4, 4, 128, 20),
-    (11, 6, 16, 33), (2, 9, 8, 3), (4, 22, 8, 5), (1, 9, 16, 8),
+    (11, 6, 16, 33), (2, 9, 8, 3), (4, 22, 8, 5), (1, 9, 16, 8), (20, 19, 16, 20),
+    (70, 3, 16, 4), (2, 140, 16, 3), (5, 140, 16, 3),
 )  # fmt: skip
 
 
@@ -162,6 +163,9 @@ def test_only_what_fits():
     assert winograd_scratch(AVX2, (3, 3, 32), (14, 14)) is not None
     assert winograd_scratch(AVX2, (3, 3, 24), (14, 14)) is None
     assert winograd_scratch(AVX2, (3, 3, 64), (7, 7)) is None  # fe_convolve is faster
+    assert winograd_scratch(AVX2, (3, 3, 64), (560, 560)) is None  # one row of tiles is too large
+    parts = [winograd_scratch(AVX2, (3, 3, 64), (rows, 56)) for rows in (4, 56, 1000)]
+    assert None not in parts and len(set(parts)) == 1, "memory does not grow with the number of rows"
 
 
 @pytest.mark.parametrize(("kernel", "highest"), [(WASM, 128), (AVX2, 255)])

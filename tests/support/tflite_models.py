@@ -14,8 +14,8 @@ CASES = [(model, precision) for model in ("windows", "branches") for precision i
          if (model, precision) != ("windows", "int16x8")] + [("activations", "int8_only")]  # fmt: skip
 
 
-def images(count: int = 24) -> np.ndarray:
-    return np.random.default_rng(8).normal(0, 1, (count, *SHAPE)).astype(np.float32)
+def images(count: int = 24, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
+    return np.random.default_rng(8).normal(0, 1, (count, *shape)).astype(np.float32)
 
 
 def windows() -> Any:
@@ -67,6 +67,20 @@ def activations() -> Any:
     return keras.Model(image, layers.Dense(7, kernel_initializer=lively)(layers.Flatten()(x)))
 
 
+def photos() -> Any:
+    """A larger image: 3 x 3 convolutions in several parts, pooling of whole vectors of channels."""
+    import keras
+    from keras import layers
+
+    lively = keras.initializers.RandomNormal(stddev=2.0)
+    image = keras.Input((40, 40, 3), batch_size=1)
+    x = layers.Conv2D(16, 3, padding="same", activation="relu")(image)
+    x = layers.MaxPooling2D(2)(layers.Conv2D(32, 3, padding="same", activation="relu")(x))
+    x = layers.AveragePooling2D(2)(layers.DepthwiseConv2D(3, padding="same", activation="relu6")(x))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(16, 1)(x))
+    return keras.Model(image, layers.Dense(7, kernel_initializer=lively)(x))
+
+
 def converted(name: str, precision: str, ends: str = "int8") -> bytes:
     """`ends`: the type of input and output of int8_only."""
     import keras
@@ -75,14 +89,15 @@ def converted(name: str, precision: str, ends: str = "int8") -> bytes:
     from fmnist_edge.exporters.exporter import quiet
 
     keras.utils.set_random_seed(9)
-    builders = {"windows": windows, "branches": branches, "activations": activations}
-    converter = tf.lite.TFLiteConverter.from_keras_model(builders[name]())
+    builders = {"windows": windows, "branches": branches, "activations": activations, "photos": photos}
+    model = builders[name]()
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if precision.startswith("int"):
-        converter.representative_dataset = lambda: ([image[None]] for image in images())
+        converter.representative_dataset = lambda: ([image[None]] for image in images(shape=model.input_shape[1:]))
         sets = tf.lite.OpsSet
         wide = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS_INT8 if precision == "int8_only" else wide]

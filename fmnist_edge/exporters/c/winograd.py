@@ -18,15 +18,24 @@ class Kernel:
     lanes: input channels that are transformed at a time.
     together: output channels that are computed together.
     least_tiles: with fewer, transforming the weights costs more than it saves. The kernel computes four together.
+    at_once: tiles that are computed before the next ones, if a row of tiles has no more; 0 for all.
     """
 
     lanes: int
     together: int
     least_tiles: int
+    at_once: int = 0
+
+    def most_tiles(self, lines: int, across: int) -> int:
+        """Of those that are computed at once, of `lines` rows of `across` tiles."""
+        if not self.at_once:
+            return lines * across
+        parts = -(-lines // max(1, self.at_once // across))
+        return -(-lines // parts) * across
 
 
 WASM = Kernel(lanes=8, together=4, least_tiles=4)
-AVX2 = Kernel(lanes=16, together=16, least_tiles=32)  # with 16 tiles, fe_convolve takes 0.75 of the time
+AVX2 = Kernel(lanes=16, together=16, least_tiles=32, at_once=64)  # with 16 tiles, fe_convolve takes 0.75 of the time
 
 
 def winograd_scratch(kernel: Kernel, window: tuple[int, ...], outputs: tuple[int, int]) -> int | None:
@@ -37,10 +46,11 @@ def winograd_scratch(kernel: Kernel, window: tuple[int, ...], outputs: tuple[int
         outputs: rows and columns.
     """
     height, width, channels = window
-    tiles = (outputs[0] + 1) // 2 * ((outputs[1] + 1) // 2)
+    lines, across = (outputs[0] + 1) // 2, (outputs[1] + 1) // 2
+    tiles = kernel.most_tiles(lines, across)
     inputs = POSITIONS * tiles * channels
     if (height, width) != (WINDOW, WINDOW) or channels % kernel.lanes:
         return None
-    if tiles < kernel.least_tiles or inputs > MOST_TRANSFORMED:
+    if lines * across < kernel.least_tiles or inputs > MOST_TRANSFORMED:
         return None
     return inputs + POSITIONS * kernel.together * (channels + 2 * tiles)

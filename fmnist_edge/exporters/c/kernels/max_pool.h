@@ -49,8 +49,8 @@ FE_FUNCTION void fe_max_pool(const fe_pool *op, const fe_act *in, fe_act *out) {
         fe_act largest = low;
         for (int32_t y = 0; y < rows; y++)
           for (int32_t x = 0; x < columns; x++) {
-            const fe_act value = begin[y * op->in_row_step + x * op->in_column_step + c];
-            largest = value > largest ? value : largest;
+            const fe_act *from = begin + y * op->in_row_step + x * op->in_column_step;
+            largest = from[c] > largest ? from[c] : largest;
           }
         to[c] = largest < high ? largest : high;
       }

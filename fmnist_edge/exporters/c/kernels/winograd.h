@@ -55,6 +55,7 @@ typedef __m256i fe_wide;
 #define FE_LANES 16
 #define FE_TOGETHER (2 * FE_BLOCK)
 #define FE_MOST_TILES 5
+#define FE_AT_ONCE 64 /* tiles, so that what is computed of them stays in a cache */
 #define FE_TILE_STEP(groups) (4 * (groups))
 #define FE_GROUP_STEP(tiles) 4
 #define FE_SHORT
@@ -242,18 +243,13 @@ FE_FUNCTION void fe_finish_tiles(const fe_linear *op, int32_t channel, const int
   }
 }
 
-FE_FUNCTION void fe_convolve_3x3(const fe_linear *op, const fe_act *in, fe_act *out, fe_act *scratch) {
+/* The tiles of some rows of outputs: at least four. */
+FE_FUNCTION void fe_convolve_tiles(const fe_linear *op, const fe_act *in, fe_act *out, fe_act *scratch) {
   const int32_t groups = op->in_column_step / 4, panel = 9 * groups * 4 * FE_PANEL;
   const int32_t tiles = (op->rows + 1) / 2 * ((op->columns + 1) / 2);
   const int32_t full = op->channels / FE_PANEL * FE_PANEL, narrow = (op->channels - full + 3) / 4 * 4;
   int16_t *inputs = (int16_t *)(void *)scratch, *weights = inputs + FE_POSITIONS * 4 * groups * tiles;
   int32_t *products = (int32_t *)(void *)(weights + FE_POSITIONS * 4 * FE_TOGETHER * groups);
-#if defined(FE_AVX2)
-  if (op->order.blocks) {
-    fe_convolve(op, in, out);
-    return;
-  }
-#endif
   fe_transform_inputs(op, tiles, in, inputs);
   for (int32_t channel = 0; channel < op->channels; channel += FE_TOGETHER) {
     fe_transform_weights(op, op->weights + channel / FE_PANEL * panel + channel % FE_PANEL * 4,
@@ -263,6 +259,26 @@ FE_FUNCTION void fe_convolve_3x3(const fe_linear *op, const fe_act *in, fe_act *
       fe_finish_tiles(op, channel + first, products + first, out);
   }
 }
+
+#if defined(FE_WASM)
+#define fe_convolve_3x3 fe_convolve_tiles
+#else
+/* Part by part, as exporters/c/winograd.py divides the rows of tiles. */
+FE_FUNCTION void fe_convolve_3x3(const fe_linear *op, const fe_act *in, fe_act *out, fe_act *scratch) {
+  const int32_t lines = (op->rows + 1) / 2, across = (op->columns + 1) / 2;
+  const int32_t most = across < FE_AT_ONCE ? FE_AT_ONCE / across : 1, parts = (lines + most - 1) / most;
+  if (op->order.blocks) {
+    fe_convolve(op, in, out);
+    return;
+  }
+  for (int32_t i = 0; i < parts; i++) {
+    const int32_t first = 2 * (lines * i / parts), end = 2 * (lines * (i + 1) / parts);
+    fe_linear part = *op;
+    part.rows = (end < op->rows ? end : op->rows) - first;
+    fe_convolve_tiles(&part, in + first * op->in_row_step, out + first * op->out_row_step, scratch);
+  }
+}
+#endif
 #else
 #define fe_convolve_3x3(op, in, out, scratch) fe_convolve(op, in, out)
 #endif
