@@ -104,6 +104,8 @@ class TestBits:
         if not runs_here(needed):
             pytest.skip(f"this CPU has no {target}")
         path, folder, model = photos
+        text = (folder / "net.c").read_text()
+        assert all(f"  {call}(&" in text for call in ("fe_convolve", "fe_convolve_3x3", "fe_convolve_large"))
         batch = quantized(path, images(6, (40, 40, 3)))
         found = compiled(model, folder, "-O3", *flags.split())(batch)
         assert np.array_equal(found, numpy_answers(path, batch)) and len(np.unique(found)) > 20

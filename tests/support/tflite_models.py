@@ -75,6 +75,7 @@ def photos() -> Any:
     lively = keras.initializers.RandomNormal(stddev=2.0)
     image = keras.Input((40, 40, 3), batch_size=1)
     x = layers.Conv2D(16, 3, padding="same", activation="relu")(image)
+    x = layers.Conv2D(32, 3, padding="same", activation="relu")(x)
     x = layers.MaxPooling2D(2)(layers.Conv2D(32, 3, padding="same", activation="relu")(x))
     x = layers.AveragePooling2D(2)(layers.DepthwiseConv2D(3, padding="same", activation="relu6")(x))
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(16, 1)(x))

@@ -100,12 +100,13 @@ def convolve(program: Program, node: Node) -> None:
         "tile": f"FE_PICK({', '.join(map(str, tiles))})", "order": order,
     })  # fmt: skip
     addresses = program.at(source.number, begin), program.at(out.number)
-    if wasm is None:
+    if wasm is None and avx2 is None:
         program.call("fe_convolve", step, *addresses)
         return
     program.need("winograd.h")
-    program.wide_scratch_size = max(program.wide_scratch_size, wasm)
-    program.call("fe_convolve_3x3", step, *addresses, f"at + {program.memory.size}")
+    program.wide_scratch_size = max(program.wide_scratch_size, wasm or 0)
+    function = "fe_convolve_large" if wasm is None else "fe_convolve_3x3"
+    program.call(function, step, *addresses, f"at + {program.memory.size}")
 
 
 def in_order(

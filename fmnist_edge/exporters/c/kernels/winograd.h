@@ -282,3 +282,10 @@ FE_FUNCTION void fe_convolve_3x3(const fe_linear *op, const fe_act *in, fe_act *
 #else
 #define fe_convolve_3x3(op, in, out, scratch) fe_convolve(op, in, out)
 #endif
+
+/* A convolution whose tiles are too many to be computed at once. */
+#if defined(FE_AVX2)
+#define fe_convolve_large fe_convolve_3x3
+#else
+#define fe_convolve_large(op, in, out, scratch) fe_convolve(op, in, out)
+#endif
