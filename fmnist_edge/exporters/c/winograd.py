@@ -14,11 +14,13 @@ MOST_TRANSFORMED = 1 << 17
 
 @dataclass(frozen=True)
 class Kernel:
-    """Attributes:
-    lanes: input channels that are transformed at a time.
-    together: output channels that are computed together.
-    least_tiles: with fewer, transforming the weights costs more than it saves. The kernel computes four together.
-    at_once: tiles that are computed before the next ones, if a row of tiles has no more; 0 for all.
+    """How a back end computes such a convolution.
+
+    Attributes:
+        lanes: input channels that are transformed at a time.
+        together: output channels that are computed together.
+        least_tiles: with fewer, transforming the weights costs more than it saves. The kernel computes four together.
+        at_once: tiles that are computed before the next ones, if a row of tiles has no more; 0 for all.
     """
 
     lanes: int
