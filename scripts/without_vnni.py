@@ -3,8 +3,8 @@
 python scripts/without_vnni.py COMMAND...    for example: fmnist-edge bench exported
 
 `hide_cpu_features.c` hides the features from the command and its children. Results name the CPU accordingly, so that
-`compare` does not take it for the whole CPU. A CPU without CPUID faulting, such as AMD's, hides them from this Python's
-engines alone, whose libraries objdump reads first, and from the C that `cc` makes of a model.
+`compare` does not take it for the whole CPU. On a CPU without CPUID faulting, such as AMD's, only this Python's engines
+and the C form of a model do not see them. objdump reads the engines' libraries first.
 """
 
 import importlib.util

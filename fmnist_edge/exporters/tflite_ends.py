@@ -27,6 +27,8 @@ def with_int8_ends(content: bytes) -> bytes:
     """
     model = read_model(content)
     begin, end = first_conversion(model), last_conversion(model)
+    if begin is None and end is None:
+        return content
     edited = bytearray(content)
     (graph,) = root(content).tables(GRAPHS, 1)
     if begin is not None:
@@ -53,8 +55,9 @@ def last_conversion(model: Model) -> int | None:
         return None
     op = model.ops[makers[0]]
     source = op.optional(0)
-    changes = op.kind not in CONVERSIONS or source is None or source.data is not None
-    return None if changes or source is None or not is_same(model.output, source) else makers[0]
+    if op.kind not in CONVERSIONS or source is None or source.data is not None:
+        return None
+    return makers[0] if is_same(model.output, source) else None
 
 
 def reads(operands: tuple[Tensor | None, ...], tensor: Tensor) -> bool:
@@ -84,7 +87,7 @@ def point_to(edited: bytearray, graph: Table, field: int, tensor: int) -> None:
 def remove_ops(edited: bytearray, graph: Table, numbers: set[int]) -> None:
     """Make the vector of ops shorter. Its offsets are relative to where they are stored."""
     start = graph.target(OPS)
-    if start is None or not numbers:
+    if start is None:
         return
     kept = [table.position for number, table in enumerate(graph.tables(OPS, MOST_OPS)) if number not in numbers]
     struct.pack_into("<I", edited, start, len(kept))
